@@ -1,0 +1,155 @@
+/**
+ * Lazy weights as plain JSON: a closed, versioned list of row-wise operations over file ranges.
+ * An expression is data, so it can be hashed, sent to a thread, or stored in a journal.
+ * Every node carries its dtype and shape; the constructors in `build.ts` compute and check them.
+ */
+import type { DType } from '../dtype.js';
+import type { Shape } from '../shape.js';
+
+/** Raised whenever the meaning of an existing operation changes. */
+export const EXPR_VERSION = 1;
+
+interface Typed {
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
+/** Leaf: a contiguous, row-major range of a source. A spill is a source whose key is its content hash. */
+export interface SourceExpr extends Typed {
+  readonly op: 'source';
+  /** `ByteSource.uri`. */
+  readonly source: string;
+  /** First byte. */
+  readonly offset: number;
+}
+
+/** Leaf: a small tensor, bytes in base64. */
+export interface ConstantExpr extends Typed {
+  readonly op: 'constant';
+  readonly data: string;
+}
+
+/** Leaf: one value everywhere. */
+export interface FillExpr extends Typed {
+  readonly op: 'fill';
+  readonly value: number;
+}
+
+/** Element type conversion: round to nearest, ties to even; floats saturate to integers, not to floats. */
+export interface CastExpr extends Typed {
+  readonly op: 'cast';
+  readonly input: TensorExpr;
+}
+
+export interface ReshapeExpr extends Typed {
+  readonly op: 'reshape';
+  readonly input: TensorExpr;
+}
+
+export interface TransposeExpr extends Typed {
+  readonly op: 'transpose';
+  readonly input: TensorExpr;
+  /** Output axis i is input axis perm[i]. */
+  readonly perm: readonly number[];
+}
+
+/** Contiguous slice of every axis: output index i reads input index starts[axis] + i. */
+export interface SliceExpr extends Typed {
+  readonly op: 'slice';
+  readonly input: TensorExpr;
+  readonly starts: readonly number[];
+}
+
+export interface ConcatExpr extends Typed {
+  readonly op: 'concat';
+  readonly inputs: readonly TensorExpr[];
+  readonly axis: number;
+}
+
+/** Rows or columns in a given order: `indices` is int32 or int64, of rank 1. */
+export interface GatherExpr extends Typed {
+  readonly op: 'gather';
+  readonly input: TensorExpr;
+  readonly indices: TensorExpr;
+  readonly axis: number;
+}
+
+/** Element-wise arithmetic in float32 with broadcasting; the result has the dtype of `a`. */
+export interface ArithmeticExpr extends Typed {
+  readonly op: 'multiply' | 'add';
+  readonly a: TensorExpr;
+  readonly b: TensorExpr;
+}
+
+/** `input` where `mask` (bool or uint8, broadcast) is not zero, otherwise 0. */
+export interface MaskExpr extends Typed {
+  readonly op: 'mask';
+  readonly input: TensorExpr;
+  readonly mask: TensorExpr;
+}
+
+/** How a matrix is cut into blocks that share one scale, along the last axis. */
+export interface BlockScheme {
+  readonly bits: 2 | 4 | 8;
+  /** Elements per block along the last axis; the last block of a row may be short. */
+  readonly blockSize: number;
+  /** Symmetric: fixed zero point 2^(bits-1), no zero point stored. */
+  readonly symmetric: boolean;
+  /**
+   * `nbits`: MatMulNBits: values uint8 (rows, blocks, blockSize*bits/8), tail zero-padded; zero points uint8, packed
+   * per row, (rows, ceil(blocks*bits/8)). `linear`: DequantizeLinear: values int4/uint4/int8/… with the input's
+   * shape, zero points of the same type, (rows, blocks). Scales are (rows, blocks) in both.
+   */
+  readonly layout: 'nbits' | 'linear';
+}
+
+/** Round to nearest on a grid per block. Has three outputs; `output` selects one. */
+export interface QuantizeExpr extends Typed {
+  readonly op: 'quantize';
+  /** Rank ≥ 1; blocks run along the last axis. */
+  readonly input: TensorExpr;
+  readonly scheme: BlockScheme;
+  readonly scaleDtype: DType;
+}
+
+/** One output of a quantization; expressions that select from the same quantization are evaluated together. */
+export interface OutputExpr extends Typed {
+  readonly op: 'output';
+  readonly of: QuantizeExpr;
+  readonly name: 'values' | 'scales' | 'zeroPoints';
+}
+
+/** (values - zeroPoint) * scale per block, back to a float dtype. */
+export interface DequantizeExpr extends Typed {
+  readonly op: 'dequantize';
+  readonly values: TensorExpr;
+  readonly scales: TensorExpr;
+  readonly zeroPoints?: TensorExpr;
+  readonly scheme: BlockScheme;
+}
+
+export type TensorExpr =
+  | SourceExpr | ConstantExpr | FillExpr
+  | CastExpr | ReshapeExpr | TransposeExpr | SliceExpr | ConcatExpr | GatherExpr
+  | ArithmeticExpr | MaskExpr | OutputExpr | DequantizeExpr;
+
+/** The operands of an expression, in order. */
+export function exprInputs(expr: TensorExpr | QuantizeExpr): readonly (TensorExpr | QuantizeExpr)[] {
+  switch (expr.op) {
+    case 'source': case 'constant': case 'fill': return [];
+    case 'concat': return expr.inputs;
+    case 'gather': return [expr.input, expr.indices];
+    case 'multiply': case 'add': return [expr.a, expr.b];
+    case 'mask': return [expr.input, expr.mask];
+    case 'output': return [expr.of];
+    case 'dequantize': return expr.zeroPoints ? [expr.values, expr.scales, expr.zeroPoints] : [expr.values, expr.scales];
+    default: return [expr.input];
+  }
+}
+
+/** Every source key that an expression reads. */
+export function exprSources(expr: TensorExpr | QuantizeExpr, into: Set<string> = new Set()): Set<string> {
+  if (expr.op === 'source') into.add(expr.source);
+  for (const input of exprInputs(expr)) exprSources(input, into);
+  return into;
+}

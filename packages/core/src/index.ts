@@ -1,0 +1,22 @@
+/** @penjing/core: tensors, graphs, passes and the operator tables that every Penjing package shares. */
+export { type DType, type DTypeInfo, type TypedArray, byteSize, bytesOf, dtypeNames, dtypeOfOnnx, dtypeOfSafetensors, dtypes, typedView } from './dtype.js';
+export { PenjingError, type PenjingErrorOptions, isPenjingError } from './errors.js';
+export { type Dim, type Shape, broadcastShapes, elementCount, matrixView, normalizeAxis, sameShape, stridesOf } from './shape.js';
+export { type ByteSource, type SourceDescriptor, checkRange, memorySource } from './bytes.js';
+export { DenseTensor, type RowRange, SparseTensor, StringTensor, type Tensor, rowBytes, toDense } from './tensor.js';
+export { LazyTensor, type SourceMap } from './lazy.js';
+export type { Checkpoint } from './checkpoint.js';
+export { type Progress, type TaskOptions } from './task.js';
+export { type Rng, createRng } from './rng.js';
+export { type Attribute, type AttributeInput, type AttributeKind, type AttributeReference, attribute, attributeTypes, decodeText, encodeText } from './graph/attribute.js';
+export { type ContainerType, type MapType, type OpaqueType, type TensorType, type ValueType, formatType, tensorType } from './graph/value-type.js';
+export { type Use, Value } from './graph/value.js';
+export { Node, type NodeInit } from './graph/node.js';
+export { Graph } from './graph/graph.js';
+export { Model, type ModelFunction, type ModelOrigin } from './graph/model.js';
+export { type StoredTensor, allGraphs, allNodes, capturedValues, modelGraphs, storedTensors } from './graph/traverse.js';
+export { GraphBuilder, type NodeOptions, denseOf } from './builder.js';
+export { type Engine, type EngineOptions, type Executor, type Feeds, type Fetches, type RunOptions, type ValueInfo } from './engine.js';
+export { type Pass, type PassContext, type PassResult, pipeline } from './pass.js';
+export type { WeightRecord } from './record.js';
+export { EXPR_VERSION, type BlockScheme, type TensorExpr, exprInputs, exprSources } from './expr/tensor-expr.js';

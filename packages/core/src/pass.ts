@@ -1,0 +1,47 @@
+/** The one verb: a pass takes a model and gives a model back. */
+import type { Engine } from './engine.js';
+import type { Model } from './graph/model.js';
+import type { WeightRecord } from './record.js';
+import type { TaskOptions } from './task.js';
+
+export interface PassContext extends TaskOptions {
+  /** Needed only by passes that must run a graph. */
+  readonly engine?: Engine;
+}
+
+export interface PassResult {
+  readonly model: Model;
+  readonly modified: boolean;
+  readonly records: readonly WeightRecord[];
+  /** Things the user should know: a slow kernel, a weight left alone. */
+  readonly warnings: readonly string[];
+}
+
+/** Owns the model it is given and may edit it in place; clone first to keep the original. */
+export interface Pass {
+  readonly name: string;
+  run(model: Model, context: PassContext): Promise<PassResult>;
+}
+
+/** Passes in order, as one pass. */
+export function pipeline(passes: readonly Pass[], name = passes.map((pass) => pass.name).join(' | ')): Pass {
+  return {
+    name,
+    async run(model, context) {
+      let current = model;
+      let modified = false;
+      const records: WeightRecord[] = [];
+      const warnings: string[] = [];
+      for (const [index, pass] of passes.entries()) {
+        context.signal?.throwIfAborted();
+        context.onProgress?.({ phase: pass.name, done: index, total: passes.length, unit: 'passes' });
+        const result = await pass.run(current, context);
+        current = result.model;
+        modified ||= result.modified;
+        records.push(...result.records);
+        warnings.push(...result.warnings);
+      }
+      return { model: current, modified, records, warnings };
+    },
+  };
+}

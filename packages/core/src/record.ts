@@ -1,0 +1,19 @@
+/** What happened to one weight; a pass that changes weights without a record is a bug. */
+
+export interface WeightRecord {
+  /** Name of the weight as the user knows it. */
+  readonly name: string;
+  /** For example `rtn int4 block 32 symmetric`. */
+  readonly method: string;
+  readonly elements: number;
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+  /** ½‖w − w*‖² in the metric of the method, when it was measured. */
+  readonly objective?: number;
+  /** 10·log₁₀(‖w‖² / ‖w − w*‖²). */
+  readonly snrDb?: number;
+  /** max |w − w*|. */
+  readonly maxError?: number;
+  /** Why a weight was left alone, or a fallback was taken. */
+  readonly note?: string;
+}

@@ -1,0 +1,18 @@
+/** What every long call takes: cancellation, progress and a seed. */
+
+export interface Progress {
+  /** Name of the phase, for example `quantize`. */
+  readonly phase: string;
+  /** Units done and in all; the unit is named, usually `bytes`, `tensors`, `tokens`. */
+  readonly done: number;
+  readonly total: number;
+  readonly unit: string;
+  /** What is being worked on, usually a tensor name. */
+  readonly item?: string;
+}
+
+export interface TaskOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+  readonly seed?: number;
+}

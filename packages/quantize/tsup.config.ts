@@ -1,0 +1,3 @@
+import { penjingPackage } from '../../tsup.base';
+
+export default penjingPackage({ index: 'src/index.ts' });

@@ -1,0 +1,19 @@
+import { defineConfig, type Options } from 'tsup';
+
+/** Builds one package: ESM, CommonJS and types for each named entry (name in dist → source file). */
+export function penjingPackage(entry: Record<string, string>, extra: Options = {}): ReturnType<typeof defineConfig> {
+  return defineConfig({
+    entry,
+    format: ['esm', 'cjs'],
+    dts: true,
+    target: 'node20',
+    platform: 'neutral',
+    splitting: true,
+    sourcemap: false,
+    clean: true,
+    shims: true,
+    treeshake: false,
+    external: [/^node:/],
+    ...extra,
+  });
+}
