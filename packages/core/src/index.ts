@@ -20,3 +20,5 @@ export { type Engine, type EngineOptions, type Executor, type Feeds, type Fetche
 export { type Pass, type PassContext, type PassResult, pipeline } from './pass.js';
 export type { WeightRecord } from './record.js';
 export { EXPR_VERSION, type BlockScheme, type TensorExpr, exprInputs, exprSources } from './expr/tensor-expr.js';
+export * as expr from './expr/build.js';
+export { type QuantizedTensors, lazy } from './lazy-ops.js';

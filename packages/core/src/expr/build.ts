@@ -1,0 +1,179 @@
+/** Constructors of expressions: they compute and check dtype and shape, and cancel what undoes itself. */
+import { dtypes, type DType } from '../dtype.js';
+import { PenjingError } from '../errors.js';
+import { broadcastShapes, elementCount, matrixView, normalizeAxis, sameShape, type Shape } from '../shape.js';
+import type { BlockScheme, QuantizeExpr, TensorExpr } from './tensor-expr.js';
+
+/** A contiguous, row-major range of a source. `offset` in bytes. */
+export function source(key: string, offset: number, dtype: DType, shape: Shape): TensorExpr {
+  elementCount(shape);
+  return { op: 'source', source: key, offset, dtype, shape };
+}
+
+/** A small tensor from its bytes. */
+export function constant(dtype: DType, shape: Shape, bytes: Uint8Array): TensorExpr {
+  if (bytes.byteLength > MAX_CONSTANT_BYTES) {
+    throw new PenjingError('E_LIMIT', `a constant of ${bytes.byteLength} bytes is too large; spill it to a file`);
+  }
+  return { op: 'constant', dtype, shape, data: toBase64(bytes) };
+}
+
+/** Constants are copied into every job message, so they must stay small; larger data belongs in a file. */
+export const MAX_CONSTANT_BYTES = 1 << 20;
+
+export function fill(dtype: DType, shape: Shape, value: number): TensorExpr {
+  return { op: 'fill', dtype, shape, value };
+}
+
+/** Element type conversion; a cast that changes nothing, or undoes a widening cast, disappears. */
+export function cast(input: TensorExpr, dtype: DType): TensorExpr {
+  if (input.dtype === dtype) return input;
+  if (input.op === 'cast' && input.input.dtype === dtype && widens(dtype, input.dtype)) return input.input;
+  return { op: 'cast', dtype, shape: input.shape, input };
+}
+
+export function reshape(input: TensorExpr, shape: Shape): TensorExpr {
+  if (sameShape(input.shape, shape)) return input;
+  if (elementCount(shape) !== elementCount(input.shape)) {
+    throw new PenjingError('E_SHAPE', `[${input.shape.join(', ')}] cannot be reshaped to [${shape.join(', ')}]`);
+  }
+  if (input.op === 'source') return { ...input, shape };
+  if (input.op === 'reshape') return reshape(input.input, shape);
+  return { op: 'reshape', dtype: input.dtype, shape, input };
+}
+
+/** Output axis i is input axis perm[i]. Moves below casts, so that a transpose and its inverse always meet. */
+export function transpose(input: TensorExpr, perm: readonly number[]): TensorExpr {
+  const rank = input.shape.length;
+  if (perm.length !== rank || new Set(perm).size !== rank || perm.some((axis) => normalizeAxis(axis, rank) !== axis)) {
+    throw new PenjingError('E_SHAPE', `[${perm.join(', ')}] does not permute ${rank} axes`);
+  }
+  if (perm.every((axis, i) => axis === i)) return input;
+  if (input.op === 'cast') return cast(transpose(input.input, perm), input.dtype);
+  if (input.op === 'transpose') return transpose(input.input, perm.map((axis) => input.perm[axis]!));
+  const shape = perm.map((axis) => input.shape[axis]!);
+  return { op: 'transpose', dtype: input.dtype, shape, input, perm };
+}
+
+/** Elements [starts, starts + shape) along every axis. */
+export function slice(input: TensorExpr, starts: readonly number[], shape: Shape): TensorExpr {
+  const inside =
+    starts.length === input.shape.length &&
+    shape.length === input.shape.length &&
+    starts.every((start, i) => start >= 0 && shape[i]! >= 0 && start + shape[i]! <= input.shape[i]!);
+  if (!inside) {
+    throw new PenjingError(
+      'E_SHAPE',
+      `slice [${starts.join(', ')}] + [${shape.join(', ')}] is outside [${input.shape.join(', ')}]`,
+    );
+  }
+  if (sameShape(shape, input.shape)) return input;
+  return { op: 'slice', dtype: input.dtype, shape, input, starts };
+}
+
+export function concat(inputs: readonly TensorExpr[], axis: number): TensorExpr {
+  const [first, ...rest] = inputs;
+  if (!first) throw new PenjingError('E_SHAPE', 'nothing to concatenate');
+  if (rest.length === 0) return first;
+  const at = normalizeAxis(axis, first.shape.length);
+  for (const other of rest) {
+    const fits =
+      other.dtype === first.dtype &&
+      other.shape.length === first.shape.length &&
+      other.shape.every((dim, i) => i === at || dim === first.shape[i]);
+    if (!fits) throw new PenjingError('E_SHAPE', 'concatenated tensors must agree in dtype and in all other axes');
+  }
+  const total = inputs.reduce((sum, input) => sum + input.shape[at]!, 0);
+  const shape = first.shape.map((dim, i) => (i === at ? total : dim));
+  return { op: 'concat', dtype: first.dtype, shape, inputs, axis: at };
+}
+
+/** Rows or columns in the order of `indices` (int32 or int64, rank 1). */
+export function gather(input: TensorExpr, indices: TensorExpr, axis = 0): TensorExpr {
+  if (indices.shape.length !== 1 || (indices.dtype !== 'int32' && indices.dtype !== 'int64')) {
+    throw new PenjingError('E_SHAPE', 'gather indices must be int32 or int64 of rank 1');
+  }
+  const at = normalizeAxis(axis, input.shape.length);
+  const shape = input.shape.map((dim, i) => (i === at ? indices.shape[0]! : dim));
+  return { op: 'gather', dtype: input.dtype, shape, input, indices, axis: at };
+}
+
+export function multiply(a: TensorExpr, b: TensorExpr): TensorExpr {
+  return { op: 'multiply', dtype: a.dtype, shape: broadcastShapes(a.shape, b.shape), a, b };
+}
+
+export function add(a: TensorExpr, b: TensorExpr): TensorExpr {
+  return { op: 'add', dtype: a.dtype, shape: broadcastShapes(a.shape, b.shape), a, b };
+}
+
+/** `input` where `keep` (bool or uint8, broadcast to the input) is not zero, otherwise 0. */
+export function mask(input: TensorExpr, keep: TensorExpr): TensorExpr {
+  if (keep.dtype !== 'bool' && keep.dtype !== 'uint8') throw new PenjingError('E_DTYPE', 'a mask is bool or uint8');
+  if (!sameShape(broadcastShapes(input.shape, keep.shape), input.shape)) {
+    throw new PenjingError('E_SHAPE', 'a mask must broadcast to its input');
+  }
+  return { op: 'mask', dtype: input.dtype, shape: input.shape, input, mask: keep };
+}
+
+export interface QuantizedExprs {
+  readonly values: TensorExpr;
+  readonly scales: TensorExpr;
+  /** Absent when symmetric. */
+  readonly zeroPoints: TensorExpr | undefined;
+}
+
+/** Rounds to the nearest point of a grid per block along the last axis; the outputs are evaluated together. */
+export function quantize(input: TensorExpr, scheme: BlockScheme, scaleDtype: DType = 'float32'): QuantizedExprs {
+  const { bits, blockSize, symmetric, layout } = scheme;
+  const { cols } = matrixView(input.shape);
+  if (input.shape.length !== 2) throw new PenjingError('E_SHAPE', 'block quantization works on matrices');
+  const rows = input.shape[0]!;
+  const blocks = Math.ceil(cols / blockSize);
+  const of: QuantizeExpr = { op: 'quantize', dtype: input.dtype, shape: input.shape, input, scheme, scaleDtype };
+  const nbits = layout === 'nbits';
+  const valueDtype: DType = nbits ? 'uint8' : linearDtype(bits, symmetric);
+  const output = (name: 'values' | 'scales' | 'zeroPoints', dtype: DType, shape: Shape): TensorExpr => ({
+    op: 'output', of, name, dtype, shape,
+  });
+  return {
+    values: output('values', valueDtype, nbits ? [rows, blocks, (blockSize * bits) / 8] : [rows, cols]),
+    scales: output('scales', scaleDtype, [rows, blocks]),
+    zeroPoints: symmetric
+      ? undefined
+      : output('zeroPoints', valueDtype, nbits ? [rows, Math.ceil((blocks * bits) / 8)] : [rows, blocks]),
+  };
+}
+
+export interface DequantizeInputs {
+  readonly values: TensorExpr;
+  readonly scales: TensorExpr;
+  readonly zeroPoints?: TensorExpr | undefined;
+  readonly scheme: BlockScheme;
+  /** Shape of the result, (rows, cols). */
+  readonly shape: Shape;
+  readonly dtype?: DType;
+}
+
+/** (values - zeroPoint) * scale per block. */
+export function dequantize(inputs: DequantizeInputs): TensorExpr {
+  const { values, scales, zeroPoints, scheme, shape, dtype = 'float32' } = inputs;
+  return { op: 'dequantize', dtype, shape, values, scales, scheme, ...(zeroPoints && { zeroPoints }) };
+}
+
+/** Codes of the `linear` layout: signed around 0 when symmetric, unsigned with a stored zero point otherwise. */
+function linearDtype(bits: 2 | 4 | 8, symmetric: boolean): DType {
+  return symmetric ? (`int${bits}` as const) : (`uint${bits}` as const);
+}
+
+/** True when every value of `from` is exact in `to`. */
+function widens(from: DType, to: DType): boolean {
+  const a = dtypes[from];
+  const b = dtypes[to];
+  return a.kind === 'float' && (to === 'float64' || (to === 'float32' && a.bits <= 16)) && b.bits > a.bits;
+}
+
+function toBase64(bytes: Uint8Array): string {
+  let text = '';
+  for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
+  return btoa(text);
+}

@@ -1,0 +1,89 @@
+/** Operations on tensors that compute nothing yet: each gives a tensor over a larger expression. */
+import type { DType } from './dtype.js';
+import { PenjingError } from './errors.js';
+import * as build from './expr/build.js';
+import type { BlockScheme, TensorExpr } from './expr/tensor-expr.js';
+import { LazyTensor, type SourceMap } from './lazy.js';
+import { memorySource, type ByteSource } from './bytes.js';
+import type { Shape } from './shape.js';
+import type { DenseTensor, Tensor } from './tensor.js';
+
+export interface QuantizedTensors {
+  readonly values: Tensor;
+  readonly scales: Tensor;
+  readonly zeroPoints: Tensor | undefined;
+}
+
+export const lazy = {
+  /** A range of a source, as a tensor. `offset` in bytes. */
+  source(from: ByteSource, offset: number, dtype: DType, shape: Shape): LazyTensor {
+    return new LazyTensor(build.source(from.uri, offset, dtype, shape), new Map([[from.uri, from]]));
+  },
+  fill(dtype: DType, shape: Shape, value: number): LazyTensor {
+    return new LazyTensor(build.fill(dtype, shape, value), new Map());
+  },
+  cast(input: Tensor, dtype: DType): Tensor {
+    return input.dtype === dtype ? input : map([input], ([x]) => build.cast(x!, dtype));
+  },
+  reshape(input: Tensor, shape: Shape): Tensor {
+    return map([input], ([x]) => build.reshape(x!, shape));
+  },
+  transpose(input: Tensor, perm: readonly number[]): Tensor {
+    return map([input], ([x]) => build.transpose(x!, perm));
+  },
+  slice(input: Tensor, starts: readonly number[], shape: Shape): Tensor {
+    return map([input], ([x]) => build.slice(x!, starts, shape));
+  },
+  concat(inputs: readonly Tensor[], axis: number): Tensor {
+    return map(inputs, (list) => build.concat(list, axis));
+  },
+  gather(input: Tensor, indices: Tensor, axis = 0): Tensor {
+    return map([input, indices], ([x, i]) => build.gather(x!, i!, axis));
+  },
+  multiply(a: Tensor, b: Tensor): Tensor {
+    return map([a, b], ([x, y]) => build.multiply(x!, y!));
+  },
+  add(a: Tensor, b: Tensor): Tensor {
+    return map([a, b], ([x, y]) => build.add(x!, y!));
+  },
+  mask(input: Tensor, keep: Tensor): Tensor {
+    return map([input, keep], ([x, m]) => build.mask(x!, m!));
+  },
+  /** Block quantization along the last axis of a matrix; the outputs are computed together when saved. */
+  quantize(input: Tensor, scheme: BlockScheme, scaleDtype: DType = 'float32'): QuantizedTensors {
+    const { expr, sources } = lift(input);
+    const { values, scales, zeroPoints } = build.quantize(expr, scheme, scaleDtype);
+    return {
+      values: new LazyTensor(values, sources),
+      scales: new LazyTensor(scales, sources),
+      zeroPoints: zeroPoints && new LazyTensor(zeroPoints, sources),
+    };
+  },
+} as const;
+
+function map(tensors: readonly Tensor[], make: (inputs: TensorExpr[]) => TensorExpr): LazyTensor {
+  const lifted = tensors.map(lift);
+  return new LazyTensor(make(lifted.map(({ expr }) => expr)), mergeSources(lifted.map(({ sources }) => sources)));
+}
+
+/** Any tensor as an expression: a small dense tensor becomes a constant, a large one a memory source. */
+function lift(tensor: Tensor): { expr: TensorExpr; sources: SourceMap } {
+  switch (tensor.kind) {
+    case 'lazy': {
+      const { expr, sources } = tensor as LazyTensor;
+      return { expr, sources };
+    }
+    case 'dense': {
+      const { dtype, shape, bytes } = tensor as DenseTensor;
+      if (bytes.byteLength <= build.MAX_CONSTANT_BYTES) return { expr: build.constant(dtype, shape, bytes), sources: new Map() };
+      const memory = memorySource(bytes);
+      return { expr: build.source(memory.uri, 0, dtype, shape), sources: new Map([[memory.uri, memory]]) };
+    }
+    default:
+      throw new PenjingError('E_DTYPE', `${tensor.kind} tensors cannot be edited lazily`);
+  }
+}
+
+function mergeSources(maps: readonly SourceMap[]): SourceMap {
+  return maps.length === 1 ? maps[0]! : new Map(maps.flatMap((sources) => [...sources]));
+}
