@@ -1,0 +1,112 @@
+/** The invariants of a graph, executable: run after every pass in tests, and before a model is written. */
+import { PenjingError } from '../errors.js';
+import { sameShape } from '../shape.js';
+import type { Graph } from './graph.js';
+import type { Model } from './model.js';
+import type { Node } from './node.js';
+import type { Value } from './value.js';
+
+/** One broken invariant, with the place where it was seen. */
+export interface GraphIssue {
+  readonly graph: string;
+  readonly message: string;
+}
+
+/** Every broken invariant of a model; empty when it is sound. */
+export function check(model: Model): GraphIssue[] {
+  const issues: GraphIssue[] = [];
+  const domains = new Set([...model.opsetImports.keys(), ...model.functions.map((fn) => fn.domain)]);
+  checkGraph(model.graph, new Set(), new Set(), domains, issues);
+  for (const fn of model.functions) {
+    const known = new Set([...domains, ...fn.opsetImports.keys()]);
+    checkGraph(fn.body, new Set(), new Set(), known, issues);
+  }
+  return issues;
+}
+
+/** Throws `E_GRAPH` naming the first broken invariants. */
+export function assertSound(model: Model): void {
+  const issues = check(model);
+  if (issues.length === 0) return;
+  const shown = issues.slice(0, 5).map(({ graph, message }) => `${graph || 'main'}: ${message}`);
+  throw new PenjingError('E_GRAPH', `the graph is not sound: ${shown.join('; ')}`, {
+    details: { issues: issues.length },
+  });
+}
+
+function checkGraph(
+  graph: Graph,
+  outerValues: ReadonlySet<Value>,
+  outerNames: ReadonlySet<string>,
+  domains: ReadonlySet<string>,
+  issues: GraphIssue[],
+): void {
+  const fail = (message: string): void => void issues.push({ graph: graph.name, message });
+  const available = new Set(outerValues);
+  const names = new Set<string>();
+  const define = (value: Value): void => {
+    if (value.name === '') return;
+    if (names.has(value.name)) fail(`${value.name} is defined twice`);
+    if (outerNames.has(value.name)) fail(`${value.name} shadows a value of an outer graph`);
+    names.add(value.name);
+    available.add(value);
+  };
+
+  graph.inputs.forEach(define);
+  const inputs = new Set(graph.inputs);
+  for (const [name, value] of graph.initializers) {
+    if (value.name !== name) fail(`initializer ${name} is a value named ${value.name}`);
+    if (!inputs.has(value)) define(value);
+    if (value.producer) fail(`initializer ${name} is also computed by ${value.producer.describe()}`);
+    const type = value.type;
+    if (!value.tensor) fail(`initializer ${name} has no tensor`);
+    else if (type?.kind === 'tensor' && type.dtype !== undefined && type.dtype !== value.tensor.dtype) {
+      fail(`initializer ${name} is ${value.tensor.dtype} but its type says ${type.dtype}`);
+    } else if (type?.kind === 'tensor' && !shapeAgrees(value)) {
+      fail(`initializer ${name} has shape [${value.tensor.shape.join(', ')}] but its type says otherwise`);
+    }
+  }
+  for (const node of graph.nodes()) {
+    checkNode(node, graph, available, domains, fail);
+    const inner = node.subgraphs();
+    if (inner.length > 0) {
+      const visible = new Set([...outerNames, ...names]);
+      for (const graph of inner) checkGraph(graph, available, visible, domains, issues);
+    }
+    node.outputs.forEach(define);
+  }
+  for (const output of graph.outputs) {
+    if (!available.has(output)) fail(`output ${output.name} is not computed in this graph`);
+  }
+}
+
+function checkNode(
+  node: Node,
+  graph: Graph,
+  available: ReadonlySet<Value>,
+  domains: ReadonlySet<string>,
+  fail: (message: string) => void,
+): void {
+  if (node.graph !== graph) fail(`${node.describe()} is listed here but belongs elsewhere`);
+  if (!domains.has(node.domain)) fail(`${node.describe()} uses domain '${node.domain}', which is not imported`);
+  node.inputs.forEach((value, index) => {
+    if (!value) return;
+    if (!available.has(value)) fail(`${node.describe()} reads ${value.name} before it is defined`);
+    if (!value._uses.get(node)?.has(index)) fail(`${value.name} does not know its use by ${node.describe()}`);
+  });
+  for (const value of node.outputs) {
+    if (value.producer !== node) fail(`${value.name} does not know its producer ${node.describe()}`);
+    for (const use of value.uses()) {
+      if (use.node.inputs[use.index] !== value) fail(`${value.name} lists a use that ${use.node.describe()} does not have`);
+      if (!use.node.graph) fail(`${value.name} is used by ${use.node.describe()}, which is in no graph`);
+    }
+  }
+}
+
+/** Declared sizes may be symbols or unknown; sizes that are given must be those of the tensor. */
+function shapeAgrees(value: Value): boolean {
+  const type = value.type;
+  if (type?.kind !== 'tensor' || !type.shape || !value.tensor) return true;
+  const { shape } = value.tensor;
+  return sameShape(shape, type.shape.map((dim, i) => (typeof dim === 'number' ? dim : shape[i] ?? -1)));
+}
