@@ -8,6 +8,8 @@ export interface WeightRecord {
   readonly elements: number;
   readonly bytesBefore: number;
   readonly bytesAfter: number;
+  /** Name of the stored tensor whose evaluation measures the error, when that happens only on saving. */
+  readonly measuredBy?: string;
   /** ½‖w − w*‖² in the metric of the method, when it was measured. */
   readonly objective?: number;
   /** 10·log₁₀(‖w‖² / ‖w − w*‖²). */

@@ -1,1 +1,4 @@
-export {};
+/** @penjing/quantize: weight quantization passes. */
+export { castWeights, type CastWeightsOptions } from './cast-weights.js';
+export { quantizeWeights, type QuantizeWeightsOptions } from './quantize-weights.js';
+export { type WeightScheme, describeScheme, quantizedBytes, slowOnCpu, weightScheme } from './scheme.js';

@@ -1,0 +1,22 @@
+/** A plain Gemm (no transA, alpha and beta 1) as MatMul and Add, so that products come in one form only. */
+import { Node, Value } from '@penjing/core';
+import type { WeightSite } from './select.js';
+
+/** The MatMul of a site; its weight input is for the caller to set. */
+export function productOf({ node, kind }: WeightSite): Node {
+  if (kind !== 'gemm') return node;
+  const graph = node.graph!;
+  const bias = node.input(2);
+  const product = bias ? new Value(`${node.output().name}_product`, node.output().type) : takeOver(node);
+  const matmul = graph.insertBefore(node, new Node('MatMul', [node.input(0)!, node.input(1)!], [product], { name: node.name }));
+  if (bias) graph.insertBefore(node, new Node('Add', [product, bias], [takeOver(node)], { name: `${node.name}_bias` }));
+  graph.remove(node);
+  return matmul;
+}
+
+/** Frees a node's output for its replacement: uses and graph outputs keep pointing at the same value. */
+export function takeOver(node: Node): Value {
+  const value = node.output();
+  node.replaceOutput(0, new Value(''));
+  return value;
+}
