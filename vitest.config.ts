@@ -1,13 +1,17 @@
 import { defineConfig } from 'vitest/config';
 
+const full = process.env['PENJING_FULL'] === '1';
+
 // Tests run on the TypeScript sources of every package, so a stale build can never pass or fail a test.
 export default defineConfig({
   resolve: { conditions: ['@penjing/source'] },
   ssr: { resolve: { conditions: ['@penjing/source'] } },
   test: {
-    include: ['packages/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts', 'tests/**/*.test.ts'],
-    exclude: ['**/node_modules/**', '**/dist/**', 'tests/clients/**'],
-    testTimeout: 30_000,
+    include: full
+      ? ['{packages,apps}/*/src/**/*.full.test.ts', 'tests/**/*.full.test.ts']
+      : ['{packages,apps}/*/src/**/*.test.ts', 'tests/**/*.test.ts'],
+    exclude: ['**/node_modules/**', '**/dist/**', 'tests/clients/**', ...(full ? [] : ['**/*.full.test.ts'])],
+    testTimeout: full ? 600_000 : 60_000,
     pool: 'forks',
     maxWorkers: 2,
   },
