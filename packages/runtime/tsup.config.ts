@@ -1,3 +1,4 @@
 import { penjingPackage } from '../../tsup.base';
 
-export default penjingPackage({ index: 'src/index.ts' });
+// The worker is an entry of its own, flat beside index, because it is started by its URL.
+export default penjingPackage({ index: 'src/index.ts', 'session-worker': 'src/session-worker.ts' });

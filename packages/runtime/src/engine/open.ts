@@ -1,0 +1,118 @@
+/** Opens a session on a model, a file or bytes: checks first, then configures, then hands over. */
+import { type Model, PenjingError, type ValueInfo, tensorType } from '@penjing/core';
+import type { SessionHost } from '../session-host.js';
+import type { SessionInfo, SessionSource, SessionValue } from '../worker/protocol.js';
+import { type CheckedModel, checkBytes, checkFile, storeModel, weightFacts } from './model-source.js';
+import { type SessionOptions, type WeightFacts, sessionSettings } from './settings.js';
+
+/** Content of one external data file, under the location by which the model names it. */
+export interface ExternalFile {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+/** A session in a worker, and what the calling thread knows of it. */
+export interface OpenedModel {
+  readonly handle: number;
+  readonly inputs: readonly ValueInfo[];
+  readonly outputs: readonly ValueInfo[];
+  /** As the worker sees them, for the code that recognises layouts. */
+  readonly session: Omit<SessionInfo, 'handle'>;
+  /** Size of the model: graph and weights. */
+  readonly bytes: number;
+  /** Deletes what was written for this session. */
+  cleanup(): Promise<void>;
+}
+
+export interface OpenOptions extends SessionOptions {
+  readonly signal?: AbortSignal;
+  readonly memoryLimit?: number;
+  readonly externalData?: readonly ExternalFile[];
+  readonly transfer?: boolean;
+  /** See SessionSettings.spin. */
+  readonly spin?: boolean;
+}
+
+const MEMORY_LIMIT = 256 * 2 ** 20;
+
+export async function openFile(host: SessionHost, path: string, options: OpenOptions): Promise<OpenedModel> {
+  const checked = await checkFile(path);
+  return openSource(host, { kind: 'file', path }, checked, options);
+}
+
+export async function openBytes(host: SessionHost, bytes: Uint8Array, options: OpenOptions): Promise<OpenedModel> {
+  const external = options.externalData ?? [];
+  const checked = await checkBytes(bytes, external);
+  const give = (array: Uint8Array): ArrayBuffer => ownBuffer(array, options.transfer ?? false);
+  const source: SessionSource = {
+    kind: 'memory',
+    bytes: give(bytes),
+    externalData: external.map(({ path, bytes: content }) => ({ path, data: give(content) })),
+  };
+  return openSource(host, source, checked, options);
+}
+
+/** Serializes a model: in memory when it is small, else into a temporary folder that lives as long as the session. */
+export async function openModel(host: SessionHost, model: Model, options: OpenOptions): Promise<OpenedModel> {
+  refuseForeignTypes(model);
+  const facts = weightFacts(model);
+  const stored = await storeModel(model, facts.bytes <= (options.memoryLimit ?? MEMORY_LIMIT), options.signal);
+  try {
+    return await openSource(host, stored.source, { model, weights: facts, bytes: stored.bytes }, options, stored.cleanup);
+  } catch (error) {
+    await stored.cleanup();
+    throw error;
+  }
+}
+
+async function openSource(
+  host: SessionHost,
+  source: SessionSource,
+  { model, weights, bytes }: CheckedModel,
+  options: OpenOptions,
+  cleanup: () => Promise<void> = async () => {},
+): Promise<OpenedModel> {
+  refuseForeignTypes(model);
+  const byPath: WeightFacts = { ...weights, byPath: source.kind === 'file' };
+  const settings = sessionSettings(options, byPath, options.spin);
+  const transfer = source.kind === 'file' ? [] : [source.bytes, ...source.externalData.map(({ data }) => data)];
+  const { handle, inputs, outputs } = await host.call('open', { source, settings }, {
+    transfer,
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
+  return {
+    handle,
+    inputs: inputs.map((value) => valueInfo(value, model.graph.inputs)),
+    outputs: outputs.map((value) => valueInfo(value, model.graph.outputs)),
+    session: { inputs, outputs },
+    bytes,
+    cleanup,
+  };
+}
+
+/** The binding throws away the whole model when a border value has a type it does not know; this names the value. */
+function refuseForeignTypes(model: Model): void {
+  const borders = [['input', model.graph.inputs], ['output', model.graph.outputs]] as const;
+  for (const [side, values] of borders) {
+    for (const { name, type, tensor } of values) {
+      if (tensor || type?.kind !== 'tensor' || type.dtype === undefined || !foreign.test(type.dtype)) continue;
+      throw new PenjingError('E_UNSUPPORTED', `${side} ${name} is ${type.dtype}, which cannot cross from Node to ONNX Runtime`, {
+        hint: 'Give the model float32 or float16 inputs and outputs, with a Cast inside.',
+      });
+    }
+  }
+}
+
+const foreign = /^(bfloat16|float8|float4|complex|u?int[24]$)/;
+
+/** ONNX Runtime says which values there are; the graph knows their types better (sequences, symbols). */
+function valueInfo({ name, dtype, shape }: SessionValue, declared: readonly { readonly name: string; readonly type: ValueInfo['type'] | undefined }[]): ValueInfo {
+  const type = declared.find((value) => value.name === name)?.type;
+  return { name, type: type ?? tensorType(dtype, shape) };
+}
+
+/** The bytes as a buffer of their own: given away when the caller allows it, copied otherwise. */
+function ownBuffer({ buffer, byteOffset, byteLength }: Uint8Array, give: boolean): ArrayBuffer {
+  const whole = byteOffset === 0 && byteLength === buffer.byteLength;
+  return give && whole ? (buffer as ArrayBuffer) : (buffer as ArrayBuffer).slice(byteOffset, byteOffset + byteLength);
+}

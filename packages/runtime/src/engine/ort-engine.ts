@@ -1,0 +1,54 @@
+/** The `Engine` of core on ONNX Runtime: every session in a worker thread of its own. */
+import type { Engine, EngineOptions, Executor, Model, TaskOptions } from '@penjing/core';
+import { SessionHost } from '../session-host.js';
+import { type ExternalFile, type OpenedModel, openBytes, openFile, openModel } from './open.js';
+import { OrtExecutor } from './executor.js';
+import type { SessionOptions } from './settings.js';
+
+/** Options for one load; those of the engine are the defaults. */
+export interface LoadOptions extends SessionOptions, EngineOptions, Pick<TaskOptions, 'onProgress'> {}
+
+export interface LoadBytesOptions extends LoadOptions {
+  /** Contents of the external data files that the model names, for models too large for one buffer. */
+  readonly externalData?: readonly ExternalFile[];
+  /** Gives the buffers away instead of copying them; the caller's arrays are empty afterwards. */
+  readonly transfer?: boolean;
+}
+
+export interface OrtEngineOptions extends SessionOptions {
+  /** Models up to this many bytes are handed over in memory, larger ones through a private temporary folder (256 MiB). */
+  readonly memoryLimit?: number;
+}
+
+export interface OrtEngine extends Engine {
+  load(model: Model, options?: LoadOptions): Promise<Executor>;
+  /** Loads an ONNX file by path, of any size; external data is found beside it. The file is checked first. */
+  loadFile(path: string, options?: LoadOptions): Promise<Executor>;
+  /** Loads a serialized model from memory. It is checked first. */
+  loadBytes(bytes: Uint8Array, options?: LoadBytesOptions): Promise<Executor>;
+}
+
+/** An engine on onnxruntime-node. It holds nothing itself; each executor owns a worker thread until it is disposed. */
+export function ortEngine(defaults: OrtEngineOptions = {}): OrtEngine {
+  async function start(options: LoadOptions, open: (host: SessionHost, merged: OrtEngineOptions & LoadOptions) => Promise<OpenedModel>): Promise<Executor> {
+    options.signal?.throwIfAborted();
+    const host = new SessionHost();
+    try {
+      return new OrtExecutor(host, await open(host, { ...defaults, ...defined(options) }));
+    } catch (error) {
+      await host[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+  return {
+    name: 'onnxruntime-node',
+    load: (model, options = {}) => start(options, (host, merged) => openModel(host, model, merged)),
+    loadFile: (path, options = {}) => start(options, (host, merged) => openFile(host, path, merged)),
+    loadBytes: (bytes, options = {}) => start(options, (host, merged) => openBytes(host, bytes, { ...options, ...merged })),
+  };
+}
+
+/** Without the keys that are present but undefined, so that they do not hide defaults. */
+function defined<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+}

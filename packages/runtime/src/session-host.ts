@@ -1,0 +1,135 @@
+/** The calling thread's side of one session worker: typed calls, cancellation, and an end for every promise when the thread dies. */
+import { Worker } from 'node:worker_threads';
+import { PenjingError } from '@penjing/core';
+import type { Method, Methods, Reply, Request, WireError } from './worker/protocol.js';
+
+export interface CallOptions<M extends Method> {
+  readonly signal?: AbortSignal;
+  readonly transfer?: readonly ArrayBuffer[];
+  readonly onEvent?: (event: Methods[M]['event']) => void;
+}
+
+interface Pending {
+  resolve(result: unknown): void;
+  reject(error: unknown): void;
+  onEvent?(event: unknown): void;
+}
+
+/** A worker that is busy at dispose time gets this long to finish its run before its thread is stopped. */
+const GRACE_MS = 5_000;
+let live = 0;
+
+/** Session workers whose threads are running; tests count them. */
+export function liveSessionHosts(): number {
+  return live;
+}
+
+export class SessionHost implements AsyncDisposable {
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  readonly #exited: Promise<void>;
+  #next = 1;
+  #failure: PenjingError | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(worker: Worker = spawnSessionWorker()) {
+    this.#worker = worker;
+    live++;
+    // An idle engine must not keep a finished program alive; pending calls hold it (see call).
+    worker.unref();
+    worker.on('message', (reply: Reply) => this.#settle(reply));
+    worker.on('error', (error) => this.#fail(new PenjingError('E_WORKER', `the session worker failed: ${error.message}`, { cause: error })));
+    this.#exited = new Promise((resolve) => {
+      worker.on('exit', (code) => {
+        live--;
+        this.#fail(new PenjingError('E_WORKER', `the session worker ended (exit code ${code})`, {
+          hint: 'Load the model again; if it happens every time, run it in a child process and report it.',
+        }));
+        resolve();
+      });
+    });
+  }
+
+  /** Sends a request. Rejects with the signal's reason at once when it fires; the worker stops at its next border. */
+  call<M extends Method>(method: M, params: Methods[M]['params'], options: CallOptions<M> = {}): Promise<Methods[M]['result']> {
+    const { signal, transfer = [], onEvent } = options;
+    if (this.#closing) return Promise.reject(new PenjingError('E_DISPOSED', `${method} was called on a disposed session`));
+    if (this.#failure) return Promise.reject(this.#failure);
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      const abort = (): void => {
+        this.#post({ cancel: id });
+        finish(() => reject(signal!.reason));
+      };
+      const finish = (then: () => void): void => {
+        signal?.removeEventListener('abort', abort);
+        if (!this.#pending.delete(id)) return;
+        if (this.#pending.size === 0) this.#worker.unref();
+        then();
+      };
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#pending.set(id, {
+        resolve: (result) => finish(() => resolve(result as Methods[M]['result'])),
+        reject: (error) => finish(() => reject(error)),
+        ...(onEvent ? { onEvent: (event: unknown) => onEvent(event as Methods[M]['event']) } : {}),
+      });
+      this.#worker.ref();
+      try {
+        this.#post({ id, method, params } as Request, transfer);
+      } catch (error) {
+        this.#pending.get(id)!.reject(new PenjingError('E_INPUT', `${method} could not be sent to the session worker: ${String(error)}`, { cause: error }));
+      }
+    });
+  }
+
+  /** Releases the sessions and ends the thread. Calls in flight reject with `E_DISPOSED`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#rejectAll(new PenjingError('E_DISPOSED', 'the session was disposed during the call'));
+    this.#worker.ref();
+    this.#post({ shutdown: true });
+    const timer = setTimeout(() => void this.#worker.terminate(), GRACE_MS);
+    await this.#exited;
+    clearTimeout(timer);
+  }
+
+  #post(request: Request, transfer: readonly ArrayBuffer[] = []): void {
+    this.#worker.postMessage(request, transfer);
+  }
+
+  #settle(reply: Reply): void {
+    const pending = this.#pending.get(reply.id);
+    if (!pending) return;
+    if ('event' in reply) pending.onEvent?.(reply.event);
+    else if ('error' in reply) pending.reject(fromWireError(reply.error));
+    else pending.resolve(reply.result);
+  }
+
+  #fail(error: PenjingError): void {
+    this.#failure ??= error;
+    this.#rejectAll(this.#failure);
+  }
+
+  #rejectAll(error: PenjingError): void {
+    for (const pending of [...this.#pending.values()]) pending.reject(error);
+  }
+}
+
+function fromWireError({ code, message, hint, details }: WireError): PenjingError {
+  return new PenjingError(code, message, { ...(hint === undefined ? {} : { hint }), ...(details === undefined ? {} : { details }) });
+}
+
+/** Starts session-worker: the built file beside this one, or the TypeScript source through tsx in tests. */
+function spawnSessionWorker(): Worker {
+  const self = import.meta.url;
+  const extension = /\.[a-z]+$/.exec(new URL(self).pathname)![0];
+  const entry = new URL(`./session-worker${extension}`, self);
+  if (extension !== '.ts') return new Worker(entry, { name: 'penjing-session' });
+  const bootstrap = `import('tsx/esm/api').then(({ tsImport }) => tsImport(${JSON.stringify(entry.href)}, ${JSON.stringify(self)}))`;
+  return new Worker(bootstrap, { eval: true, name: 'penjing-session', execArgv: ['--conditions=@penjing/source'] });
+}

@@ -1,0 +1,69 @@
+/** The generation loop: it runs beside the session, so that the cache never crosses a thread. */
+import { createSampler, type SamplingParams } from '../generate/sampler.js';
+import { decoderLayout } from './decoder-layout.js';
+import { Decoder } from './decoder.js';
+import { positionsPerRun } from './positions.js';
+import type { CallContext } from './protocol.js';
+import type { SessionTable } from './session-table.js';
+import { sessionInfo } from './session-table.js';
+
+export interface GenerateParams {
+  readonly handle: number;
+  readonly prompt: readonly number[];
+  readonly maxNewTokens: number;
+  /** Any of these ends the text and is not part of it. */
+  readonly endTokens: readonly number[];
+  readonly sampling: SamplingParams;
+}
+
+export interface TokenEvent {
+  readonly token: number;
+}
+
+export interface GenerateResult {
+  readonly finish: 'end-token' | 'length' | 'cancelled';
+  /** The token that ended the text, when one did. */
+  readonly endToken?: number;
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+  readonly cacheBytes: number;
+}
+
+export async function generate(
+  sessions: SessionTable,
+  { handle, prompt, maxNewTokens, endTokens, sampling }: GenerateParams,
+  { signal, emit }: CallContext<TokenEvent>,
+): Promise<GenerateResult> {
+  const { inputs, outputs } = sessionInfo(sessions.get(handle));
+  const layout = decoderLayout(inputs, outputs);
+  const decoder = new Decoder(sessions, handle, layout);
+  const sampler = createSampler(sampling);
+  const context = [...prompt];
+  const started = performance.now();
+  let prefilled = started;
+  const end = (finish: GenerateResult['finish'], endToken?: number): GenerateResult => ({
+    finish,
+    ...(endToken === undefined ? {} : { endToken }),
+    prefillMs: prefilled - started,
+    decodeMs: performance.now() - prefilled,
+    cacheBytes: decoder.cacheBytes,
+  });
+
+  const step = layout.cache.length > 0 ? positionsPerRun(layout.vocabSize) : prompt.length;
+  let logits;
+  for (let at = 0; at < prompt.length; at += step) {
+    if (signal.aborted) return end('cancelled');
+    logits = await decoder.forward(prompt.slice(at, at + step), 1);
+  }
+  prefilled = performance.now();
+  for (let count = 0; count < maxNewTokens; count++) {
+    if (signal.aborted) return end('cancelled');
+    const token = sampler.next(logits!.row(0), context);
+    if (endTokens.includes(token)) return end('end-token', token);
+    emit({ token });
+    context.push(token);
+    // The last token needs no logits after it.
+    if (count + 1 < maxNewTokens) logits = await decoder.forward([token], 1);
+  }
+  return end('length');
+}

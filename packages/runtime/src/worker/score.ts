@@ -1,0 +1,103 @@
+/** Scores token windows with one language model or two side by side; logits never leave the worker. */
+import { type ErrorSums, addError, errorSums } from '../compare/difference.js';
+import { decoderLayout } from './decoder-layout.js';
+import { Decoder } from './decoder.js';
+import type { LogitRows } from './logits.js';
+import { positionsPerRun } from './positions.js';
+import type { CallContext } from './protocol.js';
+import { type SessionTable, sessionInfo } from './session-table.js';
+
+export interface ScoreParams {
+  /** The reference. */
+  readonly a: number;
+  readonly b?: number;
+  /** Token ids; each window starts from an empty cache and predicts all its tokens but the first. */
+  readonly windows: readonly Int32Array[];
+}
+
+/** Tokens predicted since the last event. */
+export interface ScoreEvent {
+  readonly tokens: number;
+}
+
+export interface ScoreResult {
+  /** Predicted tokens. */
+  readonly tokens: number;
+  /** Sums of -ln p(token). */
+  readonly nllA: number;
+  readonly nllB: number;
+  /** Sum of KL(a ‖ b), nats. */
+  readonly kl: number;
+  /** Positions where both find the same token likeliest. */
+  readonly agreed: number;
+  /** Logits of b against those of a. */
+  readonly logits: ErrorSums;
+}
+
+export async function score(
+  sessions: SessionTable,
+  { a, b, windows }: ScoreParams,
+  { signal, emit }: CallContext<ScoreEvent>,
+): Promise<ScoreResult> {
+  const left = decoderFor(sessions, a);
+  const right = b === undefined ? undefined : decoderFor(sessions, b);
+  const sums = { tokens: 0, nllA: 0, nllB: 0, kl: 0, agreed: 0, logits: errorSums() };
+  for (const window of windows) {
+    left.reset();
+    right?.reset();
+    const cached = left.layout.cache.length > 0 && (!right || right.layout.cache.length > 0);
+    const step = cached ? positionsPerRun(left.layout.vocabSize) : window.length;
+    // The last token is only a target: nothing follows it.
+    const positions = window.length - 1;
+    for (let at = 0; at < positions; at += step) {
+      signal.throwIfAborted();
+      const tokens = window.subarray(at, Math.min(positions, at + step));
+      const rowsA = await left.forward(tokens);
+      const rowsB = right ? await right.forward(tokens) : undefined;
+      for (let i = 0; i < tokens.length; i++) addPosition(sums, rowsA, rowsB, i, window[at + i + 1]!);
+      emit({ tokens: tokens.length });
+    }
+  }
+  return sums;
+}
+
+function decoderFor(sessions: SessionTable, handle: number): Decoder {
+  const { inputs, outputs } = sessionInfo(sessions.get(handle));
+  return new Decoder(sessions, handle, decoderLayout(inputs, outputs));
+}
+
+type Sums = { -readonly [K in keyof ScoreResult]: ScoreResult[K] };
+
+function addPosition(sums: Sums, rowsA: LogitRows, rowsB: LogitRows | undefined, index: number, target: number): void {
+  const a = rowsA.row(index);
+  sums.tokens++;
+  if (!rowsB) {
+    sums.nllA += logSumExp(a).value - a[target]!;
+    return;
+  }
+  const b = rowsB.row(index);
+  const topA = logSumExp(a);
+  const topB = logSumExp(b);
+  let kl = 0;
+  const count = Math.min(a.length, b.length);
+  for (let i = 0; i < count; i++) {
+    const p = Math.exp(a[i]! - topA.value);
+    // 0 · ln 0 is 0: a token that a rules out says nothing about b.
+    if (p > 0) kl += p * (a[i]! - topA.value - (b[i]! - topB.value));
+    addError(sums.logits, a[i]!, b[i]!);
+  }
+  sums.nllA += topA.value - a[target]!;
+  sums.nllB += topB.value - b[target]!;
+  // Rounding can leave a few 1e-9 below zero.
+  sums.kl += kl < 0 ? 0 : kl;
+  if (topA.index === topB.index) sums.agreed++;
+}
+
+function logSumExp(row: Float32Array): { value: number; index: number } {
+  let index = 0;
+  for (let i = 1; i < row.length; i++) if (row[i]! > row[index]!) index = i;
+  const top = row[index]!;
+  let sum = 0;
+  for (let i = 0; i < row.length; i++) sum += Math.exp(row[i]! - top);
+  return { value: top + Math.log(sum), index };
+}

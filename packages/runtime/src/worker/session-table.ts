@@ -1,0 +1,89 @@
+/** The sessions that one worker holds, by handle. */
+import { PenjingError, type DType } from '@penjing/core';
+import type * as ort from 'onnxruntime-node';
+import { engineError } from './engine-error.js';
+import type { SessionInfo, SessionSettings, SessionSource, SessionValue } from './protocol.js';
+import type { OrtApi, OrtSession, OrtTensor } from './tensors.js';
+
+export class SessionTable {
+  readonly api: OrtApi;
+  readonly #sessions = new Map<number, OrtSession>();
+  #next = 1;
+
+  constructor(api: OrtApi) {
+    this.api = api;
+  }
+
+  async open(source: SessionSource, settings: SessionSettings): Promise<SessionInfo> {
+    const options = sessionOptions(settings);
+    try {
+      const session =
+        source.kind === 'file'
+          ? await this.api.InferenceSession.create(source.path, options)
+          : await this.api.InferenceSession.create(new Uint8Array(source.bytes), {
+              ...options,
+              ...(source.externalData.length === 0
+                ? {}
+                : { externalData: source.externalData.map(({ path, data }) => ({ path, data: new Uint8Array(data) })) }),
+            });
+      const handle = this.#next++;
+      this.#sessions.set(handle, session);
+      return { handle, ...sessionInfo(session) };
+    } catch (error) {
+      throw engineError('the model could not be loaded', error);
+    }
+  }
+
+  get(handle: number): OrtSession {
+    const session = this.#sessions.get(handle);
+    if (!session) throw new PenjingError('E_DISPOSED', 'this session was disposed');
+    return session;
+  }
+
+  async run(handle: number, feeds: Record<string, OrtTensor>, outputs: readonly string[]): Promise<Record<string, OrtTensor>> {
+    try {
+      return (await this.get(handle).run(feeds, outputs)) as Record<string, OrtTensor>;
+    } catch (error) {
+      throw engineError('the run failed', error);
+    }
+  }
+
+  async close(handle: number): Promise<void> {
+    const session = this.#sessions.get(handle);
+    this.#sessions.delete(handle);
+    await session?.release();
+  }
+
+  async closeAll(): Promise<void> {
+    for (const handle of [...this.#sessions.keys()]) await this.close(handle);
+  }
+}
+
+function sessionOptions(settings: SessionSettings): ort.InferenceSession.SessionOptions {
+  return {
+    executionProviders: [...settings.providers],
+    intraOpNumThreads: settings.threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    graphOptimizationLevel: settings.optimization === 'none' ? 'disabled' : settings.optimization,
+    // Failures are thrown as well; printing them too would put native text on the user's stderr.
+    logSeverityLevel: 4,
+    extra: {
+      session: {
+        ...(settings.prepack ? {} : { disable_prepacking: '1' }),
+        ...(settings.spin ? {} : { 'intra_op.allow_spinning': '0' }),
+        ...settings.extra,
+      },
+    },
+  };
+}
+
+/** What a session says of its inputs and outputs. */
+export function sessionInfo(session: OrtSession): Omit<SessionInfo, 'handle'> {
+  return { inputs: session.inputMetadata.map(describe), outputs: session.outputMetadata.map(describe) };
+}
+
+function describe(meta: ort.InferenceSession.ValueMetadata): SessionValue {
+  if (!meta.isTensor) return { name: meta.name };
+  return { name: meta.name, dtype: meta.type as DType, shape: meta.shape.map((dim) => (dim === '' ? null : dim)) };
+}
