@@ -1,0 +1,39 @@
+/** Options that mean the same in every verb, written once, and readers of their values. */
+import { InvalidArgumentError } from 'commander';
+import type { OptionSpec } from './command.js';
+
+/** An integer within bounds; anything else is wrong usage. */
+export function integer(min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^[+-]?\d+$/.test(text.trim()) || value < min || value > max) {
+      throw new InvalidArgumentError(`a whole number ${max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`} is needed.`);
+    }
+    return value;
+  };
+}
+
+export function decimal(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    if (!(value >= min && value <= max)) throw new InvalidArgumentError(`a number from ${min} to ${max} is needed.`);
+    return value;
+  };
+}
+
+export const common = {
+  output: { flags: '-o, --output <path>', help: 'where the result goes', required: true },
+  force: { flags: '--force', help: 'replace an existing output' },
+  resume: { flags: '--resume', help: 'go on from the work folder of a run that was cut off' },
+  report: { flags: '--report <file.html>', help: 'write a page with plots' },
+  data: { flags: '--data <path>', help: 'text to measure on: a .txt or .jsonl file' },
+  samples: { flags: '--samples <n>', help: 'how many samples of the data to use', parse: integer(1) },
+  seed: { flags: '--seed <n>', help: 'seed of every random choice', parse: integer(0, 2 ** 32 - 1) },
+  threads: { flags: '--threads <n>', help: 'worker threads (all cores when absent)', parse: integer(1, 1024) },
+} as const satisfies Record<string, OptionSpec>;
+
+/** Options that every verb has. */
+export const everywhere: readonly OptionSpec[] = [
+  { flags: '--json', help: 'print exactly one JSON object on stdout' },
+  { flags: '--quiet', help: 'no progress and no notes' },
+];

@@ -1,0 +1,136 @@
+/** Parses a command line, runs its verb under Ctrl-C, and turns every ending into an exit code. */
+import { isPenjingError } from '@penjing/core';
+import { Command as Program, CommanderError, Option } from 'commander';
+import packageJson from '../package.json' with { type: 'json' };
+import type { Command, CommandContext, OptionSpec } from './command.js';
+import { everywhere } from './options.js';
+import { createProgressView } from './progress.js';
+import { verbs } from './verbs.js';
+
+/** Exit codes of the command line contract. */
+const EXIT = { done: 0, failure: 1, usage: 2, interrupted: 130 } as const;
+
+export interface Streams {
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+}
+
+/** Runs one command line; gives the exit code. */
+export async function runCli(argv: readonly string[], streams: Streams): Promise<number> {
+  const json = argv.includes('--json');
+  let code: number = EXIT.done;
+  const program = new Program('penjing')
+    .description('Convert, quantize, compare and run neural networks on Node alone.')
+    .version(packageJson.version, '-V, --version')
+    .exitOverride()
+    .showHelpAfterError('(penjing --help lists the verbs, penjing <verb> --help its options)')
+    .configureOutput({ writeOut: (text) => streams.stdout.write(text), writeErr: (text) => !json && streams.stderr.write(text) });
+  for (const verb of verbs) {
+    program.addCommand(
+      declare(verb, async (args, options) => {
+        code = await runVerb(verb, args, options, streams);
+      }),
+    );
+  }
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return code;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // --help and --version arrive here too, with code 0.
+    if (error.exitCode === 0) return EXIT.done;
+    if (json) printError(streams, { code: 'E_USAGE', message: error.message.replace(/^error: /, ''), hint: 'penjing --help' });
+    return EXIT.usage;
+  }
+}
+
+function declare(verb: Command, action: (args: string[], options: Record<string, unknown>) => Promise<void>): Program {
+  const command = new Program(verb.name).description(verb.summary).exitOverride();
+  for (const { name, help } of verb.arguments) command.argument(name, help);
+  for (const spec of [...verb.options, ...everywhere]) command.addOption(toOption(spec));
+  command.addHelpText('after', `\nExamples:\n${verb.examples.map((line) => `  ${line}`).join('\n')}`);
+  command.action(async () => {
+    await action(command.processedArgs.flat().filter((value) => value !== undefined) as string[], command.opts());
+  });
+  return command;
+}
+
+function toOption(spec: OptionSpec): Option {
+  const option = new Option(spec.flags, spec.help).makeOptionMandatory(spec.required === true);
+  if (spec.choices) option.choices(spec.choices);
+  const { parse = (text: string): unknown => text } = spec;
+  if (spec.repeat) {
+    option.argParser<unknown[]>((text, previous) => [...(previous ?? []), parse(text)]);
+  } else if (spec.parse) {
+    option.argParser((text) => parse(text));
+  }
+  return option;
+}
+
+async function runVerb(verb: Command, args: readonly string[], options: Record<string, unknown>, streams: Streams): Promise<number> {
+  const json = options['json'] === true;
+  const quiet = options['quiet'] === true;
+  const view = createProgressView(streams.stderr, quiet);
+  const abort = new AbortController();
+  const interrupt = (): void => {
+    // The first Ctrl-C ends at the next safe border; a second one does not wait.
+    if (abort.signal.aborted) process.exit(EXIT.interrupted);
+    abort.abort(new DOMException('interrupted', 'AbortError'));
+  };
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
+  const context: CommandContext = {
+    arguments: args,
+    options,
+    signal: abort.signal,
+    onProgress: view.update,
+    write: (text) => void (json || streams.stdout.write(text)),
+    note: (text) => {
+      view.clear();
+      if (!quiet) streams.stderr.write(`${text}\n`);
+    },
+    ...(typeof options['seed'] === 'number' ? { seed: options['seed'] } : {}),
+  };
+  try {
+    const result = await verb.run(context);
+    view.clear();
+    if (json) streams.stdout.write(`${JSON.stringify(result.json)}\n`);
+    else if (result.text) streams.stdout.write(`${result.text}\n`);
+    return EXIT.done;
+  } catch (error) {
+    view.clear();
+    return report(error, abort.signal.aborted, json, streams);
+  } finally {
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
+  }
+}
+
+interface PrintedError {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+function report(error: unknown, aborted: boolean, json: boolean, streams: Streams): number {
+  if (aborted) {
+    if (json) printError(streams, { code: 'E_INTERRUPTED', message: 'interrupted' });
+    else streams.stderr.write('interrupted\n');
+    return EXIT.interrupted;
+  }
+  if (isPenjingError(error)) {
+    const { code, message, hint } = error;
+    if (json) printError(streams, { code, message, ...(hint === undefined ? {} : { hint }) });
+    else streams.stderr.write(`${code}: ${message}\n${hint === undefined ? '' : `  ${hint}\n`}`);
+    return EXIT.failure;
+  }
+  // Not a failure we know: a bug of ours. The stack is what a bug report needs.
+  const message = error instanceof Error ? error.message : String(error);
+  if (json) printError(streams, { code: 'E_INTERNAL', message, hint: 'This is a bug in Penjing; please report it with the command.' });
+  else streams.stderr.write(`E_INTERNAL: ${error instanceof Error ? error.stack : message}\n  This is a bug in Penjing; please report it with the command.\n`);
+  return EXIT.failure;
+}
+
+function printError(streams: Streams, error: PrintedError): void {
+  streams.stdout.write(`${JSON.stringify({ error })}\n`);
+}

@@ -1,0 +1,13 @@
+/** Every verb, in the order of --help. */
+import { apply } from './commands/apply.js';
+import { bench } from './commands/bench.js';
+import { compare } from './commands/compare.js';
+import { convert } from './commands/convert.js';
+import { doctor } from './commands/doctor.js';
+import { generate } from './commands/generate.js';
+import { inspect } from './commands/inspect.js';
+import { quantize } from './commands/quantize.js';
+import { run } from './commands/run.js';
+import type { Command } from './command.js';
+
+export const verbs: readonly Command[] = [inspect, convert, quantize, compare, bench, run, generate, apply, doctor];

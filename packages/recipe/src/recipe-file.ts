@@ -1,0 +1,59 @@
+/** Reads a recipe from YAML (or JSON, which is YAML) and says exactly what is wrong with it. */
+import { PenjingError } from '@penjing/core';
+import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
+import { LineCounter, parseDocument } from 'yaml';
+import { type Recipe, recipeSchema, type RecipeStep } from './recipe-schema.js';
+
+/** What stands in a file; paths that are missing must be given by the caller. */
+export interface RecipeFile {
+  readonly input?: string;
+  readonly output?: string;
+  readonly steps: readonly RecipeStep[];
+}
+
+// A recipe is written by hand; anything near this size is something else.
+const MAX_BYTES = 1 << 20;
+
+/** Throws `E_RECIPE` naming the line or the field that is wrong. `name` is used in messages. */
+export function parseRecipe(text: string, name = 'recipe'): RecipeFile {
+  if (text.length > MAX_BYTES) throw new PenjingError('E_RECIPE', `${name} is larger than ${MAX_BYTES} bytes`);
+  const lineCounter = new LineCounter();
+  // Aliases are limited so that a small file cannot unfold into a huge one.
+  const document = parseDocument(text, { lineCounter, prettyErrors: true });
+  const [syntax] = document.errors;
+  if (syntax) throw new PenjingError('E_RECIPE', `${name} is not YAML: ${syntax.message}`, { cause: syntax });
+  let value: unknown;
+  try {
+    value = document.toJS({ maxAliasCount: 100 });
+  } catch (cause) {
+    throw new PenjingError('E_RECIPE', `${name} cannot be read: ${String(cause)}`, { cause });
+  }
+  const validate = new Ajv2020({ allErrors: false, verbose: true }).compile<RecipeFile>(recipeSchema);
+  if (validate(value)) return value;
+  throw new PenjingError('E_RECIPE', `${name}: ${explain(validate.errors?.[0])}`, {
+    hint: 'A recipe is a list `steps:` of `- convert: {}`, `- quantize: { bits: 4 }`, `- cast: { dtype: float16 }`.',
+  });
+}
+
+/** Completes a recipe file with the paths of the command line. */
+export function completeRecipe(file: RecipeFile, paths: { readonly input?: string; readonly output?: string }): Recipe {
+  const input = paths.input ?? file.input;
+  const output = paths.output ?? file.output;
+  if (input === undefined || output === undefined) {
+    throw new PenjingError('E_RECIPE', `the recipe names no ${input === undefined ? 'input' : 'output'}`, {
+      hint: 'Write it into the recipe or give it on the command line.',
+    });
+  }
+  return { input, output, steps: file.steps };
+}
+
+function explain(error: ErrorObject | undefined): string {
+  if (!error) return 'not a recipe';
+  const at = error.instancePath.replaceAll('/', '.').replace(/^\./, '') || 'the recipe';
+  switch (error.keyword) {
+    case 'additionalProperties': return `${at} has an unknown field '${String(error.params['additionalProperty'])}'`;
+    case 'required': return `${at} lacks '${String(error.params['missingProperty'])}'`;
+    case 'enum': return `${at} must be one of ${(error.params['allowedValues'] as unknown[]).join(', ')}, not ${JSON.stringify(error.data)}`;
+    default: return `${at} ${error.message ?? 'is wrong'}`;
+  }
+}

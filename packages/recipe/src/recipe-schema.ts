@@ -1,0 +1,79 @@
+/** The shape of a recipe, as TypeScript types and as the JSON schema that validates files. */
+
+export interface ConvertStep {
+  /** Element type of the written weights and of the computation; float32 when absent. */
+  readonly dtype?: 'float32' | 'float16';
+  /** `gqa`: fused attention of ONNX Runtime. `standard`: ONNX operators only. */
+  readonly attention?: 'gqa' | 'standard';
+}
+
+export interface QuantizeStep {
+  readonly bits?: 2 | 4 | 8;
+  readonly blockSize?: 16 | 32 | 64 | 128 | 256;
+  readonly symmetric?: boolean;
+  readonly method?: 'rtn';
+  readonly format?: 'qoperator' | 'qdq';
+  readonly accuracyLevel?: 0 | 1 | 2 | 3 | 4;
+  readonly embeddings?: boolean;
+  /** Names of weights to leave alone; `/…/` is a regular expression. */
+  readonly exclude?: readonly string[];
+}
+
+export interface CastStep {
+  readonly dtype: 'float16' | 'bfloat16';
+  readonly minElements?: number;
+}
+
+/** One step: its name and its options. */
+export type RecipeStep = { readonly convert: ConvertStep } | { readonly quantize: QuantizeStep } | { readonly cast: CastStep };
+
+export interface Recipe {
+  /** Model to start from: a Hugging Face folder, a model folder or an ONNX file. */
+  readonly input: string;
+  /** A folder, or an `.onnx` file when the input is one. */
+  readonly output: string;
+  readonly steps: readonly RecipeStep[];
+}
+
+const object = (properties: Record<string, unknown>, required: readonly string[] = []): Record<string, unknown> => ({
+  type: 'object',
+  additionalProperties: false,
+  properties,
+  required,
+});
+
+/** JSON schema (draft 2020-12) of a recipe file. `input` and `output` may come from the command line instead. */
+export const recipeSchema = {
+  $schema: 'https://json-schema.org/draft/2020-12/schema',
+  title: 'Penjing recipe',
+  ...object(
+    {
+      input: { type: 'string', minLength: 1 },
+      output: { type: 'string', minLength: 1 },
+      steps: {
+        type: 'array',
+        items: {
+          type: 'object',
+          minProperties: 1,
+          maxProperties: 1,
+          additionalProperties: false,
+          properties: {
+            convert: object({ dtype: { enum: ['float32', 'float16'] }, attention: { enum: ['gqa', 'standard'] } }),
+            quantize: object({
+              bits: { enum: [2, 4, 8] },
+              blockSize: { enum: [16, 32, 64, 128, 256] },
+              symmetric: { type: 'boolean' },
+              method: { enum: ['rtn'] },
+              format: { enum: ['qoperator', 'qdq'] },
+              accuracyLevel: { enum: [0, 1, 2, 3, 4] },
+              embeddings: { type: 'boolean' },
+              exclude: { type: 'array', items: { type: 'string', minLength: 1 } },
+            }),
+            cast: object({ dtype: { enum: ['float16', 'bfloat16'] }, minElements: { type: 'integer', minimum: 1 } }, ['dtype']),
+          },
+        },
+      },
+    },
+    ['steps'],
+  ),
+} as const;

@@ -1,0 +1,83 @@
+/** One self-contained HTML page: facts, tables and plots, light and dark, readable on a phone; no request, no script. */
+import { escapeHtml } from './plots.js';
+
+export interface ReportTable {
+  readonly title: string;
+  readonly header: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+export interface ReportPage {
+  readonly title: string;
+  /** A sentence that says what was compared with what. */
+  readonly lead: string;
+  readonly facts: readonly (readonly [name: string, value: string])[];
+  /** SVG figures from `plots.ts`. */
+  readonly plots: readonly string[];
+  readonly tables: readonly ReportTable[];
+  /** When, with what version, on what machine. */
+  readonly colophon: string;
+}
+
+export function renderPage(page: ReportPage): string {
+  const facts = page.facts.map(([name, value]) => `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}</dd></div>`).join('');
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escapeHtml(page.title)}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<main>
+<h1>${escapeHtml(page.title)}</h1>
+<p class="lead">${escapeHtml(page.lead)}</p>
+<dl>${facts}</dl>
+${page.plots.join('\n')}
+${page.tables.map(renderTable).join('\n')}
+<footer>${escapeHtml(page.colophon)}</footer>
+</main>
+</body>
+</html>
+`;
+}
+
+function renderTable({ title, header, rows }: ReportTable): string {
+  const head = header.map((cell) => `<th scope="col">${escapeHtml(cell)}</th>`).join('');
+  const body = rows.map((row) => `<tr>${row.map(renderCell).join('')}</tr>`).join('\n');
+  return `<section><h2>${escapeHtml(title)}</h2><div class="scroll"><table><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div></section>`;
+}
+
+function renderCell(cell: string): string {
+  const numeric = /^[-−+]?[\d.,∞]+(e[-+]\d+)?( ?[%a-zA-Z/]{0,8})?$/.test(cell);
+  return `<td${numeric ? ' class="number"' : ''}>${escapeHtml(cell)}</td>`;
+}
+
+const STYLE = `
+:root{color-scheme:light dark;--ink:#1d2420;--soft:#5c6861;--line:#d9dfdb;--paper:#fbfcfb;--card:#f1f5f2;--m0:#2f7d57;--m1:#b8703a;--m2:#3b6ea5;--m3:#8a5a9e}
+@media (prefers-color-scheme:dark){:root{--ink:#e4e9e6;--soft:#9aa69f;--line:#323b36;--paper:#141816;--card:#1c221f;--m0:#62b98b;--m1:#dd9a66;--m2:#7fb0e0;--m3:#c096d4}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
+main{max-width:800px;margin:0 auto;padding:24px 20px 48px}
+h1{font-size:1.6rem;line-height:1.25;margin:0 0 4px;overflow-wrap:anywhere}
+h2{font-size:1.15rem;margin:36px 0 8px}
+.lead{color:var(--soft);margin:0 0 20px;overflow-wrap:anywhere}
+dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(170px,1fr));gap:10px;margin:0 0 28px}
+dl div{background:var(--card);border-radius:8px;padding:10px 12px}
+dt{color:var(--soft);font-size:.8rem}
+dd{margin:2px 0 0;font-size:1.15rem;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+figure{margin:28px 0}
+figcaption{font-weight:600;margin-bottom:6px}
+svg{width:100%;height:auto;display:block}
+svg text{fill:var(--ink);font:13px system-ui,sans-serif;font-variant-numeric:tabular-nums}
+svg .tick,svg .axis{fill:var(--soft);font-size:12px}
+svg .grid{stroke:var(--line)}
+.mark.m0{fill:var(--m0)}.mark.m1{fill:var(--m1)}.mark.m2{fill:var(--m2)}.mark.m3{fill:var(--m3)}
+.scroll{overflow-x:auto}
+table{border-collapse:collapse;width:100%;font-size:.9rem}
+th,td{text-align:left;padding:6px 10px;border-bottom:1px solid var(--line)}
+th{color:var(--soft);font-weight:600;white-space:nowrap}
+td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+footer{color:var(--soft);font-size:.85rem;margin-top:36px;border-top:1px solid var(--line);padding-top:12px}
+`;

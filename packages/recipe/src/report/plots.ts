@@ -1,0 +1,119 @@
+/** Plots as SVG text: bars, points by layer, a histogram. Scales and ticks come from d3-scale; no script is needed to see them. */
+import { scaleLinear, scalePoint } from 'd3-scale';
+
+export interface PlotFrame {
+  readonly title: string;
+  /** What the numbers mean, with their unit. */
+  readonly axis: string;
+}
+
+const WIDTH = 720;
+const MARGIN = { top: 36, right: 24, bottom: 40, left: 64 };
+const LABEL_WIDTH = 200;
+
+/** Horizontal bars, one per label. */
+export function barPlot(frame: PlotFrame, bars: readonly { readonly label: string; readonly value: number; readonly text: string }[]): string {
+  const height = MARGIN.top + bars.length * 34 + MARGIN.bottom;
+  const x = scaleLinear().domain([0, Math.max(...bars.map((bar) => bar.value), Number.MIN_VALUE)]).range([LABEL_WIDTH, WIDTH - 100]);
+  const rows = bars.map(({ label, value, text }, i) => {
+    const y = MARGIN.top + i * 34;
+    return (
+      `<text x="${LABEL_WIDTH - 10}" y="${y + 18}" text-anchor="end">${escapeHtml(shorten(label, 28))}<title>${escapeHtml(label)}</title></text>` +
+      `<rect class="mark m${i % 4}" x="${LABEL_WIDTH}" y="${y + 4}" width="${Math.max(1, x(value) - LABEL_WIDTH).toFixed(1)}" height="20" rx="2"/>` +
+      `<text x="${(x(value) + 8).toFixed(1)}" y="${y + 18}">${escapeHtml(text)}</text>`
+    );
+  });
+  return svg(frame, height, rows.join('') + `<text class="axis" x="${LABEL_WIDTH}" y="${height - 12}">${escapeHtml(frame.axis)}</text>`);
+}
+
+/** One point per label, in order; labels are thinned out when there are many. */
+export function pointPlot(frame: PlotFrame, points: readonly { readonly label: string; readonly value: number }[]): string {
+  const height = 300;
+  const finite = points.filter(({ value }) => Number.isFinite(value));
+  const values = finite.map(({ value }) => value);
+  const x = scalePoint<number>().domain(points.map((_, i) => i)).range([MARGIN.left + 10, WIDTH - MARGIN.right - 10]);
+  const y = scaleLinear().domain(padded(values)).nice().range([height - MARGIN.bottom - 40, MARGIN.top]);
+  const marks = points.map(({ label, value }, i) => {
+    if (!Number.isFinite(value)) return '';
+    const tip = `${label}: ${format(value)}`;
+    return `<circle class="mark m0" cx="${x(i)!.toFixed(1)}" cy="${y(value).toFixed(1)}" r="4"><title>${escapeHtml(tip)}</title></circle>`;
+  });
+  const every = Math.max(1, Math.ceil(points.length / 12));
+  const labels = points.map(({ label }, i) => {
+    if (i % every !== 0) return '';
+    const at = `${x(i)!.toFixed(1)},${height - MARGIN.bottom - 24}`;
+    return `<text class="tick" transform="translate(${at}) rotate(24)">${escapeHtml(shorten(label, 16))}</text>`;
+  });
+  return svg(frame, height, axisLines(y, frame.axis) + marks.join('') + labels.join(''));
+}
+
+/** How often values fall into equal bins; `log` bins by powers of ten, for errors that span decades. */
+export function histogram(frame: PlotFrame, values: readonly number[], options: { readonly bins?: number; readonly log?: boolean } = {}): string {
+  const { bins = 32, log = false } = options;
+  const height = 280;
+  const mapped = values.filter((value) => Number.isFinite(value) && (!log || value > 0)).map((value) => (log ? Math.log10(value) : value));
+  const [low, high] = padded(mapped, 0.001);
+  const counts = new Array<number>(bins).fill(0);
+  for (const value of mapped) counts[Math.min(bins - 1, Math.floor(((value - low) / (high - low)) * bins))]!++;
+  const x = scaleLinear().domain([low, high]).range([MARGIN.left, WIDTH - MARGIN.right]);
+  const y = scaleLinear().domain([0, Math.max(1, ...counts)]).nice().range([height - MARGIN.bottom - 16, MARGIN.top]);
+  const base = y(0);
+  const step = (high - low) / bins;
+  const marks = counts.map((count, i) => {
+    const left = x(low + i * step);
+    const width = Math.max(1, x(low + (i + 1) * step) - left - 1);
+    return `<rect class="mark m0" x="${left.toFixed(1)}" y="${y(count).toFixed(1)}" width="${width.toFixed(1)}" height="${(base - y(count)).toFixed(1)}"><title>${count}</title></rect>`;
+  });
+  const ticks = x.ticks(8).map((tick) => {
+    const text = log ? `10^${Number(tick.toFixed(2))}` : format(tick);
+    return `<text class="tick" x="${x(tick).toFixed(1)}" y="${base + 16}" text-anchor="middle">${text}</text>`;
+  });
+  const caption = `<text class="axis" x="${WIDTH - MARGIN.right}" y="${height - 8}" text-anchor="end">${escapeHtml(frame.axis)}</text>`;
+  return svg(frame, height, axisLines(y, 'count') + marks.join('') + ticks.join('') + caption);
+}
+
+function axisLines(y: { (value: number): number; ticks(count: number): number[] }, caption: string): string {
+  const lines = y.ticks(5).map((tick) => {
+    const at = y(tick).toFixed(1);
+    return (
+      `<line class="grid" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${at}" y2="${at}"/>` +
+      `<text class="tick" x="${MARGIN.left - 8}" y="${Number(at) + 4}" text-anchor="end">${format(tick)}</text>`
+    );
+  });
+  return lines.join('') + `<text class="axis" x="${MARGIN.left}" y="${MARGIN.top - 8}">${escapeHtml(caption)}</text>`;
+}
+
+function svg({ title }: PlotFrame, height: number, body: string): string {
+  return (
+    `<figure><figcaption>${escapeHtml(title)}</figcaption>` +
+    `<svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${escapeHtml(title)}">${body}</svg></figure>`
+  );
+}
+
+/** The range of the values with some air; never empty. */
+function padded(values: readonly number[], air = 0.08): [number, number] {
+  if (values.length === 0) return [0, 1];
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  const pad = (high - low || Math.abs(high) || 1) * air;
+  return [low - pad, high + pad];
+}
+
+/** Three significant digits without needless zeros. */
+export function format(value: number): string {
+  if (!Number.isFinite(value)) return value > 0 ? '∞' : value < 0 ? '−∞' : 'NaN';
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
+  return String(Number(value.toPrecision(4)));
+}
+
+export function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
+}
+
+/** Keeps both ends of a long name. */
+function shorten(text: string, length: number): string {
+  if (text.length <= length) return text;
+  const head = Math.ceil((length - 1) / 3);
+  return `${text.slice(0, head)}…${text.slice(text.length - (length - 1 - head))}`;
+}

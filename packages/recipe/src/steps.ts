@@ -1,0 +1,25 @@
+/** Recipe steps by name: the pass each one stands for. */
+import type { Pass } from '@penjing/core';
+import { castWeights, quantizeWeights } from '@penjing/quantize';
+import type { CastStep, QuantizeStep, RecipeStep } from './recipe-schema.js';
+
+/** The passes of a recipe, in order; `convert` says how the model is built and is no pass. */
+export function passesOf(steps: readonly RecipeStep[]): Pass[] {
+  return steps.flatMap((step) => {
+    if ('quantize' in step) return [quantizePass(step.quantize)];
+    return 'cast' in step ? [castPass(step.cast)] : [];
+  });
+}
+
+function quantizePass({ method: _method, exclude = [], ...options }: QuantizeStep): Pass {
+  return quantizeWeights({ ...options, exclude: exclude.map(toRule) });
+}
+
+function castPass(options: CastStep): Pass {
+  return castWeights(options);
+}
+
+/** `/pattern/` is a regular expression, everything else an exact name. */
+function toRule(text: string): string | RegExp {
+  return text.length > 2 && text.startsWith('/') && text.endsWith('/') ? new RegExp(text.slice(1, -1)) : text;
+}
