@@ -1,1 +1,6 @@
-export {};
+/** @penjing/graph-io: model files to graphs and back. This entry works on byte sources; `./node` has files and threads. */
+export type { FileLayout, LayoutPiece } from './layout.js';
+export { type OnnxLimits, onnxLimits } from './limits.js';
+export { type ReadOnnxOptions, readOnnx } from './onnx/read-onnx.js';
+export { type SerializeOnnxOptions, serializeOnnx } from './onnx/serialize-onnx.js';
+export { layoutToBytes } from './onnx/layout-bytes.js';

@@ -1,0 +1,55 @@
+/** Every cap on what a file may ask for, each with its reason; a reader takes overrides for all of them. */
+
+export interface OnnxLimits {
+  /** Nested messages. protobuf itself stops at 100 by default, so no runtime opens a deeper file. */
+  readonly nesting: number;
+  /** Messages in a file. An empty one takes 2 bytes on disk and some 200 in memory; the largest exports have ~1 M. */
+  readonly messages: number;
+  /** Boxed numbers and strings in a file (attribute lists, dimensions, names). Tree ensembles reach a few million. */
+  readonly scalars: number;
+  /** Bytes of one field that must be held in memory to be understood (varint-coded data, unknown fields, long texts). */
+  readonly fieldBytes: number;
+  /** Dimensions of a tensor. ONNX Runtime and NumPy work below 64. */
+  readonly rank: number;
+  /** Bytes of the path of an external data file. PATH_MAX of Linux. */
+  readonly locationBytes: number;
+  /** External data files of a model. Exporters write one, or one per tensor. */
+  readonly externalFiles: number;
+}
+
+export const onnxLimits: OnnxLimits = {
+  nesting: 100,
+  messages: 1 << 22,
+  scalars: 1 << 25,
+  fieldBytes: 1 << 28,
+  rank: 255,
+  locationBytes: 4096,
+  externalFiles: 1 << 16,
+};
+
+/** Payloads above this stay on disk: below it a range on disk costs more memory and time than the bytes. */
+export const LAZY_ABOVE_BYTES = 1024;
+
+/** Messages up to this are decoded from one read; larger ones are walked field by field, stepping over payloads. */
+export const DECODE_AT_ONCE_BYTES = 16 * 1024;
+
+/** First read after a jump; doubles while reading on, up to the larger one. A jump per tensor must stay cheap. */
+export const WINDOW_BYTES = { first: 16 * 1024, last: 1024 * 1024 } as const;
+
+/** A protobuf message must be smaller than 2 GiB: its sizes are int32 in every reader. */
+export const MAX_PROTO_BYTES = 2 ** 31 - 1;
+
+/**
+ * Tensors move to an external data file when together they take more than this: half of protobuf's limit, so that
+ * the file can still grow, while everything below stays one file (browsers and most tools prefer that).
+ */
+export const EXTERNAL_ABOVE_BYTES = 2 ** 30;
+
+/** Smaller tensors stay inside: shape inference reads them, and a page per scalar would be waste. As `onnx` does. */
+export const EXTERNAL_MIN_BYTES = 1024;
+
+/** External tensors start on pages, so that they can be memory-mapped. The onnx specification recommends it. */
+export const EXTERNAL_ALIGNMENT = 4096;
+
+/** Dense tensors up to this are copied into the header bytes of a layout; larger ones are pieces of their own. */
+export const INLINE_PIECE_BYTES = 4096;

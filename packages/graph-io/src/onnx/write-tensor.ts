@@ -1,0 +1,74 @@
+/** Tensor to TensorProto: small bytes inside, larger ones as holes or in the external data file. */
+import { type DenseTensor, dtypes, type LazyTensor, type SparseTensor, type StringTensor, type Tensor } from '@penjing/core';
+import { EXTERNAL_ALIGNMENT, INLINE_PIECE_BYTES } from '../limits.js';
+import type { FileLayout, LayoutPiece } from '../layout.js';
+import { labelOf } from './labels.js';
+import type { SparseTensorProto, TensorProto } from './schema.js';
+
+/** The external data file while it is planned. */
+export class ExternalFile {
+  readonly #pieces: LayoutPiece[] = [];
+  readonly #placed = new Map<unknown, number>();
+  #size = 0;
+
+  /** `location` is the name of the file as the model sees it, beside itself. */
+  constructor(readonly location: string, readonly minBytes: number) {}
+
+  /** Offset of a tensor; one that is stored already is not stored again. */
+  place(name: string, tensor: Tensor): number {
+    const key = identity(tensor);
+    const known = this.#placed.get(key);
+    if (known !== undefined) return known;
+    const offset = Math.ceil(this.#size / EXTERNAL_ALIGNMENT) * EXTERNAL_ALIGNMENT;
+    this.#pieces.push({ kind: 'tensor', offset, name, tensor });
+    this.#placed.set(key, offset);
+    this.#size = offset + tensor.byteLength;
+    return offset;
+  }
+
+  /** Undefined when nothing was placed. `folder` ends with a slash, or is empty. */
+  layout(folder: string): FileLayout | undefined {
+    if (this.#pieces.length === 0) return undefined;
+    return { name: folder + this.location, size: this.#size, pieces: this.#pieces };
+  }
+}
+
+/** The same object, or the same range of a source, holds the same bytes. */
+function identity(tensor: Tensor): unknown {
+  if (tensor.kind !== 'lazy') return tensor;
+  const { expr } = tensor as LazyTensor;
+  return expr.op === 'source' ? `${expr.source}\0${expr.offset}\0${tensor.byteLength}` : expr;
+}
+
+/** `name` is stored; `external` is where large tensors go, undefined to keep them inside. */
+export function writeTensor(tensor: Tensor, name: string, external: ExternalFile | undefined): TensorProto {
+  const { doc, metadata, extra } = labelOf(tensor);
+  const head: TensorProto = {
+    ...(tensor.shape.length > 0 && { dims: [...tensor.shape] }),
+    dataType: dtypes[tensor.dtype].onnx,
+    ...(name !== '' && { name }),
+    ...(doc && { doc }),
+    ...(metadata && { metadata }),
+    ...(extra && { extra }),
+  };
+  if (tensor.kind === 'string') return { ...head, stringData: [...(tensor as StringTensor).values] };
+  const length = tensor.byteLength;
+  if (external && length >= external.minBytes) {
+    const offset = external.place(name, tensor);
+    const entries = { location: external.location, offset: String(offset), length: String(length) };
+    return { ...head, externalData: Object.entries(entries).map(([key, value]) => ({ key, value })), dataLocation: 1 };
+  }
+  if (tensor.kind === 'dense' && length <= INLINE_PIECE_BYTES) {
+    return { ...head, rawData: { length, offset: -1, bytes: (tensor as DenseTensor).bytes } };
+  }
+  return { ...head, rawData: { length, offset: -1, tensor, name } };
+}
+
+/** Sparse tensors are small and always stand inside. */
+export function writeSparseTensor(tensor: SparseTensor, name: string): SparseTensorProto {
+  return {
+    values: writeTensor(tensor.values, name || (labelOf(tensor.values).name ?? ''), undefined),
+    indices: writeTensor(tensor.indices, labelOf(tensor.indices).name ?? '', undefined),
+    ...(tensor.shape.length > 0 && { dims: [...tensor.shape] }),
+  };
+}
