@@ -1,0 +1,153 @@
+/** The one interface of this package: everything `plainKernels()` and `wasmKernels()` can do, with shapes, units and errors. */
+
+/** Float element types, spelled as in the dtype table of `@penjing/core`. */
+export type FloatDType =
+  | 'float64' | 'float32' | 'float16' | 'bfloat16'
+  | 'float8e4m3fn' | 'float8e4m3fnuz' | 'float8e5m2' | 'float8e5m2fnuz' | 'float8e8m0' | 'float4e2m1';
+
+/** Integer element types; types below 8 bits are one element per byte here (see `pack` and `unpack`). */
+export type IntDType =
+  | 'int64' | 'int32' | 'int16' | 'int8' | 'int4' | 'int2'
+  | 'uint64' | 'uint32' | 'uint16' | 'uint8' | 'uint4' | 'uint2' | 'bool';
+
+export type NumberDType = FloatDType | IntDType;
+
+/** Float types that `quantizeBlocks` reads without a cast. */
+export type SourceDType = 'float32' | 'float16' | 'bfloat16';
+
+export type TypedArray =
+  | Float32Array | Float64Array | Int8Array | Int16Array | Int32Array | BigInt64Array
+  | Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
+
+/**
+ * A bump allocator over the memory that the kernels compute in. Arrays that lie in it are used in place; any other array is
+ * copied in and out by each call, which is correct but slower.
+ */
+export interface Arena {
+  readonly buffer: ArrayBuffer;
+  /** Bytes still free. */
+  readonly free: number;
+  /** `byteLength` bytes at a multiple of `align` (a power of two). Contents are undefined. Throws `E_ARENA_FULL`. */
+  alloc(byteLength: number, align?: number): Uint8Array<ArrayBuffer>;
+  /** The current position, for `release`. */
+  mark(): number;
+  /** Frees everything allocated since `mark`. */
+  release(mark: number): void;
+}
+
+/** What a quantization lost, summed over its elements; add the fields of several calls (max for `maxError`). */
+export interface BlockStats {
+  /** Σ x². */
+  sumSquares: number;
+  /** Σ (x − x̂)². */
+  sumSquaredError: number;
+  /** max |x − x̂|. */
+  maxError: number;
+  /** NaN and infinities seen; they take part in none of the sums. */
+  nonFinite: number;
+}
+
+/** How a matrix (rows, cols) is cut into blocks along its columns. */
+export interface BlockLayout {
+  readonly rows: number;
+  readonly cols: number;
+  readonly bits: 2 | 4 | 8;
+  /** Elements per block; the last block of a row may be short. A multiple of 8 / bits for `nbits`. */
+  readonly blockSize: number;
+  /** Symmetric: no zero point is stored; it is 2^(bits-1) for `nbits`, 0 for `linear`. */
+  readonly symmetric: boolean;
+  /**
+   * `nbits`: unsigned codes, packed first-in-low-bits, (rows, blocks, blockSize·bits/8); zero points packed per row,
+   * (rows, ceil(blocks·bits/8)). Rounding and every padding bit as ONNX Runtime writes MatMulNBits.
+   * `linear`: one code per byte, (rows, cols), signed (two's complement) when symmetric, else unsigned; zero points one per
+   * byte, (rows, blocks). Rounding as ONNX Runtime writes DequantizeLinear.
+   */
+  readonly layout: 'nbits' | 'linear';
+  /** Codes. */
+  readonly values: Uint8Array;
+  /** (rows, blocks): numbers for float32, raw bits for float16. */
+  readonly scales: Float32Array | Uint16Array;
+  readonly scaleDtype: 'float32' | 'float16';
+  /** Present exactly when not symmetric. */
+  readonly zeroPoints?: Uint8Array;
+}
+
+export interface QuantizeBlocksArgs extends BlockLayout {
+  /** (rows, cols): numbers for float32, raw bits for float16 and bfloat16. */
+  readonly src: Float32Array | Uint16Array;
+  readonly srcDtype: SourceDType;
+  /** Default true. When false the sums are 0 and only `nonFinite` is counted. */
+  readonly stats?: boolean;
+}
+
+export interface DequantizeBlocksArgs extends BlockLayout {
+  /** (rows, cols). */
+  readonly dst: Float32Array;
+}
+
+export interface FromFloatOptions {
+  /**
+   * Floats only, default false. False: what rounds beyond the largest finite value becomes infinity, or NaN where the type has
+   * no infinity. True: it becomes the largest finite value, infinities too. Integers and float4e2m1 always saturate.
+   */
+  readonly saturate?: boolean;
+  /** float8e8m0 only, default `nearest`. */
+  readonly round?: 'nearest' | 'up' | 'down';
+}
+
+/** Every function throws `KernelError` (`E_KERNEL_ARGUMENT`) when a size or an array type does not fit. */
+export interface Kernels {
+  readonly name: 'wasm' | 'plain';
+  readonly arena: Arena;
+
+  /**
+   * Widens (or, for float64 and wide integers, rounds to nearest even) `src` into `dst`, element by element.
+   * Types below 8 bits: one element per byte. NaN stays NaN.
+   */
+  toFloat32(dtype: NumberDType, src: TypedArray, dst: Float32Array): void;
+  /**
+   * Rounds to nearest, ties to even. A NaN becomes the canonical positive quiet NaN, 0 for integers, 6 for float4e2m1.
+   * Integers saturate; `bool` is 1 for everything but 0.
+   */
+  fromFloat32(dtype: NumberDType, src: Float32Array, dst: TypedArray, options?: FromFloatOptions): void;
+
+  /**
+   * Round to nearest, bit for bit as ONNX Runtime does it (`tests/fixtures/rtn/README.md`) for finite weights.
+   * NaN counts as 0; infinities are left out of the range of their block and clip to its ends. A scale is never NaN; it is
+   * infinite only where max − min of finite float32 values overflows, and a float16 scale saturates at 65504.
+   */
+  quantizeBlocks(args: QuantizeBlocksArgs): BlockStats;
+  /** (code − zero point) · scale, one float32 rounding. */
+  dequantizeBlocks(args: DequantizeBlocksArgs): void;
+
+  /** Packs one code per byte (its low `bits` count) into dst, first in the low bits; unused bits of the last byte are 0. */
+  pack(bits: 2 | 4, src: Uint8Array | Int8Array, dst: Uint8Array): void;
+  /** Unpacks dst.length codes to one per byte, sign-extended when `signed`. */
+  unpack(bits: 2 | 4, signed: boolean, src: Uint8Array, dst: Uint8Array | Int8Array): void;
+
+  /** (rows, cols) to (cols, rows), elements of 1, 2, 4 or 8 bytes, by tiles. `src` and `dst` must not overlap. */
+  transpose2d(src: Uint8Array, dst: Uint8Array, rows: number, cols: number, elementBytes: number): void;
+
+  /** Smallest and largest value, NaN skipped; +Infinity and -Infinity when there is none. */
+  minMax(src: Float32Array): { min: number; max: number };
+  /** Largest magnitude, NaN skipped; 0 when there is none. */
+  absMax(src: Float32Array): number;
+  /** Sums over a and b; a pair with a NaN or an infinity is counted and left out. */
+  errorStats(a: Float32Array, b: Float32Array): BlockStats;
+  /** KL(softmax(p) ‖ softmax(q)) in nats, in float64; infinite where q excludes what p allows. */
+  klDivergence(logitsP: Float32Array, logitsQ: Float32Array): number;
+  /** a·b / (|a| |b|), summed in float64; 1 when both are zero, 0 when one is. */
+  cosine(a: Float32Array, b: Float32Array): number;
+  /** Index of the first largest value, NaN skipped; -1 when there is none. */
+  argMax(src: Float32Array): number;
+  /** Indices of the k largest values, best first, ties by index, NaN skipped. */
+  topK(src: Float32Array, k: number): Uint32Array;
+}
+
+/** A wrong argument (`E_KERNEL_ARGUMENT`) or a full arena (`E_ARENA_FULL`). */
+export class KernelError extends Error {
+  override readonly name = 'KernelError';
+  constructor(readonly code: 'E_KERNEL_ARGUMENT' | 'E_ARENA_FULL', message: string, readonly hint?: string) {
+    super(message);
+  }
+}

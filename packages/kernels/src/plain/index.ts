@@ -1,0 +1,19 @@
+/** Every kernel in plain TypeScript: the definition of the results, the test oracle, and the fallback without WebAssembly. */
+import { bumpArena } from '../arena.js';
+import type { Kernels } from '../kernels.js';
+import { fromFloat32, toFloat32 } from './cast.js';
+import { dequantizeBlocks } from './dequantize.js';
+import { pack, unpack } from './pack.js';
+import { quantizeBlocks } from './quantize.js';
+import { absMax, argMax, cosine, errorStats, klDivergence, minMax, topK } from './stats.js';
+import { transpose2d } from './transpose.js';
+
+/** Kernels that need nothing but JavaScript. `arenaBytes` (default 16 MiB) sizes the arena, which they do not need. */
+export function plainKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: number } = {}): Kernels {
+  return {
+    name: 'plain',
+    arena: bumpArena(new ArrayBuffer(arenaBytes)),
+    toFloat32, fromFloat32, quantizeBlocks, dequantizeBlocks, pack, unpack, transpose2d,
+    minMax, absMax, errorStats, klDivergence, cosine, argMax, topK,
+  };
+}

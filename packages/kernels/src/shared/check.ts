@@ -1,0 +1,91 @@
+/** Argument checks that both implementations share. */
+import { KernelError, type BlockLayout, type NumberDType, type SourceDType, type TypedArray } from '../kernels.js';
+
+// prettier-ignore
+const arrayOf: Record<NumberDType, readonly string[]> = {
+  float64: ['Float64Array'], float32: ['Float32Array'], float16: ['Uint16Array'], bfloat16: ['Uint16Array'],
+  float8e4m3fn: ['Uint8Array'], float8e4m3fnuz: ['Uint8Array'], float8e5m2: ['Uint8Array'], float8e5m2fnuz: ['Uint8Array'],
+  float8e8m0: ['Uint8Array'], float4e2m1: ['Uint8Array'],
+  int64: ['BigInt64Array'], int32: ['Int32Array'], int16: ['Int16Array'], int8: ['Int8Array'],
+  int4: ['Int8Array', 'Uint8Array'], int2: ['Int8Array', 'Uint8Array'],
+  uint64: ['BigUint64Array'], uint32: ['Uint32Array'], uint16: ['Uint16Array'], uint8: ['Uint8Array'],
+  uint4: ['Uint8Array'], uint2: ['Uint8Array'], bool: ['Uint8Array'],
+};
+
+export function argumentError(message: string): KernelError {
+  return new KernelError('E_KERNEL_ARGUMENT', message);
+}
+
+/** Name of a typed array, safe across realms (a Buffer is a Uint8Array). */
+export function arrayName(array: TypedArray): string {
+  return Object.prototype.toString.call(array).slice(8, -1);
+}
+
+/** Checks that `raw` is the array of `dtype` and that `floats` has as many elements. */
+export function checkCast(dtype: NumberDType, raw: TypedArray, floats: Float32Array): void {
+  const names = arrayOf[dtype];
+  if (names === undefined) throw argumentError(`no cast for dtype ${String(dtype)}`);
+  if (!names.includes(arrayName(raw))) throw argumentError(`${dtype} needs a ${names.join(' or ')}, got ${arrayName(raw)}`);
+  if (raw.length !== floats.length) throw argumentError(`${dtype} cast of ${raw.length} elements against ${floats.length} floats`);
+}
+
+export function checkSameLength(a: ArrayLike<unknown>, b: ArrayLike<unknown>): void {
+  if (a.length !== b.length) throw argumentError(`arrays of ${a.length} and ${b.length} elements`);
+}
+
+/** Checks the sizes of `pack` and `unpack`. */
+export function checkPacked(bits: number, count: number, packed: Uint8Array): void {
+  if (bits !== 2 && bits !== 4) throw argumentError(`packing takes 2 or 4 bits, got ${bits}`);
+  const bytes = Math.ceil((count * bits) / 8);
+  if (packed.length !== bytes) throw argumentError(`${count} codes of ${bits} bits take ${bytes} bytes, got ${packed.length}`);
+}
+
+export function checkTranspose(src: Uint8Array, dst: Uint8Array, rows: number, cols: number, elementBytes: number): void {
+  if (![1, 2, 4, 8].includes(elementBytes)) throw argumentError(`elements of ${elementBytes} bytes: 1, 2, 4 or 8 are known`);
+  const bytes = rows * cols * elementBytes;
+  if (!isCount(rows) || !isCount(cols) || src.length !== bytes || dst.length !== bytes) {
+    throw argumentError(`a ${rows} × ${cols} transpose takes ${bytes} bytes, got ${src.length} and ${dst.length}`);
+  }
+}
+
+/** Sizes that follow from a block layout. */
+export interface BlockSizes {
+  /** Blocks per row. */
+  readonly blocks: number;
+  /** Bytes of codes per row. */
+  readonly valueBytes: number;
+  /** Bytes of zero points per row; 0 when symmetric. */
+  readonly zeroBytes: number;
+}
+
+/** Checks a block layout with its outputs and the array (rows, cols) on the float side. */
+export function checkBlocks(args: BlockLayout, dtype: SourceDType, floats: Float32Array | Uint16Array): BlockSizes {
+  const { rows, cols, bits, blockSize, symmetric, layout } = args;
+  if (!isCount(rows) || !isCount(cols)) throw argumentError(`a matrix of ${rows} × ${cols}`);
+  if (bits !== 2 && bits !== 4 && bits !== 8) throw argumentError(`2, 4 or 8 bits, got ${String(bits)}`);
+  if (!isCount(blockSize) || blockSize === 0) throw argumentError(`a block of ${blockSize} elements`);
+  if (layout === 'nbits' && (blockSize * bits) % 8 !== 0) {
+    throw argumentError(`a block of ${blockSize} × ${bits} bits does not fill whole bytes`);
+  }
+  const blocks = Math.ceil(cols / blockSize);
+  const packed = layout === 'nbits';
+  const valueBytes = packed ? (blocks * blockSize * bits) / 8 : cols;
+  const zeroBytes = symmetric ? 0 : packed ? Math.ceil((blocks * bits) / 8) : blocks;
+  const floatArray = dtype === 'float32' ? 'Float32Array' : 'Uint16Array';
+  if (arrayName(floats) !== floatArray) throw argumentError(`${dtype} needs a ${floatArray}, got ${arrayName(floats)}`);
+  const scaleArray = args.scaleDtype === 'float32' ? 'Float32Array' : 'Uint16Array';
+  if (arrayName(args.scales) !== scaleArray) throw argumentError(`${args.scaleDtype} scales need a ${scaleArray}`);
+  expect('floats', floats.length, rows * cols);
+  expect('values', args.values.length, rows * valueBytes);
+  expect('scales', args.scales.length, rows * blocks);
+  expect('zeroPoints', args.zeroPoints?.length ?? 0, rows * zeroBytes);
+  return { blocks, valueBytes, zeroBytes };
+}
+
+function expect(name: string, got: number, wanted: number): void {
+  if (got !== wanted) throw argumentError(`${name}: ${wanted} elements expected, got ${got}`);
+}
+
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
+}
