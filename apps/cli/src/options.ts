@@ -13,6 +13,15 @@ export function integer(min: number, max = Number.MAX_SAFE_INTEGER): (text: stri
   };
 }
 
+/** One of a few whole numbers. */
+export function oneOf(allowed: readonly number[]): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === '' || !allowed.includes(value)) throw new InvalidArgumentError(`allowed: ${allowed.join(', ')}.`);
+    return value;
+  };
+}
+
 export function decimal(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = text.trim() === '' ? Number.NaN : Number(text);

@@ -1,0 +1,76 @@
+/** What convert, quantize and apply share: run a recipe, then say what came out. */
+import { PenjingError } from '@penjing/core';
+import type { RecipeFile, RecipeResult } from '@penjing/recipe';
+import type { CommandContext, CommandResult, OptionSpec } from './command.js';
+import { common } from './options.js';
+import { formatBytes } from './progress.js';
+import { formatTable } from './table.js';
+
+/** Options of every verb that writes a model. */
+export const saveOptions: readonly OptionSpec[] = [
+  common.force,
+  common.resume,
+  { flags: '--external-data <when>', help: 'weights in a file of their own', choices: ['auto', 'always', 'never'] },
+  { flags: '--no-check', help: 'do not load the result with ONNX Runtime afterwards' },
+  common.report,
+];
+
+/** Runs steps given on the command line. The recipe schema checks their values, as it does for files. */
+export async function runSteps(context: CommandContext, steps: readonly object[]): Promise<CommandResult> {
+  return runRecipeFile(context, JSON.stringify({ steps }), 'the command line', context.arguments[0]);
+}
+
+export async function runRecipeFile(context: CommandContext, text: string, name: string, input?: string): Promise<CommandResult> {
+  const { completeRecipe, parseRecipe, runRecipe } = await import('@penjing/recipe');
+  const { options } = context;
+  const file: RecipeFile = parseRecipe(text, name);
+  const recipe = completeRecipe(file, {
+    ...(input === undefined ? {} : { input }),
+    ...(typeof options['output'] === 'string' ? { output: options['output'] } : {}),
+  });
+  const result = await runRecipe(recipe, {
+    force: options['force'] === true,
+    resume: options['resume'] === true,
+    check: options['check'] !== false,
+    externalData: options['externalData'] as 'auto' | undefined,
+    threads: options['threads'] as number | undefined,
+    report: options['report'] as string | undefined,
+    signal: context.signal,
+    ...(context.onProgress ? { onProgress: context.onProgress } : {}),
+    onNote: context.note,
+  });
+  return { json: { ...result }, text: describe(result) };
+}
+
+function describe(result: RecipeResult): string {
+  const changed = result.records.filter((record) => record.method !== 'none');
+  const lines: string[] = [];
+  if (changed.length > 0) {
+    const rows = changed.map((record) => [
+      record.name,
+      record.method,
+      formatBytes(record.bytesBefore),
+      formatBytes(record.bytesAfter),
+      record.snrDb === undefined ? '—' : record.snrDb.toFixed(1),
+      record.maxError === undefined ? '—' : record.maxError.toPrecision(3),
+    ]);
+    const shown = rows.length > 24 ? [...rows.slice(0, 12), ...rows.slice(-8)] : rows;
+    lines.push(formatTable(['weight', 'method', 'before', 'after', 'SNR dB', 'max error'], shown));
+    if (shown.length < rows.length) lines.push(`… and ${rows.length - shown.length} more (--json lists all)`);
+    lines.push('');
+  }
+  for (const warning of result.warnings) lines.push(`warning: ${warning}`);
+  for (const record of result.records) {
+    if (record.method === 'none') lines.push(`left alone: ${record.name} (${record.note ?? 'no reason given'})`);
+  }
+  const { seconds, bytes } = result;
+  lines.push(`${result.output}: ${result.files.length} files, ${formatBytes(bytes)} in ${seconds.toFixed(1)} s`);
+  if (result.check) lines.push(`check: ${result.check.text}`);
+  return lines.join('\n');
+}
+
+/** Throws `E_OPTION` when a file argument is missing; for verbs that read files themselves. */
+export function requireText(value: unknown, name: string): string {
+  if (typeof value === 'string' && value !== '') return value;
+  throw new PenjingError('E_OPTION', `${name} is needed`);
+}
