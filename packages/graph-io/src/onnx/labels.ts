@@ -1,8 +1,9 @@
 /**
- * What a TensorProto says beside its data: a name, a comment, metadata. Tensors of core are anonymous, so it is kept
- * beside them and goes with them into a new file; a tensor that replaces another has none.
+ * What a file says that core has no place for, kept beside the objects so that an unchanged model is written as it
+ * was: the name, comment and metadata of a TensorProto (tensors are anonymous), and the order of value_info.
+ * An object that takes the place of another has none.
  */
-import type { Tensor } from '@penjing/core';
+import type { Tensor, Value } from '@penjing/core';
 import type { EntryProto } from './schema.js';
 
 export interface TensorLabel {
@@ -19,3 +20,12 @@ export function setLabel(tensor: Tensor, label: TensorLabel): void {
 }
 
 export const labelOf = (tensor: Tensor): TensorLabel => labels.get(tensor) ?? {};
+
+const places = new WeakMap<Value, number>();
+
+/** Remembers that a value was listed in value_info, and where. */
+export function setListed(value: Value, place: number): void {
+  places.set(value, place);
+}
+
+export const listedAt = (value: Value): number | undefined => places.get(value);

@@ -4,13 +4,13 @@ import {
 } from '@penjing/core';
 import { readAttribute } from './attributes.js';
 import { encodeBytes } from './encode.js';
-import { labelOf } from './labels.js';
+import { labelOf, setListed } from './labels.js';
+import { sortNodes } from './sort-nodes.js';
 import {
   type AttributeProto, type EntryProto, type FunctionProto, type GraphProto, graphSchema, type NodeProto,
-  type SparseTensorProto, type TensorProto, type ValueInfoProto,
+  type SparseTensorProto, type TensorProto, type TypeProto, type ValueInfoProto,
 } from './schema.js';
 import { readType } from './value-types.js';
-import type { TypeProto } from './schema.js';
 
 export type ReadTensors = ReadonlyMap<TensorProto | SparseTensorProto, Tensor>;
 
@@ -49,7 +49,7 @@ export function readGraph(proto: GraphProto, tensors: ReadTensors, outer?: Scope
   for (const sparse of proto.sparseInitializer ?? []) initialize(graph, scope, sparse.values?.name ?? '', tensors.get(sparse)!);
   const outputs = defineOutputs(proto.node, scope);
   const unknown = describeValues(proto.valueInfo, scope);
-  for (const [i, node] of (proto.node ?? []).entries()) graph.append(readNode(node, outputs[i]!, scope, tensors));
+  appendNodes(graph, (proto.node ?? []).map((node, i) => readNode(node, outputs[i]!, scope, tensors)), scope);
   for (const output of proto.output ?? []) graph.outputs.push(readOutput(output, scope));
   graph.extra = joinExtra(unknown.length > 0 ? [encodeBytes(graphSchema, { valueInfo: unknown })] : [], proto.extra);
   return graph;
@@ -64,7 +64,7 @@ export function readFunctionBody(proto: FunctionProto, tensors: ReadTensors): Gr
   for (const name of proto.input ?? []) graph.inputs.push(scope.define(new Value(name)));
   const outputs = defineOutputs(proto.node, scope);
   describeValues(proto.valueInfo, scope);
-  for (const [i, node] of (proto.node ?? []).entries()) graph.append(readNode(node, outputs[i]!, scope, tensors));
+  appendNodes(graph, (proto.node ?? []).map((node, i) => readNode(node, outputs[i]!, scope, tensors)), scope);
   for (const name of proto.output ?? []) graph.outputs.push(readOutput({ name }, scope));
   return graph;
 }
@@ -125,12 +125,18 @@ function defineOutputs(nodes: readonly NodeProto[] = [], scope: Scope): Value[][
     (node.output ?? []).map((name) => (name === '' ? new Value('') : scope.define(new Value(name)))));
 }
 
+function appendNodes(graph: Graph, nodes: readonly Node[], scope: Scope): void {
+  const sorted = sortNodes(nodes);
+  if ('cycle' in sorted) throw scope.fail(`${sorted.cycle.describe()} depends on itself`);
+  for (const node of sorted) graph.append(node);
+}
+
 /** Gives values of this graph their types; returns what is said about names that it does not define. */
 function describeValues(infos: readonly ValueInfoProto[] = [], scope: Scope): ValueInfoProto[] {
   const unknown: ValueInfoProto[] = [];
-  for (const info of infos) {
+  for (const [place, info] of infos.entries()) {
     const value = scope.own(info.name ?? '');
-    if (value) describe(value, info);
+    if (value) setListed(describe(value, info), place);
     else unknown.push(info);
   }
   return unknown;
@@ -140,8 +146,9 @@ function readOutput(proto: ValueInfoProto, scope: Scope): Value {
   const name = proto.name ?? '';
   const value = scope.find(name);
   if (!value) throw scope.fail(`output '${name}' is not computed`);
-  // A graph that hands an input on describes it twice; the first description stands.
-  return value.type && !value.producer ? value : describe(value, proto);
+  // An input or weight that is handed on, and a value of an outer graph, are described elsewhere: that stands.
+  const described = value.type !== undefined && (value.producer === undefined || scope.own(name) === undefined);
+  return described ? value : describe(value, proto);
 }
 
 function readNode(proto: NodeProto, outputs: readonly Value[], scope: Scope, tensors: ReadTensors): Node {

@@ -3,7 +3,7 @@ import {
   type Attribute, type AttributeKind, type Graph, type Node, sameShape, type SparseTensor, type Tensor, type Value, type ValueType,
 } from '@penjing/core';
 import { writeAttribute } from './attributes.js';
-import { labelOf } from './labels.js';
+import { labelOf, listedAt } from './labels.js';
 import type { AttributeProto, EntryProto, GraphProto, NodeProto, TensorProto, ValueInfoProto } from './schema.js';
 import { writeType } from './value-types.js';
 import { type ExternalFile, writeSparseTensor, writeTensor } from './write-tensor.js';
@@ -76,19 +76,19 @@ export function writeValue(value: Value): ValueInfoProto {
   };
 }
 
-/** Values of a graph that are neither its inputs nor outputs and have something to say. */
+/** Values of a graph that are neither its inputs nor outputs and have something to say: listed ones first, as they were. */
 export function innerValues(graph: Graph): Value[] {
   const shown = new Set<Value>([...graph.inputs, ...graph.outputs]);
   const inner: Value[] = [];
   for (const value of graph.initializers.values()) {
-    if (!shown.has(value) && !saysNothingNew(value)) inner.push(value);
+    if (!shown.has(value) && (listedAt(value) !== undefined || !saysNothingNew(value))) inner.push(value);
   }
   for (const node of graph.nodes()) {
     for (const value of node.outputs) {
       if (value.name !== '' && !shown.has(value) && isDescribed(value)) inner.push(value);
     }
   }
-  return inner;
+  return inner.sort((a, b) => (listedAt(a) ?? Infinity) - (listedAt(b) ?? Infinity) || 0);
 }
 
 const isDescribed = (value: Value): boolean =>
