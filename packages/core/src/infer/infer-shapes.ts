@@ -1,0 +1,170 @@
+/** Fills in the types of values from the types of inputs and weights, through subgraphs and function calls. */
+import type { DType } from '../dtype.js';
+import type { Graph } from '../graph/graph.js';
+import type { Model } from '../graph/model.js';
+import type { Node } from '../graph/node.js';
+import { type ValueType, formatType } from '../graph/value-type.js';
+import type { Value } from '../graph/value.js';
+import { calledFunction, instantiate } from '../ops/instantiate.js';
+import { type OpName, opName, schemaOf } from '../ops/lookup.js';
+import { constantValues, MAX_VALUES } from './constants.js';
+import { mergeTypes } from './merge-types.js';
+import type { Dims, InferContext, Known } from './rule.js';
+import { inferRules } from './rules.js';
+
+export interface InferResult {
+  /** Values whose type became known or more exact. */
+  readonly inferred: number;
+  /** What could not be inferred or does not fit together, one sentence each. */
+  readonly gaps: readonly string[];
+}
+
+/** Functions may call functions; deeper nesting than this is taken for recursion, which ONNX forbids. */
+const MAX_CALL_DEPTH = 32;
+
+interface State {
+  readonly model: Model;
+  readonly types: Map<Value, ValueType>;
+  readonly values: Map<Value, Dims>;
+  readonly gaps: Set<string>;
+  readonly opsets: ReadonlyMap<string, number>;
+  readonly depth: number;
+}
+
+/**
+ * Infers element types and symbolic shapes, in place, and never throws on an odd model: where a rule and a declared type contradict
+ * each other the declared type stays and the contradiction is a gap. Bodies of functions keep their declared types.
+ */
+export function inferShapes(model: Model): InferResult {
+  const state: State = { model, types: new Map(), values: new Map(), gaps: new Set(), opsets: model.opsetImports, depth: 0 };
+  inferGraph(model.graph, state);
+  let inferred = 0;
+  for (const [value, type] of state.types) {
+    if (formatType(value.type) === formatType(type)) continue;
+    value.type = type;
+    inferred++;
+  }
+  return { inferred, gaps: [...state.gaps] };
+}
+
+function inferGraph(graph: Graph, state: State): void {
+  for (const value of graph.initializers.values()) {
+    if (!value.tensor) continue;
+    if (!value.type) state.types.set(value, { kind: value.tensor.kind === 'sparse' ? 'sparse' : 'tensor', dtype: value.tensor.dtype, shape: value.tensor.shape });
+    // An initializer that is an input too is only its default.
+    const values = graph.inputs.includes(value) ? undefined : constantValues(value.tensor);
+    if (values) state.values.set(value, values);
+  }
+  for (const node of graph.nodes()) {
+    for (const [index, known] of knownOutputs(node, state).entries()) {
+      const value = node.outputs[index];
+      if (value && value.name !== '' && known) record(value, known, node, state);
+    }
+  }
+}
+
+/** Keeps the more exact of what is declared and what is inferred. */
+function record(value: Value, known: Known, node: Node, state: State): void {
+  // A second round over a loop body must not be held to the first round.
+  const declared = value.type;
+  const merged = mergeTypes(declared, known.type);
+  if (merged === undefined) {
+    state.gaps.add(`${value.name} is declared ${formatType(declared)} but ${node.describe()} gives ${formatType(known.type)}`);
+  } else {
+    state.types.set(value, merged);
+  }
+  if (known.values && known.values.length <= MAX_VALUES) state.values.set(value, known.values);
+  else state.values.delete(value);
+}
+
+function knownOutputs(node: Node, state: State): readonly (Known | undefined)[] {
+  try {
+    const fn = calledFunction(state.model, node);
+    if (fn && state.depth < MAX_CALL_DEPTH) {
+      const inner: State = { ...state, types: new Map(), values: new Map(), opsets: fn.opsetImports, depth: state.depth + 1 };
+      return inferCall(instantiate(fn, node), node.inputs.map((value) => (value ? knownOf(value, state) : undefined)), inner);
+    }
+    const rule = inferRules[opName(node.domain, node.opType) as OpName];
+    const bound = boundTypes(node, state);
+    if (!rule) {
+      for (const graph of node.subgraphs()) inferGraph(graph, state);
+      if (bound.every((type) => type === undefined)) state.gaps.add(`${opName(node.domain, node.opType)} has no shape rule`);
+      return bound.map((type) => type && { type });
+    }
+    const outputs = rule(contextOf(node, state));
+    return node.outputs.map((_, i): Known | undefined => {
+      const known = outputs[i];
+      const type = known?.type ? (mergeTypes(known.type, bound[i]) ?? known.type) : bound[i];
+      return type && { type, values: known?.values };
+    });
+  } catch (error) {
+    state.gaps.add(`${node.describe()}: ${error instanceof Error ? error.message : String(error)}`);
+    return [];
+  }
+}
+
+/** Element types that the declaration of the operator ties to its inputs, or fixes. */
+function boundTypes(node: Node, state: State): (ValueType | undefined)[] {
+  const schema = schemaOf(node.domain, node.opType, state.opsets.get(node.domain) ?? 1);
+  if (!schema) return node.outputs.map(() => undefined);
+  const bound = new Map<string, DType>();
+  const { inputs, outputs } = schema;
+  node.inputs.forEach((value, i) => {
+    const parameter = inputs[Math.min(i, inputs.length - 1)];
+    const type = value && (state.types.get(value) ?? value.type);
+    if (parameter?.typeVariable && parameter.homogeneous && type?.kind === 'tensor' && type.dtype) bound.set(parameter.typeVariable, type.dtype);
+  });
+  return node.outputs.map((_, i) => {
+    const parameter = outputs[Math.min(i, outputs.length - 1)];
+    if (!parameter?.homogeneous) return undefined;
+    const only = parameter.types.length === 1 ? parameter.types[0]! : undefined;
+    const dtype = bound.get(parameter.typeVariable ?? '') ?? (only && !only.includes('(') ? (only as DType) : undefined);
+    return dtype && { kind: 'tensor', dtype };
+  });
+}
+
+function knownOf(value: Value, state: State): Known {
+  return { type: state.types.get(value) ?? value.type, values: state.values.get(value) };
+}
+
+/** Binds the inputs of a graph, infers it, and gives its outputs. */
+function inferCall(graph: Graph, inputs: readonly (Known | undefined)[], state: State): Known[] {
+  graph.inputs.forEach((value, i) => {
+    const known = inputs[i];
+    const merged = known?.type && (mergeTypes(value.type, known.type) ?? value.type);
+    if (merged) state.types.set(value, merged);
+    if (known?.values) state.values.set(value, known.values);
+    else state.values.delete(value);
+  });
+  inferGraph(graph, state);
+  return graph.outputs.map((value) => knownOf(value, state));
+}
+
+function contextOf(node: Node, state: State): InferContext {
+  const known = (index: number): Known | undefined => {
+    const value = node.inputs[index];
+    return value ? knownOf(value, state) : undefined;
+  };
+  const tensorOf = (index: number) => {
+    const type = known(index)?.type;
+    return type?.kind === 'tensor' || type?.kind === 'sparse' ? type : undefined;
+  };
+  return {
+    node,
+    opset: state.opsets.get(node.domain) ?? 1,
+    inputCount: node.inputs.length,
+    outputCount: node.outputs.length,
+    has: (index) => node.input(index) !== undefined && node.input(index)!.name !== '',
+    known,
+    type: (index) => known(index)?.type,
+    dtype: (index) => tensorOf(index)?.dtype,
+    shape: (index) => tensorOf(index)?.shape,
+    values: (index) => known(index)?.values,
+    numbers(index) {
+      const values = known(index)?.values;
+      return values?.every((value) => typeof value === 'number') ? (values as number[]) : undefined;
+    },
+    subgraph: (graph, inputs) => inferCall(graph, inputs, state),
+    gap: (message) => void state.gaps.add(`${node.describe()}: ${message}`),
+  };
+}
