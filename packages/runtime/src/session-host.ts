@@ -5,6 +5,8 @@ import type { Method, Methods, Reply, Request, WireError } from './worker/protoc
 
 export interface CallOptions<M extends Method> {
   readonly signal?: AbortSignal;
+  /** Asks the worker to end early; the call still settles with what the worker then gives. */
+  readonly stop?: AbortSignal;
   readonly transfer?: readonly ArrayBuffer[];
   readonly onEvent?: (event: Methods[M]['event']) => void;
 }
@@ -52,7 +54,7 @@ export class SessionHost implements AsyncDisposable {
 
   /** Sends a request. Rejects with the signal's reason at once when it fires; the worker stops at its next border. */
   call<M extends Method>(method: M, params: Methods[M]['params'], options: CallOptions<M> = {}): Promise<Methods[M]['result']> {
-    const { signal, transfer = [], onEvent } = options;
+    const { signal, stop, transfer = [], onEvent } = options;
     if (this.#closing) return Promise.reject(new PenjingError('E_DISPOSED', `${method} was called on a disposed session`));
     if (this.#failure) return Promise.reject(this.#failure);
     if (signal?.aborted) return Promise.reject(signal.reason);
@@ -62,13 +64,16 @@ export class SessionHost implements AsyncDisposable {
         this.#post({ cancel: id });
         finish(() => reject(signal!.reason));
       };
+      const end = (): void => this.#post({ cancel: id });
       const finish = (then: () => void): void => {
         signal?.removeEventListener('abort', abort);
+        stop?.removeEventListener('abort', end);
         if (!this.#pending.delete(id)) return;
         if (this.#pending.size === 0) this.#worker.unref();
         then();
       };
       signal?.addEventListener('abort', abort, { once: true });
+      stop?.addEventListener('abort', end, { once: true });
       this.#pending.set(id, {
         resolve: (result) => finish(() => resolve(result as Methods[M]['result'])),
         reject: (error) => finish(() => reject(error)),

@@ -16,7 +16,7 @@ export interface SessionOptions {
   readonly prepack?: 'auto' | 'always' | 'never';
   /** Graph optimisation that ONNX Runtime applies when it loads; 'all' when absent. */
   readonly optimization?: 'none' | 'basic' | 'extended' | 'all';
-  /** Further `session.*` configuration keys of ONNX Runtime, without the prefix. */
+  /** Further configuration entries of ONNX Runtime, for example `session.qdq_matmulnbits_accuracy_level`. */
   readonly sessionConfig?: Readonly<Record<string, string>>;
 }
 

@@ -69,11 +69,9 @@ function sessionOptions(settings: SessionSettings): ort.InferenceSession.Session
     // Failures are thrown as well; printing them too would put native text on the user's stderr.
     logSeverityLevel: 4,
     extra: {
-      session: {
-        ...(settings.prepack ? {} : { disable_prepacking: '1' }),
-        ...(settings.spin ? {} : { 'intra_op.allow_spinning': '0' }),
-        ...settings.extra,
-      },
+      ...(settings.prepack ? {} : { 'session.disable_prepacking': '1' }),
+      ...(settings.spin ? {} : { 'session.intra_op.allow_spinning': '0' }),
+      ...settings.extra,
     },
   };
 }

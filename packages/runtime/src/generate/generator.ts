@@ -1,0 +1,162 @@
+/** Text generation with a converted language model: prompt in, text out, piece by piece if wanted. */
+import { PenjingError } from '@penjing/core';
+import { type OpenedModel, openFile } from '../engine/open.js';
+import type { SessionOptions } from '../engine/settings.js';
+import { type LanguageConfig, locateModel, readLanguageConfig } from '../model-folder.js';
+import { SessionHost } from '../session-host.js';
+import type { ChatMessage, ChatTemplateOptions } from '../tokenize/chat-template.js';
+import { loadTokenizer } from '../tokenize/tokenizer-files.js';
+import type { Tokenizer } from '../tokenize/tokenizer.js';
+import { decoderLayout } from '../worker/decoder-layout.js';
+import type { TokenEvent } from '../worker/generate.js';
+import { type GenerateOptions, samplingParams, tokenBudget } from './options.js';
+import { createQueue } from './queue.js';
+import { createStopMatcher } from './stop.js';
+
+export interface GeneratorOptions extends SessionOptions {
+  /** Which file of the folder: 'fp32' (model.onnx), 'fp16', 'q8', 'q4', 'q4f16', 'q2', or another suffix. */
+  readonly variant?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** Text, or the ids of its tokens with all special tokens already in place. */
+export type Prompt = string | readonly number[];
+
+export interface TextPiece {
+  /** Text that became certain with this token; may be empty. */
+  readonly text: string;
+  readonly token: number;
+}
+
+export interface Generation {
+  readonly text: string;
+  /** Generated tokens, without the one that ended the text. */
+  readonly tokens: readonly number[];
+  readonly promptTokens: number;
+  /** 'end': the model ended it; 'stop': a stop string or token; 'length': maxNewTokens. */
+  readonly finishReason: 'end' | 'stop' | 'length';
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+}
+
+export interface Generator extends AsyncDisposable {
+  readonly tokenizer: Tokenizer;
+  /** Most tokens of prompt and text together, when the model says so. */
+  readonly contextLength: number | undefined;
+  generate(prompt: Prompt, options?: GenerateOptions): Promise<Generation>;
+  /** The same, piece by piece; leaving the loop stops the generation. */
+  stream(prompt: Prompt, options?: GenerateOptions): AsyncGenerator<TextPiece, Generation, undefined>;
+  /** Token ids of a conversation, ready to be a prompt. */
+  chatPrompt(messages: readonly ChatMessage[], options?: ChatTemplateOptions): number[];
+}
+
+/** Loads a model folder (or the ONNX file in one) for generation. */
+export async function loadGenerator(path: string, options: GeneratorOptions = {}): Promise<Generator> {
+  const { path: file, folder } = await locateModel(path, options.variant);
+  const [tokenizer, config] = await Promise.all([loadTokenizer(folder), readLanguageConfig(folder)]);
+  const host = new SessionHost();
+  try {
+    const model = await openFile(host, file, options);
+    decoderLayout(model.session.inputs, model.session.outputs);
+    return new OrtGenerator(host, model, tokenizer, config);
+  } catch (error) {
+    await host[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+class OrtGenerator implements Generator {
+  readonly tokenizer: Tokenizer;
+  readonly contextLength: number | undefined;
+  readonly #host: SessionHost;
+  readonly #model: OpenedModel;
+  readonly #config: LanguageConfig;
+  readonly #endTokens: readonly number[];
+
+  constructor(host: SessionHost, model: OpenedModel, tokenizer: Tokenizer, config: LanguageConfig) {
+    this.#host = host;
+    this.#model = model;
+    this.#config = config;
+    this.tokenizer = tokenizer;
+    this.contextLength = config.contextLength ?? tokenizer.maxLength;
+    const named = tokenizer.eosToken === undefined ? undefined : tokenizer.idOf(tokenizer.eosToken);
+    this.#endTokens = config.endTokens.length > 0 || named === undefined ? config.endTokens : [named];
+  }
+
+  async generate(prompt: Prompt, options: GenerateOptions = {}): Promise<Generation> {
+    const stream = this.stream(prompt, options);
+    for (;;) {
+      const { done, value } = await stream.next();
+      if (done) return value;
+    }
+  }
+
+  async *stream(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<TextPiece, Generation, undefined> {
+    options.signal?.throwIfAborted();
+    const ids = this.#promptIds(prompt);
+    const maxNewTokens = tokenBudget(ids.length, options.maxNewTokens, this.contextLength);
+    const own = options.ignoreEndToken ? [] : this.#endTokens;
+    const endTokens = [...own, ...(options.stopTokens ?? [])];
+    const text = this.tokenizer.stream(ids);
+    const stops = createStopMatcher((options.stop ?? []).filter((stop) => stop !== ''));
+    const events = createQueue<TokenEvent>();
+    const stop = new AbortController();
+    const call = this.#host.call(
+      'generate',
+      { handle: this.#model.handle, prompt: ids, maxNewTokens, endTokens, sampling: samplingParams(options) },
+      { onEvent: events.push, stop: stop.signal, ...(options.signal ? { signal: options.signal } : {}) },
+    );
+    call.then(events.end, events.fail);
+
+    const tokens: number[] = [];
+    let whole = '';
+    let stopped = false;
+    const emit = (piece: string): string => {
+      whole += piece;
+      if (piece !== '') options.onText?.(piece);
+      return piece;
+    };
+    try {
+      for await (const { token } of events) {
+        tokens.push(token);
+        const found = stops.push(text.push(token));
+        yield { token, text: emit(found.text) };
+        stopped = found.stopped;
+        if (stopped) break;
+      }
+      if (!stopped) {
+        const last = stops.push(text.end());
+        stopped = last.stopped;
+        const rest = emit(last.text + (stopped ? '' : stops.end()));
+        if (rest !== '') yield { token: tokens.at(-1)!, text: rest };
+      }
+    } finally {
+      stop.abort();
+    }
+    const { finish, endToken, prefillMs, decodeMs } = await call;
+    const ended = finish === 'end-token' && endToken !== undefined;
+    const finishReason = stopped || (ended && !own.includes(endToken)) ? 'stop' : ended ? 'end' : 'length';
+    return { text: whole, tokens, promptTokens: ids.length, finishReason, prefillMs, decodeMs };
+  }
+
+  chatPrompt(messages: readonly ChatMessage[], options?: ChatTemplateOptions): number[] {
+    // Templates write the special tokens themselves.
+    return this.tokenizer.encode(this.tokenizer.applyChatTemplate(messages, options), { specialTokens: false });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#host[Symbol.asyncDispose]().finally(() => this.#model.cleanup());
+  }
+
+  #promptIds(prompt: Prompt): readonly number[] {
+    const ids = typeof prompt === 'string' ? this.tokenizer.encode(prompt) : prompt;
+    if (ids.length === 0) {
+      if (this.#config.bosToken !== undefined) return [this.#config.bosToken];
+      throw new PenjingError('E_INPUT', 'the prompt is empty and the model has no token to begin with', { hint: 'Give it a word to start from.' });
+    }
+    const size = this.#config.vocabSize ?? this.tokenizer.vocabSize;
+    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= size);
+    if (wrong !== undefined) throw new PenjingError('E_INPUT', `prompt token ${wrong} is not in the vocabulary of ${size}`);
+    return ids;
+  }
+}

@@ -1,0 +1,74 @@
+/** Generation options: their meaning, their ranges, their defaults. */
+import { PenjingError } from '@penjing/core';
+import type { SamplingParams } from './sampler.js';
+
+export interface GenerateOptions {
+  /** Most tokens to generate; 256, or what the context leaves, when absent. */
+  readonly maxNewTokens?: number;
+  /** 0, the default, always takes the most likely token. */
+  readonly temperature?: number;
+  /** Sample among the k most likely tokens; 0 (default) is no limit. */
+  readonly topK?: number;
+  /** Sample among the most likely tokens that together have this probability; 1 (default) is no limit. */
+  readonly topP?: number;
+  /** Sample among tokens at least this fraction as likely as the likeliest; 0 (default) is no limit. */
+  readonly minP?: number;
+  /** Above 1 makes tokens that occurred less likely; 1 is the default. */
+  readonly repetitionPenalty?: number;
+  /** Same seed, same text; 0 when absent. */
+  readonly seed?: number;
+  /** Texts that end the generation; they are not part of the result. */
+  readonly stop?: readonly string[];
+  /** Tokens that end the generation, besides those of the model's configuration. */
+  readonly stopTokens?: readonly number[];
+  /** Goes on past the model's own end token. */
+  readonly ignoreEndToken?: boolean;
+  /** Cancels at the next token; the call rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Called with each piece of text as it comes. */
+  readonly onText?: (text: string) => void;
+}
+
+interface Range {
+  readonly min: number;
+  readonly max: number;
+  readonly integer?: boolean;
+  readonly fallback: number;
+}
+
+const ranges = {
+  temperature: { min: 0, max: 100, fallback: 0 },
+  topK: { min: 0, max: 2 ** 31, integer: true, fallback: 0 },
+  topP: { min: Number.MIN_VALUE, max: 1, fallback: 1 },
+  minP: { min: 0, max: 1, fallback: 0 },
+  repetitionPenalty: { min: 0.01, max: 100, fallback: 1 },
+  seed: { min: 0, max: 2 ** 32 - 1, integer: true, fallback: 0 },
+} as const satisfies Readonly<Record<keyof SamplingParams, Range>>;
+
+/** Throws `E_RANGE` naming the option and what it may be. */
+export function samplingParams(options: GenerateOptions): SamplingParams {
+  const names = Object.keys(ranges) as (keyof SamplingParams)[];
+  return Object.fromEntries(names.map((name) => [name, inRange(name, options[name], ranges[name])])) as unknown as SamplingParams;
+}
+
+/** The value of a numeric option, or its default. */
+export function inRange(name: string, value: number | undefined, { min, max, integer, fallback }: Range): number {
+  const number = value ?? fallback;
+  if (typeof number === 'number' && number >= min && number <= max && (!integer || Number.isInteger(number))) return number;
+  throw new PenjingError('E_RANGE', `${name} is ${String(value)}; it must be ${integer ? 'an integer' : 'a number'} from ${min === Number.MIN_VALUE ? 'above 0' : min} to ${max}`);
+}
+
+const DEFAULT_NEW_TOKENS = 256;
+
+/** How many tokens may be generated after a prompt. Throws `E_CONTEXT` when they do not fit: nothing is cut silently. */
+export function tokenBudget(promptTokens: number, wanted: number | undefined, context: number | undefined): number {
+  const room = context === undefined ? Infinity : context - promptTokens;
+  const limit = wanted === undefined ? undefined : inRange('maxNewTokens', wanted, { min: 1, max: 2 ** 31, integer: true, fallback: 1 });
+  if (room < (limit ?? 1)) {
+    throw new PenjingError('E_CONTEXT', `the prompt has ${promptTokens} tokens${limit === undefined ? '' : ` and ${limit} are to follow`}, but the model's context is ${context}`, {
+      hint: 'Shorten the prompt, or ask for fewer new tokens.',
+      details: { promptTokens, context },
+    });
+  }
+  return limit ?? Math.min(DEFAULT_NEW_TOKENS, room);
+}

@@ -1,0 +1,73 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type SamplingParams, createSampler } from './sampler.js';
+
+const plain: SamplingParams = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 7 };
+const logits = Float32Array.of(0, 3, 1, 2, -5);
+
+function draw(params: Partial<SamplingParams>, count = 2000, context: readonly number[] = []): number[] {
+  const sampler = createSampler({ ...plain, ...params });
+  return Array.from({ length: count }, () => sampler.next(logits.slice(), context));
+}
+
+function shares(tokens: readonly number[]): number[] {
+  const counts = new Array<number>(logits.length).fill(0);
+  for (const token of tokens) counts[token]!++;
+  return counts.map((count) => count / tokens.length);
+}
+
+const softmax = (values: ArrayLike<number>, temperature = 1): number[] => {
+  const weights = Array.from(values, (value) => Math.exp(value / temperature));
+  const sum = weights.reduce((a, b) => a + b, 0);
+  return weights.map((weight) => weight / sum);
+};
+
+describe('sampler', () => {
+  test('temperature 0 takes the likeliest, the first of equals', () => {
+    expect(draw({ temperature: 0 }, 3)).toEqual([1, 1, 1]);
+    expect(createSampler({ ...plain, temperature: 0 }).next(Float32Array.of(1, 2, 2), [])).toBe(1);
+  });
+
+  test.each([1, 0.5, 2])('temperature %d gives the softmax frequencies', (temperature) => {
+    const expected = softmax(logits, temperature);
+    shares(draw({ temperature }, 20_000)).forEach((share, i) => expect(Math.abs(share - expected[i]!)).toBeLessThan(0.015));
+  });
+
+  test('same seed, same tokens; another seed, others', () => {
+    expect(draw({ seed: 1 }, 50)).toEqual(draw({ seed: 1 }, 50));
+    expect(draw({ seed: 1 }, 50)).not.toEqual(draw({ seed: 2 }, 50));
+  });
+
+  test('filters keep what they say', () => {
+    const kept = (params: Partial<SamplingParams>): number[] => [...new Set(draw(params))].sort();
+    expect(kept({ topK: 1 })).toEqual([1]);
+    expect(kept({ topK: 2 })).toEqual([1, 3]);
+    // Probabilities 0.03, 0.64, 0.09, 0.24, 0.0002.
+    expect(kept({ topP: 0.6 })).toEqual([1]);
+    expect(kept({ topP: 0.7 })).toEqual([1, 3]);
+    expect(kept({ topP: 0.9 })).toEqual([1, 2, 3]);
+    expect(kept({ minP: 0.3 })).toEqual([1, 3]);
+    expect(kept({ minP: 1 })).toEqual([1]);
+  });
+
+  test('the repetition penalty acts on both signs, once per token', () => {
+    const sampler = createSampler({ ...plain, temperature: 0, repetitionPenalty: 2 });
+    expect(sampler.next(Float32Array.of(3, 2, -1), [0, 0])).toBe(1);
+    expect(sampler.next(Float32Array.of(-1, -1.5, -9), [0])).toBe(1);
+  });
+
+  test('the token drawn is always one that the filters keep', () => {
+    fc.assert(
+      fc.property(
+        fc.float32Array({ minLength: 1, maxLength: 40, noNaN: true, min: -50, max: 50 }),
+        fc.record({ temperature: fc.double({ min: 0.01, max: 5, noNaN: true }), topK: fc.nat(50), topP: fc.double({ min: 1e-6, max: 1, noNaN: true }), minP: fc.double({ min: 0, max: 1, noNaN: true }), seed: fc.nat() }),
+        (values, params) => {
+          const token = createSampler({ ...plain, ...params }).next(values.slice(), []);
+          expect(token).toBeGreaterThanOrEqual(0);
+          expect(token).toBeLessThan(values.length);
+          if (params.topK === 1) expect(values[token]).toBe(Math.max(...values));
+        },
+      ),
+    );
+  });
+});

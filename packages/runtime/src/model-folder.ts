@@ -1,0 +1,96 @@
+/** Finds the model file in a folder laid out as transformers.js lays it out, and the configuration beside it. */
+import { readdir, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { PenjingError } from '@penjing/core';
+import { readJson } from './tokenize/tokenizer-files.js';
+
+/** File name suffixes by variant: the dtypes of transformers.js, and Penjing's own names. */
+const suffixes: Readonly<Record<string, readonly string[]>> = {
+  fp32: [''],
+  fp16: ['_fp16'],
+  bf16: ['_bf16'],
+  q8: ['_quantized', '_q8'],
+  q4: ['_q4'],
+  q4f16: ['_q4f16'],
+  q2: ['_q2'],
+};
+
+export interface ModelLocation {
+  /** The ONNX file. */
+  readonly path: string;
+  /** The folder with config.json and the tokenizer; the file's own when it lies alone. */
+  readonly folder: string;
+}
+
+/** A folder or an ONNX file to the file itself. Throws `E_NOT_FOUND` listing the variants that are there. */
+export async function locateModel(path: string, variant?: string): Promise<ModelLocation> {
+  const info = await stat(path).catch((cause: unknown) => {
+    throw new PenjingError('E_NOT_FOUND', `${path} does not exist`, { cause });
+  });
+  if (!info.isDirectory()) {
+    const parent = dirname(path);
+    return { path, folder: basename(parent) === 'onnx' ? dirname(parent) : parent };
+  }
+  const files = await variantFiles(path);
+  if (variant === undefined) {
+    const plain = files.get('') ?? (files.size === 1 ? [...files.values()][0] : undefined);
+    if (plain) return { path: plain, folder: path };
+  } else {
+    for (const suffix of suffixes[variant] ?? [`_${variant}`]) {
+      const found = files.get(suffix);
+      if (found) return { path: found, folder: path };
+    }
+  }
+  throw new PenjingError('E_NOT_FOUND', `${path} has no ${variant === undefined ? 'model.onnx' : `variant ${variant}`}`, {
+    hint: files.size === 0 ? 'Convert the checkpoint first: `penjing convert`.' : `It has ${[...files.keys()].map(variantName).join(', ')}.`,
+  });
+}
+
+/** Model files by suffix; those in `onnx/` come before those beside the configuration. */
+async function variantFiles(folder: string): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  for (const place of [join(folder, 'onnx'), folder]) {
+    for (const name of await readdir(place).catch(() => [])) {
+      const match = /^(?:model|decoder_model_merged)(_[a-z0-9]+)?\.onnx$/i.exec(name);
+      const suffix = match?.[1] ?? '';
+      if (match && !files.has(suffix)) files.set(suffix, join(place, name));
+    }
+  }
+  return files;
+}
+
+function variantName(suffix: string): string {
+  return Object.entries(suffixes).find(([, list]) => list.includes(suffix))?.[0] ?? suffix.slice(1);
+}
+
+/** What the configuration files of a language model say, as far as generation needs it. */
+export interface LanguageConfig {
+  readonly contextLength: number | undefined;
+  readonly vocabSize: number | undefined;
+  readonly bosToken: number | undefined;
+  /** Tokens that end a text. */
+  readonly endTokens: readonly number[];
+  /** The configuration names a causal language model. */
+  readonly causal: boolean;
+}
+
+export async function readLanguageConfig(folder: string): Promise<LanguageConfig> {
+  const [config = {}, generation = {}] = await Promise.all([
+    readJson(join(folder, 'config.json')),
+    readJson(join(folder, 'generation_config.json')),
+  ]);
+  const text = { ...config, ...(typeof config['text_config'] === 'object' ? (config['text_config'] as Record<string, unknown>) : {}) };
+  const first = (...names: readonly string[]): number | undefined => {
+    for (const name of names) if (typeof text[name] === 'number') return text[name];
+    return undefined;
+  };
+  const end = generation['eos_token_id'] ?? text['eos_token_id'];
+  const architectures = Array.isArray(config['architectures']) ? (config['architectures'] as unknown[]) : [];
+  return {
+    contextLength: first('max_position_embeddings', 'n_positions', 'n_ctx', 'seq_length', 'max_seq_len'),
+    vocabSize: first('vocab_size'),
+    bosToken: typeof generation['bos_token_id'] === 'number' ? generation['bos_token_id'] : first('bos_token_id'),
+    endTokens: (Array.isArray(end) ? end : [end]).filter((token): token is number => typeof token === 'number'),
+    causal: architectures.some((name) => /(CausalLM|LMHeadModel)$/.test(String(name))),
+  };
+}

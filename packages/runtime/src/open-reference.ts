@@ -1,0 +1,58 @@
+/** What a user names (a folder, a file, a model in memory) as an open session with its name and size. */
+import type { Model } from '@penjing/core';
+import { type OpenOptions, type OpenedModel, openFile, openModel } from './engine/open.js';
+import { type LanguageConfig, locateModel, readLanguageConfig } from './model-folder.js';
+import { SessionHost } from './session-host.js';
+import { hasLogits, looksLikeDecoder } from './worker/decoder-layout.js';
+
+/** A model folder or ONNX file, one variant of a folder, or a model in memory. */
+export type ModelReference = string | { readonly path: string; readonly variant?: string } | Model;
+
+export interface OpenedReference extends OpenedModel {
+  /** The file, or the name of the graph. */
+  readonly name: string;
+  /** Absent for models in memory. */
+  readonly folder: string | undefined;
+  /** Present for causal language models. */
+  readonly language: LanguageConfig | undefined;
+}
+
+/** Opens models in one worker, runs `body`, and then frees the worker and, after it, the files it had mapped. */
+export async function withModels<T>(
+  references: readonly ModelReference[],
+  options: OpenOptions,
+  body: (host: SessionHost, models: readonly OpenedReference[]) => Promise<T>,
+): Promise<T> {
+  options.signal?.throwIfAborted();
+  const opened: OpenedReference[] = [];
+  const host = new SessionHost();
+  try {
+    for (const reference of references) opened.push(await openReference(host, reference, options));
+    return await body(host, opened);
+  } finally {
+    await host[Symbol.asyncDispose]();
+    for (const { cleanup } of opened) await cleanup();
+  }
+}
+
+async function openReference(host: SessionHost, reference: ModelReference, options: OpenOptions): Promise<OpenedReference> {
+  if (typeof reference === 'object' && 'graph' in reference) {
+    const opened = await openModel(host, reference, options);
+    const language = looksLikeDecoder(opened.session.inputs, opened.session.outputs) ? unknownLanguage : undefined;
+    return { ...opened, name: reference.graph.name || 'model', folder: undefined, language };
+  }
+  const { path: given, variant } = typeof reference === 'string' ? { path: reference, variant: undefined } : reference;
+  const { path, folder } = await locateModel(given, variant);
+  const [opened, config] = await Promise.all([openFile(host, path, options), readLanguageConfig(folder)]);
+  const { inputs, outputs } = opened.session;
+  const isLanguage = looksLikeDecoder(inputs, outputs) || (config.causal && hasLogits(inputs, outputs));
+  return { ...opened, name: path, folder, language: isLanguage ? config : undefined };
+}
+
+const unknownLanguage: LanguageConfig = {
+  contextLength: undefined,
+  vocabSize: undefined,
+  bosToken: undefined,
+  endTokens: [],
+  causal: true,
+};
