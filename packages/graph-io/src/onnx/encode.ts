@@ -25,7 +25,7 @@ export function encodeMessage<T extends object>(schema: Schema<T>, message: T): 
     else writeField(rope, field, value);
   }
   for (const raw of source.extra ?? []) rope.writer.raw(raw);
-  return rope.finish(schema as AnySchema);
+  return rope.finish(schema);
 }
 
 /** The bytes of a message without holes. */
@@ -48,7 +48,8 @@ const scalarWriters: Record<ScalarKind, (writer: Writer, value: never) => void> 
 };
 
 function writeField(rope: Rope, field: NamedField, value: unknown): void {
-  rope.writer.uint32((field.id << 3) | field.wire);
+  const packed = field.kind === 'chunks'; // whole chunks are written, as packed lists
+  rope.writer.uint32((field.id << 3) | (packed ? 2 : field.wire));
   if (field.kind === 'message') rope.append(encodeMessage(field.of!(), value as object));
   else if (field.kind === 'payload' || field.kind === 'chunks') rope.append(payloadPieces(value as Payload));
   else scalarWriters[field.kind](rope.writer, value as never);

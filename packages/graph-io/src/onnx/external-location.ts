@@ -19,8 +19,8 @@ const refusals: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** The location with `.` and empty segments removed. Throws `E_EXTERNAL_DATA` or `E_LIMIT`. */
-export function checkExternalLocation(location: string, limits: Pick<OnnxLimits, 'locationBytes'>): string {
-  const shown = JSON.stringify(location.slice(0, 200));
+export function checkExternalLocation(location: string, limits: Pick<OnnxLimits, 'locationBytes'>, owner = 'a model'): string {
+  const shown = `${JSON.stringify(location.slice(0, 200))} of ${owner}`;
   if (encodeName(location).length > limits.locationBytes) {
     throw new PenjingError('E_LIMIT', `external data location ${shown} is longer than ${limits.locationBytes} bytes`);
   }
@@ -50,7 +50,7 @@ export function externalRange(entries: readonly EntryProto[], size: number, name
   if (length !== 0 && length !== size) {
     throw new PenjingError('E_EXTERNAL_DATA', `${name} takes ${size} bytes, its external data has ${length}`);
   }
-  return { location: checkExternalLocation(location, limits), offset: readNumber(get('offset'), 'offset', name) };
+  return { location: checkExternalLocation(location, limits, name), offset: readNumber(get('offset'), 'offset', name) };
 }
 
 function readNumber(text: string | undefined, key: string, name: string): number {

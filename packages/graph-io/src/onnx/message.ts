@@ -72,7 +72,7 @@ export const many = <V>(field: Field<V>): Field<V[]> => ({ id: field.id, kind: f
 export const oneof = <V>(group: string, field: Field<V>): Field<V> => ({ ...field, oneof: group });
 
 export const message = <T extends object>(id: number, of: () => Schema<T>): Field<T> => ({
-  id, kind: 'message', wire: 2, many: false, of: of as () => AnySchema,
+  id, kind: 'message', wire: 2, many: false, of: of,
 });
 
 /** Bytes that are never read while decoding. */

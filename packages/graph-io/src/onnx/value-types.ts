@@ -87,6 +87,6 @@ function dimProto(dim: Dim, denotation: string | undefined): DimensionProto {
 
 function decodeType(bytes: Uint8Array): TypeProto {
   const proto: TypeProto = {};
-  decodeFields(typeSchema as AnySchema, proto as never, { reader: newReader(bytes), base: 0, budget: new Budget(onnxLimits) }, 0);
+  decodeFields(typeSchema, proto as never, { reader: newReader(bytes), base: 0, budget: new Budget(onnxLimits) }, 0);
   return proto;
 }

@@ -17,7 +17,7 @@ export interface WalkOptions {
 export async function walkMessage<T extends object>(schema: Schema<T>, source: ByteSource, options: WalkOptions): Promise<T> {
   const target: AnyMessage = {};
   const walker = new Walker(source, options);
-  await walker.walk(schema as AnySchema, target, 0, source.size, 0);
+  await walker.walk(schema, target, 0, source.size, 0);
   return target as T;
 }
 

@@ -99,5 +99,5 @@ function saysNothingNew({ type, tensor, extra }: Value): boolean {
   if (extra !== undefined) return false;
   if (type === undefined || !tensor) return true;
   if (type.kind !== 'tensor' || type.dtype !== tensor.dtype || type.denotation || type.dimDenotations) return false;
-  return type.shape !== undefined && type.shape.every((dim) => typeof dim === 'number') && sameShape(type.shape as number[], tensor.shape);
+  return type.shape !== undefined && type.shape.every((dim) => typeof dim === 'number') && sameShape(type.shape, tensor.shape);
 }
