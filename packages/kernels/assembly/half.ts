@@ -2,7 +2,7 @@
 
 /** 2^112: what the exponent bias of float32 adds to that of float16. */
 // @ts-ignore: decorator
-@inline const REBIAS: f32 = 5192296858534827628530496329220096.0;
+@inline export const REBIAS: f32 = 5192296858534827628530496329220096.0;
 
 /**
  * Sources are named by a type: f32 is float32, u16 is bfloat16, i16 is float16.

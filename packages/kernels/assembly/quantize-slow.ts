@@ -3,16 +3,7 @@
  * float32. Same operations in the same order as src/plain/quantize.ts.
  */
 import { narrowScale, widenOne } from './half';
-
-/** Where `finishBlock` leaves its results besides the codes. */
-// @ts-ignore: decorator
-@unmanaged
-export class Totals {
-  sumSquares: f64;
-  sumSquaredError: f64;
-  maxError: f64;
-  nonFinite: f64;
-}
+import { QuantizeJob } from './jobs';
 
 // @ts-ignore: decorator
 @inline
@@ -27,7 +18,7 @@ function halfAway(x: f32): f32 {
  */
 export function slowBlock<T>(
   src: usize, count: i32, bits: i32, linear: bool, symmetric: bool, halfScale: bool, withStats: bool,
-  codes: usize, scaleAt: usize, totals: Totals,
+  codes: usize, scaleAt: usize, totals: QuantizeJob,
 ): i32 {
   const half = <f32>(1 << (bits - 1));
   const top = <f32>((1 << bits) - 1);

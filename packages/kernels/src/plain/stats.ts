@@ -10,7 +10,7 @@ export function minMax(src: Float32Array): { min: number; max: number } {
     if (x < min) min = x;
     if (x > max) max = x;
   }
-  return { min, max };
+  return { min: min + 0, max: max + 0 }; // no negative zero
 }
 
 export function absMax(src: Float32Array): number {

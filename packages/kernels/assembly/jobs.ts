@@ -1,0 +1,40 @@
+/** What the caller writes to memory before a call with many arguments, and what it finds there after. Layouts as in src/wasm/jobs.ts. */
+
+// @ts-ignore: decorator
+@unmanaged
+export class QuantizeJob {
+  // Results, added to what is there.
+  sumSquares: f64;
+  sumSquaredError: f64;
+  maxError: f64;
+  nonFinite: f64;
+  // Arguments.
+  src: usize;
+  rows: i32;
+  cols: i32;
+  bits: i32;
+  blockSize: i32;
+  symmetric: i32;
+  halfScales: i32;
+  values: usize;
+  scales: usize;
+  zeros: usize;
+  /** Room for one block, a byte per code. */
+  codes: usize;
+}
+
+// @ts-ignore: decorator
+@unmanaged
+export class DequantizeJob {
+  dst: usize;
+  rows: i32;
+  cols: i32;
+  bits: i32;
+  blockSize: i32;
+  symmetric: i32;
+  halfScales: i32;
+  values: usize;
+  scales: usize;
+  /** 0 when there are no zero points. */
+  zeros: usize;
+}

@@ -1,0 +1,25 @@
+/** Every kernel over one WebAssembly memory: SIMD where it pays, the plain twin elsewhere. Same results, bit for bit. */
+import type { Kernels } from '../kernels.js';
+import { blockKernels } from './blocks.js';
+import { castKernels } from './cast.js';
+import { instantiate } from './instance.js';
+import { packKernels } from './pack.js';
+import { statsKernels } from './stats.js';
+import { transposeKernel } from './transpose.js';
+
+/**
+ * Kernels with an arena of `arenaBytes` (default 16 MiB, reserved at once, at most 4 GiB less 1 MiB). Compiles synchronously, once per
+ * thread (about a millisecond). Throws `WebAssembly.CompileError` where SIMD is missing: use `plainKernels` there.
+ */
+export function wasmKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: number } = {}): Kernels {
+  const instance = instantiate(arenaBytes);
+  return {
+    name: 'wasm',
+    arena: instance.arena,
+    ...castKernels(instance),
+    ...blockKernels(instance),
+    ...packKernels(instance),
+    transpose2d: transposeKernel(instance),
+    ...statsKernels(instance),
+  };
+}

@@ -1,0 +1,75 @@
+/** The compiled module, its memory, and the ways for arrays in and out of it. */
+import { bumpArena } from '../arena.js';
+import { moduleBase64 } from '../generated/module.js';
+import { KernelError, type Arena, type TypedArray } from '../kernels.js';
+
+/** Exports of assembly/index.ts; positions are bytes in the memory. */
+export interface Exports {
+  bfloat16ToFloat32(src: number, dst: number, count: number): void;
+  float16ToFloat32(src: number, dst: number, count: number): void;
+  float32ToBfloat16(src: number, dst: number, count: number, saturate: number): void;
+  float32ToFloat16(src: number, dst: number, count: number, saturate: number): void;
+  quantizeBlocks(source: number, form: number, stats: number, job: number): void;
+  dequantizeBlocks(form: number, job: number): void;
+  pack(bits: number, src: number, dst: number, count: number): void;
+  unpack(bits: number, signed: number, src: number, dst: number, count: number): void;
+  transpose2d(width: number, src: number, dst: number, rows: number, cols: number, srcStride: number, dstStride: number): void;
+  minMax(src: number, count: number, out: number): void;
+  errorStats(a: number, b: number, count: number, out: number): void;
+  products(a: number, b: number, count: number, out: number): void;
+}
+
+export interface Instance {
+  readonly exports: Exports;
+  readonly arena: Arena;
+  readonly buffer: ArrayBuffer;
+  /** Does the array lie in the memory, so that kernels can use it in place? */
+  holds(array: TypedArray): boolean;
+  /** A raw byte view of memory. */
+  bytes(at: number, length: number): Uint8Array<ArrayBuffer>;
+}
+
+/** Where job structures and results lie. */
+export const JOB = 1024;
+/** Where arrays from outside are staged, a piece at a time: small enough for the second-level cache. */
+export const STAGE = 4096;
+export const STAGE_BYTES = 512 * 1024;
+/** Elements that one call into the module does: V8 swaps in its optimised code between calls, not within one. */
+export const CHUNK = 65_536;
+
+const PAGE = 65_536;
+const MAX_BYTES = 2 ** 32 - PAGE;
+
+let compiled: WebAssembly.Module | undefined;
+
+export function instantiate(arenaBytes: number): Instance {
+  const start = STAGE + STAGE_BYTES;
+  if (!(arenaBytes >= 0 && start + arenaBytes <= MAX_BYTES)) {
+    throw new KernelError('E_KERNEL_ARGUMENT', `an arena of ${arenaBytes} bytes: 0 to ${MAX_BYTES - start} are possible`);
+  }
+  const pages = Math.ceil((start + arenaBytes) / PAGE);
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  compiled ??= new WebAssembly.Module(decodeBase64(moduleBase64));
+  const { exports } = new WebAssembly.Instance(compiled, { env: { memory } });
+  const { buffer } = memory;
+  return {
+    exports: exports as unknown as Exports,
+    arena: bumpArena(buffer, start),
+    buffer,
+    holds: (array) => array.buffer === buffer,
+    bytes: (at, length) => new Uint8Array(buffer, at, length),
+  };
+}
+
+/** Base64 without Buffer, which browsers lack. */
+function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
+
+/** The raw bytes behind a typed array. */
+export function bytesOf(array: TypedArray): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}
