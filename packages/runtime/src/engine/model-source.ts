@@ -1,5 +1,5 @@
 /** Where graph-io meets the engine: files are checked by our reader, models are serialized by our writer. */
-import { mkdtemp, open, rm, stat } from 'node:fs/promises';
+import { mkdtemp, open, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type ByteSource, type LazyTensor, type Model, PenjingError, allNodes, memorySource, modelGraphs, storedTensors } from '@penjing/core';
@@ -53,6 +53,12 @@ export async function storeModel(model: Model, inMemory: boolean, _signal?: Abor
   }
   const folder = await mkdtemp(join(tmpdir(), 'penjing-'));
   const cleanup = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  try {
+    for (const layout of layouts) await writeFile(join(folder, layout.name), await layoutToBytes(layout));
+  } catch (error) {
+    await cleanup();
+    throw error;
+  }
   return { source: { kind: 'file', path: join(folder, layouts[0]!.name) }, bytes, cleanup };
 }
 
