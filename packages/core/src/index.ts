@@ -26,3 +26,6 @@ export type { WeightRecord } from './record.js';
 export { EXPR_VERSION, type BlockScheme, type TensorExpr, exprInputs, exprSources } from './expr/tensor-expr.js';
 export * as expr from './expr/build.js';
 export { type QuantizedTensors, lazy } from './lazy-ops.js';
+export { type OpName, schemaOf } from './ops/lookup.js';
+export type { OpSchema } from './ops/schema.js';
+export { type InferResult, inferShapes } from './infer/infer-shapes.js';

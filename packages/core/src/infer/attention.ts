@@ -30,7 +30,16 @@ export const attentionRules = {
   Attention: attention,
   RotaryEmbedding: likeInput,
   CausalConvWithState(c) {
-    const [x, state] = [c.shape(0), c.shape(3)];
-    return [tensor(c.dtype(0), x), tensor(c.dtype(0), state)];
+    // (batch, channels, seq) keeps the last kernel - 1 columns of its input.
+    const [x, weight] = [c.shape(0), c.shape(1)];
+    return [{ type: c.type(0) }, tensor(c.dtype(0), x && [x[0]!, x[1]!, addDims(weight?.at(-1) ?? null, -1)])];
+  },
+  LinearAttention(c) {
+    // (batch, seq, heads*size); the state is (batch, kvHeads, keySize, valueSize).
+    const [q, k, v] = [c.shape(0), c.shape(1), c.shape(2)];
+    const [heads, groups] = [c.node.int('q_num_heads', 1), c.node.int('kv_num_heads', 1)];
+    const valueSize = floorDivideDims(v?.[2] ?? null, groups);
+    const state = q && [q[0]!, groups, floorDivideDims(k?.[2] ?? null, groups), valueSize];
+    return [tensor(c.dtype(0), q && [q[0]!, q[1]!, multiplyDims(heads, valueSize)]), tensor(c.dtype(3) ?? c.dtype(0), state)];
   },
 } satisfies Partial<Record<OpName, InferRule>>;

@@ -125,7 +125,7 @@ export const convRules = {
   MaxRoiPool: regions, RoiAlign: regions,
   Resize: resize,
   Upsample(c) {
-    const scales = c.numbers(1);
+    const scales = c.node.floats('scales') ?? c.numbers(1);
     return [tensor(c.dtype(0), c.shape(0)?.map((dim, i) => (typeof dim === 'number' && scales?.[i] ? Math.floor(dim * scales[i]) : null)))];
   },
   GridSample(c) {
@@ -135,6 +135,8 @@ export const convRules = {
   },
   AffineGrid(c) {
     const size = c.values(1);
+    const rank = c.shape(1)?.[0];
+    if (!size && typeof rank === 'number') return [tensor(c.dtype(0), [...unknown(rank - 1), rank - 2])];
     return [tensor(c.dtype(0), size ? [size[0] ?? null, ...size.slice(2), size.length - 2] : undefined)];
   },
   NonMaxSuppression: () => [tensor('int64', [null, 3])],

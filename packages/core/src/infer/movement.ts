@@ -147,9 +147,11 @@ const slice: InferRule = (c) => {
   const shape = c.shape(0);
   const dtype = c.dtype(0);
   if (!shape) return [tensor(dtype)];
-  const starts = c.values(1);
-  const ends = c.values(2);
-  const axes = c.has(3) ? c.numbers(3) : starts?.map((_, i) => i);
+  const { node } = c;
+  // Attributes before opset 10.
+  const starts = node.ints('starts') ?? c.values(1);
+  const ends = node.ints('ends') ?? c.values(2);
+  const axes = c.has(3) ? c.numbers(3) : node.ints('axes') ?? starts?.map((_, i) => i);
   const steps = c.has(4) ? c.numbers(4) : starts?.map(() => 1);
   if (!axes) return [tensor(dtype, unknown(shape.length))];
   const out = [...shape];
@@ -159,8 +161,8 @@ const slice: InferRule = (c) => {
     else out[axis] = steps && steps[i] !== 0 ? sliceLength(shape[axis]!, starts?.[i] ?? null, ends?.[i] ?? null, steps[i]!) : null;
   }
   const values = c.values(0);
-  const from = c.numbers(1)?.[0];
-  const to = c.numbers(2)?.[0];
+  const from = node.ints('starts')?.[0] ?? c.numbers(1)?.[0];
+  const to = node.ints('ends')?.[0] ?? c.numbers(2)?.[0];
   let picked: Dim[] | undefined;
   if (values && shape.length === 1 && from !== undefined && to !== undefined && steps?.[0]) {
     picked = [];
@@ -176,7 +178,7 @@ const split: InferRule = (c) => {
   const axis = shape && axisIn(c.node.int('axis', 0), shape.length);
   if (!shape || axis === undefined) return Array.from({ length: count }, () => tensor(c.dtype(0)));
   const size = shape[axis]!;
-  const given = c.has(1) ? (c.values(1) ?? unknown(count)) : undefined;
+  const given = c.has(1) ? (c.values(1) ?? unknown(count)) : c.node.ints('split');
   const each = typeof size === 'number' ? Math.ceil(size / count) : (exactQuotient(size, count) ?? null);
   const sizes = given ?? Array.from({ length: count }, (_, i): Dim =>
     (typeof size === 'number' && typeof each === 'number' && i === count - 1 ? size - each * (count - 1) : each));
@@ -190,18 +192,23 @@ const split: InferRule = (c) => {
   });
 };
 
+/** Axes as an input since opset 13, as an attribute before. */
+function axesOf(c: InferContext): readonly number[] | undefined {
+  return c.has(1) ? c.numbers(1) : c.node.ints('axes');
+}
+
 const squeeze: InferRule = (c) => {
   const shape = c.shape(0);
-  const axes = c.has(1) ? c.numbers(1) : undefined;
+  const axes = axesOf(c);
   if (!shape || (c.has(1) && !axes)) return [tensor(c.dtype(0))];
-  if (!c.has(1) && shape.some((dim) => typeof dim !== 'number')) return [tensor(c.dtype(0))];
+  if (!axes && shape.some((dim) => typeof dim !== 'number')) return [tensor(c.dtype(0))];
   const gone = axes ? new Set(axes.map((axis) => axisIn(axis, shape.length))) : new Set(shape.flatMap((dim, i) => (dim === 1 ? [i] : [])));
   return [tensor(c.dtype(0), shape.filter((_, i) => !gone.has(i)), c.values(0))];
 };
 
 const unsqueeze: InferRule = (c) => {
   const shape = c.shape(0);
-  const axes = c.numbers(1);
+  const axes = axesOf(c);
   if (!shape) return [tensor(c.dtype(0))];
   if (!axes) {
     const count = c.shape(1)?.[0];
@@ -263,7 +270,7 @@ export const range: InferRule = (c) => {
 export const pad: InferRule = (c) => {
   const shape = c.shape(0);
   if (!shape) return [tensor(c.dtype(0))];
-  const pads = c.values(1);
+  const pads = c.has(1) ? c.values(1) : c.node.ints('pads');
   const axes = c.has(3) ? c.numbers(3) : [...shape.keys()];
   if (!pads || !axes) return [tensor(c.dtype(0), unknown(shape.length))];
   const out = [...shape];

@@ -1,8 +1,8 @@
 /** Shape rules of signal, random and text operators. */
 import { dtypeOfOnnx } from '../dtype.js';
 import type { OpName } from '../ops/lookup.js';
-import { addDims, broadcastAll, floorDivideDims, subtractDims } from './dims.js';
-import { axisIn, type InferContext, type InferRule, likeInput, tensor, unknown, withDim } from './rule.js';
+import { addDims, broadcastAll, floorDivideDims, multiplyDims, subtractDims } from './dims.js';
+import { axisIn, type InferContext, type InferRule, tensor, unknown, withDim } from './rule.js';
 
 const attributeDtype = (c: InferContext) => dtypeOfOnnx.get(c.node.int('dtype', 0));
 const window: InferRule = (c) => [tensor(dtypeOfOnnx.get(c.node.int('output_datatype', 1)), [c.values(0)?.[0] ?? null])];
@@ -22,12 +22,18 @@ export const signalRules = {
     if (!x) return [tensor(c.dtype(0))];
     const given = c.opset >= 20 ? (c.has(2) ? c.numbers(2)?.[0] : -2) : c.node.int('axis', 1);
     const axis = given === undefined ? undefined : axisIn(given, x.length);
-    if (axis === undefined) return [tensor(c.dtype(0), unknown(x.length))];
-    const length = c.has(1) ? (c.values(1)?.[0] ?? null) : x[axis]!;
     const half = c.node.int('onesided', 0) === 1;
     const inverse = c.node.int('inverse', 0) === 1;
+    const last = half && inverse ? 1 : 2;
+    if (axis === undefined) {
+      const same = !half && !c.has(1);
+      return [tensor(c.dtype(0), withDim(same ? x : unknown(x.length), x.length - 1, last))];
+    }
+    // A one-sided spectrum of n/2 + 1 bins stands for n samples.
+    const implied = half && inverse ? multiplyDims(addDims(x[axis]!, -1), 2) : x[axis]!;
+    const length = c.has(1) ? (c.values(1)?.[0] ?? null) : implied;
     const size = half ? (inverse ? length : addDims(floorDivideDims(length, 2), 1)) : length;
-    return [tensor(c.dtype(0), withDim(withDim(x, axis, size), x.length - 1, half && inverse ? 1 : 2))];
+    return [tensor(c.dtype(0), withDim(withDim(x, axis, size), x.length - 1, last))];
   },
   STFT(c) {
     const x = c.shape(0);
@@ -46,5 +52,4 @@ export const signalRules = {
     const indexes = c.node.ints('ngram_indexes') ?? [];
     return [tensor('float32', c.shape(0) && [...c.shape(0)!.slice(0, -1), indexes.length === 0 ? null : Math.max(...indexes) + 1])];
   },
-  LinearAttention: (c) => [likeInput(c)[0], undefined],
 } satisfies Partial<Record<OpName, InferRule>>;
