@@ -58,7 +58,7 @@ export function cosine(a: Float32Array, b: Float32Array): number {
 /** Cosine from the three products a·a, a·b, b·b. */
 export function cosineOf(aa: number, ab: number, bb: number): number {
   if (aa === 0 || bb === 0) return aa === bb ? 1 : 0;
-  return Math.max(-1, Math.min(1, ab / (Math.sqrt(aa) * Math.sqrt(bb))));
+  return Math.max(-1, Math.min(1, ab / Math.sqrt(aa * bb)));
 }
 
 export function klDivergence(logitsP: Float32Array, logitsQ: Float32Array): number {
