@@ -4,3 +4,5 @@ export { type OnnxLimits, onnxLimits } from './limits.js';
 export { type ReadOnnxOptions, readOnnx } from './onnx/read-onnx.js';
 export { type SerializeOnnxOptions, serializeOnnx } from './onnx/serialize-onnx.js';
 export { layoutToBytes } from './onnx/layout-bytes.js';
+export { readNpy, writeNpy } from './npy.js';
+export { type FormatName, SNIFF_BYTES, sniffFormat } from './sniff.js';

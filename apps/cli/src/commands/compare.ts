@@ -1,0 +1,46 @@
+/** `penjing compare`: what a smaller model lost against the original. */
+import type { Command } from '../command.js';
+import { common, integer } from '../options.js';
+import { formatBytes } from '../progress.js';
+import { formatTable } from '../table.js';
+
+export const compare: Command = {
+  name: 'compare',
+  summary: 'compare two models: size, outputs, and for language models how well they predict',
+  arguments: [
+    { name: '<reference>', help: 'the original: a model folder or an .onnx file' },
+    { name: '<model>', help: 'the model to judge; the same folder with --variant is fine' },
+  ],
+  options: [
+    { flags: '--variant <name>', help: 'variant of the model to judge: fp32, fp16, q8, q4, …' },
+    { flags: '--reference-variant <name>', help: 'variant of the reference' },
+    common.data,
+    { flags: '--max-tokens <n>', help: 'stop after so many tokens of the data', parse: integer(2) },
+    common.samples,
+    common.report,
+    common.seed,
+    common.threads,
+  ],
+  examples: [
+    'penjing compare out/sapling out/sapling-q4 --data models/sapling/heldout.txt --report report.html',
+    'penjing compare out/sapling out/sapling --variant q4 --json',
+  ],
+  async run({ arguments: [reference = '', model = ''], options, signal, onProgress, seed, note }) {
+    const { compareInputs } = await import('@penjing/recipe');
+    const { variant, referenceVariant, data, maxTokens, samples, report, threads } = options as Record<string, never>;
+    const result = await compareInputs({
+      reference: { path: reference, variant: referenceVariant },
+      model: { path: model, variant },
+      data, maxTokens, samples, report, threads, signal, onProgress, seed,
+    });
+    if (typeof report === 'string') note(`wrote ${report}`);
+    const { a, b } = result;
+    const number = (value: number | undefined, digits = 4): string => (value === undefined ? '—' : value.toPrecision(digits));
+    const rows = [['size', formatBytes(a.bytes), formatBytes(b.bytes)]];
+    if (a.perplexity !== undefined) rows.push(['perplexity', number(a.perplexity), number(b.perplexity)]);
+    if (result.klDivergence !== undefined) rows.push(['klDivergence (nats per token)', '', number(result.klDivergence)]);
+    if (result.topTokenAgreement !== undefined) rows.push(['topTokenAgreement', '', `${(result.topTokenAgreement * 100).toFixed(2)} %`]);
+    rows.push(['snrDb', '', number(result.snrDb, 3)], ['maxError', '', number(result.maxError, 3)]);
+    return { json: { ...result }, text: `${formatTable(['', 'reference', 'model'], rows)}\n${result.count} ${result.kind === 'language' ? 'tokens' : 'samples'}, ${result.data}` };
+  },
+};

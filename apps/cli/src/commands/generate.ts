@@ -1,0 +1,49 @@
+/** `penjing generate`: text from a converted language model, as it comes. */
+import type { Command } from '../command.js';
+import { common, decimal, integer } from '../options.js';
+
+export const generate: Command = {
+  name: 'generate',
+  summary: 'continue a prompt with a converted language model',
+  arguments: [{ name: '<model>', help: 'a model folder, or an .onnx file in one' }],
+  options: [
+    { flags: '-p, --prompt <text>', help: 'where to start (empty when absent)' },
+    { flags: '--variant <name>', help: 'fp32, fp16, q8, q4, … of a folder with several' },
+    { flags: '-n, --max-new-tokens <n>', help: 'most tokens to write', parse: integer(1) },
+    { flags: '--temperature <t>', help: '0 (default) always takes the likeliest token', parse: decimal(0, 100) },
+    { flags: '--top-k <k>', help: 'sample among the k likeliest tokens', parse: integer(0) },
+    { flags: '--top-p <p>', help: 'sample among the likeliest tokens that together have this probability', parse: decimal(0, 1) },
+    { flags: '--min-p <p>', help: 'sample among tokens at least this share as likely as the likeliest', parse: decimal(0, 1) },
+    { flags: '--repetition-penalty <x>', help: 'above 1: what was said becomes less likely', parse: decimal(0.01, 100) },
+    { flags: '--stop <text>', help: 'end before this text; may be repeated', repeat: true },
+    common.seed,
+    common.threads,
+  ],
+  examples: [
+    "penjing generate out/sapling --prompt 'First Citizen:' -n 60",
+    "penjing generate out/sapling --variant q4 --prompt 'And the LORD said' --temperature 0.8 --top-p 0.95 --seed 7",
+  ],
+  async run({ arguments: [path = ''], options, signal, write, seed }) {
+    const { loadGenerator } = await import('@penjing/runtime');
+    const { prompt = '', variant, threads, stop, ...sampling } = options;
+    await using generator = await loadGenerator(path, {
+      ...(typeof variant === 'string' ? { variant } : {}),
+      ...(typeof threads === 'number' ? { threads } : {}),
+      signal,
+    });
+    write(String(prompt));
+    const generation = await generator.generate(String(prompt), {
+      ...numbers(sampling, ['maxNewTokens', 'temperature', 'topK', 'topP', 'minP', 'repetitionPenalty']),
+      ...(seed === undefined ? {} : { seed }),
+      stop: (stop as string[] | undefined) ?? [],
+      signal,
+      onText: write,
+    });
+    write('\n');
+    return { json: { prompt, ...generation }, text: '' };
+  },
+};
+
+function numbers(options: Readonly<Record<string, unknown>>, names: readonly string[]): Record<string, number> {
+  return Object.fromEntries(names.flatMap((name) => (typeof options[name] === 'number' ? [[name, options[name]]] : [])));
+}
