@@ -13,7 +13,7 @@ export interface CallOptions<M extends Method> {
 
 interface Pending {
   resolve(result: unknown): void;
-  reject(error: unknown): void;
+  reject(error: Error): void;
   onEvent?(event: unknown): void;
 }
 
@@ -57,12 +57,12 @@ export class SessionHost implements AsyncDisposable {
     const { signal, stop, transfer = [], onEvent } = options;
     if (this.#closing) return Promise.reject(new PenjingError('E_DISPOSED', `${method} was called on a disposed session`));
     if (this.#failure) return Promise.reject(this.#failure);
-    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (signal?.aborted) return Promise.reject(signal.reason as Error);
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       const abort = (): void => {
         this.#post({ cancel: id });
-        finish(() => reject(signal!.reason));
+        finish(() => reject(signal!.reason as Error));
       };
       const end = (): void => this.#post({ cancel: id });
       const finish = (then: () => void): void => {

@@ -38,7 +38,7 @@ export interface Comparison {
   readonly b: ComparedModel;
   /** Size of `b` as a share of `a`. */
   readonly sizeRatio: number;
-  /** Signal-to-noise ratio over all outputs; Infinity when they are equal. */
+  /** Lowest signal-to-noise ratio of any output; Infinity when all are equal. */
   readonly snrDb: number;
   /** Largest absolute difference of any output element. */
   readonly maxError: number;
@@ -62,16 +62,15 @@ export async function compareModels(a: ModelReference, b: ModelReference, option
     const [left, right] = opened as readonly [OpenedReference, OpenedReference];
     const language = left.language !== undefined && right.language !== undefined && !options.feeds;
     const result = language ? await compareLanguage(host, left, right, options) : await compareOutputs(host, left, right, options);
-    const total = errorSums();
-    for (const sums of result.outputs.values()) mergeErrors(total, sums);
+    const outputs = [...result.outputs].map(([name, sums]) => ({ name, snrDb: snrDb(sums), maxError: sums.maxError, elements: sums.elements }));
     return {
       kind: language ? 'language' : 'generic',
       a: modelFacts(left, result.scores?.perplexityA),
       b: modelFacts(right, result.scores?.perplexityB),
       sizeRatio: right.bytes / left.bytes,
-      snrDb: snrDb(total),
-      maxError: total.maxError,
-      outputs: [...result.outputs].map(([name, sums]) => ({ name, snrDb: snrDb(sums), maxError: sums.maxError, elements: sums.elements })),
+      snrDb: Math.min(...outputs.map((output) => output.snrDb)),
+      maxError: Math.max(0, ...outputs.map((output) => output.maxError)),
+      outputs,
       ...(result.scores ? { klDivergence: result.scores.klDivergence, topTokenAgreement: result.scores.topTokenAgreement } : {}),
       count: result.count,
       data: result.data,

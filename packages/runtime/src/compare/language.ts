@@ -33,6 +33,8 @@ export interface LanguageScores {
   readonly data: string;
 }
 
+/** For models that do not say how long their context is. */
+const MAX_WINDOW_TOKENS = 2 ** 20;
 const RANDOM_WINDOWS = 4;
 const RANDOM_WINDOW_TOKENS = 64;
 
@@ -70,8 +72,9 @@ async function windowsFor(
   options: LanguageOptions & TaskOptions,
 ): Promise<{ windows: Int32Array[]; data: string }> {
   const contexts = [a.language?.contextLength, b?.language?.contextLength].filter((length) => length !== undefined);
-  const context = Math.min(WINDOW_TOKENS, ...contexts);
-  const width = inRange('windowTokens', options.windowTokens, { min: 2, max: Math.max(2, ...contexts), integer: true, fallback: context });
+  const longest = Math.min(MAX_WINDOW_TOKENS, ...contexts);
+  const fallback = Math.min(WINDOW_TOKENS, longest);
+  const width = inRange('windowTokens', options.windowTokens, { min: 2, max: longest, integer: true, fallback });
   const tokens = options.tokens ?? (options.text === undefined ? undefined : (await tokenizerFor(a, options)).encode(options.text));
   if (tokens) return { windows: tokenWindows(tokens, width, options.maxTokens), data: `${options.tokens ? 'given tokens' : 'text'} in windows of ${width} tokens` };
   const vocabSize = a.language?.vocabSize ?? vocabOf(a);

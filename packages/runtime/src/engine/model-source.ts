@@ -40,7 +40,7 @@ export interface StoredModel {
   readonly source: SessionSource;
   readonly bytes: number;
   /** Deletes the files, if there are any. */
-  cleanup(): Promise<void>;
+  readonly cleanup: () => Promise<void>;
 }
 
 /** Serializes a model to memory, or to files in a private temporary folder. */

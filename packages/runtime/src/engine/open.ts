@@ -21,7 +21,7 @@ export interface OpenedModel {
   /** Size of the model: graph and weights. */
   readonly bytes: number;
   /** Deletes what was written for this session. */
-  cleanup(): Promise<void>;
+  readonly cleanup: () => Promise<void>;
 }
 
 export interface OpenOptions extends SessionOptions {

@@ -1,11 +1,11 @@
 /** A queue between a callback and one `for await` loop. */
 
 export interface Queue<T> extends AsyncIterable<T> {
-  push(item: T): void;
+  readonly push: (item: T) => void;
   /** The loop ends after the items that are there. */
-  end(): void;
+  readonly end: () => void;
   /** The loop throws after the items that are there. */
-  fail(error: unknown): void;
+  readonly fail: (error: unknown) => void;
 }
 
 export function createQueue<T>(): Queue<T> {

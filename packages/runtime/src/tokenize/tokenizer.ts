@@ -77,9 +77,11 @@ interface LibraryTokenizer {
   get_vocab(withAdded: boolean): Map<string, number>;
 }
 
+type LibraryConstructor = new (tokenizer: object, config: object) => LibraryTokenizer;
+
 function openLibrary(tokenizer: object, config: object): LibraryTokenizer {
   try {
-    return new Library(tokenizer, config) as unknown as LibraryTokenizer;
+    return new (Library as unknown as LibraryConstructor)(tokenizer, config);
   } catch (cause) {
     throw new PenjingError('E_TOKENIZER', `tokenizer.json cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`, {
       cause,

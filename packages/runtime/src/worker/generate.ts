@@ -2,6 +2,7 @@
 import { createSampler, type SamplingParams } from '../generate/sampler.js';
 import { decoderLayout } from './decoder-layout.js';
 import { Decoder } from './decoder.js';
+import type { LogitRows } from './logits.js';
 import { positionsPerRun } from './positions.js';
 import type { CallContext } from './protocol.js';
 import type { SessionTable } from './session-table.js';
@@ -50,7 +51,7 @@ export async function generate(
   });
 
   const step = layout.cache.length > 0 ? positionsPerRun(layout.vocabSize) : prompt.length;
-  let logits;
+  let logits: LogitRows | undefined;
   for (let at = 0; at < prompt.length; at += step) {
     if (signal.aborted) return end('cancelled');
     logits = await decoder.forward(prompt.slice(at, at + step), 1);

@@ -88,7 +88,7 @@ export type Reply =
 export interface CallContext<Event> {
   /** Fires when the caller gives up; handlers look at it between runs, since a run cannot be stopped. */
   readonly signal: AbortSignal;
-  emit(event: Event): void;
+  readonly emit: (event: Event) => void;
   /** Buffers to hand over with the result. */
   readonly transfer: ArrayBuffer[];
 }

@@ -1,5 +1,5 @@
 /** The sessions that one worker holds, by handle. */
-import { PenjingError, type DType } from '@penjing/core';
+import { PenjingError } from '@penjing/core';
 import type * as ort from 'onnxruntime-node';
 import { engineError } from './engine-error.js';
 import type { SessionInfo, SessionSettings, SessionSource, SessionValue } from './protocol.js';
@@ -42,7 +42,7 @@ export class SessionTable {
 
   async run(handle: number, feeds: Record<string, OrtTensor>, outputs: readonly string[]): Promise<Record<string, OrtTensor>> {
     try {
-      return (await this.get(handle).run(feeds, outputs)) as Record<string, OrtTensor>;
+      return (await this.get(handle).run(feeds, outputs));
     } catch (error) {
       throw engineError('the run failed', error);
     }
@@ -83,5 +83,5 @@ export function sessionInfo(session: OrtSession): Omit<SessionInfo, 'handle'> {
 
 function describe(meta: ort.InferenceSession.ValueMetadata): SessionValue {
   if (!meta.isTensor) return { name: meta.name };
-  return { name: meta.name, dtype: meta.type as DType, shape: meta.shape.map((dim) => (dim === '' ? null : dim)) };
+  return { name: meta.name, dtype: meta.type, shape: meta.shape.map((dim) => (dim === '' ? null : dim)) };
 }

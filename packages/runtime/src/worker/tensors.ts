@@ -20,7 +20,7 @@ export function isPortable(dtype: DType): boolean {
 }
 
 export function toOrt(api: OrtApi, { dtype, shape, data }: WireTensor): OrtTensor {
-  if (!(data instanceof ArrayBuffer)) return new api.Tensor('string', data as string[], shape);
+  if (!(data instanceof ArrayBuffer)) return new api.Tensor('string', data, shape);
   const view = typedView(dtype, new Uint8Array(data));
   return new api.Tensor(dtype as 'float32', view as Float32Array, shape);
 }
