@@ -6,3 +6,4 @@ export { type SerializeOnnxOptions, serializeOnnx } from './onnx/serialize-onnx.
 export { layoutToBytes } from './onnx/layout-bytes.js';
 export { readNpy, writeNpy } from './npy.js';
 export { type FormatName, SNIFF_BYTES, sniffFormat } from './sniff.js';
+export { type SafetensorsOptions, openSafetensors, openSafetensorsIndex, safetensorsLayout } from './safetensors/index.js';

@@ -48,8 +48,23 @@ export const EXTERNAL_ABOVE_BYTES = 2 ** 30;
 /** Smaller tensors stay inside: shape inference reads them, and a page per scalar would be waste. As `onnx` does. */
 export const EXTERNAL_MIN_BYTES = 1024;
 
+/**
+ * Lists of integers up to this stay inside too: shape inference of ONNX Runtime reads shapes, pads and axes and cannot
+ * reach external data ("Cannot parse data from external tensors"). Two numbers for each of 255 dimensions fit.
+ */
+export const EXTERNAL_MIN_INTEGER_LIST_BYTES = 4096;
+
 /** External tensors start on pages, so that they can be memory-mapped. The onnx specification recommends it. */
 export const EXTERNAL_ALIGNMENT = 4096;
 
 /** Dense tensors up to this are copied into the header bytes of a layout; larger ones are pieces of their own. */
 export const INLINE_PIECE_BYTES = 4096;
+
+export const safetensorsLimits = {
+  /** Bytes of a header, or of an index of shards. The reference implementation stops at the same size. */
+  headerBytes: 100_000_000,
+  /** Dimensions of a tensor, as for ONNX. */
+  rank: 255,
+  /** Files of one checkpoint. The largest published ones have a few hundred. */
+  shards: 1 << 14,
+} as const;

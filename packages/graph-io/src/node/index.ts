@@ -1,1 +1,3 @@
-export {};
+/** @penjing/graph-io/node: files, the thread pool that streams weights, and output that appears whole or not at all. */
+export { type FileSource, fileSource } from './file-source.js';
+export { type ExternalFileSource, openExternalFile } from './external-file.js';
