@@ -1,0 +1,33 @@
+/** Token embeddings and the head that turns hidden states into logits. */
+import type { Value } from '@penjing/core';
+import type { Network } from '../network.js';
+import { linear } from './linear.js';
+
+export interface VocabularyShape {
+  readonly vocabulary: number;
+  readonly hidden: number;
+}
+
+export interface Embedding {
+  /** (vocabulary, hidden), as stored. */
+  readonly table: Value;
+  /** (batch, seq, hidden). */
+  readonly hidden: Value;
+}
+
+export function embedding(net: Network, name: string, ids: Value, { vocabulary, hidden }: VocabularyShape): Embedding {
+  return net.module(name, () => {
+    const table = net.weight('weight', [vocabulary, hidden]);
+    return { table, hidden: net.op('Gather', [table, ids]) };
+  });
+}
+
+/** Logits (batch, seq, vocabulary) in float32: by the transposed embedding table when tied, by an own matrix otherwise. */
+export function languageHead(net: Network, name: string, x: Value, shape: VocabularyShape, tied?: Value): Value {
+  const { hidden, vocabulary } = shape;
+  if (!tied) return net.widen(linear(net, name, x, { inputs: hidden, outputs: vocabulary, bias: false }));
+  return net.module(name, () => {
+    const turned = net.op('Transpose', [tied], { perm: [1, 0] });
+    return net.widen(net.op('MatMul', [x, turned]));
+  });
+}

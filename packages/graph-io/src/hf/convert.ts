@@ -1,0 +1,84 @@
+/** A Hugging Face folder to a model: the graph of its architecture over its weights, which stay on disk. */
+import { Graph, Model, PenjingError } from '@penjing/core';
+import type { Architecture, Task } from './architecture.js';
+import { type AttentionForm, attentionForms } from './blocks/attention.js';
+import { Fields } from './fields.js';
+import { Network } from './network.js';
+import type { HuggingFaceFolder } from './open.js';
+import { architectures } from './registry.js';
+import { type FloatDType, Weights } from './weights.js';
+
+export interface ConvertHuggingFaceOptions {
+  /** What the model is for; from the class in config.json when absent. */
+  readonly task?: Task;
+  /** Type of weights, activations and cache; float32 when absent. Logits are float32 always. */
+  readonly dtype?: FloatDType;
+  /** `gqa` when absent: the fast operator of ONNX Runtime. `standard` runs anywhere. */
+  readonly attention?: AttentionForm;
+  /** Version of ai.onnx; 21 when absent. */
+  readonly opset?: number;
+}
+
+/**
+ * IR version by opset, as the ONNX releases paired them. ReduceMean takes its axes as an input, and Split the number of
+ * its outputs, from opset 18 on.
+ */
+const IR_VERSIONS: Readonly<Record<number, number>> = { 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12 };
+
+/**
+ * Throws `E_ARCHITECTURE` or `E_TASK` for what is not supported, `E_CONFIG` naming a field that is missing, wrong or
+ * would change the mathematics, `E_WEIGHTS` naming tensors that are missing, misshapen or left over.
+ */
+export async function convertHuggingFace(
+  folder: HuggingFaceFolder,
+  options: ConvertHuggingFaceOptions = {},
+): Promise<Model> {
+  const { dtype = 'float32', attention = 'gqa', opset = 21 } = options;
+  oneOf('dtype', dtype, ['float32', 'float16']);
+  oneOf('attention', attention, attentionForms);
+  oneOf('opset', String(opset), Object.keys(IR_VERSIONS));
+  const { architecture, task: trained } = findArchitecture(folder);
+  const task = options.task ?? trained;
+  const tasks = [...new Set(Object.values(architecture.classes))];
+  if (!tasks.includes(task)) {
+    throw new PenjingError('E_TASK', `${folder.architecture} cannot be converted for the task ${task}`, {
+      hint: `Tasks of this architecture: ${tasks.join(', ')}.`,
+    });
+  }
+  const config = new Fields(folder.config, 'config.json');
+  if (config.has('quantization_config')) {
+    throw new PenjingError('E_CONFIG', 'config.json: quantization_config says that the weights are quantized already', {
+      hint: 'Convert the original checkpoint and quantize it here.',
+      details: { field: 'quantization_config' },
+    });
+  }
+
+  const model = new Model(new Graph('main_graph'));
+  model.irVersion = IR_VERSIONS[opset]!;
+  model.opsetImports.set('', opset);
+  if (attention === 'gqa') model.opsetImports.set('com.microsoft', 1);
+  const weights = new Weights(folder.checkpoint, dtype);
+  const { table, head, byDefault } = architecture.tied;
+  const tied = config.boolean('tie_word_embeddings', byDefault) && (await weights.tie(table, head));
+  architecture.build(new Network(model.graph, { weights, dtype, opset, attention, tied }), config, task);
+  weights.assertAllTaken(architecture.ignoredWeights);
+  return model;
+}
+
+/** Throws `E_ARCHITECTURE` listing what is supported. */
+export function findArchitecture(folder: HuggingFaceFolder): { architecture: Architecture; task: Task } {
+  const { architecture: name, modelType } = folder;
+  for (const architecture of architectures) {
+    if (Object.hasOwn(architecture.classes, name)) return { architecture, task: architecture.classes[name]! };
+  }
+  const supported = architectures.flatMap(({ classes }) => Object.keys(classes));
+  throw new PenjingError('E_ARCHITECTURE', `${name || modelType || 'a model without a class'} is not supported`, {
+    hint: `Supported: ${supported.join(', ')}.`,
+    details: { architecture: name, modelType, supported },
+  });
+}
+
+function oneOf(name: string, value: string, allowed: readonly string[]): void {
+  if (allowed.includes(value)) return;
+  throw new PenjingError('E_OPTION', `${name} ${value} is not supported`, { hint: `Use one of ${allowed.join(', ')}.` });
+}

@@ -1,0 +1,105 @@
+/** What the blocks build on: a graph under a path of modules, with the weights of a checkpoint at hand. */
+import {
+  type AttributeInput, denseOf, GraphBuilder, type Graph, lazy, type NodeOptions, type Shape, type Value,
+} from '@penjing/core';
+import type { AttentionForm } from './blocks/attention.js';
+import type { FloatDType, Weights } from './weights.js';
+
+export interface NetworkOptions {
+  readonly weights: Weights;
+  /** Type of weights and activations. */
+  readonly dtype: FloatDType;
+  readonly opset: number;
+  readonly attention: AttentionForm;
+  /** The head uses the embedding table. */
+  readonly tied: boolean;
+}
+
+type Attributes = Readonly<Record<string, AttributeInput>>;
+
+/** Modules are named as in the checkpoint: `model.layers.0.self_attn`. */
+export class Network {
+  readonly builder: GraphBuilder;
+  readonly weights: Weights;
+  readonly dtype: FloatDType;
+  readonly opset: number;
+  readonly attention: AttentionForm;
+  readonly tied: boolean;
+  #path = '';
+
+  constructor(graph: Graph, options: NetworkOptions) {
+    this.builder = new GraphBuilder(graph);
+    this.weights = options.weights;
+    this.dtype = options.dtype;
+    this.opset = options.opset;
+    this.attention = options.attention;
+    this.tied = options.tied;
+  }
+
+  /** Runs `body` inside the module `name`; weights and nodes it makes carry the name. */
+  module<T>(name: string, body: () => T): T {
+    const outer = this.#path;
+    this.#path = outer === '' ? name : `${outer}.${name}`;
+    try {
+      return this.builder.scope(name, body);
+    } finally {
+      this.#path = outer;
+    }
+  }
+
+  /** A weight of this module, as stored. */
+  weight(name: string, shape: Shape): Value {
+    const full = this.#full(name);
+    return this.builder.initializer(full, this.weights.take(full, shape));
+  }
+
+  /** The weight of a linear layer, (inputs, outputs): turned, because torch keeps (outputs, inputs). */
+  matrix(name: string, inputs: number, outputs: number): Value {
+    const full = this.#full(name);
+    return this.builder.initializer(full, lazy.transpose(this.weights.take(full, [outputs, inputs]), [1, 0]));
+  }
+
+  op(type: string, inputs: readonly (Value | undefined)[], attributes: Attributes = {}, options: NodeOptions = {}): Value {
+    return this.builder.op(type, inputs, attributes, { name: options.name ?? type, ...options });
+  }
+
+  /** A node of com.microsoft. */
+  contrib(type: string, inputs: readonly (Value | undefined)[], attributes: Attributes = {}, outputCount = 1): Value[] {
+    return this.builder.nodes(type, inputs, attributes, { domain: 'com.microsoft', outputCount });
+  }
+
+  /** int64 constant: a list, or a scalar. */
+  ints(values: readonly number[] | number): Value {
+    return this.builder.constant('int64', values);
+  }
+
+  /** float32 constant. */
+  float32(values: readonly number[] | number, shape?: Shape): Value {
+    return this.builder.constant('float32', values, shape);
+  }
+
+  /** Scalar constant of the network's own type. */
+  scalar(value: number): Value {
+    if (this.dtype === 'float32') return this.float32(value);
+    const name = `constant_${this.dtype}_${value}`;
+    const known = this.builder.graph.initializers.get(name);
+    return known ?? this.builder.initializer(name, lazy.cast(denseOf('float32', [], [value]), this.dtype));
+  }
+
+  /** `value` in float32, where precision matters; nothing to do in a float32 network. */
+  widen(value: Value): Value {
+    return this.dtype === 'float32' ? value : this.op('Cast', [value], { to: FLOAT });
+  }
+
+  /** `value` back in the network's own type. */
+  narrow(value: Value): Value {
+    return this.dtype === 'float32' ? value : this.op('Cast', [value], { to: FLOAT16 });
+  }
+
+  #full(name: string): string {
+    return this.#path === '' ? name : `${this.#path}.${name}`;
+  }
+}
+
+const FLOAT = 1;
+const FLOAT16 = 10;

@@ -1,0 +1,73 @@
+/** A Hugging Face model folder: its configuration, read and checked, and its weights, still on disk. */
+import { type Checkpoint, PenjingError } from '@penjing/core';
+import { openSafetensors, openSafetensorsIndex } from '../safetensors/index.js';
+import { Fields } from './fields.js';
+import { type JsonObject, type ModelFolder, readJsonObject } from './folder.js';
+
+export interface HuggingFaceFolder {
+  readonly folder: ModelFolder;
+  readonly files: readonly string[];
+  /** config.json as it is. */
+  readonly config: JsonObject;
+  /** generation_config.json, when there is one. */
+  readonly generationConfig: JsonObject | undefined;
+  /** Class name from `architectures`; empty when the config names none. */
+  readonly architecture: string;
+  readonly modelType: string;
+  /** Type the weights were saved in, as the config says it (`dtype`, or `torch_dtype` before transformers 5). */
+  readonly dtype: string | undefined;
+  /** Names, shapes and places of the weights; their bytes stay where they are. */
+  readonly checkpoint: Checkpoint;
+}
+
+const CONFIG = 'config.json';
+const GENERATION_CONFIG = 'generation_config.json';
+const WEIGHTS = 'model.safetensors';
+const WEIGHTS_INDEX = 'model.safetensors.index.json';
+
+/** Throws `E_FORMAT` when the folder is no Hugging Face model, `E_CONFIG` when its config.json is not one. */
+export async function openHuggingFaceFolder(folder: ModelFolder): Promise<HuggingFaceFolder> {
+  const files = await folder.list();
+  if (!files.includes(CONFIG)) {
+    throw new PenjingError('E_FORMAT', `${folder.name} has no ${CONFIG}`, {
+      hint: 'Give a folder as downloaded from Hugging Face: config.json, model.safetensors and the tokenizer files.',
+    });
+  }
+  const config = await readJsonObject(folder, CONFIG);
+  const fields = new Fields(config, CONFIG);
+  return {
+    folder,
+    files,
+    config,
+    generationConfig: files.includes(GENERATION_CONFIG) ? await readJsonObject(folder, GENERATION_CONFIG) : undefined,
+    architecture: firstClass(fields),
+    modelType: text(fields, 'model_type') ?? '',
+    dtype: text(fields, 'dtype') ?? text(fields, 'torch_dtype'),
+    checkpoint: await openWeights(folder, files),
+  };
+}
+
+async function openWeights(folder: ModelFolder, files: readonly string[]): Promise<Checkpoint> {
+  if (files.includes(WEIGHTS)) return openSafetensors(await folder.open(WEIGHTS));
+  if (files.includes(WEIGHTS_INDEX)) {
+    return openSafetensorsIndex(await folder.open(WEIGHTS_INDEX), (name) => folder.open(name));
+  }
+  throw new PenjingError('E_WEIGHTS', `${folder.name} has no weights: neither ${WEIGHTS} nor ${WEIGHTS_INDEX}`, {
+    hint: files.some((name) => name.endsWith('.bin'))
+      ? 'Only safetensors are read so far: download the safetensors version of the model.'
+      : 'Download the weights into the folder too.',
+  });
+}
+
+function firstClass(config: Fields): string {
+  const value = config.get('architectures');
+  if (value === undefined) return '';
+  if (Array.isArray(value) && typeof value[0] === 'string') return value[0];
+  throw config.wrong('architectures', 'a list of class names');
+}
+
+function text(config: Fields, name: string): string | undefined {
+  const value = config.get(name);
+  if (value === undefined || typeof value === 'string') return value;
+  throw config.wrong(name, 'a name');
+}

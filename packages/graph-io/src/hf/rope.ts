@@ -1,0 +1,157 @@
+/** The frequencies of rotary position embeddings, for every scaling that transformers knows for this family. */
+import { PenjingError } from '@penjing/core';
+import { Fields } from './fields.js';
+
+/** How positions become angles. */
+export interface Rope {
+  /** Angle per position of each pair, (headDim / 2). */
+  readonly inverseFrequencies: readonly number[];
+  /** Multiplies cos and sin. */
+  readonly attentionFactor: number;
+  /** What changes when a run reaches far positions; `length` below is the largest position of the run plus 1. */
+  readonly far?: FarRope;
+}
+
+export type FarRope =
+  /** Multiplies the frequencies by ratio ** exponents, ratio = factor * max(length, from) / from - (factor - 1). */
+  | { readonly kind: 'stretch'; readonly from: number; readonly factor: number; readonly exponents: readonly number[] }
+  /** Other frequencies for every token of a run whose length is above `from`. */
+  | { readonly kind: 'switch'; readonly from: number; readonly inverseFrequencies: readonly number[] };
+
+interface RopeInput {
+  readonly fields: Fields;
+  readonly theta: number;
+  /** Width of a head; even. */
+  readonly dim: number;
+  readonly maxPositions: number;
+  /** The length the model was trained with before it was scaled. */
+  readonly originalPositions: number;
+  /** theta ** (2i / dim), (dim / 2). */
+  readonly powers: readonly number[];
+  /** 1 / powers. */
+  readonly base: readonly number[];
+}
+
+// The arithmetic follows transformers step by step in float32: an angle is a frequency times a position, so one unit
+// in the last place of a frequency is 0.01 of an angle at position 100,000.
+const f32 = Math.fround;
+
+/** One row per `rope_type`. */
+const ropes = {
+  default: ({ base }) => plain(base),
+
+  linear: ({ fields, base }) => {
+    const factor = fields.positive('factor');
+    return plain(base.map((frequency) => f32(frequency / factor)));
+  },
+
+  dynamic: ({ fields, base, dim, maxPositions }) => {
+    const factor = fields.positive('factor');
+    if (dim <= 2) throw new PenjingError('E_CONFIG', `${fields.where}: dynamic scaling needs heads wider than ${dim}`);
+    const exponents = base.map((_, i) => -(2 * i) / (dim - 2));
+    return { ...plain(base), far: { kind: 'stretch', from: maxPositions, factor, exponents } };
+  },
+
+  yarn: (input) => {
+    const { fields, theta, dim, powers, base, originalPositions, maxPositions } = input;
+    const factor = fields.positive('factor', maxPositions / originalPositions);
+    const edge = (turns: number): number =>
+      (dim * Math.log(originalPositions / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+    const truncate = fields.boolean('truncate', true);
+    const first = edge(optional(fields, 'beta_fast') ?? 32);
+    const last = edge(optional(fields, 'beta_slow') ?? 1);
+    const low = Math.max(truncate ? Math.floor(first) : first, 0);
+    const high = Math.min(truncate ? Math.ceil(last) : last, dim - 1);
+    const span = f32(low === high ? 0.001 : high - low);
+    const inverseFrequencies = base.map((frequency, i) => {
+      const ramp = f32(Math.min(1, Math.max(0, f32(f32(i - low) / span))));
+      const keep = f32(1 - ramp);
+      const stretched = f32(1 / f32(factor * powers[i]!));
+      return f32(f32(stretched * f32(1 - keep)) + f32(frequency * keep));
+    });
+    return { inverseFrequencies, attentionFactor: yarnAttention(fields, factor) };
+  },
+
+  llama3: ({ fields, base, originalPositions }) => {
+    const factor = fields.positive('factor');
+    const low = fields.positive('low_freq_factor');
+    const high = fields.positive('high_freq_factor');
+    if (high <= low) throw fields.wrong('high_freq_factor', 'above low_freq_factor');
+    return plain(
+      base.map((frequency) => {
+        const wavelength = f32((2 * Math.PI) / frequency);
+        if (wavelength < originalPositions / high) return frequency;
+        if (wavelength > originalPositions / low) return f32(frequency / factor);
+        const smooth = f32(f32(f32(originalPositions / wavelength) - low) / (high - low));
+        return f32(f32(f32(f32(1 - smooth) * frequency) / factor) + f32(smooth * frequency));
+      }),
+    );
+  },
+
+  longrope: ({ fields, powers, maxPositions, originalPositions }) => {
+    const factor = fields.positive('factor', maxPositions / originalPositions);
+    const implied = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalPositions));
+    const divided = (name: string): number[] => {
+      const factors = fields.numbers(name, powers.length);
+      return powers.map((power, i) => f32(1 / f32(f32(factors[i]!) * power)));
+    };
+    return {
+      inverseFrequencies: divided('short_factor'),
+      attentionFactor: fields.positive('attention_factor', implied),
+      far: { kind: 'switch', from: originalPositions, inverseFrequencies: divided('long_factor') },
+    };
+  },
+} as const satisfies Record<string, (input: RopeInput) => Rope>;
+
+/** Names of the scalings, as `rope_type` spells them. */
+export const ropeTypes = Object.keys(ropes) as readonly (keyof typeof ropes)[];
+
+export interface RopeShape {
+  /** Width of a head. */
+  readonly dim: number;
+  /** `max_position_embeddings`. */
+  readonly maxPositions: number;
+}
+
+/**
+ * The rotary settings of a config in either spelling: `rope_parameters` of transformers 5, or `rope_theta` with
+ * `rope_scaling` before it. Throws `E_CONFIG` naming the field.
+ */
+export function readRope(config: Fields, { dim, maxPositions }: RopeShape): Rope {
+  if (dim % 2 !== 0) throw new PenjingError('E_CONFIG', `${config.where}: rotary heads must have an even width, not ${dim}`);
+  const scaling = nonEmpty(config.inside('rope_scaling')) ?? nonEmpty(config.inside('rope_parameters'));
+  const fields = scaling ?? new Fields({}, config.where);
+  const theta = fields.has('rope_theta') ? fields.positive('rope_theta') : config.positive('rope_theta', 10_000);
+  for (const place of [config, fields]) {
+    place.only('partial_rotary_factor', 1, 'this architecture rotates whole heads');
+  }
+  const type = fields.choice(fields.has('rope_type') ? 'rope_type' : 'type', ropes, 'default');
+  const original = 'original_max_position_embeddings';
+  const originalPositions = config.has(original) ? config.size(original) : fields.size(original, maxPositions);
+  const powers = Array.from({ length: dim / 2 }, (_, i) => f32(theta ** f32((2 * i) / dim)));
+  const base = powers.map((power) => f32(1 / power));
+  const rope: Rope = ropes[type]({ fields, theta, dim, maxPositions, originalPositions, powers, base });
+  if ([...rope.inverseFrequencies, rope.attentionFactor].every(Number.isFinite)) return rope;
+  throw new PenjingError('E_CONFIG', `${fields.where}: these rotary settings give frequencies that are not finite`);
+}
+
+function plain(inverseFrequencies: readonly number[]): Rope {
+  return { inverseFrequencies, attentionFactor: 1 };
+}
+
+/** Stated, or from `mscale` and `mscale_all_dim` when both count, or from the factor alone. */
+function yarnAttention(fields: Fields, factor: number): number {
+  if (fields.has('attention_factor')) return fields.positive('attention_factor');
+  const scale = (weight: number): number => (factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1);
+  const [all, some] = [optional(fields, 'mscale_all_dim'), optional(fields, 'mscale')];
+  return all !== undefined && some !== undefined ? scale(some) / scale(all) : scale(1);
+}
+
+/** A number that counts only when it is there and not 0, as Python's `or` has it. */
+function optional(fields: Fields, name: string): number | undefined {
+  return fields.has(name) ? fields.number(name) || undefined : undefined;
+}
+
+function nonEmpty(fields: Fields | undefined): Fields | undefined {
+  return fields && Object.keys(fields.values).length > 0 ? fields : undefined;
+}

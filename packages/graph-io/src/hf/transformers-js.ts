@@ -1,0 +1,87 @@
+/** The folder that transformers.js loads: where each graph goes, and the files that go beside it. */
+import { type ByteSource, lazy } from '@penjing/core';
+import type { FileLayout } from '../layout.js';
+import { Fields } from './fields.js';
+import { isObject, type JsonObject } from './folder.js';
+import type { HuggingFaceFolder } from './open.js';
+import { architectures } from './registry.js';
+
+/** Graph file by `dtype` of transformers.js: the one place where these names are written. */
+export const transformersJsModels = {
+  fp32: 'onnx/model.onnx',
+  fp16: 'onnx/model_fp16.onnx',
+  int8: 'onnx/model_int8.onnx',
+  uint8: 'onnx/model_uint8.onnx',
+  q8: 'onnx/model_quantized.onnx',
+  q4: 'onnx/model_q4.onnx',
+  q4f16: 'onnx/model_q4f16.onnx',
+  q2: 'onnx/model_q2.onnx',
+  q2f16: 'onnx/model_q2f16.onnx',
+} as const;
+
+export type TransformersJsDType = keyof typeof transformersJsModels;
+
+/** One graph of the folder. */
+export interface TransformersJsVariant {
+  readonly dtype: TransformersJsDType;
+  /** External data files beside the graph: `model.onnx_data`. */
+  readonly externalFiles?: number;
+  /** Type of the past and present values; float32 when absent. */
+  readonly cacheDtype?: 'float32' | 'float16';
+}
+
+/** Copied byte for byte when they are there; licences travel with the weights. */
+const COPIED = [
+  'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json',
+  'chat_template.jinja', 'chat_template.json', 'LICENSE', 'LICENSE.txt', 'LICENSE.md', 'NOTICE',
+];
+
+/**
+ * Everything but the graphs: config.json, and the tokenizer's and generation's files. `variants` are all graphs of
+ * the folder, those already there too. config.json is copied as well unless transformers.js needs more from it.
+ */
+export async function transformersJsFiles(
+  folder: HuggingFaceFolder,
+  variants: readonly TransformersJsVariant[],
+): Promise<FileLayout[]> {
+  const names = COPIED.filter((name) => folder.files.includes(name));
+  const copies = await Promise.all(names.map(async (name) => copied(name, await folder.folder.open(name))));
+  const added = { ...missingFields(folder), ...clientSettings(folder, variants) };
+  if (Object.keys(added).length === 0) return [copied('config.json', await folder.folder.open('config.json')), ...copies];
+  const bytes = new TextEncoder().encode(`${JSON.stringify({ ...folder.config, ...added }, null, 2)}\n`);
+  return [{ name: 'config.json', size: bytes.byteLength, pieces: [{ kind: 'bytes', offset: 0, bytes }] }, ...copies];
+}
+
+function copied(name: string, source: ByteSource): FileLayout {
+  const tensor = lazy.source(source, 0, 'uint8', [source.size]);
+  return { name, size: source.size, pieces: [{ kind: 'tensor', offset: 0, name, tensor }] };
+}
+
+/** Older transformers.js takes the shape of the cache from the config, and knows no defaults. */
+function missingFields(folder: HuggingFaceFolder): JsonObject {
+  const architecture = architectures.find(({ classes }) => Object.hasOwn(classes, folder.architecture));
+  if (!architecture) return {};
+  const config = new Fields(folder.config, 'config.json');
+  return Object.fromEntries(Object.entries(architecture.clientConfig(config)).filter(([name]) => !config.has(name)));
+}
+
+/** `transformers.js_config`: how many data files a graph has, and the caches that are not float32. */
+function clientSettings(folder: HuggingFaceFolder, variants: readonly TransformersJsVariant[]): JsonObject {
+  const external: Record<string, number> = {};
+  const caches: Record<string, string> = {};
+  for (const { dtype, externalFiles = 0, cacheDtype = 'float32' } of variants) {
+    const file = transformersJsModels[dtype].slice('onnx/'.length);
+    if (externalFiles > 0) external[file] = externalFiles;
+    if (cacheDtype !== 'float32') caches[dtype] = cacheDtype;
+  }
+  const given = folder.config['transformers.js_config'];
+  // what the input said of its own graphs does not hold for these
+  const { use_external_data_format: _external, kv_cache_dtype: _caches, ...kept } = isObject(given) ? given : {};
+  const settings = {
+    ...kept,
+    ...(Object.keys(external).length > 0 && { use_external_data_format: external }),
+    ...(Object.keys(caches).length > 0 && { kv_cache_dtype: caches }),
+  };
+  const same = JSON.stringify(settings) === JSON.stringify(given ?? {});
+  return same ? {} : { 'transformers.js_config': settings };
+}

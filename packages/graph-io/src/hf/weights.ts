@@ -1,0 +1,82 @@
+/** The weights of a checkpoint, taken by name: what is missing, of the wrong shape or left over is named. */
+import { type Checkpoint, dtypes, lazy, matrixView, PenjingError, sameShape, type Shape, type Tensor } from '@penjing/core';
+
+export type FloatDType = 'float32' | 'float16';
+
+export class Weights {
+  readonly #tensors: Map<string, Tensor>;
+  readonly #dtype: FloatDType;
+  readonly #taken = new Set<string>();
+
+  /** Weights are given in `dtype`, whatever the file holds. */
+  constructor(checkpoint: Checkpoint, dtype: FloatDType) {
+    this.#tensors = new Map(checkpoint.tensors);
+    this.#dtype = dtype;
+  }
+
+  /**
+   * Makes one matrix of two names, as transformers does: either may be the stored one. False, and nothing done, when
+   * both are stored and differ: then the config is wrong and the weights are right.
+   */
+  async tie(table: string, head: string): Promise<boolean> {
+    const [a, b] = [this.#tensors.get(table), this.#tensors.get(head)];
+    if (a && b && !(await sameBytes(a, b))) return false;
+    if (b && !a) this.#tensors.set(table, b);
+    this.#taken.add(head);
+    return true;
+  }
+
+  /** Throws `E_WEIGHTS` when the checkpoint has no such tensor, or one of another shape or kind. */
+  take(name: string, shape: Shape): Tensor {
+    const tensor = this.#tensors.get(name);
+    if (!tensor) {
+      throw new PenjingError('E_WEIGHTS', `the checkpoint has no tensor ${name}`, {
+        hint: 'The weights do not belong to this config.json, or a shard is missing.',
+        details: { tensor: name, shape },
+      });
+    }
+    if (!sameShape(tensor.shape, shape)) {
+      const found = `[${tensor.shape.join(', ')}]`;
+      throw new PenjingError('E_WEIGHTS', `${name} is ${found}, config.json makes it [${shape.join(', ')}]`, {
+        hint: 'The weights do not belong to this config.json.',
+        details: { tensor: name, found: tensor.shape, shape },
+      });
+    }
+    if (dtypes[tensor.dtype].kind !== 'float' || dtypes[tensor.dtype].bits < 16) {
+      throw new PenjingError('E_WEIGHTS', `${name} is ${tensor.dtype}: the checkpoint is quantized already`, {
+        hint: 'Convert the original checkpoint, in float32, float16 or bfloat16.',
+        details: { tensor: name, dtype: tensor.dtype },
+      });
+    }
+    this.#taken.add(name);
+    return lazy.cast(tensor, this.#dtype);
+  }
+
+  /** Throws `E_WEIGHTS` naming tensors that nothing took and no pattern excuses: a model without them would be wrong. */
+  assertAllTaken(ignored: readonly RegExp[]): void {
+    const left = [...this.#tensors.keys()].filter(
+      (name) => !this.#taken.has(name) && !ignored.some((pattern) => pattern.test(name)),
+    );
+    if (left.length === 0) return;
+    const shown = left.slice(0, 5).join(', ') + (left.length > 5 ? ` and ${left.length - 5} more` : '');
+    throw new PenjingError('E_WEIGHTS', `this architecture has no place for ${shown}`, {
+      hint: 'The checkpoint holds another model, or an adapter that must be merged first.',
+      details: { tensors: left },
+    });
+  }
+}
+
+/** Compared in pieces, and only until the first difference. */
+async function sameBytes(a: Tensor, b: Tensor): Promise<boolean> {
+  if (a.dtype !== b.dtype || !sameShape(a.shape, b.shape)) return false;
+  const { rows } = matrixView(a.shape);
+  const step = Math.max(1, Math.floor((rows * PIECE_BYTES) / Math.max(1, a.byteLength)));
+  for (let start = 0; start < rows; start += step) {
+    const range = { start, end: Math.min(rows, start + step) };
+    const [x, y] = await Promise.all([a.rows(range), b.rows(range)]);
+    if (x.some((byte, i) => byte !== y[i])) return false;
+  }
+  return true;
+}
+
+const PIECE_BYTES = 1 << 22;
