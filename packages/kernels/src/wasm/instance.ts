@@ -5,18 +5,18 @@ import { KernelError, type Arena, type TypedArray } from '../kernels.js';
 
 /** Exports of assembly/index.ts; positions are bytes in the memory. */
 export interface Exports {
-  bfloat16ToFloat32(src: number, dst: number, count: number): void;
-  float16ToFloat32(src: number, dst: number, count: number): void;
-  float32ToBfloat16(src: number, dst: number, count: number, saturate: number): void;
-  float32ToFloat16(src: number, dst: number, count: number, saturate: number): void;
-  quantizeBlocks(source: number, form: number, stats: number, job: number): void;
-  dequantizeBlocks(form: number, job: number): void;
-  pack(bits: number, src: number, dst: number, count: number): void;
-  unpack(bits: number, signed: number, src: number, dst: number, count: number): void;
-  transpose2d(width: number, src: number, dst: number, rows: number, cols: number, srcStride: number, dstStride: number): void;
-  minMax(src: number, count: number, out: number): void;
-  errorStats(a: number, b: number, count: number, out: number): void;
-  products(a: number, b: number, count: number, out: number): void;
+  readonly bfloat16ToFloat32: (src: number, dst: number, count: number) => void;
+  readonly float16ToFloat32: (src: number, dst: number, count: number) => void;
+  readonly float32ToBfloat16: (src: number, dst: number, count: number, saturate: number) => void;
+  readonly float32ToFloat16: (src: number, dst: number, count: number, saturate: number) => void;
+  readonly quantizeBlocks: (source: number, form: number, stats: number, job: number) => void;
+  readonly dequantizeBlocks: (form: number, job: number) => void;
+  readonly pack: (bits: number, src: number, dst: number, count: number) => void;
+  readonly unpack: (bits: number, signed: number, src: number, dst: number, count: number) => void;
+  readonly transpose2d: (width: number, src: number, dst: number, rows: number, cols: number, srcStride: number, dstStride: number) => void;
+  readonly minMax: (src: number, count: number, out: number) => void;
+  readonly errorStats: (a: number, b: number, count: number, out: number) => void;
+  readonly products: (a: number, b: number, count: number, out: number) => void;
 }
 
 export interface Instance {
