@@ -3,7 +3,6 @@ import { type Dim, type DType, dtypeOfOnnx, dtypes, type TensorType, type ValueT
 import { decodeFields, Budget, newReader } from './decode.js';
 import { encodeBytes } from './encode.js';
 import { onnxLimits } from '../limits.js';
-import type { AnySchema } from './message.js';
 import { type DimensionProto, type ShapeProto, type TensorTypeProto, type TypeProto, typeSchema } from './schema.js';
 
 export function readType(proto: TypeProto): ValueType {

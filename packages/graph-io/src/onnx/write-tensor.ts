@@ -1,6 +1,6 @@
 /** Tensor to TensorProto: small bytes inside, larger ones as holes or in the external data file. */
 import { type DenseTensor, dtypes, type LazyTensor, type SparseTensor, type StringTensor, type Tensor } from '@penjing/core';
-import { EXTERNAL_ALIGNMENT, INLINE_PIECE_BYTES } from '../limits.js';
+import { EXTERNAL_ALIGNMENT, EXTERNAL_MIN_INTEGER_LIST_BYTES, INLINE_PIECE_BYTES } from '../limits.js';
 import type { FileLayout, LayoutPiece } from '../layout.js';
 import { labelOf } from './labels.js';
 import type { SparseTensorProto, TensorProto } from './schema.js';
@@ -53,7 +53,7 @@ export function writeTensor(tensor: Tensor, name: string, external: ExternalFile
   };
   if (tensor.kind === 'string') return { ...head, stringData: [...(tensor as StringTensor).values] };
   const length = tensor.byteLength;
-  if (external && length >= external.minBytes) {
+  if (external && length >= external.minBytes && !mayBeShape(tensor)) {
     const offset = external.place(name, tensor);
     const entries = { location: external.location, offset: String(offset), length: String(length) };
     return { ...head, externalData: Object.entries(entries).map(([key, value]) => ({ key, value })), dataLocation: 1 };
@@ -62,6 +62,11 @@ export function writeTensor(tensor: Tensor, name: string, external: ExternalFile
     return { ...head, rawData: { length, offset: -1, bytes: (tensor as DenseTensor).bytes } };
   }
   return { ...head, rawData: { length, offset: -1, tensor, name } };
+}
+
+/** Shape inference may want to read it. */
+function mayBeShape({ dtype, shape, byteLength }: Tensor): boolean {
+  return (dtype === 'int64' || dtype === 'int32') && shape.length <= 1 && byteLength <= EXTERNAL_MIN_INTEGER_LIST_BYTES;
 }
 
 /** Sparse tensors are small and always stand inside. */
