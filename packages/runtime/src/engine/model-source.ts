@@ -1,9 +1,10 @@
 /** Where graph-io meets the engine: files are checked by our reader, models are serialized by our writer. */
-import { mkdtemp, open, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { type ByteSource, type LazyTensor, type Model, PenjingError, allNodes, memorySource, modelGraphs, storedTensors } from '@penjing/core';
+import { type ByteSource, type Model, PenjingError, memorySource, modelGraphs, storedTensors } from '@penjing/core';
 import { layoutToBytes, readOnnx, serializeOnnx } from '@penjing/graph-io';
+import { fileSource, openExternalFile } from '@penjing/graph-io/node';
 import type { SessionSource } from '../worker/protocol.js';
 import type { ExternalFile } from './open.js';
 import type { WeightFacts } from './settings.js';
@@ -17,9 +18,32 @@ export interface CheckedModel {
 }
 
 /** Reads a file as far as needed to know that it is sound; ONNX Runtime crashes on files that are not. */
-export async function checkFile(path: string): Promise<CheckedModel> {
-  const model = await readOnnx(await fileSource(path), { externalSource: (location) => fileSource(join(dirname(path), location)) });
-  return { model, weights: weightFacts(model), bytes: fileBytes(model) + (await stat(path)).size };
+export async function checkFile(path: string, signal?: AbortSignal): Promise<CheckedModel> {
+  await using files = new OpenFiles();
+  const file = files.add(await fileSource(path));
+  const model = await readOnnx(file, {
+    externalSource: async (location) => files.add(await openExternalFile(dirname(path), location)),
+    ...(signal ? { signal } : {}),
+  });
+  return { model, weights: weightFacts(model), bytes: files.bytes };
+}
+
+/** The files of a model while it is checked; afterwards nothing of it is read here any more. */
+class OpenFiles implements AsyncDisposable {
+  readonly #files: (ByteSource & AsyncDisposable)[] = [];
+
+  add<T extends ByteSource & AsyncDisposable>(file: T): T {
+    this.#files.push(file);
+    return file;
+  }
+
+  get bytes(): number {
+    return this.#files.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const file of this.#files) await file[Symbol.asyncDispose]();
+  }
 }
 
 export async function checkBytes(bytes: Uint8Array, external: readonly ExternalFile[]): Promise<CheckedModel> {
@@ -69,40 +93,6 @@ export function weightFacts(model: Model): Omit<WeightFacts, 'byPath'> {
   let bytes = 0;
   for (const { tensor } of storedTensors(model)) bytes += tensor.byteLength;
   let quantized = false;
-  for (const graph of modelGraphs(model)) for (const node of allNodes(graph)) quantized ||= quantizedOps.test(node.opType);
+  for (const graph of modelGraphs(model)) for (const node of graph.nodes()) quantized ||= quantizedOps.test(node.opType);
   return { bytes, quantized };
-}
-
-/** Size of the external data files that the weights are in. */
-function fileBytes(model: Model): number {
-  const sizes = new Map<string, number>();
-  for (const { tensor } of storedTensors(model)) {
-    if (tensor.kind !== 'lazy') continue;
-    for (const source of (tensor as LazyTensor).sources.values()) {
-      if (source.descriptor.kind === 'file' && source.descriptor.path !== model.origin?.path) sizes.set(source.descriptor.path, source.size);
-    }
-  }
-  return [...sizes.values()].reduce((sum, size) => sum + size, 0);
-}
-
-/** Until the one of graph-io/node is there. */
-async function fileSource(path: string): Promise<ByteSource> {
-  const info = await stat(path).catch((cause: unknown) => {
-    throw new PenjingError('E_NOT_FOUND', `${path} does not exist`, { cause });
-  });
-  return {
-    uri: `file:${path}`,
-    size: info.size,
-    descriptor: { kind: 'file', path, size: info.size, mtimeMs: info.mtimeMs },
-    async read(offset, length) {
-      const handle = await open(path);
-      try {
-        const bytes = new Uint8Array(length);
-        await handle.read(bytes, 0, length, offset);
-        return bytes;
-      } finally {
-        await handle.close();
-      }
-    },
-  };
 }

@@ -36,7 +36,7 @@ export interface OpenOptions extends SessionOptions {
 const MEMORY_LIMIT = 256 * 2 ** 20;
 
 export async function openFile(host: SessionHost, path: string, options: OpenOptions): Promise<OpenedModel> {
-  const checked = await checkFile(path);
+  const checked = await checkFile(path, options.signal);
   return openSource(host, { kind: 'file', path }, checked, options);
 }
 
