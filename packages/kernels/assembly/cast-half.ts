@@ -1,5 +1,5 @@
 /** float16 and bfloat16 arrays to float32 and back, eight elements at a time. */
-import { REBIAS } from './half';
+import { narrowFour, widenFour } from './half';
 
 /** Bits stay as they are, NaN too. */
 export function bfloat16ToFloat32(src: usize, dst: usize, count: i32): void {
@@ -48,23 +48,14 @@ export function float32ToBfloat16(src: usize, dst: usize, count: i32, saturate: 
 export function float32ToFloat16(src: usize, dst: usize, count: i32, saturate: bool): void {
   const bulk = count & ~7;
   for (let i = 0; i < bulk; i += 8) {
-    const x = i16x8.narrow_i32x4_u(toFloat16(v128.load(src), saturate), toFloat16(v128.load(src, 16), saturate));
+    const x = i16x8.narrow_i32x4_u(narrowFour(v128.load(src), saturate), narrowFour(v128.load(src, 16), saturate));
     v128.store(dst, x);
     src += 32;
     dst += 16;
   }
   for (let i = bulk; i < count; i++, src += 4, dst += 2) {
-    store<u16>(dst, i32x4.extract_lane(toFloat16(i32x4.splat(load<i32>(src)), saturate), 0));
+    store<u16>(dst, i32x4.extract_lane(narrowFour(i32x4.splat(load<i32>(src)), saturate), 0));
   }
-}
-
-/** Four sign-extended float16 as float32. */
-// @ts-ignore: decorator
-@inline
-function widenFour(x: v128): v128 {
-  const value = f32x4.mul(v128.and(i32x4.shl(x, 13), i32x4.splat(0x8fffe000)), f32x4.splat(REBIAS));
-  const special = i32x4.eq(v128.and(x, i32x4.splat(0x7c00)), i32x4.splat(0x7c00));
-  return v128.or(value, v128.and(special, i32x4.splat(0x7f800000)));
 }
 
 // @ts-ignore: decorator
@@ -76,18 +67,4 @@ function toBfloat16(x: v128, saturate: bool): v128 {
   if (saturate) half = i32x4.min_s(half, i32x4.splat(0x7f7f));
   half = v128.or(half, v128.and(i32x4.shr_u(x, 16), i32x4.splat(0x8000)));
   return v128.bitselect(i32x4.splat(0x7fc0), half, i32x4.gt_s(magnitude, i32x4.splat(0x7f800000)));
-}
-
-// @ts-ignore: decorator
-@inline
-function toFloat16(x: v128, saturate: bool): v128 {
-  const magnitude = v128.and(x, i32x4.splat(0x7fffffff));
-  const odd = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1));
-  const normal = i32x4.sub(i32x4.shr_u(i32x4.add(i32x4.add(magnitude, i32x4.splat(0xfff)), odd), 13), i32x4.splat(0x1c000));
-  // Subnormal: adding 0.5 leaves the rounded multiple of 2^-24 in the low bits.
-  const subnormal = i32x4.sub(f32x4.add(magnitude, f32x4.splat(0.5)), i32x4.splat(0x3f000000));
-  let half = v128.bitselect(subnormal, normal, i32x4.lt_s(magnitude, i32x4.splat(0x38800000)));
-  half = i32x4.min_s(half, i32x4.splat(saturate ? 0x7bff : 0x7c00));
-  half = v128.or(half, v128.and(i32x4.shr_u(x, 16), i32x4.splat(0x8000)));
-  return v128.bitselect(i32x4.splat(0x7e00), half, i32x4.gt_s(magnitude, i32x4.splat(0x7f800000)));
 }

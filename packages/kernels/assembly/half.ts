@@ -56,3 +56,27 @@ export function narrowScale(value: f32): u32 {
   if (rounded >= 0x47800000) return sign | 0x7bff;
   return sign | ((rounded >> 13) - 0x1c000);
 }
+
+/** Four sign-extended float16 as float32. */
+// @ts-ignore: decorator
+@inline
+export function widenFour(x: v128): v128 {
+  const value = f32x4.mul(v128.and(i32x4.shl(x, 13), i32x4.splat(0x8fffe000)), f32x4.splat(REBIAS));
+  const special = i32x4.eq(v128.and(x, i32x4.splat(0x7c00)), i32x4.splat(0x7c00));
+  return v128.or(value, v128.and(special, i32x4.splat(0x7f800000)));
+}
+
+/** Four float32 as float16 in 32-bit lanes: half to even; NaN becomes 0x7e00; with `saturate` nothing becomes infinity. */
+// @ts-ignore: decorator
+@inline
+export function narrowFour(x: v128, saturate: bool): v128 {
+  const magnitude = v128.and(x, i32x4.splat(0x7fffffff));
+  const odd = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1));
+  const normal = i32x4.sub(i32x4.shr_u(i32x4.add(i32x4.add(magnitude, i32x4.splat(0xfff)), odd), 13), i32x4.splat(0x1c000));
+  // Subnormal: adding 0.5 leaves the rounded multiple of 2^-24 in the low bits.
+  const subnormal = i32x4.sub(f32x4.add(magnitude, f32x4.splat(0.5)), i32x4.splat(0x3f000000));
+  let half = v128.bitselect(subnormal, normal, i32x4.lt_s(magnitude, i32x4.splat(0x38800000)));
+  half = i32x4.min_s(half, i32x4.splat(saturate ? 0x7bff : 0x7c00));
+  half = v128.or(half, v128.and(i32x4.shr_u(x, 16), i32x4.splat(0x8000)));
+  return v128.bitselect(i32x4.splat(0x7e00), half, i32x4.gt_s(magnitude, i32x4.splat(0x7f800000)));
+}

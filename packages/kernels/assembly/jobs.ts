@@ -19,8 +19,8 @@ export class QuantizeJob {
   values: usize;
   scales: usize;
   zeros: usize;
-  /** Room for one block, a byte per code. */
-  codes: usize;
+  /** `Grids`, then room for one block, a byte per code. */
+  scratch: usize;
 }
 
 // @ts-ignore: decorator

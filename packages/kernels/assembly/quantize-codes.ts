@@ -56,3 +56,14 @@ export function packBlock(codes: usize, count: i32, bits: i32, out: usize, size:
   }
   memory.fill(out + used, 0, size - used);
 }
+
+/** Packs zero points, one byte each, and returns the next position; those of blocks that do not exist are the middle code. */
+export function packZeroCodes(codes: usize, count: i32, bits: i32, out: usize): usize {
+  const perByte = 8 / bits;
+  for (let i = 0; i < count; i += perByte, out++) {
+    let byte = 0;
+    for (let j = 0; j < perByte; j++) byte |= (i + j < count ? <i32>load<u8>(codes + i + j) : 1 << (bits - 1)) << (j * bits);
+    store<u8>(out, byte);
+  }
+  return out;
+}

@@ -4,7 +4,7 @@ import { dequantizeBlocks as plainDequantize } from '../plain/dequantize.js';
 import { quantizeBlocks as plainQuantize } from '../plain/quantize.js';
 import { checkBlocks, type BlockSizes } from '../shared/check.js';
 import { bytesOf, CHUNK, JOB, STAGE, STAGE_BYTES, type Instance } from './instance.js';
-import { writeJob } from './jobs.js';
+import { GRID_BYTES, writeJob } from './jobs.js';
 
 const sources: Record<SourceDType, number> = { float32: 0, float16: 1, bfloat16: 2 };
 
@@ -63,10 +63,10 @@ function eachRows(
   const parts = [part(floats, cols, quantizes), part(values, valueBytes, !quantizes), part(scales, blocks, !quantizes)];
   if (zeroPoints !== undefined && !symmetric) parts.push(part(zeroPoints, zeroBytes, !quantizes));
 
-  // One block of unpacked codes, then a piece per array from outside, each rounded up to 16 bytes.
-  const codeBytes = roundUp(Math.min(blockSize, cols));
+  // Scratch memory, then a piece per array from outside, each rounded up to 16 bytes.
+  const scratchBytes = GRID_BYTES + roundUp(Math.min(blockSize, cols));
   const outsideBytes = parts.reduce((sum, { outside, rowBytes }) => sum + (outside ? rowBytes : 0), 0);
-  const room = STAGE_BYTES - codeBytes - 16 * parts.length;
+  const room = STAGE_BYTES - scratchBytes - 16 * parts.length;
   const fits = outsideBytes === 0 ? (room >= 0 ? rows : 0) : Math.floor(room / outsideBytes);
   if (fits < 1) return false;
   const step = Math.min(fits, Math.max(1, Math.floor(CHUNK / cols)));
@@ -74,7 +74,7 @@ function eachRows(
   const place = parts.map(() => 0);
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row);
-    let stage = STAGE + codeBytes;
+    let stage = STAGE + scratchBytes;
     parts.forEach(({ outside, offset, rowBytes, isInput }, i) => {
       place[i] = outside ? stage : offset + row * rowBytes;
       if (outside === undefined) return;
@@ -84,7 +84,7 @@ function eachRows(
     const [floatsAt = 0, valuesAt = 0, scalesAt = 0, zerosAt = 0] = place;
     writeJob(instance, {
       rows: count, cols, bits, blockSize, symmetric, halfScales: args.scaleDtype === 'float16',
-      floats: floatsAt, values: valuesAt, scales: scalesAt, zeros: zerosAt, codes: STAGE,
+      floats: floatsAt, values: valuesAt, scales: scalesAt, zeros: zerosAt, scratch: STAGE,
     }, direction);
     run();
     parts.forEach(({ outside, rowBytes, isInput }, i) => {

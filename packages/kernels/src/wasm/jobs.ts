@@ -4,6 +4,9 @@ import { JOB, type Instance } from './instance.js';
 /** Positions in 32-bit words; the four float64 results of a quantization come first. */
 const ARGUMENTS = 8;
 
+/** Bytes that a quantization needs besides the codes of one block: CODES of assembly/quantize-grid.ts. */
+export const GRID_BYTES = 8192;
+
 export interface Job {
   readonly rows: number;
   readonly cols: number;
@@ -15,7 +18,7 @@ export interface Job {
   readonly values: number;
   readonly scales: number;
   readonly zeros: number;
-  readonly codes: number;
+  readonly scratch: number;
 }
 
 /** Writes the arguments that both structures share, in their common order, at the position that the direction wants. */
@@ -23,6 +26,6 @@ export function writeJob(instance: Instance, job: Job, direction: 'quantize' | '
   const at = direction === 'quantize' ? JOB + ARGUMENTS * 4 : JOB;
   new Int32Array(instance.buffer, at, 11).set([
     job.floats, job.rows, job.cols, job.bits, job.blockSize, job.symmetric ? 1 : 0, job.halfScales ? 1 : 0,
-    job.values, job.scales, job.zeros, job.codes,
+    job.values, job.scales, job.zeros, job.scratch,
   ]);
 }
