@@ -28,7 +28,7 @@ export function randomFeeds(inputs: readonly ValueInfo[], options: RandomFeedOpt
 }
 
 function shapeOf({ name, type }: ValueInfo, { dims = {}, shapes = {} }: RandomFeedOptions): readonly number[] {
-  const given = shapes[name];
+  const given = own(shapes, name);
   if (given) return given;
   if (type.kind !== 'tensor') {
     throw new PenjingError('E_UNSUPPORTED', `input ${name} is ${formatType(type)}; random inputs are made for tensors only`, { hint: 'Give the feeds yourself.' });
@@ -38,8 +38,13 @@ function shapeOf({ name, type }: ValueInfo, { dims = {}, shapes = {} }: RandomFe
   }
   return type.shape.map((dim, axis) => {
     if (typeof dim === 'number') return dim;
-    return (dim === null ? undefined : dims[dim]) ?? (axis === 0 ? BATCH : OTHER);
+    return (dim === null ? undefined : own(dims, dim)) ?? (axis === 0 ? BATCH : OTHER);
   });
+}
+
+/** Names come from files: `constructor` must not find what objects inherit. */
+function own<T>(record: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(record, name) ? record[name] : undefined;
 }
 
 function randomTensor({ name, type }: ValueInfo, shape: readonly number[], rng: Rng): DenseTensor | StringTensor {

@@ -8,7 +8,8 @@ export function checkFeeds(inputs: readonly ValueInfo[], feeds: Feeds): void {
     if (!declared.has(name)) throw inputError(`there is no input ${name}`, inputs);
   }
   for (const { name, type } of inputs) {
-    const tensor = feeds[name];
+    // Names come from files: `constructor` must not find what objects inherit.
+    const tensor = Object.hasOwn(feeds, name) ? feeds[name] : undefined;
     if (!tensor) throw inputError(`input ${name} is missing`, inputs);
     if (type.kind !== 'tensor') {
       throw new PenjingError('E_UNSUPPORTED', `input ${name} is ${formatType(type)}; only tensors can be given from Node`);

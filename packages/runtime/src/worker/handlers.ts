@@ -13,9 +13,7 @@ export function createHandlers(sessions: SessionTable): Handlers {
     close: ({ handle }) => sessions.close(handle),
     async run({ handle, feeds, outputs }, { transfer }) {
       const fetched = await sessions.run(handle, allToOrt(sessions.api, feeds), outputs);
-      const result: Record<string, ReturnType<typeof fromOrt>> = {};
-      for (const name of outputs) result[name] = fromOrt(name, fetched[name]!, transfer);
-      return result;
+      return Object.fromEntries(outputs.map((name) => [name, fromOrt(name, fetched[name]!, transfer)]));
     },
     async difference({ a, b, feeds, outputs }) {
       const tensors = allToOrt(sessions.api, feeds);
