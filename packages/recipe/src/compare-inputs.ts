@@ -1,0 +1,68 @@
+/** What a smaller model lost: the comparison of the runtime, errors layer by layer, and a page with plots. */
+import { writeFile } from 'node:fs/promises';
+import { PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
+import type { Comparison } from '@penjing/runtime';
+import { readText } from './data-text.js';
+import { compareLayers, type LayerError } from './layer-errors.js';
+import { loadRuntime } from './load-runtime.js';
+import { readManifestRecords } from './manifest.js';
+import { comparisonPage } from './report/comparison-page.js';
+
+export interface ModelChoice {
+  /** A model folder or an `.onnx` file. */
+  readonly path: string;
+  /** Which graph of a folder; the full-precision one when absent. */
+  readonly variant?: string | undefined;
+}
+
+export interface CompareInputsOptions extends TaskOptions {
+  readonly reference: ModelChoice;
+  readonly model: ModelChoice;
+  /** Text to predict: `.txt` or `.jsonl`. */
+  readonly data?: string | undefined;
+  readonly maxTokens?: number | undefined;
+  /** Random inputs for models that are not language models. */
+  readonly samples?: number | undefined;
+  readonly threads?: number | undefined;
+  /** Where to write the page. */
+  readonly report?: string | undefined;
+}
+
+export interface InputComparison extends Comparison {
+  /** Error of the activations after each block, in order; empty when the graphs have no common values. */
+  readonly layers: readonly LayerError[];
+  /** Error of each weight, as it was recorded when the model was written. */
+  readonly weights: readonly WeightRecord[];
+}
+
+/** Compares `model` against `reference`. Models are only read; an existing report is replaced. */
+export async function compareInputs(options: CompareInputsOptions): Promise<InputComparison> {
+  const { reference, model, data, maxTokens, samples, threads, signal, onProgress, seed, report } = options;
+  const runtime = await loadRuntime();
+  const task: TaskOptions = { ...(signal && { signal }), ...(onProgress && { onProgress }), ...(seed !== undefined && { seed }) };
+  const text = data === undefined ? undefined : await readText(data);
+  const comparison = await runtime.compareModels(choose(reference), choose(model), {
+    ...task,
+    ...(text !== undefined && { text }),
+    ...(maxTokens !== undefined && { maxTokens }),
+    ...(samples !== undefined && { samples }),
+    ...(threads !== undefined && { threads }),
+  });
+  const [layers, weights] = await Promise.all([
+    compareLayers({ reference: comparison.a.name, model: comparison.b.name, text, threads, ...task }),
+    readManifestRecords(comparison.b.name),
+  ]);
+  const result: InputComparison = { ...comparison, layers, weights };
+  if (report !== undefined) await writeReport(report, comparisonPage(result, runtime.machine()));
+  return result;
+}
+
+function choose({ path, variant }: ModelChoice): { path: string; variant?: string } {
+  return variant === undefined ? { path } : { path, variant };
+}
+
+export async function writeReport(path: string, html: string): Promise<void> {
+  await writeFile(path, html).catch((cause: unknown) => {
+    throw new PenjingError('E_OUTPUT', `the report cannot be written to ${path}`, { cause });
+  });
+}

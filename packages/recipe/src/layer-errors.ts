@@ -1,0 +1,93 @@
+/** How the error of a smaller model grows along its layers: activations at the cuts between blocks, side by side. */
+import { basename, dirname } from 'node:path';
+import { blocks, denseOf, dtypes, type Feeds, inferShapes, type Model, type TaskOptions, type Value } from '@penjing/core';
+import { loadRuntime } from './load-runtime.js';
+import { graphBytes, openOnnx } from './open-input.js';
+
+export interface LayerError {
+  /** Name of the value at the cut. */
+  readonly name: string;
+  readonly snrDb: number;
+  readonly maxError: number;
+}
+
+export interface LayerErrorOptions extends TaskOptions {
+  /** Paths of the two ONNX files. */
+  readonly reference: string;
+  readonly model: string;
+  readonly text: string | undefined;
+  readonly threads: number | undefined;
+}
+
+/** Tokens, or random inputs, that the activations are compared on: enough for an average, little memory. */
+const TOKENS = 64;
+// Both graphs are loaded once more with their extra outputs; beyond this that would cost more than it tells.
+const MAX_BYTES = 2 ** 31;
+const MAX_LAYERS = 256;
+
+export async function compareLayers(options: LayerErrorOptions): Promise<LayerError[]> {
+  const { reference, model, text, threads, signal, seed } = options;
+  const sizes = await Promise.all([reference, model].map(graphBytes));
+  if (sizes.some((bytes) => bytes > MAX_BYTES)) return [];
+  const [a, b] = await Promise.all([openOnnx(reference, signal), openOnnx(model, signal)]);
+  const names = commonCuts(a, b);
+  if (names.length === 0) return [];
+  for (const graph of [a, b]) exposeOnly(graph, names);
+  const runtime = await loadRuntime();
+  const feeds = await feedsFor(a, runtime, text, modelFolder(reference), seed ?? 0);
+  const { outputs } = await runtime.compareModels(a, b, { feeds: [feeds], ...(threads !== undefined && { threads }), ...(signal && { signal }) });
+  const order = new Map(names.map((name, i) => [name, i]));
+  return outputs
+    .map(({ name, snrDb, maxError }) => ({ name, snrDb, maxError }))
+    .sort((x, y) => order.get(x.name)! - order.get(y.name)!);
+}
+
+/** Float values at the ends of the blocks of `a` that `b` computes too, in order. */
+function commonCuts(a: Model, b: Model): string[] {
+  inferShapes(a);
+  inferShapes(b);
+  const known = valuesByName(b);
+  const names = blocks(a).flatMap((block) => block.outputs.filter((value) => value.producer && isFloat(value)).map(({ name }) => name));
+  const cuts = [...new Set(names)].filter((name) => {
+    const other = known.get(name);
+    return other !== undefined && isFloat(other) && !name.startsWith('present.');
+  });
+  if (cuts.length <= MAX_LAYERS) return cuts;
+  const step = cuts.length / MAX_LAYERS;
+  return Array.from({ length: MAX_LAYERS }, (_, i) => cuts[Math.floor(i * step)]!);
+}
+
+function exposeOnly(model: Model, names: readonly string[]): void {
+  const values = valuesByName(model);
+  model.graph.outputs.splice(0, model.graph.outputs.length, ...names.map((name) => values.get(name)!));
+  model.origin = undefined;
+}
+
+function valuesByName(model: Model): Map<string, Value> {
+  const values = new Map<string, Value>();
+  for (const node of model.graph.nodes()) for (const value of node.outputs) values.set(value.name, value);
+  return values;
+}
+
+function isFloat(value: Value): boolean {
+  const dtype = value.type?.kind === 'tensor' ? value.type.dtype : undefined;
+  return dtype !== undefined && dtypes[dtype].kind === 'float';
+}
+
+/** Tokens of the text for a language model, seeded random inputs otherwise. */
+async function feedsFor(model: Model, runtime: Awaited<ReturnType<typeof loadRuntime>>, text: string | undefined, folder: string, seed: number): Promise<Feeds> {
+  const inputs = model.graph.inputs
+    .filter((value) => !model.graph.initializers.has(value.name))
+    .map(({ name, type }) => ({ name, type: type ?? ({ kind: 'tensor' } as const) }));
+  const tokens = text === undefined ? undefined : (await runtime.loadTokenizer(folder)).encode(text.slice(0, TOKENS * 16)).slice(0, TOKENS);
+  const length = tokens?.length ?? TOKENS;
+  const dims = { batch_size: 1, sequence_length: length, total_sequence_length: length, past_sequence_length: 0 };
+  const feeds = runtime.randomFeeds(inputs, { seed, dims });
+  return tokens && 'input_ids' in feeds ? { ...feeds, input_ids: denseOf('int64', [1, length], tokens) } : feeds;
+}
+
+/** The folder that holds config.json and the tokenizer: one up from `onnx/`. */
+function modelFolder(file: string): string {
+  const folder = dirname(file);
+  return basename(folder) === 'onnx' ? dirname(folder) : folder;
+}
