@@ -24,11 +24,13 @@ export function quantizeBlocks(args: QuantizeBlocksArgs): BlockStats {
   const half = 2 ** (bits - 1);
   const top = 2 ** bits - 1;
   const zeroPoint = packed ? half : 0;
-  const read = reader(args);
-  const round = packed ? roundAfterZeroPoint(top) : symmetric ? roundBeforeZeroPoint(-half, half - 1) : roundBeforeZeroPoint(0, top);
+  const encode = packed ? encodeAfterZeroPoint : encodeBeforeZeroPoint;
+  const low = symmetric && !packed ? -half : 0;
+  const high = low + top;
   const grid: Grid = { scale: 0, reciprocal: 0, zeroPoint: 0 };
   const total: BlockStats = { sumSquares: 0, sumSquaredError: 0, maxError: 0, nonFinite: 0 };
   const x = new Float32Array(Math.min(blockSize, cols)); // the block, NaN replaced by 0
+  const read = reader(args, x);
   const codes = new Int16Array(cols); // one row
   const zeros = new Uint8Array(blocks); // one row
 
@@ -36,13 +38,13 @@ export function quantizeBlocks(args: QuantizeBlocksArgs): BlockStats {
     for (let block = 0; block < blocks; block++) {
       const begin = block * blockSize;
       const count = Math.min(blockSize, cols - begin);
-      total.nonFinite += read(row * cols + begin, count, x);
+      total.nonFinite += read(row * cols + begin, count);
       if (symmetric) symmetricGrid(x, count, half, zeroPoint, scaleDtype, grid);
       else asymmetricGrid(x, count, top, scaleDtype, grid);
       scales[row * blocks + block] = scaleDtype === 'float32' ? grid.scale : bitsToFloat16(bitsOf(grid.scale));
       zeros[block] = grid.zeroPoint;
-      for (let i = 0; i < count; i++) codes[begin + i] = round(x[i]!, grid);
-      if (stats) addStats(x, codes.subarray(begin, begin + count), grid, total);
+      encode(x, codes, begin, count, grid, low, high);
+      if (stats) addStats(x, codes, begin, count, grid, total);
     }
     const rowValues = values.subarray(row * valueBytes, (row + 1) * valueBytes);
     if (packed) packRow(codes, rowValues, bits, blockSize);
@@ -56,15 +58,14 @@ export function quantizeBlocks(args: QuantizeBlocksArgs): BlockStats {
   return total;
 }
 
-type Read = (begin: number, count: number, into: Float32Array) => number;
-
-/** Widens a block, with 0 for NaN; returns how many NaN and infinities it had. */
-function reader({ src, srcDtype }: QuantizeBlocksArgs): Read {
-  return (begin, count, into) => {
-    const words = wordsOf(into);
-    if (srcDtype === 'float32') into.set((src as Float32Array).subarray(begin, begin + count));
-    else if (srcDtype === 'float16') for (let i = 0; i < count; i++) words[i] = float16ToBits(src[begin + i]!);
-    else for (let i = 0; i < count; i++) words[i] = src[begin + i]! << 16;
+/** Widens a block into `x`, with 0 for NaN; returns how many NaN and infinities it had. */
+function reader({ src, srcDtype }: QuantizeBlocksArgs, x: Float32Array): (begin: number, count: number) => number {
+  const words = wordsOf(x);
+  const source = srcDtype === 'float32' ? wordsOf(src as Float32Array) : src;
+  return (begin, count) => {
+    if (srcDtype === 'float32') for (let i = 0; i < count; i++) words[i] = source[begin + i]!;
+    else if (srcDtype === 'float16') for (let i = 0; i < count; i++) words[i] = float16ToBits(source[begin + i]!);
+    else for (let i = 0; i < count; i++) words[i] = source[begin + i]! << 16;
     let nonFinite = 0;
     for (let i = 0; i < count; i++) {
       const word = words[i]! & 0x7fffffff;
@@ -112,35 +113,30 @@ function asymmetricGrid(x: Float32Array, count: number, top: number, dtype: 'flo
   storeScale(scale, dtype, grid);
 }
 
-/** Half away from zero, for x ≥ 0. Not floor(x + 0.5): that turns 0.49999997 into 1. */
+/** Half away from zero, for a float32 x ≥ 0: the sum is exact in float64, so 0.49999997 stays below 1. */
 function halfAway(x: number): number {
-  const whole = Math.trunc(x);
-  return x - whole >= 0.5 ? whole + 1 : whole;
+  return Math.floor(x + 0.5);
 }
 
-/** x / scale; 0 where that is undefined (0 · ∞, from an infinite weight or from a scale so small that 1 / scale overflows). */
-function quotient(x: number, grid: Grid): number {
-  const product = fround(x * grid.reciprocal);
-  return product === product ? product : 0;
-}
-
-type Round = (x: number, grid: Grid) => number;
-
-/** MatMulNBits: the zero point is added first. */
-function roundAfterZeroPoint(top: number): Round {
-  return (x, grid) => {
-    const y = fround(quotient(x, grid) + grid.zeroPoint);
-    return y > 0 ? (y < top ? halfAway(y) : top) : 0;
-  };
+/** MatMulNBits: the zero point is added first. `x` times the reciprocal is 0 where it is undefined, 0 · ∞. */
+function encodeAfterZeroPoint(x: Float32Array, codes: Int16Array, begin: number, count: number, grid: Grid, low: number, high: number): void {
+  const { reciprocal, zeroPoint } = grid;
+  for (let i = 0; i < count; i++) {
+    const product = fround(x[i]! * reciprocal);
+    const y = product === product ? fround(product + zeroPoint) : zeroPoint;
+    codes[begin + i] = halfAway(Math.min(Math.max(y, low), high));
+  }
 }
 
 /** DequantizeLinear: the zero point is added last. */
-function roundBeforeZeroPoint(low: number, high: number): Round {
-  return (x, grid) => {
-    const y = quotient(x, grid);
-    const code = (y < 0 ? -halfAway(-y) : halfAway(y)) + grid.zeroPoint;
-    return code > low ? (code < high ? code : high) : low;
-  };
+function encodeBeforeZeroPoint(x: Float32Array, codes: Int16Array, begin: number, count: number, grid: Grid, low: number, high: number): void {
+  const { reciprocal, zeroPoint } = grid;
+  for (let i = 0; i < count; i++) {
+    const product = fround(x[i]! * reciprocal);
+    const y = product === product ? product : 0;
+    const code = Math.sign(y) * halfAway(Math.abs(y)) + zeroPoint;
+    codes[begin + i] = Math.min(Math.max(code, low), high);
+  }
 }
 
 /** Packs a row. A byte with room left keeps there what ONNX Runtime's buffer of 8 / bits blocks had there: see the README. */
@@ -170,14 +166,18 @@ function packZeroPoints(zeros: Uint8Array, out: Uint8Array, bits: number): void 
   }
 }
 
-function addStats(x: Float32Array, codes: Int16Array, { scale, zeroPoint }: Grid, total: BlockStats): void {
-  for (let i = 0; i < codes.length; i++) {
+function addStats(x: Float32Array, codes: Int16Array, begin: number, count: number, { scale, zeroPoint }: Grid, total: BlockStats): void {
+  let { sumSquares, sumSquaredError, maxError } = total;
+  for (let i = 0; i < count; i++) {
     const value = x[i]!;
     if (value === Infinity || value === -Infinity) continue;
-    const restored = fround((codes[i]! - zeroPoint) * scale);
-    const error = Math.abs(value - restored);
-    total.sumSquares += value * value;
-    total.sumSquaredError += error === error ? error * error : Infinity; // NaN: 0 · an infinite scale
-    total.maxError = error === error ? Math.max(total.maxError, error) : Infinity;
+    const difference = Math.abs(value - fround((codes[begin + i]! - zeroPoint) * scale));
+    const error = difference === difference ? difference : Infinity; // NaN: 0 · an infinite scale
+    sumSquares += value * value;
+    sumSquaredError += error * error;
+    if (error > maxError) maxError = error;
   }
+  total.sumSquares = sumSquares;
+  total.sumSquaredError = sumSquaredError;
+  total.maxError = maxError;
 }
