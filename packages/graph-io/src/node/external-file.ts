@@ -1,12 +1,13 @@
 /** Opens an external data file of a model without leaving the model's folder: no links, and no file of another name. */
-import { type BigIntStats, constants } from 'node:fs';
-import { lstat, open, type FileHandle } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { type ByteSource, checkRange, PenjingError } from '@penjing/core';
+import type { BigIntStats } from 'node:fs';
+import { lstat, realpath } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { PenjingError } from '@penjing/core';
 import { onnxLimits } from '../limits.js';
 import { checkExternalLocation } from '../onnx/external-location.js';
+import { type FileSource, fileSource } from './file-source.js';
 
-export type ExternalFileSource = ByteSource & AsyncDisposable;
+export type ExternalFileSource = FileSource;
 
 /**
  * The file at `location` (as a model names it) under `folder`. Throws `E_EXTERNAL_DATA` when the location is unsafe,
@@ -14,47 +15,24 @@ export type ExternalFileSource = ByteSource & AsyncDisposable;
  */
 export async function openExternalFile(folder: string, location: string): Promise<ExternalFileSource> {
   const inside = checkExternalLocation(location, onnxLimits);
-  const root = resolve(folder);
+  const root = await realpath(folder).catch((cause: unknown) => {
+    throw refuse(location, `${folder} is not there`, cause);
+  });
   const path = join(root, ...inside.split('/'));
   for (let at = dirname(path); at.length > root.length; at = dirname(at)) {
     const stats = await statOf(at, location);
     if (!stats.isDirectory()) throw refuse(location, `${at} is a link or no folder`);
   }
-  const seen = await statOf(path, location);
-  if (!seen.isFile()) throw refuse(location, 'it is a link or no regular file');
-  if (seen.nlink > 1n) throw refuse(location, 'it has other hard links, so it may belong elsewhere');
-  // O_NOFOLLOW and the comparison close the gap between looking and opening.
-  const handle = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0)).catch((cause: unknown) => {
-    throw refuse(location, 'it cannot be opened', cause);
-  });
-  try {
-    const stats = await handle.stat({ bigint: true });
-    if (stats.ino !== seen.ino || stats.dev !== seen.dev || stats.nlink > 1n) throw refuse(location, 'it changed while it was opened');
-    return fileRange(handle, path, stats);
-  } catch (error) {
-    await handle.close();
-    throw error;
-  }
-}
+  const stats = await statOf(path, location);
+  if (!stats.isFile()) throw refuse(location, 'it is a link or no regular file');
+  if (stats.nlink > 1n) throw refuse(location, 'it has other hard links, so it may belong elsewhere');
 
-function fileRange(handle: FileHandle, path: string, stats: BigIntStats): ExternalFileSource {
-  const size = Number(stats.size);
-  return {
-    uri: path,
-    size,
-    descriptor: { kind: 'file', path, size, mtimeMs: Number(stats.mtimeNs) / 1e6 },
-    async read(offset, length) {
-      checkRange(path, size, offset, length);
-      const bytes = new Uint8Array(length);
-      for (let done = 0; done < length; ) {
-        const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
-        if (bytesRead === 0) throw new PenjingError('E_TRUNCATED', `${path} became shorter while it was read`);
-        done += bytesRead;
-      }
-      return bytes;
-    },
-    [Symbol.asyncDispose]: () => handle.close(),
-  };
+  // The source resolves links anew and, when it reads, opens only the file it saw: what it saw must be what was checked.
+  const source = await fileSource(path);
+  const { descriptor } = source;
+  const same = descriptor.kind === 'file' && descriptor.path === path && BigInt(descriptor.size) === stats.size;
+  if (!same || (await statOf(path, location)).ino !== stats.ino) throw refuse(location, 'it changed while it was opened');
+  return source;
 }
 
 async function statOf(path: string, location: string): Promise<BigIntStats> {
