@@ -32,9 +32,10 @@ interface RopeInput {
   readonly base: readonly number[];
 }
 
-// The arithmetic follows transformers step by step in float32: an angle is a frequency times a position, so one unit
-// in the last place of a frequency is 0.01 of an angle at position 100,000.
+// The arithmetic follows transformers step by step in float32: an angle is a frequency times a position, so the last
+// bit of a frequency is 0.006 of an angle at position 100,000. PyTorch divides a number by a tensor in two steps.
 const f32 = Math.fround;
+const over = (a: number, b: number): number => f32(f32(1 / b) * f32(a));
 
 /** One row per `rope_type`. */
 const ropes = {
@@ -42,7 +43,7 @@ const ropes = {
 
   linear: ({ fields, base }) => {
     const factor = fields.positive('factor');
-    return plain(base.map((frequency) => f32(frequency / factor)));
+    return plain(base.map((frequency) => f32(frequency / f32(factor))));
   },
 
   dynamic: ({ fields, base, dim, maxPositions }) => {
@@ -64,9 +65,9 @@ const ropes = {
     const high = Math.min(truncate ? Math.ceil(last) : last, dim - 1);
     const span = f32(low === high ? 0.001 : high - low);
     const inverseFrequencies = base.map((frequency, i) => {
-      const ramp = f32(Math.min(1, Math.max(0, f32(f32(i - low) / span))));
+      const ramp = Math.min(1, Math.max(0, f32(f32(i - f32(low)) / span)));
       const keep = f32(1 - ramp);
-      const stretched = f32(1 / f32(factor * powers[i]!));
+      const stretched = f32(1 / f32(f32(factor) * powers[i]!));
       return f32(f32(stretched * f32(1 - keep)) + f32(frequency * keep));
     });
     return { inverseFrequencies, attentionFactor: yarnAttention(fields, factor) };
@@ -79,11 +80,11 @@ const ropes = {
     if (high <= low) throw fields.wrong('high_freq_factor', 'above low_freq_factor');
     return plain(
       base.map((frequency) => {
-        const wavelength = f32((2 * Math.PI) / frequency);
+        const wavelength = over(2 * Math.PI, frequency);
         if (wavelength < originalPositions / high) return frequency;
-        if (wavelength > originalPositions / low) return f32(frequency / factor);
-        const smooth = f32(f32(f32(originalPositions / wavelength) - low) / (high - low));
-        return f32(f32(f32(f32(1 - smooth) * frequency) / factor) + f32(smooth * frequency));
+        if (wavelength > originalPositions / low) return f32(frequency / f32(factor));
+        const smooth = f32(f32(over(originalPositions, wavelength) - f32(low)) / f32(high - low));
+        return f32(f32(f32(f32(1 - smooth) * frequency) / f32(factor)) + f32(smooth * frequency));
       }),
     );
   },

@@ -22,7 +22,7 @@ export class Weights {
     const [a, b] = [this.#tensors.get(table), this.#tensors.get(head)];
     if (a && b && !(await sameBytes(a, b))) return false;
     if (b && !a) this.#tensors.set(table, b);
-    this.#taken.add(head);
+    this.#tensors.delete(head);
     return true;
   }
 
