@@ -1,5 +1,6 @@
 /** Seeded inputs for a model of which only the declared types are known. */
 import { type DType, DenseTensor, PenjingError, StringTensor, type ValueInfo, createRng, denseOf, dtypes, elementCount, encodeText, formatType, type Rng } from '@penjing/core';
+import { plainKernels } from '@penjing/kernels';
 
 export interface RandomFeedOptions {
   readonly seed?: number;
@@ -54,7 +55,11 @@ function randomTensor({ name, type }: ValueInfo, shape: readonly number[], rng: 
   const meaning = dtypes[dtype].kind === 'float' ? undefined : meanings.find(({ match }) => match.test(name));
   const inner = shape.at(-1) ?? 1;
   const values = Array.from({ length: count }, (_, index) => (meaning ? meaning.value(index, inner, rng) : plain(dtype, rng)));
-  if (dtype === 'float16') return DenseTensor.of('float16', shape, Uint16Array.from(values, floatToHalf));
+  if (dtype === 'float16') {
+    const bits = new Uint16Array(count);
+    plainKernels().fromFloat32('float16', Float32Array.from(values), bits);
+    return DenseTensor.of('float16', shape, bits);
+  }
   return denseOf(dtype, shape, values);
 }
 
@@ -64,14 +69,4 @@ function plain(dtype: DType, rng: Rng): number {
   if (kind === 'bool') return rng.below(2);
   if (bits === 8) return kind === 'uint' ? rng.below(256) : rng.below(256) - 128;
   return rng.below(10);
-}
-
-/** Nearest binary16 bits of a normal number of moderate size (|x| in [2⁻¹⁴, 65504]); smaller ones become zero. */
-function floatToHalf(value: number): number {
-  const sign = value < 0 ? 0x8000 : 0;
-  const size = Math.abs(value);
-  if (size < 2 ** -14) return sign;
-  const exponent = Math.floor(Math.log2(size));
-  const fraction = Math.round((size / 2 ** exponent - 1) * 1024);
-  return sign | (((exponent + 15) << 10) + fraction);
 }

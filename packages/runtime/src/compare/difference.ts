@@ -1,6 +1,6 @@
 /** How far one tensor is from another: signal-to-noise ratio and largest error, in float64. */
 import { type DType, PenjingError, sameShape, typedView } from '@penjing/core';
-import { halfToFloat } from '../worker/logits.js';
+import { plainKernels } from '@penjing/kernels';
 import type { WireTensor } from '../worker/protocol.js';
 
 /** Sums from which ratios are made; small enough to cross threads and to be merged. */
@@ -75,6 +75,10 @@ export function difference(name: string, a: WireTensor, b: WireTensor): OutputDi
 
 function numbers({ dtype, data }: WireTensor): (index: number) => number {
   const view = typedView(dtype, new Uint8Array(data as ArrayBuffer));
-  if (dtype === 'float16') return (index) => halfToFloat(view[index] as number);
+  if (dtype === 'float16') {
+    const wide = new Float32Array(view.length);
+    plainKernels().toFloat32('float16', view, wide);
+    return (index) => wide[index]!;
+  }
   return (index) => Number(view[index]);
 }

@@ -1,6 +1,9 @@
 /** Rows of logits as float32, whatever float type the model computes them in. */
 import { PenjingError } from '@penjing/core';
+import { plainKernels } from '@penjing/kernels';
 import type { OrtTensor } from './tensors.js';
+
+const kernels = plainKernels();
 
 export interface LogitRows {
   readonly count: number;
@@ -27,7 +30,7 @@ export function logitRows(tensor: OrtTensor): LogitRows {
     const bits = new Uint16Array(buffer, byteOffset, length);
     const out = new Float32Array(vocabSize);
     return rowsOf(count, vocabSize, (index) => {
-      for (let i = 0; i < vocabSize; i++) out[i] = halfToFloat(bits[index * vocabSize + i]!);
+      kernels.toFloat32('float16', bits.subarray(index * vocabSize, (index + 1) * vocabSize), out);
       return out;
     });
   }
@@ -44,14 +47,4 @@ function rowsOf(count: number, vocabSize: number, row: (index: number) => Float3
       return skip === 0 ? this : rowsOf(count - skip, vocabSize, (index) => row(index + skip));
     },
   };
-}
-
-/** IEEE binary16 bits to a number. */
-export function halfToFloat(bits: number): number {
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  const sign = bits & 0x8000 ? -1 : 1;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }

@@ -1,5 +1,7 @@
 /** Scores token windows with one language model or two side by side; logits never leave the worker. */
+import { PenjingError } from '@penjing/core';
 import { type ErrorSums, addError, errorSums } from '../compare/difference.js';
+import { argmax } from '../generate/sampler.js';
 import { decoderLayout } from './decoder-layout.js';
 import { Decoder } from './decoder.js';
 import type { LogitRows } from './logits.js';
@@ -54,6 +56,11 @@ export async function score(
       const tokens = window.subarray(at, Math.min(positions, at + step));
       const rowsA = await left.forward(tokens);
       const rowsB = right ? await right.forward(tokens) : undefined;
+      if (rowsB && rowsB.vocabSize !== rowsA.vocabSize) {
+        throw new PenjingError('E_SHAPE', `the models have vocabularies of ${rowsA.vocabSize} and ${rowsB.vocabSize} tokens`, {
+          hint: 'Compare models with the same tokenizer.',
+        });
+      }
       for (let i = 0; i < tokens.length; i++) addPosition(sums, rowsA, rowsB, i, window[at + i + 1]!);
       emit({ tokens: tokens.length });
     }
@@ -70,34 +77,33 @@ type Sums = { -readonly [K in keyof ScoreResult]: ScoreResult[K] };
 
 function addPosition(sums: Sums, rowsA: LogitRows, rowsB: LogitRows | undefined, index: number, target: number): void {
   const a = rowsA.row(index);
+  const topA = argmax(a);
   sums.tokens++;
-  if (!rowsB) {
-    sums.nllA += logSumExp(a).value - a[target]!;
-    return;
-  }
-  const b = rowsB.row(index);
-  const topA = logSumExp(a);
-  const topB = logSumExp(b);
-  let kl = 0;
-  const count = Math.min(a.length, b.length);
-  for (let i = 0; i < count; i++) {
-    const p = Math.exp(a[i]! - topA.value);
-    // 0 · ln 0 is 0: a token that a rules out says nothing about b.
-    if (p > 0) kl += p * (a[i]! - topA.value - (b[i]! - topB.value));
-    addError(sums.logits, a[i]!, b[i]!);
-  }
-  sums.nllA += topA.value - a[target]!;
-  sums.nllB += topB.value - b[target]!;
-  // Rounding can leave a few 1e-9 below zero.
-  sums.kl += kl < 0 ? 0 : kl;
-  if (topA.index === topB.index) sums.agreed++;
+  if (rowsB) return addPair(sums, a, topA, rowsB.row(index), target);
+  let total = 0;
+  for (let i = 0; i < a.length; i++) total += Math.exp(a[i]! - a[topA]!);
+  sums.nllA += a[topA]! + Math.log(total) - a[target]!;
 }
 
-function logSumExp(row: Float32Array): { value: number; index: number } {
-  let index = 0;
-  for (let i = 1; i < row.length; i++) if (row[i]! > row[index]!) index = i;
-  const top = row[index]!;
-  let sum = 0;
-  for (let i = 0; i < row.length; i++) sum += Math.exp(row[i]! - top);
-  return { value: top + Math.log(sum), index };
+/** All figures of one position in one pass, since vocabularies are large: KL is Σ p·(a − b) - ln Z_a + ln Z_b. */
+function addPair(sums: Sums, a: Float32Array, topA: number, b: Float32Array, target: number): void {
+  const topB = argmax(b);
+  const [maxA, maxB] = [a[topA]!, b[topB]!];
+  let [totalA, totalB, cross] = [0, 0, 0];
+  for (let i = 0; i < a.length; i++) {
+    const [x, y] = [a[i]!, b[i]!];
+    const weight = Math.exp(x - maxA);
+    totalA += weight;
+    totalB += Math.exp(y - maxB);
+    // 0 · ln 0 is 0: a token that a rules out says nothing about b.
+    if (weight > 0) cross += weight * (x - y);
+    addError(sums.logits, x, y);
+  }
+  const [lnA, lnB] = [maxA + Math.log(totalA), maxB + Math.log(totalB)];
+  const kl = cross / totalA - lnA + lnB;
+  sums.nllA += lnA - a[target]!;
+  sums.nllB += lnB - b[target]!;
+  // Rounding can leave a few 1e-9 below zero.
+  sums.kl += kl < 0 ? 0 : kl;
+  if (topA === topB) sums.agreed++;
 }
