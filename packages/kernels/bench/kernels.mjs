@@ -63,6 +63,10 @@ for (const srcDtype of ['bfloat16', 'float16', 'float32']) {
     });
   }
 }
+const loose = { src: words.bfloat16.slice(), values: new Uint8Array(count / 2), scales: new Float32Array(count / 32) };
+measure('quantize bfloat16 4 bits, outside the arena', 2.625, () => {
+  kernels.quantizeBlocks({ ...loose, srcDtype: 'bfloat16', rows, cols, bits: 4, blockSize: 32, symmetric: true, layout: 'nbits', scaleDtype: 'float32' });
+});
 for (const [bits, layout] of [[4, 'nbits'], [2, 'nbits'], [8, 'nbits'], [8, 'linear']]) {
   const out = layout === 'linear' ? 1 : bits / 8;
   measure(`dequantize ${bits} bits ${layout} b32`, 4 + out, () => {

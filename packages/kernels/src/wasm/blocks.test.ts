@@ -70,33 +70,45 @@ function expectClose(a: BlockStats, b: BlockStats): void {
   }
 }
 
+/** Quantizes and dequantizes with both and compares everything. */
+function expectEqual(s: Scheme, data: Uint32Array): void {
+  const mark = wasm.arena.mark();
+  const a = makeArgs(wasm, s, data);
+  const b = makeArgs(plain, s, data);
+  const statsA = wasm.quantizeBlocks(a);
+  const statsB = plain.quantizeBlocks(b);
+  expect(firstDifference(bits(a.scales), bits(b.scales))).toBe(-1);
+  expect(firstDifference(bits(a.values), bits(b.values))).toBe(-1);
+  if (a.zeroPoints && b.zeroPoints) expect(firstDifference(bits(a.zeroPoints), bits(b.zeroPoints))).toBe(-1);
+  expectClose(statsA, statsB);
+
+  const scales = new Float32Array(b.scales.length);
+  plain.toFloat32(s.scaleDtype, b.scales, scales);
+  expect(scales.some(Number.isNaN)).toBe(false);
+
+  const dstA = placed(wasm, new Float32Array(data.length), s.inside, s.skew);
+  const dstB = new Float32Array(data.length);
+  wasm.dequantizeBlocks({ ...a, dst: dstA });
+  plain.dequantizeBlocks({ ...b, dst: dstB });
+  expect(firstDifference(canonical(dstA), canonical(dstB))).toBe(-1);
+  wasm.arena.release(mark);
+}
+
 describe('quantizeBlocks and dequantizeBlocks', () => {
   it('equal their plain twins', () => {
     fc.assert(
-      fc.property(scheme, source, (s, kind) => {
-        const mark = wasm.arena.mark();
-        const data = words(s.rows * s.cols, s.blockSize, kind);
-        const a = makeArgs(wasm, s, data);
-        const b = makeArgs(plain, s, data);
-        const statsA = wasm.quantizeBlocks(a);
-        const statsB = plain.quantizeBlocks(b);
-        expect(firstDifference(bits(a.scales), bits(b.scales))).toBe(-1);
-        expect(firstDifference(bits(a.values), bits(b.values))).toBe(-1);
-        if (a.zeroPoints && b.zeroPoints) expect(firstDifference(bits(a.zeroPoints), bits(b.zeroPoints))).toBe(-1);
-        expectClose(statsA, statsB);
-
-        const scales = new Float32Array(b.scales.length);
-        plain.toFloat32(s.scaleDtype, b.scales, scales);
-        expect(scales.some(Number.isNaN)).toBe(false);
-
-        const dstA = placed(wasm, new Float32Array(data.length), s.inside, s.skew);
-        const dstB = new Float32Array(data.length);
-        wasm.dequantizeBlocks({ ...a, dst: dstA });
-        plain.dequantizeBlocks({ ...b, dst: dstB });
-        expect(firstDifference(canonical(dstA), canonical(dstB))).toBe(-1);
-        wasm.arena.release(mark);
-      }),
+      fc.property(scheme, source, (s, kind) => expectEqual(s, words(s.rows * s.cols, s.blockSize, kind))),
       { numRuns: 3000 },
+    );
+  });
+
+  it('equal them over many groups of blocks too', () => {
+    fc.assert(
+      fc.property(scheme, fc.integer({ min: 2000, max: 9000 }), fc.boolean(), source, (s, size, whole, kind) => {
+        const cols = whole ? size - (size % s.blockSize) : size;
+        expectEqual({ ...s, cols, rows: 2 }, words(2 * cols, s.blockSize, kind));
+      }),
+      { numRuns: 60 },
     );
   });
 
