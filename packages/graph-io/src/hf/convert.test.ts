@@ -117,6 +117,7 @@ describe('what cannot be converted is named', () => {
     ['heads', { num_key_value_heads: 3 }, 'E_CONFIG', /num_key_value_heads is 3, it must be a divisor/],
     ['quantized', { quantization_config: { quant_method: 'awq' } }, 'E_CONFIG', /quantization_config/],
     ['huge size', { head_dim: 2 ** 40 }, 'E_CONFIG', /head_dim/],
+    ['too many layers', { num_hidden_layers: 2 ** 25 }, 'E_CONFIG', /num_hidden_layers is 33554432, it must be a size from 1 to 1024/],
     ['odd head', { head_dim: 3 }, 'E_CONFIG', /even width, not 3/],
   ])('%s', async (_, change, code, message) => {
     const error = await failure(convert({ ...tinyConfig, ...change }));
@@ -167,6 +168,7 @@ describe('a folder that is no model', () => {
     ['bad JSON', { 'config.json': '{' }, 'E_CONFIG', /config.json is not JSON/],
     ['a list', { 'config.json': '[]' }, 'E_CONFIG', /no JSON object/],
     ['bad UTF-8', { 'config.json': Uint8Array.of(0x7b, 0xff, 0x7d) }, 'E_CONFIG', /not JSON/],
+    ['deep JSON', { 'config.json': `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}` }, 'E_LIMIT', /nested deeper than 64/],
     ['bad class', { 'config.json': { architectures: 'x' } }, 'E_CONFIG', /architectures is "x"/],
   ])('%s', async (_, files, code, message) => {
     const error = await failure(openHuggingFaceFolder(memoryFolder(files)));

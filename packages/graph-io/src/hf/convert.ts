@@ -13,7 +13,10 @@ export interface ConvertHuggingFaceOptions {
   readonly task?: Task;
   /** Type of weights, activations and cache; float32 when absent. Logits are float32 always. */
   readonly dtype?: FloatDType;
-  /** `gqa` when absent: the fast operator of ONNX Runtime. `standard` runs anywhere. */
+  /**
+   * `gqa` when absent: the fused operator of ONNX Runtime, which cannot continue a batch of several rows by several
+   * tokens at once (prompts of batches and single steps are fine). `standard` runs anywhere and has no such gap.
+   */
   readonly attention?: AttentionForm;
   /** Version of ai.onnx; 21 when absent. */
   readonly opset?: number;

@@ -5,6 +5,12 @@ import { isObject, type JsonObject } from './folder.js';
 /** No size in a config comes near; products of two stay safe integers. */
 const MAX_SIZE = 2 ** 26;
 
+/** The deepest decoders have about 130 layers; the graph is built before the weights of the last one are missed. */
+export const MAX_LAYERS = 1024;
+
+/** Heads are 64 to 256 wide; tables of frequencies are made before the weights show the true width. */
+export const MAX_HEAD_DIM = 2 ** 14;
+
 /** `null` counts as absent everywhere: Hugging Face writes it for "not set". */
 export class Fields {
   readonly values: JsonObject;
@@ -24,11 +30,11 @@ export class Fields {
     return Object.hasOwn(this.values, name) ? (this.values[name] ?? undefined) : undefined;
   }
 
-  /** A size: an integer from 1. */
-  size(name: string, fallback?: number): number {
+  /** A size: an integer from 1 to `most`. */
+  size(name: string, fallback?: number, most = MAX_SIZE): number {
     const value = this.#or(name, fallback);
-    if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MAX_SIZE) return value;
-    throw this.wrong(name, 'a size of at least 1');
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= most) return value;
+    throw this.wrong(name, `a size from 1 to ${most}`);
   }
 
   number(name: string, fallback?: number): number {

@@ -13,8 +13,11 @@ export interface ModelFolder {
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** A config is a few kilobytes; the largest real index of shards (600 B weights) is below 10 MB. */
-const MAX_JSON_BYTES = 64 * 2 ** 20;
+/** A config is a few kilobytes; with the names of 21,000 classes it reaches 2 MB. */
+const MAX_JSON_BYTES = 16 * 2 ** 20;
+
+/** Real ones nest below 6; without a limit a few bytes per level would overflow the stack of whoever walks the object. */
+const MAX_JSON_DEPTH = 64;
 
 /** The object in a JSON file. Throws `E_CONFIG` naming the file when it holds anything else. */
 export async function readJsonObject(folder: ModelFolder, name: string): Promise<JsonObject> {
@@ -30,7 +33,17 @@ export async function readJsonObject(folder: ModelFolder, name: string): Promise
     throw new PenjingError('E_CONFIG', `${name} is not JSON`, { cause, hint: `Download ${name} again.` });
   }
   if (!isObject(value)) throw new PenjingError('E_CONFIG', `${name} holds no JSON object`);
+  if (deeperThan(MAX_JSON_DEPTH, value)) throw new PenjingError('E_LIMIT', `${name} is nested deeper than ${MAX_JSON_DEPTH}`);
   return value;
+}
+
+function deeperThan(limit: number, value: object): boolean {
+  let level: object[] = [value];
+  for (let depth = 1; level.length > 0; depth++) {
+    if (depth > limit) return true;
+    level = level.flatMap((item) => Object.values(item) as unknown[]).filter((item) => typeof item === 'object' && item !== null);
+  }
+  return false;
 }
 
 export function isObject(value: unknown): value is JsonObject {

@@ -6,7 +6,7 @@ import { embedding, languageHead } from '../blocks/embedding.js';
 import { gatedMlp } from '../blocks/mlp.js';
 import { rmsNorm } from '../blocks/norm.js';
 import { decoderInputs, decoderOutputs } from '../decoder-ports.js';
-import type { Fields } from '../fields.js';
+import { type Fields, MAX_HEAD_DIM, MAX_LAYERS } from '../fields.js';
 import { readRope } from '../rope.js';
 
 export const llama: Architecture = {
@@ -50,13 +50,13 @@ function read(config: Fields) {
   const hidden = config.size('hidden_size');
   const heads = config.size('num_attention_heads');
   const kvHeads = config.size('num_key_value_heads', heads);
-  const headDim = config.size('head_dim', Math.max(1, Math.floor(hidden / heads)));
+  const headDim = config.size('head_dim', Math.max(1, Math.floor(hidden / heads)), MAX_HEAD_DIM);
   if (heads % kvHeads !== 0) throw config.wrong('num_key_value_heads', `a divisor of num_attention_heads ${heads}`);
   if (!config.has('head_dim') && hidden % heads !== 0) throw config.wrong('hidden_size', `a multiple of num_attention_heads ${heads}`);
   const activation: ActivationName = config.choice('hidden_act', activations, 'silu');
   return {
     hidden,
-    layers: config.size('num_hidden_layers'),
+    layers: config.size('num_hidden_layers', undefined, MAX_LAYERS),
     vocabulary: config.size('vocab_size'),
     epsilon: config.positive('rms_norm_eps', 1e-6),
     rope: readRope(config, { dim: headDim, maxPositions: config.size('max_position_embeddings', 2048) }),
