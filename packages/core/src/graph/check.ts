@@ -16,10 +16,10 @@ export interface GraphIssue {
 export function check(model: Model): GraphIssue[] {
   const issues: GraphIssue[] = [];
   const domains = new Set([...model.opsetImports.keys(), ...model.functions.map((fn) => fn.domain)]);
-  checkGraph(model.graph, new Set(), new Set(), domains, issues);
+  checkGraph(model.graph, new Set(), new Map(), domains, issues);
   for (const fn of model.functions) {
     const known = new Set([...domains, ...fn.opsetImports.keys()]);
-    checkGraph(fn.body, new Set(), new Set(), known, issues);
+    checkGraph(fn.body, new Set(), new Map(), known, issues);
   }
   return issues;
 }
@@ -37,17 +37,19 @@ export function assertSound(model: Model): void {
 function checkGraph(
   graph: Graph,
   outerValues: ReadonlySet<Value>,
-  outerNames: ReadonlySet<string>,
+  outerNames: ReadonlyMap<string, Value>,
   domains: ReadonlySet<string>,
   issues: GraphIssue[],
 ): void {
   const fail = (message: string): void => void issues.push({ graph: graph.name, message });
   const available = new Set(outerValues);
   const names = new Set<string>();
+  // What each name means in this graph. A local name may hide an outer one, as long as nobody here reads the outer one.
+  const visible = new Map(outerNames);
+  for (const value of localValues(graph)) visible.set(value.name, value);
   const define = (value: Value): void => {
     if (value.name === '') return;
     if (names.has(value.name)) fail(`${value.name} is defined twice`);
-    if (outerNames.has(value.name)) fail(`${value.name} shadows a value of an outer graph`);
     names.add(value.name);
     available.add(value);
   };
@@ -68,15 +70,15 @@ function checkGraph(
   }
   for (const node of graph.nodes()) {
     checkNode(node, graph, available, domains, fail);
-    const inner = node.subgraphs();
-    if (inner.length > 0) {
-      const visible = new Set([...outerNames, ...names]);
-      for (const graph of inner) checkGraph(graph, available, visible, domains, issues);
+    for (const value of node.inputs) {
+      if (value && available.has(value) && visible.get(value.name) !== value) fail(hides(node, value));
     }
+    for (const inner of node.subgraphs()) checkGraph(inner, available, visible, domains, issues);
     node.outputs.forEach(define);
   }
   for (const output of graph.outputs) {
     if (!available.has(output)) fail(`output ${output.name} is not computed in this graph`);
+    else if (output.name !== '' && visible.get(output.name) !== output) fail(`output ${output.name} is hidden by a value of the same name`);
   }
 }
 
@@ -102,6 +104,14 @@ function checkNode(
     }
   }
 }
+
+function localValues(graph: Graph): Value[] {
+  const outputs = [...graph.nodes()].flatMap((node) => node.outputs.filter((value) => value.name !== ''));
+  return [...graph.inputs, ...graph.initializers.values(), ...outputs];
+}
+
+const hides = (node: Node, value: Value): string =>
+  `${node.describe()} reads ${value.name} of an outer graph, which a value of the same name hides`;
 
 /** Declared sizes may be symbols or unknown; sizes that are given must be those of the tensor. */
 function shapeAgrees(value: Value): boolean {

@@ -135,3 +135,24 @@ test('storedTensors replaces initializers and tensor attributes', () => {
   for (const stored of storedTensors(model)) stored.replace(zero);
   expect([...model.graph.initializers.values()].every((value) => value.tensor === zero)).toBe(true);
 });
+
+describe('names of inner graphs', () => {
+  /** An If whose branch has a local value of a given name and reads the outer `x`. */
+  const withLocal = (name: string, readsOuter: boolean): Model => {
+    const model = ifModel();
+    const branch = [...model.graph.nodes()].flatMap((node) => node.subgraphs())[0]!;
+    const local = new Value(name);
+    branch.append(new Node('Constant', [], [local]));
+    branch.append(new Node('Neg', [readsOuter ? model.graph.inputs[0]! : local], [new Value('negated')]));
+    return model;
+  };
+
+  test('may hide an outer name that the inner graph does not read', () => {
+    expect(check(withLocal('condition', false))).toEqual([]);
+    expect(check(withLocal('other', true))).toEqual([]);
+  });
+
+  test('may not hide one that it reads: the file would name the wrong value', () => {
+    expect(check(withLocal('x', true)).map(({ message }) => message).join()).toMatch(/Neg reads x of an outer graph/);
+  });
+});
