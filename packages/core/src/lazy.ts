@@ -2,7 +2,7 @@
 import type { ByteSource } from './bytes.js';
 import { byteSize, type DType } from './dtype.js';
 import { PenjingError } from './errors.js';
-import { evaluateRows } from './expr/evaluate.js';
+import { evaluateRows } from './expr/evaluate-async.js';
 import { exprSources, type TensorExpr } from './expr/tensor-expr.js';
 import { elementCount, matrixView, type Shape } from './shape.js';
 import type { RowRange, Tensor } from './tensor.js';

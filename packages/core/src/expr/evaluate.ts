@@ -1,10 +1,112 @@
-/** Evaluates expressions by row ranges. */
-import type { RowRange } from '../tensor.js';
+/** Evaluates expressions, synchronously and by row ranges: the one place where weights are computed. */
+import type { Kernels } from '@penjing/kernels';
+import { byteSize, dtypes } from '../dtype.js';
+import { PenjingError } from '../errors.js';
+import { matrixView } from '../shape.js';
+import { type RowRange, rowBytes } from '../tensor.js';
+import { arithmetic, mask } from './evaluate-arithmetic.js';
+import { cast, floatsOf } from './evaluate-cast.js';
+import { constant, fill, source } from './evaluate-leaves.js';
+import { concat, gather, reshape, slice, transpose } from './evaluate-movement.js';
+import { dequantize, output, quantizeWindow } from './evaluate-quantize.js';
 import type { TensorExpr } from './tensor-expr.js';
+import type { EvaluationContext, QuantizedBlocks, QuantizeStats, ReadRange, Rule } from './window.js';
 
-/** Reads bytes [offset, offset + length) of a source. */
-export type ReadRange = (source: string, offset: number, length: number) => Promise<Uint8Array>;
+export interface EvaluationRequest {
+  readonly expr: TensorExpr;
+  /** Rows of dimension 0; for sub-byte types they must start and end on a byte. */
+  readonly rows: RowRange;
+}
 
-export function evaluateRows(_expr: TensorExpr, _range: RowRange, _read: ReadRange): Promise<Uint8Array> {
-  return Promise.reject(new Error('under construction'));
+export interface Evaluation {
+  /**
+   * Packed bytes per request, in kernel memory while it lasts: they are valid until the caller releases the arena to
+   * where it was before, and may be shared with the source.
+   */
+  readonly bytes: readonly Uint8Array[];
+  /** What rounding lost: by a quantization, or by a cast to a smaller float at the root. */
+  readonly stats: QuantizeStats | undefined;
+}
+
+type Rules = { readonly [Op in TensorExpr['op']]: Rule<Extract<TensorExpr, { op: Op }>> };
+
+const rules: Rules = {
+  source, constant, fill, cast, reshape, transpose, slice, concat, gather,
+  multiply: arithmetic as Rule<Extract<TensorExpr, { op: 'multiply' }>>,
+  add: arithmetic as Rule<Extract<TensorExpr, { op: 'add' }>>,
+  mask, output, dequantize,
+};
+
+/** Outputs of the same quantization over the same blocks are computed together. */
+export function evaluate(requests: readonly EvaluationRequest[], read: ReadRange, kernels: Kernels): Evaluation {
+  const stats = { sumSquares: 0, sumSquaredError: 0, maxError: 0, nonFinite: 0 };
+  const quantizations = new Map<unknown, Map<string, QuantizedBlocks>>();
+  let quantized = false;
+  const context: EvaluationContext = {
+    kernels,
+    read,
+    alloc(byteLength) {
+      const { arena } = kernels;
+      return arena.free >= byteLength + 16 ? arena.alloc(byteLength) : new Uint8Array(byteLength);
+    },
+    window: (expr, window) => (rules[expr.op] as Rule)(expr, window, context),
+    quantized(expr, r0, r1, b0, b1) {
+      let blocks = quantizations.get(expr);
+      if (!blocks) quantizations.set(expr, (blocks = new Map<string, QuantizedBlocks>()));
+      const key = `${r0} ${r1} ${b0} ${b1}`;
+      let result = blocks.get(key);
+      if (!result) {
+        result = quantizeWindow(expr, r0, r1, b0, b1, stats, context);
+        blocks.set(key, result);
+        quantized = true;
+      }
+      return result;
+    },
+  };
+  let narrowed = false;
+  const bytes = requests.map(({ expr, rows }) => {
+    rowBytes(expr, rows);
+    const window = { r0: rows.start, r1: rows.end, c0: 0, c1: matrixView(expr.shape).cols };
+    const elements = context.window(expr, window);
+    if (losesFloats(expr)) {
+      narrowed = true;
+      addCastLoss(expr, elements, window, stats, context);
+    }
+    return pack(expr, elements, context);
+  });
+  return { bytes, stats: quantized || narrowed ? stats : undefined };
+}
+
+type Totals = { -readonly [Key in keyof QuantizeStats]: QuantizeStats[Key] };
+
+/** A cast between floats at the root, to a type that does not hold all values. */
+function losesFloats(expr: TensorExpr): expr is Extract<TensorExpr, { op: 'cast' }> {
+  if (expr.op !== 'cast') return false;
+  const from = dtypes[expr.input.dtype];
+  const to = dtypes[expr.dtype];
+  return from.kind === 'float' && to.kind === 'float' && to.bits <= from.bits && from.bits <= 32;
+}
+
+/** The input is evaluated once more; it is small beside the work of the cast. */
+function addCastLoss(
+  expr: Extract<TensorExpr, { op: 'cast' }>, elements: Uint8Array, window: { r0: number; r1: number; c0: number; c1: number },
+  total: Totals, context: EvaluationContext,
+): void {
+  const before = floatsOf(expr.input.dtype, context.window(expr.input, window), context);
+  const after = floatsOf(expr.dtype, elements, context);
+  const loss = context.kernels.errorStats(before, after);
+  total.sumSquares += loss.sumSquares;
+  total.sumSquaredError += loss.sumSquaredError;
+  total.maxError = Math.max(total.maxError, loss.maxError);
+  total.nonFinite += loss.nonFinite;
+}
+
+/** One byte per element to the packed form of sub-byte types. */
+function pack(expr: TensorExpr, elements: Uint8Array, context: EvaluationContext): Uint8Array {
+  const { bits } = dtypes[expr.dtype];
+  if (bits >= 8) return elements;
+  if (bits === 0) throw new PenjingError('E_DTYPE', 'string tensors cannot be evaluated');
+  const out = context.alloc(byteSize(expr.dtype, elements.byteLength));
+  context.kernels.pack(bits as 2 | 4, elements, out);
+  return out;
 }

@@ -1,4 +1,9 @@
 /** @penjing/graph-io/node: files, the thread pool that streams weights, and output that appears whole or not at all. */
 export { type FileSource, fileSource } from './file-source.js';
 export { type ExternalFileSource, openExternalFile } from './external-file.js';
+export { spawnWorker } from './spawn-worker.js';
+export { type Pool, type PoolOptions, createPool } from './pool.js';
+export { type SaveFolderOptions, type SaveOptions, type SaveResult, saveFile, saveLayouts } from './save-layouts.js';
+export { type Manifest, type ManifestFile, MANIFEST_NAME, readManifest } from './manifest.js';
+export { type WorkFolder, openWorkFolder } from './work-folder.js';
 export { openFolder } from './folder.js';

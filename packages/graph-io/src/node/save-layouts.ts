@@ -1,0 +1,198 @@
+/** Saves planned files so that they appear whole or not at all, resumably: a folder, or a file with its companions. */
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { PenjingError, type QuantizeStats, type TaskOptions } from '@penjing/core';
+import type { FileLayout } from '../layout.js';
+import { onnxLimits } from '../limits.js';
+import { checkExternalLocation } from '../onnx/external-location.js';
+import { ioError } from './io-error.js';
+import { type Manifest, MANIFEST_NAME, manifestLayout, readManifest } from './manifest.js';
+import { syncFolder } from './output-file.js';
+import { createPool, type Pool } from './pool.js';
+import { openWorkFolder, type WorkFolder } from './work-folder.js';
+import { writeFiles } from './write-files.js';
+
+export interface SaveOptions extends TaskOptions {
+  /** Threads to use; without one, a pool of `threads` lives as long as the save. */
+  readonly pool?: Pool;
+  readonly threads?: number;
+  /** Replace an existing output. */
+  readonly force?: boolean;
+  /** Go on from what an earlier run of the same plan left. */
+  readonly resume?: boolean;
+  /** Distinguishes runs that the plan does not: versions, options. */
+  readonly planKey?: string;
+  /** The work folder, when the run has opened it already; then its owner removes it. */
+  readonly work?: WorkFolder;
+}
+
+export interface SaveFolderOptions extends SaveOptions {
+  /** Add files to an existing folder; those in it stay. */
+  readonly add?: boolean;
+  /** Fields of `penjing.json` beside the list of files; false writes none. */
+  readonly manifest?: Readonly<Record<string, unknown>> | false;
+}
+
+export interface SaveResult {
+  /** Paths of the written files. */
+  readonly files: readonly string[];
+  readonly bytes: number;
+  readonly seconds: number;
+  /** By tensor name: what quantizing or narrowing it lost. */
+  readonly measured: ReadonlyMap<string, QuantizeStats>;
+  /** Bytes that an earlier run had finished. */
+  readonly resumedBytes: number;
+  /** What the user should know, as sentences. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * A folder with these files and its manifest. Throws `E_EXISTS` when the folder holds a finished output or one of the
+ * files, unless `force` or `add` allow it; `E_BUSY`, `E_DISK_FULL`, `E_SOURCE_CHANGED`, `E_WORKER`. Whatever happens
+ * the output is complete or as it was; what was finished stays in `FOLDER.penjing` for `resume`.
+ */
+export async function saveLayouts(folder: string, files: readonly FileLayout[], options: SaveFolderOptions = {}): Promise<SaveResult> {
+  const target = resolve(folder);
+  checkNames(files);
+  const state = await folderState(target);
+  const earlier = options.add ? state.manifest : undefined;
+  refuseExisting(folder, state, files, options);
+  // A folder of which every file is ours is replaced as a whole; otherwise file by file, leaving the others alone.
+  const replace = !state.exists || state.files.length === 0 || (!options.add && state.foreign.length === 0);
+  const listed = options.manifest === false ? [] : [manifestLayout(files, options.manifest ?? {}, earlier)];
+  return save(target, [...files, ...listed], options, async (made, work) => {
+    if (replace) {
+      if (state.exists) await rename(target, join(work, 'replaced'));
+      await mkdir(dirname(target), { recursive: true });
+      await rename(made, target);
+    } else {
+      if (!options.add) await rm(join(target, MANIFEST_NAME), { force: true });
+      await moveFiles(made, target, [...files, ...listed]);
+    }
+  });
+}
+
+/** One file, or a main file with companions beside it; the main file comes first and appears last. */
+export async function saveFile(path: string, layout: FileLayout | readonly FileLayout[], options: SaveOptions = {}): Promise<SaveResult> {
+  const target = resolve(path);
+  const given = Array.isArray(layout) ? (layout as readonly FileLayout[]) : [layout as FileLayout];
+  const files = given.map((file, i) => (i === 0 ? { ...file, name: basename(target) } : file));
+  checkNames(files);
+  const folder = dirname(target);
+  if (!options.force) {
+    for (const { name } of files) if (await exists(join(folder, name))) throw existing(join(folder, name));
+  }
+  if ((await stat(target).catch(() => undefined))?.isDirectory()) throw new PenjingError('E_EXISTS', `${path} is a folder`, { hint: 'Give the name of a file.' });
+  const result = await save(target, files, options, (made) => moveFiles(made, folder, [...files].reverse()));
+  return { ...result, files: files.map(({ name }) => join(folder, name)) };
+}
+
+async function save(
+  target: string, files: readonly FileLayout[], options: SaveOptions, publish: (made: string, work: string) => Promise<void>,
+): Promise<SaveResult> {
+  const started = performance.now();
+  const { resume = false, signal, onProgress, seed } = options;
+  signal?.throwIfAborted();
+  await mkdir(dirname(target), { recursive: true }).catch((cause: unknown) => {
+    throw ioError(cause, dirname(target));
+  });
+  const work = options.work ?? (await openWorkFolder(target));
+  try {
+    const notes: string[] = [];
+    const made = join(work.path, 'files');
+    if (work.stale && !resume && !options.work) {
+      await work.clear();
+      notes.push(`${work.path}, left by a run that did not finish, was deleted`);
+    }
+    await using pool = options.pool ? undefined : createPool({ ...(options.threads !== undefined && { threads: options.threads }) });
+    const written = await writeFiles(work.path, made, files, options.pool ?? pool!, {
+      resume, planKey: options.planKey ?? '', ...(signal && { signal }), ...(onProgress && { onProgress }), ...(seed !== undefined && { seed }),
+    });
+    if (resume && work.stale) {
+      notes.push(
+        written.foreignJournal
+          ? `${work.path} belongs to another plan or input: everything was computed anew`
+          : `${written.resumedBytes} bytes were finished by an earlier run`,
+      );
+    }
+    signal?.throwIfAborted();
+    await syncTree(made, files);
+    await publish(made, work.path);
+    await syncFolder(dirname(target));
+    if (!options.work) await work.remove();
+    return {
+      files: files.map(({ name }) => join(target, name)),
+      bytes: files.reduce((sum, { size }) => sum + size, 0),
+      seconds: (performance.now() - started) / 1000,
+      measured: written.measured,
+      resumedBytes: written.resumedBytes,
+      notes,
+    };
+  } catch (cause) {
+    throw ioError(cause, target);
+  } finally {
+    if (!options.work) await work[Symbol.asyncDispose]();
+  }
+}
+
+/** In the given order: the last one makes the output complete. */
+async function moveFiles(made: string, folder: string, files: readonly FileLayout[]): Promise<void> {
+  for (const { name } of files) {
+    const path = join(folder, name);
+    await mkdir(dirname(path), { recursive: true });
+    await rename(join(made, name), path);
+    await syncFolder(dirname(path));
+  }
+}
+
+async function syncTree(made: string, files: readonly FileLayout[]): Promise<void> {
+  const folders = new Set(files.map(({ name }) => dirname(join(made, name))));
+  for (const folder of [...folders, made]) await syncFolder(folder);
+}
+
+interface FolderState {
+  readonly exists: boolean;
+  readonly manifest: Manifest | undefined;
+  /** Everything inside, relative, with forward slashes. */
+  readonly files: readonly string[];
+  /** What no manifest lists. */
+  readonly foreign: readonly string[];
+}
+
+async function folderState(target: string): Promise<FolderState> {
+  const info = await stat(target).catch(() => undefined);
+  if (!info) return { exists: false, manifest: undefined, files: [], foreign: [] };
+  if (!info.isDirectory()) throw new PenjingError('E_EXISTS', `${target} is a file`, { hint: 'Give the name of a folder.' });
+  const manifest = await readManifest(target);
+  const entries = await readdir(target, { withFileTypes: true, recursive: true });
+  const files = entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name).slice(target.length + 1).replaceAll('\\', '/'));
+  const ours = new Set([MANIFEST_NAME, ...(manifest?.files.map(({ name }) => name) ?? [])]);
+  return { exists: true, manifest, files, foreign: manifest ? files.filter((name) => !ours.has(name)) : files };
+}
+
+function refuseExisting(folder: string, state: FolderState, files: readonly FileLayout[], { force, add, manifest }: SaveFolderOptions): void {
+  if (force) return;
+  if (state.manifest && !add) throw existing(folder);
+  if (add && manifest === false && state.manifest) throw new PenjingError('E_OPTION', 'files added to a folder with a manifest must be listed in it');
+  const clash = files.find(({ name }) => state.files.includes(name));
+  if (clash) throw existing(join(folder, clash.name));
+}
+
+function existing(path: string): PenjingError {
+  return new PenjingError('E_EXISTS', `${path} exists already`, { hint: 'Choose another name, or replace it with --force.', details: { path } });
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(() => true, () => false);
+}
+
+/** Names come from models too: they stay inside the folder and do not collide. */
+function checkNames(files: readonly FileLayout[]): void {
+  const seen = new Set<string>();
+  for (const { name } of files) {
+    if (checkExternalLocation(name, onnxLimits) !== name) throw new PenjingError('E_OPTION', `${JSON.stringify(name)} is no plain file name`);
+    if (seen.has(name) || name === MANIFEST_NAME) throw new PenjingError('E_OPTION', `${name} would be written twice`);
+    seen.add(name);
+  }
+}
+

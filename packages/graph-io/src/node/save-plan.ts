@@ -1,0 +1,127 @@
+/** What a save will do, fixed before it starts: which tensors are computed together, cut into which chunks. */
+import {
+  byteSize, dtypes, elementCount, expr as build, exprInputs, type LazyTensor, matrixView, PenjingError, type QuantizeExpr, type RowRange, type SourceMap, type TensorExpr,
+} from '@penjing/core';
+import type { FileLayout } from '../layout.js';
+import { quantizationOf } from './quantization-of.js';
+
+/**
+ * Bytes that a chunk works on: inputs, intermediates and outputs together. Large enough that calls and messages do not
+ * count, small enough that it fits into the kernel memory of a thread with room to spare.
+ */
+const CHUNK_BYTES = 8 * 2 ** 20;
+
+/** A transpose that may have to be computed whole is not cut, up to the evaluator's limit. */
+const WHOLE_BYTES = 2 ** 28;
+
+export interface PlannedOutput {
+  readonly name: string;
+  readonly expr: TensorExpr;
+  /** Index of the file. */
+  readonly file: number;
+  /** Of the tensor in the file. */
+  readonly offset: number;
+}
+
+/** Lazy tensors that are evaluated together. */
+export interface PlannedGroup {
+  readonly outputs: readonly PlannedOutput[];
+  readonly sources: SourceMap;
+  /** Each chunk is a range of rows of every output. */
+  readonly chunks: readonly (readonly RowRange[])[];
+}
+
+/** An output with how many of its rows go with one unit of the group. */
+type Member = PlannedOutput & { readonly sources: SourceMap; readonly unitRows: number };
+
+/** Every lazy tensor of a layout, in order of its place. */
+export function planSave(files: readonly FileLayout[]): PlannedGroup[] {
+  const groups: Member[][] = [];
+  const rows = new Map<QuantizeExpr, Member[]>();
+  const blocks = new Map<QuantizeExpr, Member[]>();
+  files.forEach((layout, file) => {
+    for (const { name, offset, tensor } of layout.pieces.flatMap((piece) => (piece.kind === 'tensor' ? [piece] : []))) {
+      if (tensor.kind === 'dense' || tensor.byteLength === 0) continue;
+      if (tensor.kind !== 'lazy') throw new PenjingError('E_DTYPE', `${name} is a ${tensor.kind} tensor, which cannot be written as bytes`);
+      const { expr, sources } = tensor as LazyTensor;
+      const role = quantizationOf(expr);
+      const member = { name, file, offset, sources, expr: role ? expr : tall(expr), unitRows: role?.unitRows ?? 1 };
+      const table = role?.turned ? blocks : rows;
+      const known = role && table.get(role.of);
+      if (known) {
+        known.push(member);
+        continue;
+      }
+      const members = [member];
+      groups.push(members);
+      if (role) table.set(role.of, members);
+    }
+  });
+  return groups.map(planGroup);
+}
+
+function planGroup(members: readonly Member[]): PlannedGroup {
+  const units = Math.max(...members.map(({ expr, unitRows }) => Math.ceil(matrixView(expr.shape).rows / unitRows)));
+  const exprs = members.map(({ expr }) => expr);
+  const perUnit = workingBytes(exprs) / units;
+  const step = Math.max(...members.map(unitsPerByte));
+  const wanted = exprs.some(isHardTranspose) ? units : Math.floor(CHUNK_BYTES / perUnit);
+  const chunkUnits = Math.max(1, Math.floor(wanted / step)) * step;
+  const chunks: RowRange[][] = [];
+  for (let unit = 0; unit < units; unit += chunkUnits) {
+    chunks.push(
+      members.map(({ expr, unitRows }) => {
+        const { rows } = matrixView(expr.shape);
+        return { start: Math.min(rows, unit * unitRows), end: Math.min(rows, (unit + chunkUnits) * unitRows) };
+      }),
+    );
+  }
+  const sources = new Map(members.flatMap((member) => [...member.sources]));
+  return { outputs: members.map(({ name, expr, file, offset }) => ({ name, expr, file, offset })), sources, chunks };
+}
+
+/** A tensor with few, long rows under a shape with more and shorter ones: the same bytes, in smaller chunks. */
+function tall(expr: TensorExpr): TensorExpr {
+  const { shape, dtype } = expr;
+  const count = elementCount(shape);
+  for (let axis = 1; axis <= shape.length; axis++) {
+    const rows = elementCount(shape.slice(0, axis));
+    if (rows > 0 && byteSize(dtype, count / rows) * 8 <= CHUNK_BYTES) return axis <= 1 ? expr : build.reshape(expr, [rows, count / rows]);
+  }
+  return build.reshape(expr, [count, 1]);
+}
+
+/** Units after which the packed bytes of a sub-byte output end on a byte: a power of two. */
+function unitsPerByte({ expr, unitRows }: Member): number {
+  const { bits } = dtypes[expr.dtype];
+  const bitsPerUnit = bits * unitRows * matrixView(expr.shape).cols;
+  let step = 1;
+  while ((step * bitsPerUnit) % 8 !== 0) step *= 2;
+  return step;
+}
+
+/** Bytes that exist while whole expressions are evaluated, each operation once. */
+function workingBytes(roots: readonly TensorExpr[]): number {
+  const seen = new Set<TensorExpr | QuantizeExpr>();
+  const visit = (expr: TensorExpr | QuantizeExpr, cap: number): number => {
+    if (seen.has(expr)) return 0;
+    seen.add(expr);
+    const count = Math.min(elementCount(expr.shape), cap);
+    const width = Math.max(1, dtypes[expr.dtype].bits / 8);
+    const floats = expr.op === 'cast' || expr.op === 'multiply' || expr.op === 'add' ? 4 : 0;
+    let total = expr.op === 'quantize' || expr.op === 'reshape' ? 0 : count * (width + floats);
+    for (const input of exprInputs(expr)) {
+      // The kernel of a quantization widens half floats by itself.
+      const fused = expr.op === 'quantize' && input.op === 'cast' && input.dtype === 'float32' && dtypes[input.input.dtype].bits === 16;
+      const next = fused ? input.input : input;
+      total += visit(next, next.op === 'quantize' ? elementCount(next.shape) : cap);
+    }
+    return total;
+  };
+  return roots.reduce((sum, root) => sum + visit(root, elementCount(root.shape)), 0);
+}
+
+function isHardTranspose(expr: TensorExpr | QuantizeExpr): boolean {
+  const hard = expr.op === 'transpose' && expr.perm.length > 2 && expr.perm[0] !== 0 && elementCount(expr.shape) * (dtypes[expr.dtype].bits / 8) <= WHOLE_BYTES;
+  return hard || exprInputs(expr).some(isHardTranspose);
+}
