@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
-import { memorySource, type Model, type Tensor } from '@penjing/core';
+import { memorySource, type Model, type Tensor, toDense } from '@penjing/core';
 import { readOnnx } from '@penjing/graph-io';
 
 const root = resolve(fileURLToPath(new URL('../..', import.meta.url)));
@@ -94,7 +94,8 @@ async function readTensor(bytes: Uint8Array): Promise<Tensor> {
   const graph = message(7, Buffer.concat([message(2, Buffer.from('g')), named]));
   const opset = message(8, Buffer.from([0x10, 21]));
   const model = await readOnnx(memorySource(Buffer.concat([Buffer.from([0x08, 10]), graph, opset])));
-  return model.graph.initializers.get('x')!.tensor!;
+  const tensor = model.graph.initializers.get('x')!.tensor!;
+  return tensor.kind === 'lazy' ? toDense(tensor) : tensor;
 }
 
 function message(field: number, body: Uint8Array): Buffer {

@@ -79,7 +79,8 @@ export const dtypeOfSafetensors = inverse((info) => info.safetensors);
 export function typedView(dtype: DType, bytes: Uint8Array): TypedArray {
   const ctor = constructors[dtypes[dtype].array];
   const width = ctor.BYTES_PER_ELEMENT;
-  const aligned = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
+  // Not bytes.slice(): that of a Node Buffer is a view at the same address.
+  const aligned = bytes.byteOffset % width === 0 ? bytes : new Uint8Array(bytes);
   return new ctor(aligned.buffer as ArrayBuffer, aligned.byteOffset, Math.floor(aligned.byteLength / width));
 }
 

@@ -1,0 +1,342 @@
+/** Reference kernels of com.microsoft operators. */
+import type { OpName } from '../ops/lookup.js';
+import { broadcastShapes, elementCount, normalizeAxis } from '../shape.js';
+import { attend } from './attend.js';
+import { type RotaryOptions, joinHeads, maskOf, rotate, splitHeads } from './attention.js';
+import { arrayOf, expanded, type Item, type NdArray, numbers, permuted, reshaped, rounded, scalar } from './array.js';
+import { convKernels, convolve } from './conv.js';
+import { elementwiseKernels, geluTanh, gelu, map, sigmoid, zip } from './elementwise.js';
+import { type Kernel, KernelContext } from './kernel.js';
+import { gemm, gemmKernel, matmul, matmulRaw, transposed } from './linalg.js';
+import { concatenate, gatherAxis, gatherND, pad, part } from './movement.js';
+import { affine, normalizeRuns } from './norm.js';
+import { dequantizeLinear, dynamicQuantize, lessZero, qlinearConv, quantizeLinear, requantize } from './quant.js';
+import { alongAxis, softmaxRun } from './reduce.js';
+import { groupQueryAttention } from './group-query.js';
+
+const add = (x: NdArray, y: NdArray | undefined): NdArray => (y ? zip(x, y, (a, b) => a + b) : x);
+
+/** Codes of `bits` packed first-in-low-bits into bytes. */
+export function codesOf(bytes: Float64Array, bits: number): Float64Array {
+  const perByte = 8 / bits;
+  return Float64Array.from({ length: bytes.length * perByte }, (_, i) => (bytes[Math.floor(i / perByte)]! >> ((i % perByte) * bits)) & (2 ** bits - 1));
+}
+
+/** A MatMulNBits weight as doubles, (N, K). */
+export function dequantizeNBits(c: KernelContext): Float64Array {
+  const { node } = c;
+  const [n, k, block, bits] = [node.int('N', 0), node.int('K', 0), node.int('block_size', 32), node.int('bits', 4)];
+  const blocks = Math.ceil(k / block);
+  const codes = codesOf(c.numbers(1), bits);
+  const scales = c.numbers(2);
+  const zero = c.optional(3);
+  const packed = zero?.dtype === 'uint8';
+  const zeros = zero && (packed ? codesOf(numbers(zero), bits) : numbers(zero));
+  const zeroStride = packed ? Math.ceil((blocks * bits) / 8) * (8 / bits) : blocks;
+  const group = c.has(4) ? c.ints(4) : undefined;
+  return Float64Array.from({ length: n * k }, (_, i) => {
+    const [row, col] = [Math.floor(i / k), i % k];
+    const at = group?.[col] ?? Math.floor(col / block);
+    const z = zeros ? zeros[row * zeroStride + at]! : 2 ** (bits - 1);
+    return (codes[row * blocks * block + col]! - z) * scales[row * blocks + at]!;
+  });
+}
+
+const matMulNBits: Kernel = (c) => {
+  const a = c.array(0);
+  const [n, k] = [c.node.int('N', 0), c.node.int('K', 0)];
+  const weight = permuted(arrayOf('float64', [n, k], dequantizeNBits(c)), [1, 0]);
+  const rows = elementCount(a.shape) / k;
+  const out = new Float64Array(rows * n);
+  const bias = c.optional(5);
+  if (bias) for (let i = 0; i < out.length; i++) out[i] = numbers(bias)[i % n]!;
+  gemm(numbers(a), numbers(weight), out, rows, k, n);
+  return [rounded(a.dtype, [...a.shape.slice(0, -1), n], out)];
+};
+
+const gatherBlockQuantized: Kernel = (c) => {
+  const { node } = c;
+  const data = c.array(0);
+  const scale = c.array(2);
+  const bytes = data.dtype === 'uint8';
+  const bits = node.int('bits', 4);
+  const codes = bytes ? codesOf(numbers(data), bits) : numbers(data);
+  const shape = bytes ? [...data.shape.slice(0, -1), data.shape.at(-1)! * (8 / bits)] : [...data.shape];
+  const axis = normalizeAxis(node.int('quantize_axis', 1), shape.length);
+  const block = node.int('block_size', 128);
+  const zero = c.optional(3);
+  const zeros = zero && (zero.dtype === 'uint8' ? codesOf(numbers(zero), bits) : numbers(zero));
+  const missing = bytes ? 2 ** (bits - 1) : 0;
+  // Packed zero points are padded to whole bytes along their last axis.
+  const zeroWidth = zero?.dtype === 'uint8' ? zero.shape.at(-1)! * (8 / bits) : scale.shape.at(-1)!;
+  const width = scale.shape.at(-1)!;
+  const scales = numbers(scale);
+  const full = Float64Array.from({ length: elementCount(shape) }, (_, i) => {
+    let rest = i;
+    let at = 0;
+    let stride = 1;
+    for (let d = shape.length - 1; d >= 0; d--) {
+      const position = rest % shape[d]!;
+      rest = Math.floor(rest / shape[d]!);
+      at += (d === axis ? Math.floor(position / block) : position) * stride;
+      stride *= scale.shape[d]!;
+    }
+    const zeroAt = Math.floor(at / width) * zeroWidth + (at % width);
+    return (codes[i]! - (zeros?.[zeroAt] ?? missing)) * scales[at]!;
+  });
+  return [gatherAxis(rounded(scale.dtype, shape, full), normalizeAxis(node.int('gather_axis', 0), shape.length), c.array(1))];
+};
+
+/** Sum of input, skip and bias, normalized. */
+const skipNorm = (centred: boolean, biasAt: number): Kernel => (c) => {
+  const sum = add(add(c.array(0), c.array(1)), c.optional(biasAt));
+  const { values } = normalizeRuns(numbers(sum), sum.shape.at(-1)!, c.node.float('epsilon', 1e-12), centred);
+  return [affine(sum, values, c.array(2), centred ? c.optional(3) : undefined), undefined, undefined, sum];
+};
+
+const embedLayerNorm: Kernel = (c) => {
+  const ids = c.array(0);
+  const [batch, seq] = ids.shape as [number, number];
+  const positions = c.optional(8) ?? rounded('int32', [batch, seq], Array.from({ length: batch * seq }, (_, i) => i % seq));
+  const word = add(gatherAxis(c.array(2), 0, ids), gatherAxis(c.array(3), 0, positions));
+  const sum = c.has(1) && c.has(4) ? add(word, gatherAxis(c.array(4), 0, c.array(1))) : word;
+  const { values } = normalizeRuns(numbers(sum), sum.shape.at(-1)!, c.node.float('epsilon', 1e-12), true);
+  const mask = c.has(7) ? c.numbers(7) : undefined;
+  const lengths = Array.from({ length: batch }, (_, b) => (mask ? mask.subarray(b * seq, (b + 1) * seq).reduce((a, x) => a + x, 0) : 0));
+  return [affine(sum, values, c.array(5), c.array(6)), rounded('int32', [batch], lengths), sum];
+};
+
+const rotary: Kernel = (c) => {
+  const given = c.array(0);
+  const { node } = c;
+  const ids = numbers(c.array(1));
+  const width = node.int('rotary_embedding_dim', 0);
+  const flat = given.shape.length === 3;
+  const size = width > 0 && node.int('num_heads', 0) > 0 ? given.shape.at(-1)! / node.int('num_heads', 1) : c.array(2).shape.at(-1)! * 2;
+  const x = flat ? splitHeads(given, given.shape.at(-1)! / size) : given;
+  const seq = x.shape[2]!;
+  const options: RotaryOptions = {
+    interleaved: node.int('interleaved', 0) === 1, width: width || c.array(2).shape.at(-1)! * 2,
+    // One position is the start of every row.
+    row: (b, t) => (ids.length === 1 ? ids[0]! + t : ids[b * seq + t]!),
+  };
+  const out = rotate(x, c.array(2), c.array(3), options);
+  const scaled = map(out, (v) => v * node.float('scale', 1));
+  return [flat ? joinHeads(scaled) : scaled];
+};
+
+/** (batch, heads, rows, size) attention with a past and an additive mask. */
+function heads(c: KernelContext, q: NdArray, k: NdArray, v: NdArray, bias: (b: number, h: number, r: number, j: number) => number): Item[] {
+  const [batch, count, rows, size] = q.shape as [number, number, number, number];
+  const keys = k.shape[2]!;
+  const past = keys - rows;
+  const causal = c.node.int('unidirectional', 0) === 1;
+  const { out, capped } = attend(numbers(q), numbers(k), numbers(v), {
+    batch, heads: count, groups: count, rows, keys, keySize: size, valueSize: v.shape[3]!,
+    scale: c.node.float('scale', 0) || 1 / Math.sqrt(size),
+    bias: (b, h, r, j) => bias(b, h, r, j) + (causal && j > r + past ? -Infinity : 0),
+  });
+  return [joinHeads(rounded(q.dtype, [batch, count, rows, v.shape[3]!], out)), k, v, rounded(q.dtype, [batch, count, rows, keys], capped)];
+}
+
+/** 1 keeps a key: (batch), (batch, keys) or (batch, rows, keys). */
+function keyMask(c: KernelContext, mask: NdArray | undefined, keys: number): (b: number, r: number, j: number) => number {
+  if (!mask) return () => 0;
+  const hidden = c.node.float('mask_filter_value', -10000);
+  const values = numbers(mask);
+  const rank = mask.shape.length;
+  if (rank > 3 || (rank === 1 && values.length > 1 && mask.shape[0]! % 3 === 2)) throw c.unsupported('this form of mask');
+  return (b, r, j) => {
+    if (rank === 1) return j < values[b]! ? 0 : hidden;
+    return values[rank === 2 ? b * keys + j : (b * mask.shape[1]! + r) * keys + j] ? 0 : hidden;
+  };
+}
+
+const multiHead: Kernel = (c) => {
+  const count = c.node.int('num_heads', 1);
+  let [q, k, v] = [c.array(0), c.optional(1), c.optional(2)];
+  if (q.shape.length !== 3 || !k || !v) throw c.unsupported('packed or cross-cached MultiHeadAttention');
+  const bias = c.optional(3);
+  if (bias) {
+    const widths = [q.shape[2]!, q.shape[2]!, bias.shape[0]! - 2 * q.shape[2]!];
+    const slices = widths.map((width, i) => part(bias, 0, i * q.shape[2]!, i * q.shape[2]! + width));
+    q = add(q, slices[0]);
+    if (k.shape.length === 3) [k, v] = [add(k, slices[1]), add(v, slices[2])];
+  }
+  const split = (x: NdArray): NdArray => (x.shape.length === 3 ? splitHeads(x, count) : x);
+  const [keys, values] = [split(k), split(v)].map((x, i) => (c.has(6 + i) ? concatenate([c.array(6 + i), x], 2) : x)) as [NdArray, NdArray];
+  const total = keys.shape[2]!;
+  const queries = splitHeads(q, count);
+  const mask = keyMask(c, c.optional(4), total);
+  const shift = maskOf(c.optional(5), [q.shape[0]!, count, q.shape[1]!, total]);
+  return heads(c, queries, keys, values, (b, h, r, j) => mask(b, r, j) + (shift?.(b, h, r, j) ?? 0));
+};
+
+const attention: Kernel = (c) => {
+  const count = c.node.int('num_heads', 1);
+  const x = add(matmul(c.array(0), c.array(1)), c.optional(2));
+  if (c.node.int('do_rotary', 0) === 1) throw c.unsupported('Attention with rotary embedding');
+  const width = x.shape[2]!;
+  const sizes = c.node.ints('qkv_hidden_sizes') ?? [width / 3, width / 3, width / 3];
+  let at = 0;
+  const [q, k, v] = sizes.map((size) => splitHeads(part(x, 2, at, (at += size)), count)) as [NdArray, NdArray, NdArray];
+  const past = c.optional(4);
+  const half = (i: number): NdArray => reshaped(part(past!, 0, i, i + 1), past!.shape.slice(1));
+  const [keys, values] = past ? [concatenate([half(0), k], 2), concatenate([half(1), v], 2)] : [k, v];
+  const mask = keyMask(c, c.optional(3), keys.shape[2]!);
+  const shift = maskOf(c.optional(5), [q.shape[0]!, count, q.shape[2]!, keys.shape[2]!]);
+  const [out] = heads(c, q, keys, values, (b, h, r, j) => mask(b, r, j) + (shift?.(b, h, r, j) ?? 0));
+  const up = (x: NdArray): NdArray => reshaped(x, [1, ...x.shape]);
+  return [out, concatenate([up(keys), up(values)], 0)];
+};
+
+const fusedMatmul: Kernel = (c) => {
+  if (c.node.int('transBatchA', 0) || c.node.int('transBatchB', 0)) throw c.unsupported('transposed batches');
+  const { shape, data } = matmulRaw(transposed(c.array(0), c.node.int('transA', 0) === 1), transposed(c.array(1), c.node.int('transB', 0) === 1));
+  const alpha = c.node.float('alpha', 1);
+  return [rounded(c.array(0).dtype, shape, data.map((v) => v * alpha))];
+};
+
+/** Integer product times both scales, which may be per column, plus bias. */
+function scaledProduct(a: NdArray, b: NdArray, aScale: Float64Array, bScale: NdArray, bias: NdArray | undefined): { shape: number[]; data: Float64Array } {
+  const { shape, data } = matmulRaw(a, b);
+  const scales = numbers(expanded(bScale, shape));
+  const shift = bias && numbers(expanded(bias, shape));
+  return { shape, data: data.map((v, i) => v * aScale[0]! * scales[i]! + (shift?.[i] ?? 0)) };
+}
+
+const qgemm: Kernel = (c) => {
+  const a = lessZero(c.array(0), c.optional(2), true);
+  const b = lessZero(transposed(c.array(3), c.node.int('transB', 0) === 1), c.optional(5), true);
+  const { shape, data } = matmulRaw(transposed(a, c.node.int('transA', 0) === 1), b);
+  const bias = c.optional(6);
+  const shift = bias && numbers(expanded(bias, shape));
+  const scales = numbers(expanded(c.array(4), shape));
+  const alpha = c.node.float('alpha', 1) * c.number(1, 1);
+  const real = data.map((v, i) => (v + (shift?.[i] ?? 0)) * alpha * scales[i]!);
+  if (!c.has(7)) return [rounded('float32', shape, real)];
+  return [requantize(shape, real, c.number(7, 1), c.optional(8), c.optional(8)?.dtype ?? c.array(0).dtype)];
+};
+
+/** Real values of a quantized input at `index`, its scale and zero point behind it. */
+function real(c: KernelContext, index: number): NdArray {
+  const x = c.array(index);
+  const scale = c.number(index + 1, 1);
+  const zero = c.number(index + 2, 0);
+  return rounded('float64', x.shape, numbers(x).map((v) => (v - zero) * scale));
+}
+
+/** A function of real values between dequantization and quantization; scale and zero point of the output at `out`. */
+const quantized = (out: number, fn: (c: KernelContext) => NdArray): Kernel => (c) => {
+  const y = fn(c);
+  return [requantize(y.shape, numbers(y), c.number(out, 1), c.optional(out + 1), c.optional(out + 1)?.dtype ?? c.array(0).dtype)];
+};
+
+/** Runs a float kernel on other inputs. */
+function through(kernel: Kernel, c: KernelContext, ...inputs: NdArray[]): NdArray {
+  const [out] = kernel(new KernelContext(c.node, c.opset, inputs, c.subgraph, c.attribute));
+  return out as NdArray;
+}
+
+const activations: Readonly<Record<string, (c: KernelContext, x: number) => number>> = {
+  Relu: (_, x) => Math.max(0, x), Sigmoid: (_, x) => sigmoid(x), Tanh: (_, x) => Math.tanh(x),
+  LeakyRelu: (c, x) => (x < 0 ? x * (c.node.floats('activation_params')?.[0] ?? c.node.float('activation_alpha', 0.01)) : x),
+  Clip: (c, x) => Math.min(Math.max(x, c.node.floats('activation_params')?.[0] ?? -Infinity), c.node.floats('activation_params')?.[1] ?? Infinity),
+  HardSigmoid: (c, x) => Math.max(0, Math.min(1, x * (c.node.floats('activation_params')?.[0] ?? 0.2) + (c.node.floats('activation_params')?.[1] ?? 0.5))),
+};
+
+function activated(c: KernelContext, x: NdArray): NdArray {
+  const name = c.node.string('activation', '');
+  const fn = activations[name];
+  if (name !== '' && !fn) throw c.unsupported(`activation ${name}`);
+  return fn ? map(x, (v) => fn(c, v)) : x;
+}
+
+const qlinearConcat: Kernel = (c) => {
+  const parts = Array.from({ length: Math.floor((c.count - 2) / 3) }, (_, i) => real(c, 2 + 3 * i));
+  const y = concatenate(parts, c.node.int('axis', 0));
+  return [requantize(y.shape, numbers(y), c.number(0, 1), c.array(1), c.array(1).dtype)];
+};
+
+const where = elementwiseKernels.Where;
+
+export const contribKernels = {
+  'com.microsoft.MatMulNBits': matMulNBits,
+  'com.microsoft.GatherBlockQuantized': gatherBlockQuantized,
+  'com.microsoft.GroupQueryAttention': groupQueryAttention,
+  'com.microsoft.MultiHeadAttention': multiHead,
+  'com.microsoft.Attention': attention,
+  'com.microsoft.RotaryEmbedding': rotary,
+  'com.microsoft.SkipLayerNormalization': skipNorm(true, 4),
+  'com.microsoft.SkipSimplifiedLayerNormalization': skipNorm(false, 3),
+  'com.microsoft.EmbedLayerNormalization': embedLayerNorm,
+  'com.microsoft.Gelu': (c) => [map(c.array(0), gelu)],
+  'com.microsoft.FastGelu': (c) => [map(add(c.array(0), c.optional(1)), geluTanh)],
+  'com.microsoft.BiasGelu': (c) => [map(add(c.array(0), c.array(1)), gelu)],
+  'com.microsoft.QuickGelu': (c) => [map(c.array(0), (x) => x * sigmoid(c.node.float('alpha', 1.702) * x))],
+  'com.microsoft.BiasAdd': (c) => [add(add(c.array(0), c.array(1)), c.array(2))],
+  'com.microsoft.BiasSoftmax'(c) {
+    const x = add(c.array(0), expandedBias(c));
+    const axis = normalizeAxis(c.node.int('axis', 1), x.shape.length);
+    const flat = reshaped(x, [elementCount(x.shape.slice(0, axis)), elementCount(x.shape.slice(axis))]);
+    return [reshaped(alongAxis(flat, 1, softmaxRun), x.shape)];
+  },
+  'com.microsoft.FusedMatMul': fusedMatmul,
+  'com.microsoft.TransposeMatMul': fusedMatmul,
+  'com.microsoft.FusedGemm': (c) => [activated(c, gemmKernel(c)[0] as NdArray)],
+  'com.microsoft.FusedConv'(c) {
+    const y = convolve(c, c.array(0), c.array(1), c.optional(2));
+    return [activated(c, add(y, c.optional(3)))];
+  },
+  'com.microsoft.MatMulIntegerToFloat'(c) {
+    const [a, b] = [lessZero(c.array(0), c.optional(4), true), lessZero(c.array(1), c.optional(5), true)];
+    const { shape, data } = scaledProduct(a, b, c.numbers(2), c.array(3), c.optional(6));
+    return [rounded(c.array(2).dtype, shape, data)];
+  },
+  'com.microsoft.MatMulInteger16': (c) => [matmul(c.array(0), c.array(1), 'int32')],
+  'com.microsoft.DynamicQuantizeMatMul'(c) {
+    const { values, scale, zero } = dynamicQuantize(c.array(0));
+    const a = arrayOf('int32', values.shape, numbers(values).map((v) => v - zero));
+    const { shape, data } = scaledProduct(a, lessZero(c.array(1), c.optional(3), true), Float64Array.of(scale), c.array(2), c.optional(4));
+    return [rounded('float32', shape, data)];
+  },
+  'com.microsoft.QGemm': qgemm,
+  'com.microsoft.QLinearAdd': quantized(6, (c) => zip(real(c, 0), real(c, 3), (a, b) => a + b)),
+  'com.microsoft.QLinearMul': quantized(6, (c) => zip(real(c, 0), real(c, 3), (a, b) => a * b)),
+  'com.microsoft.QLinearSigmoid': quantized(3, (c) => map(real(c, 0), sigmoid)),
+  'com.microsoft.QLinearLeakyRelu': quantized(3, (c) => map(real(c, 0), (x) => (x < 0 ? x * c.node.float('alpha', 0.01) : x))),
+  'com.microsoft.QLinearSoftmax': quantized(3, (c) => alongAxis(real(c, 0), c.node.int('axis', -1), softmaxRun)),
+  'com.microsoft.QLinearConcat': qlinearConcat,
+  'com.microsoft.QLinearConv': (c) => {
+    if (c.node.int('channels_last', 0) === 1) throw c.unsupported('channels-last convolution');
+    return [qlinearConv(c)];
+  },
+  'com.microsoft.QLinearGlobalAveragePool': quantized(3, (c) => through(convKernels.GlobalAveragePool, c, real(c, 0))),
+  'com.microsoft.QLinearAveragePool': quantized(3, (c) => through(convKernels.AveragePool, c, real(c, 0))),
+  'com.microsoft.QLinearWhere': quantized(7, (c) => through(where, c, c.array(0), real(c, 1), real(c, 4))),
+  'com.microsoft.MulInteger'(c) {
+    const [a, b] = [lessZero(c.array(0), c.optional(1), true), lessZero(c.array(2), c.optional(3), true)];
+    return [zip(a, b, (x, y) => x * y, 'int32')];
+  },
+  'com.microsoft.QuantizeLinear': quantizeLinear,
+  'com.microsoft.DequantizeLinear': dequantizeLinear,
+  'com.microsoft.GatherND': gatherND,
+  'com.microsoft.Pad': pad,
+  'com.microsoft.Range': (c) => {
+    const [start, limit, delta] = [c.number(0, 0), c.number(1, 0), c.number(2, 1)];
+    const count = Math.max(0, Math.ceil((limit - start) / delta));
+    return [rounded(c.array(0).dtype, [count], Array.from({ length: count }, (_, i) => start + i * delta))];
+  },
+  'com.microsoft.ExpandDims'(c) {
+    const x = c.array(0);
+    const axis = normalizeAxis(c.number(1, 0), x.shape.length + 1);
+    return [reshaped(x, [...x.shape.slice(0, axis), 1, ...x.shape.slice(axis)])];
+  },
+  'com.microsoft.IsAllFinite': (c) => [scalar('bool', Number(c.arrays().every((x) => numbers(x).every(Number.isFinite))))],
+} satisfies Partial<Record<OpName, Kernel>>;
+
+/** The bias repeats along the outer axes, or along the middle ones when it is not an inner broadcast. */
+function expandedBias(c: KernelContext): NdArray {
+  const [x, bias] = [c.array(0), c.array(1)];
+  return broadcastShapes(x.shape, bias.shape).length === x.shape.length ? bias : expanded(bias, x.shape);
+}
