@@ -143,6 +143,15 @@ describe('quantizeBlocks and dequantizeBlocks', () => {
     }
   });
 
+  it('takes blocks far longer than the rows', () => {
+    const s: Scheme = {
+      rows: 2, cols: 100, bits: 4, blockSize: 2 ** 40, symmetric: true, layout: 'linear', srcDtype: 'float32', scaleDtype: 'float32',
+      stats: true, inside: true, skew: 0,
+    };
+    expectEqual(s, words(200, 100, [['weights'], 5, 0, 0x3f800000]));
+    expectEqual({ ...s, layout: 'nbits', blockSize: 4096 }, words(200, 100, [['weights'], 6, 0, 0x3f800000]));
+  });
+
   it('refuses sizes that do not fit', () => {
     const args = makeArgs(plain, { rows: 2, cols: 64, bits: 4, blockSize: 32, symmetric: true, layout: 'nbits', srcDtype: 'float32', scaleDtype: 'float32', stats: true, inside: false, skew: 0 }, new Uint32Array(128));
     for (const kernels of [wasm, plain]) {

@@ -6,6 +6,9 @@ import { checkBlocks, type BlockSizes } from '../shared/check.js';
 import { bytesOf, CHUNK, JOB, STAGE, STAGE_BYTES, type Instance } from './instance.js';
 import { GRID_BYTES, writeJob } from './jobs.js';
 
+/** Sizes that stay clear of 32-bit signed arithmetic in the module. */
+const MAX_COUNT = 2 ** 28;
+
 const sources: Record<SourceDType, number> = { float32: 0, float16: 1, bfloat16: 2 };
 
 export function blockKernels(instance: Instance): Pick<Kernels, 'quantizeBlocks' | 'dequantizeBlocks'> {
@@ -51,8 +54,10 @@ function eachRows(
   instance: Instance, args: BlockLayout, { blocks, valueBytes, zeroBytes }: BlockSizes,
   floats: Float32Array | Uint16Array, direction: 'quantize' | 'dequantize', run: () => void,
 ): boolean {
-  const { rows, cols, bits, blockSize, symmetric, values, scales, zeroPoints } = args;
+  const { rows, cols, bits, symmetric, layout, values, scales, zeroPoints } = args;
   if (rows === 0 || cols === 0) return true;
+  const blockSize = layout === 'linear' ? Math.min(args.blockSize, cols) : args.blockSize;
+  if (blockSize > MAX_COUNT || cols > MAX_COUNT) return false;
   const part = (array: Float32Array | Uint16Array | Uint8Array, rowElements: number, isInput: boolean): Part => ({
     outside: instance.holds(array) ? undefined : bytesOf(array),
     offset: array.byteOffset,
