@@ -37,6 +37,9 @@ describe('language models', () => {
     const uncached = await compareModels(folder, { path: folder, variant: 'nocache' }, { text, threads: 1 });
     expect(uncached.topTokenAgreement).toBe(1);
     expect(uncached.maxError).toBeLessThan(1e-4);
+    const half = await compareModels(folder, tinyDecoder({ half: true }), { text, threads: 1 });
+    expect(half.topTokenAgreement).toBeGreaterThan(0.95);
+    expect(half.snrDb).toBeGreaterThan(40);
   });
 
   test('without a text, seeded random tokens; models in memory', async () => {

@@ -75,7 +75,7 @@ export async function storeModel(model: Model, inMemory: boolean, _signal?: Abor
     const file = await layoutToBytes(layouts[0]!);
     return { source: { kind: 'memory', bytes: file.buffer as ArrayBuffer, externalData: [] }, bytes, cleanup: async () => {} };
   }
-  const folder = await mkdtemp(join(tmpdir(), 'penjing-'));
+  const folder = await mkdtemp(join(tmpdir(), 'penjing-session-'));
   const cleanup = (): Promise<void> => rm(folder, { recursive: true, force: true });
   try {
     for (const layout of layouts) await writeFile(join(folder, layout.name), await layoutToBytes(layout));

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DenseTensor, GraphBuilder, Model, denseOf, tensorType } from '@penjing/core';
 import { layoutToBytes, serializeOnnx } from '@penjing/graph-io';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { liveSessionHosts } from '../session-host.js';
 import { engineContract } from '../testing/engine-contract.js';
 import { modelBytes } from '../testing/model-folder.js';
@@ -63,15 +63,16 @@ describe('where a model comes from', () => {
   });
 
   test('temporary files live as long as the executor', async () => {
-    const ours = async (): Promise<number> => (await readdir(tmpdir())).filter((name) => name.startsWith('penjing-') && !name.startsWith('penjing-test-')).length;
-    const before = await ours();
+    const temporary = await mkdtemp(join(folder, 'tmp-'));
+    vi.stubEnv('TMPDIR', temporary);
     const executor = await engine.load(large());
-    expect(await ours()).toBe(before);
+    expect(await readdir(temporary)).toEqual([]);
     const filed = await ortEngine({ memoryLimit: 0 }).load(large());
-    expect(await ours()).toBe(before + 1);
+    expect(await readdir(temporary)).toEqual([expect.stringMatching(/^penjing-session-/)]);
     await filed[Symbol.asyncDispose]();
     await executor[Symbol.asyncDispose]();
-    expect(await ours()).toBe(before);
+    expect(await readdir(temporary)).toEqual([]);
+    vi.unstubAllEnvs();
   });
 
   test('what is no model is refused by our reader', async () => {

@@ -12,7 +12,7 @@ let generator: Generator;
 let whole: Executor;
 
 beforeAll(async () => {
-  folder = await writeModelFolder({ '': tinyDecoder(), _q4: tinyDecoder({ noise: 0.01 }), _nocache: tinyDecoder({ cache: false }) });
+  folder = await writeModelFolder({ '': tinyDecoder(), _q4: tinyDecoder({ noise: 0.01 }), _nocache: tinyDecoder({ cache: false }), _q4f16: tinyDecoder({ half: true }) });
   generator = await loadGenerator(folder, { threads: 1 });
   whole = await ortEngine({ threads: 1 }).load(tinyDecoder({ cache: false }));
 });
@@ -50,6 +50,12 @@ describe('generation', () => {
     await using uncached = await loadGenerator(folder, { variant: 'nocache', threads: 1 });
     const options = { maxNewTokens: 12, ignoreEndToken: true };
     expect((await uncached.generate('hello', options)).tokens).toEqual((await generator.generate('hello', options)).tokens);
+  });
+
+  test('caches and logits may be float16', async () => {
+    await using half = await loadGenerator(folder, { variant: 'q4f16', threads: 1 });
+    const options = { maxNewTokens: 12, ignoreEndToken: true };
+    expect((await half.generate('halves', options)).tokens).toEqual((await generator.generate('halves', options)).tokens);
   });
 
   test('several generations at once do not disturb each other', async () => {

@@ -10,13 +10,15 @@ export interface TinyDecoderOptions {
   readonly seed?: number;
   /** False leaves out the key/value cache: the model then reads the whole sequence at every step. */
   readonly cache?: boolean;
+  /** The cache and the logits are float16, as in the q4f16 files of transformers.js. */
+  readonly half?: boolean;
   /** Scale of noise on the weights: a model like this one, but worse. */
   readonly noise?: number;
 }
 
 /** Inputs input_ids, attention_mask, position_ids, past_key_values.N.key/value; outputs logits, present.N.key/value. */
 export function tinyDecoder(options: TinyDecoderOptions = {}): Model {
-  const { vocabSize = 32, layers = 2, heads = 2, headDim = 8, context = 64, seed = 1, cache = true, noise = 0 } = options;
+  const { vocabSize = 32, layers = 2, heads = 2, headDim = 8, context = 64, seed = 1, cache = true, half = false, noise = 0 } = options;
   const width = heads * headDim;
   const rng = createRng(seed);
   const spoil = createRng(seed + 1);
@@ -29,6 +31,9 @@ export function tinyDecoder(options: TinyDecoderOptions = {}): Model {
   const ids = b.input('input_ids', sequence);
   const mask = b.input('attention_mask', tensorType('int64', ['batch_size', 'total_sequence_length']));
   const positions = b.input('position_ids', sequence);
+  const border = half ? 'float16' : 'float32';
+  const cast = (value: Value, to: number): Value => (half ? b.op('Cast', [value], { to }) : value);
+  const [FLOAT, HALF] = [1, 10];
   const ints = (...values: number[]): Value => b.constant('int64', values);
 
   // Position of each key (total), and whether each query may see it: (batch, 1, sequence, total).
@@ -48,10 +53,10 @@ export function tinyDecoder(options: TinyDecoderOptions = {}): Model {
     };
     const withPast = (value: Value, name: string): Value => {
       if (!cache) return value;
-      const type = tensorType('float32', ['batch_size', heads, 'past_sequence_length', headDim]);
-      const all = b.op('Concat', [b.input(`past_key_values.${layer}.${name}`, type), value], { axis: 2 });
+      const type = tensorType(border, ['batch_size', heads, 'past_sequence_length', headDim]);
+      const all = b.op('Concat', [b.input(`past_key_values.${layer}.${name}`, type), cast(value, HALF)], { axis: 2 });
       presents.push([all, `present.${layer}.${name}`]);
-      return all;
+      return cast(all, FLOAT);
     };
     const query = head('query');
     const key = withPast(head('key'), 'key');
@@ -62,9 +67,9 @@ export function tinyDecoder(options: TinyDecoderOptions = {}): Model {
     const joined = b.op('Reshape', [b.op('Transpose', [attended], { perm: [0, 2, 1, 3] }), ints(0, 0, width)]);
     x = b.op('Add', [x, b.op('MatMul', [joined, weight(`${layer}.output`, width, width)])]);
   }
-  b.output(b.op('MatMul', [x, weight('head', width, vocabSize)]), 'logits', tensorType('float32', ['batch_size', 'sequence_length', vocabSize]));
+  b.output(cast(b.op('MatMul', [x, weight('head', width, vocabSize)]), HALF), 'logits', tensorType(border, ['batch_size', 'sequence_length', vocabSize]));
   for (const [value, name] of presents) {
-    b.output(value, name, tensorType('float32', ['batch_size', heads, 'total_sequence_length', headDim]));
+    b.output(value, name, tensorType(border, ['batch_size', heads, 'total_sequence_length', headDim]));
   }
   return model;
 }

@@ -3,7 +3,7 @@ import { PenjingError } from '@penjing/core';
 import type * as ort from 'onnxruntime-node';
 import { engineError } from './engine-error.js';
 import type { SessionInfo, SessionSettings, SessionSource, SessionValue } from './protocol.js';
-import type { OrtApi, OrtSession, OrtTensor } from './tensors.js';
+import { type OrtApi, type OrtSession, type OrtTensor, feedable } from './tensors.js';
 
 export class SessionTable {
   readonly api: OrtApi;
@@ -41,8 +41,9 @@ export class SessionTable {
   }
 
   async run(handle: number, feeds: Record<string, OrtTensor>, outputs: readonly string[]): Promise<Record<string, OrtTensor>> {
+    const readable = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, feedable(tensor)]));
     try {
-      return (await this.get(handle).run(feeds, outputs));
+      return (await this.get(handle).run(readable, outputs));
     } catch (error) {
       throw engineError('the run failed', error);
     }

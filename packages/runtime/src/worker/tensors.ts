@@ -41,6 +41,16 @@ export function fromOrt(name: string, tensor: OrtTensor, transfer: ArrayBuffer[]
   return { dtype, shape, data };
 }
 
+/**
+ * The tensor as the binding can read it. onnxruntime-node 1.30 refuses Float16Array ("not enough space: expected 8, got 0"),
+ * which its own Tensor class makes of every float16 tensor where that type exists (Node 24); the same bits as Uint16Array pass.
+ */
+export function feedable(tensor: OrtTensor): OrtTensor {
+  if (tensor.type !== 'float16' || tensor.data instanceof Uint16Array) return tensor;
+  const { buffer, byteOffset, length } = tensor.data as unknown as Uint16Array<ArrayBuffer>;
+  return Object.defineProperty(tensor, 'data', { value: new Uint16Array(buffer, byteOffset, length) });
+}
+
 /** Bytes per element of a portable dtype; strings have none. */
 export function elementBytes(dtype: DType): number {
   return dtypes[dtype].bits / 8;
