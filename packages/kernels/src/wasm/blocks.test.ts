@@ -13,7 +13,7 @@ const scheme = fc.record({
   rows: fc.integer({ min: 1, max: 4 }),
   cols: fc.integer({ min: 1, max: 150 }),
   bits: fc.constantFrom(2 as const, 4 as const, 8 as const),
-  blockSize: fc.constantFrom(4, 8, 16, 24, 32, 64, 128, 256),
+  blockSize: fc.constantFrom<number>(4, 8, 16, 24, 32, 64, 128, 256),
   symmetric: fc.boolean(),
   layout: fc.constantFrom('nbits' as const, 'linear' as const),
   srcDtype: fc.constantFrom<SourceDType>('float32', 'float16', 'bfloat16'),
