@@ -8,7 +8,7 @@ export { readNpy, writeNpy } from './npy.js';
 export { type FormatName, SNIFF_BYTES, sniffFormat } from './sniff.js';
 export { type SafetensorsOptions, openSafetensors, openSafetensorsIndex, safetensorsLayout } from './safetensors/index.js';
 export {
-  type AttentionForm, type ConvertHuggingFaceOptions, type HuggingFaceFolder, type JsonObject, type ModelFolder, type Task,
-  type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, openHuggingFaceFolder, transformersJsFiles,
+  type AttentionForm, type ConvertHuggingFaceOptions, type HuggingFaceConfig, type HuggingFaceFolder, type JsonObject, type ModelFolder, type Task,
+  type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, openHuggingFaceConfig, openHuggingFaceFolder, transformersJsFiles,
   transformersJsModels,
 } from './hf/index.js';

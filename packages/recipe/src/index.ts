@@ -1,1 +1,10 @@
-export {};
+/** @penjing/recipe: the one place that wires the packages into runs. */
+export { checkMachine, type MachineCheck, type MachineReport } from './check-machine.js';
+export { compareInputs, type CompareInputsOptions, type InputComparison, type ModelChoice } from './compare-inputs.js';
+export { inspectInput, type InspectOptions, type Inspection } from './inspect-input.js';
+export type { LayerError } from './layer-errors.js';
+export { type LoadCheck } from './check-loads.js';
+export { completeRecipe, parseRecipe, type RecipeFile } from './recipe-file.js';
+export { type CastStep, type ConvertStep, type QuantizeStep, type Recipe, recipeSchema, type RecipeStep } from './recipe-schema.js';
+export { type RecipeResult, runRecipe, type RunRecipeOptions } from './run-recipe.js';
+export { runModel, type RunModelOptions, type RunModelResult, type RunOutput } from './run-model.js';

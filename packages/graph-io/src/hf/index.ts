@@ -1,6 +1,6 @@
 /** Hugging Face folders: open, convert, and lay out for transformers.js. */
 export type { JsonObject, ModelFolder } from './folder.js';
-export { type HuggingFaceFolder, openHuggingFaceFolder } from './open.js';
+export { type HuggingFaceConfig, type HuggingFaceFolder, openHuggingFaceConfig, openHuggingFaceFolder } from './open.js';
 export { type ConvertHuggingFaceOptions, convertHuggingFace } from './convert.js';
 export type { Task } from './architecture.js';
 export type { AttentionForm } from './blocks/attention.js';

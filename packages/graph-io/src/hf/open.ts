@@ -4,7 +4,8 @@ import { openSafetensors, openSafetensorsIndex } from '../safetensors/index.js';
 import { Fields } from './fields.js';
 import { type JsonObject, type ModelFolder, readJsonObject } from './folder.js';
 
-export interface HuggingFaceFolder {
+/** What the small files of a folder say; a converted model has them too. */
+export interface HuggingFaceConfig {
   readonly folder: ModelFolder;
   readonly files: readonly string[];
   /** config.json as it is. */
@@ -16,6 +17,9 @@ export interface HuggingFaceFolder {
   readonly modelType: string;
   /** Type the weights were saved in, as the config says it (`dtype`, or `torch_dtype` before transformers 5). */
   readonly dtype: string | undefined;
+}
+
+export interface HuggingFaceFolder extends HuggingFaceConfig {
   /** Names, shapes and places of the weights; their bytes stay where they are. */
   readonly checkpoint: Checkpoint;
 }
@@ -27,6 +31,12 @@ const WEIGHTS_INDEX = 'model.safetensors.index.json';
 
 /** Throws `E_FORMAT` when the folder is no Hugging Face model, `E_CONFIG` when its config.json is not one. */
 export async function openHuggingFaceFolder(folder: ModelFolder): Promise<HuggingFaceFolder> {
+  const config = await openHuggingFaceConfig(folder);
+  return { ...config, checkpoint: await openWeights(folder, config.files) };
+}
+
+/** The same without weights. */
+export async function openHuggingFaceConfig(folder: ModelFolder): Promise<HuggingFaceConfig> {
   const files = await folder.list();
   if (!files.includes(CONFIG)) {
     throw new PenjingError('E_FORMAT', `${folder.name} has no ${CONFIG}`, {
@@ -43,7 +53,6 @@ export async function openHuggingFaceFolder(folder: ModelFolder): Promise<Huggin
     architecture: firstClass(fields),
     modelType: text(fields, 'model_type') ?? '',
     dtype: text(fields, 'dtype') ?? text(fields, 'torch_dtype'),
-    checkpoint: await openWeights(folder, files),
   };
 }
 

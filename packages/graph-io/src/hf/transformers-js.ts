@@ -3,7 +3,7 @@ import { type ByteSource, lazy } from '@penjing/core';
 import type { FileLayout } from '../layout.js';
 import { Fields } from './fields.js';
 import { isObject, type JsonObject } from './folder.js';
-import type { HuggingFaceFolder } from './open.js';
+import type { HuggingFaceConfig } from './open.js';
 import { architectures } from './registry.js';
 
 /** Graph file by `dtype` of transformers.js: the one place where these names are written. */
@@ -41,7 +41,7 @@ const COPIED = [
  * the folder, those already there too. config.json is copied as well unless transformers.js needs more from it.
  */
 export async function transformersJsFiles(
-  folder: HuggingFaceFolder,
+  folder: HuggingFaceConfig,
   variants: readonly TransformersJsVariant[],
 ): Promise<FileLayout[]> {
   const names = COPIED.filter((name) => folder.files.includes(name));
@@ -58,7 +58,7 @@ function copied(name: string, source: ByteSource): FileLayout {
 }
 
 /** Older transformers.js takes the shape of the cache from the config, and knows no defaults. */
-function missingFields(folder: HuggingFaceFolder): JsonObject {
+function missingFields(folder: HuggingFaceConfig): JsonObject {
   const architecture = architectures.find(({ classes }) => Object.hasOwn(classes, folder.architecture));
   if (!architecture) return {};
   const config = new Fields(folder.config, 'config.json');
@@ -66,7 +66,7 @@ function missingFields(folder: HuggingFaceFolder): JsonObject {
 }
 
 /** `transformers.js_config`: how many data files a graph has, and the caches that are not float32. */
-function clientSettings(folder: HuggingFaceFolder, variants: readonly TransformersJsVariant[]): JsonObject {
+function clientSettings(folder: HuggingFaceConfig, variants: readonly TransformersJsVariant[]): JsonObject {
   const external: Record<string, number> = {};
   const caches: Record<string, string> = {};
   for (const { dtype, externalFiles = 0, cacheDtype = 'float32' } of variants) {

@@ -1,0 +1,37 @@
+/** Opens a written model with ONNX Runtime before success is reported: a file that does not load is no result. */
+import { freemem } from 'node:os';
+import { isPenjingError, PenjingError } from '@penjing/core';
+import { loadRuntime } from './load-runtime.js';
+import { graphBytes } from './open-input.js';
+
+export interface LoadCheck {
+  readonly done: boolean;
+  /** One sentence for people. */
+  readonly text: string;
+  readonly milliseconds?: number;
+}
+
+// Loading packs weights into a second copy; beyond this share of free memory the check would do harm.
+const MEMORY_SHARE = 0.4;
+
+/** Throws `E_LOAD_CHECK` when ONNX Runtime refuses the file; says so when there is no runtime or no room. */
+export async function checkLoads(path: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<LoadCheck> {
+  const bytes = await graphBytes(path);
+  if (bytes > freemem() * MEMORY_SHARE) {
+    return { done: false, text: `not loaded: the model takes ${(bytes / 1e9).toFixed(1)} GB, ${(freemem() / 1e9).toFixed(1)} GB are free` };
+  }
+  const started = performance.now();
+  try {
+    const { ortEngine } = await loadRuntime();
+    await using executor = await ortEngine().loadFile(path, { ...(options.signal && { signal: options.signal }) });
+    const milliseconds = performance.now() - started;
+    return { done: true, milliseconds, text: `ONNX Runtime loads it (${executor.inputs.length} inputs, ${executor.outputs.length} outputs, ${milliseconds.toFixed(0)} ms)` };
+  } catch (cause) {
+    if (isPenjingError(cause) && cause.code === 'E_RUNTIME_MISSING') return { done: false, text: 'not loaded: @penjing/runtime is not installed' };
+    if (options.signal?.aborted) throw cause;
+    throw new PenjingError('E_LOAD_CHECK', `${path} was written, but ONNX Runtime does not load it: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      hint: 'Please report this with the command. --no-check skips the check.',
+      cause,
+    });
+  }
+}

@@ -1,0 +1,114 @@
+/** Runs a recipe: open the input, build the model, apply the passes, stream the result to disk, load it once. */
+import { resolve } from 'node:path';
+import {
+  assertSound, type Model, PenjingError, pipeline, type TaskOptions, type WeightRecord,
+} from '@penjing/core';
+import { convertHuggingFace, openHuggingFaceFolder, serializeOnnx } from '@penjing/graph-io';
+import { saveFile, saveLayouts, type SaveResult } from '@penjing/graph-io/node';
+import { checkLoads, type LoadCheck } from './check-loads.js';
+import { companionFiles, graphName, planVariant } from './model-layout.js';
+import { rememberGraph } from './manifest.js';
+import { detectInput, type Input, openOnnx } from './open-input.js';
+import type { ConvertStep, Recipe } from './recipe-schema.js';
+import { writeReport } from './compare-inputs.js';
+import { recordsPage } from './report/records-page.js';
+import { passesOf } from './steps.js';
+
+export interface RunRecipeOptions extends TaskOptions {
+  readonly force?: boolean;
+  readonly resume?: boolean;
+  /** Load the result with ONNX Runtime in a process of its own; true when absent. */
+  readonly check?: boolean;
+  readonly externalData?: 'auto' | 'always' | 'never' | undefined;
+  readonly threads?: number | undefined;
+  /** A page with the records. */
+  readonly report?: string | undefined;
+  /** Things people may want to know while it runs. */
+  readonly onNote?: (text: string) => void;
+}
+
+export interface RecipeResult {
+  readonly output: string;
+  /** Paths of the written files. */
+  readonly files: readonly string[];
+  readonly bytes: number;
+  readonly seconds: number;
+  readonly records: readonly WeightRecord[];
+  readonly warnings: readonly string[];
+  readonly check?: LoadCheck;
+}
+
+/** Throws what the readers, passes and the writer throw; the output then is not there. */
+export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}): Promise<RecipeResult> {
+  const started = performance.now();
+  const { signal, onProgress, seed, onNote = () => {} } = options;
+  const input = await detectInput(recipe.input);
+  const variant = planVariant(input, recipe);
+  const built = await buildModel(input, recipe, signal);
+  const passes = passesOf(recipe.steps);
+  const task: TaskOptions = { ...(signal && { signal }), ...(onProgress && { onProgress }), ...(seed !== undefined && { seed }) };
+  const { model, records, warnings } = await pipeline(passes).run(built, task);
+  assertSound(model);
+  signal?.throwIfAborted();
+
+  const graphs = serializeOnnx(model, { name: graphName(variant), externalData: options.externalData ?? 'auto' });
+  const companions = await companionFiles(input, variant, graphs.length - 1);
+  const saving = {
+    ...task,
+    force: options.force ?? false,
+    resume: options.resume ?? false,
+    planKey: JSON.stringify(recipe.steps),
+    ...(options.threads !== undefined && { threads: options.threads }),
+  };
+  const saved =
+    variant.kind === 'file'
+      ? await saveFile(variant.target, graphs, saving)
+      : await saveLayouts(variant.target, [...companions, ...graphs], { ...saving, add: variant.adds });
+  saved.notes.forEach(onNote);
+  const completed = completeRecords(records, saved);
+  if (variant.kind === 'folder') await rememberGraph(variant.target, variant.graph, { steps: recipe.steps, records: completed });
+  const check = options.check === false ? undefined : await checkLoads(resolve(variant.target, variant.kind === 'folder' ? graphName(variant) : ''), { signal });
+  if (options.report !== undefined) await writeReport(options.report, recordsPage(recipe, completed, saved.bytes));
+  return {
+    output: recipe.output,
+    files: saved.files,
+    bytes: saved.bytes,
+    seconds: (performance.now() - started) / 1000,
+    records: completed,
+    warnings,
+    ...(check && { check }),
+  };
+}
+
+async function buildModel(input: Input, recipe: Recipe, signal: AbortSignal | undefined): Promise<Model> {
+  const step = recipe.steps.find((candidate): candidate is { convert: ConvertStep } => 'convert' in candidate);
+  switch (input.kind) {
+    case 'huggingface':
+      return convertHuggingFace(await openHuggingFaceFolder(input.folder), step?.convert ?? {});
+    case 'onnx':
+      return openOnnx(input.path, signal);
+    case 'model-folder':
+      return openOnnx(resolve(input.path, input.graphs[0]!), signal);
+    case 'safetensors':
+      throw new PenjingError('E_FORMAT', `${input.path} has weights but no graph`, {
+        hint: 'Give the folder that holds it together with its config.json.',
+      });
+  }
+}
+
+/** Adds what was measured while the weights were written. */
+function completeRecords(records: readonly WeightRecord[], saved: SaveResult): WeightRecord[] {
+  return records.map((record) => {
+    const stats = record.measuredBy === undefined ? undefined : saved.measured.get(record.measuredBy);
+    if (!stats) return record;
+    const { sumSquares, sumSquaredError, maxError, nonFinite } = stats;
+    return {
+      ...record,
+      objective: sumSquaredError / 2,
+      snrDb: sumSquaredError === 0 ? Infinity : 10 * Math.log10(sumSquares / sumSquaredError),
+      maxError,
+      ...(nonFinite > 0 && { note: `${nonFinite} values were not finite` }),
+    };
+  });
+}
+
