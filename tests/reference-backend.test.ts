@@ -5,7 +5,17 @@ import { type ReferenceItem, runReference } from '@penjing/core/reference';
 import { backendCases, type BackendCase, missing, type TestValue } from './support/onnx-backend.js';
 
 /** Tests that do not pass, with the reason; one that passes again fails here, so that the list stays true. */
-const known: readonly { readonly tests: RegExp; readonly reason: string }[] = [];
+const known: readonly { readonly tests: RegExp; readonly reason: string }[] = [
+  { tests: /^test_(adagrad|adam|nesterov|gradient)/, reason: 'training operators of ai.onnx.preview.training are not declared' },
+  { tests: /^test_flexattention(?!.*expanded)/, reason: 'ai.onnx.preview is not declared; the expanded forms run' },
+  { tests: /^test_ai_onnx_ml/, reason: 'ai.onnx.ml has no reference kernels' },
+  { tests: /^test_bernoulli/, reason: 'random numbers have no reference' },
+  { tests: /^test_image_decoder/, reason: 'no image codecs' },
+  { tests: /^test_castlike_FLOAT16_to_FLOAT4E2M1/, reason: 'what a NaN becomes in float4e2m1 is left open: recorded -0, the kernels give the largest value' },
+];
+
+/** Recorded with four decimals. */
+const roughly = /^test_roialign/;
 
 const groups = ['node', 'simple', 'pytorch-converted', 'pytorch-operator'];
 
@@ -38,7 +48,7 @@ async function problemOf(test: BackendCase): Promise<string | undefined> {
       set.inputs.forEach((value, i) => (feeds[inputs[i]!] = value as ReferenceItem));
       const outputs = await runReference(model, feeds);
       for (const [i, expected] of set.outputs.entries()) {
-        const difference = compare(outputs[i]!, expected);
+        const difference = compare(outputs[i]!, expected, roughly.test(test.name) ? 1e-4 : undefined);
         if (difference) return `output ${i}: ${difference}`;
       }
     }
@@ -51,21 +61,20 @@ async function problemOf(test: BackendCase): Promise<string | undefined> {
 /** Relative tolerance that the ONNX runner uses is 1e-3; float32 results here are held to less. */
 const tolerances: Readonly<Record<string, number>> = { float32: 2e-5, float64: 1e-7, float16: 2e-3, bfloat16: 2e-2 };
 
-function compare(ours: ReferenceItem | undefined, theirs: TestValue): string | undefined {
+function compare(ours: ReferenceItem | undefined, theirs: TestValue, tolerance?: number): string | undefined {
   if (ours === undefined) return 'missing';
   if (theirs === null || ours === null) return theirs === ours ? undefined : 'one is empty';
   if (Array.isArray(theirs) || Array.isArray(ours)) {
     const [a, b] = [ours as readonly ReferenceItem[], theirs as readonly TestValue[]];
     if (a.length !== b.length) return `${a.length} elements, not ${b.length}`;
-    return b.map((item, i) => compare(a[i], item)).find((text) => text !== undefined);
+    return b.map((item, i) => compare(a[i], item, tolerance)).find((text) => text !== undefined);
   }
-  return compareTensors(ours as Tensor, theirs as Tensor);
+  return compareTensors(ours as Tensor, theirs as Tensor, tolerance);
 }
 
-function compareTensors(a: Tensor, b: Tensor): string | undefined {
+function compareTensors(a: Tensor, b: Tensor, tolerance = tolerances[a.dtype] ?? 0): string | undefined {
   if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return `${a.dtype}[${a.shape.join()}], not ${b.dtype}[${b.shape.join()}]`;
   const [x, y] = [elementsOf(a), elementsOf(b)];
-  const tolerance = tolerances[a.dtype] ?? 0;
   for (let i = 0; i < y.length; i++) {
     const [p, q] = [x[i]!, y[i]!];
     if (p === q || (Number.isNaN(p) && Number.isNaN(q))) continue;

@@ -57,15 +57,19 @@ export function backendCases(group: string): BackendCase[] {
   }));
 }
 
-/** Files of a ustar archive by path. */
+/** Files of a tar archive by path. */
 function untar(bytes: Uint8Array): Map<string, Uint8Array> {
   const files = new Map<string, Uint8Array>();
   const text = (at: number, length: number): string => Buffer.from(bytes.subarray(at, at + length)).toString().replace(/\0.*$/s, '');
+  let longPath: string | undefined;
   for (let at = 0; at + 512 <= bytes.length && bytes[at] !== 0;) {
     const size = parseInt(text(at + 124, 12), 8);
-    const prefix = text(at + 345, 155);
-    const path = (prefix ? `${prefix}/` : '') + text(at, 100);
-    if (bytes[at + 156] === 0x30 || bytes[at + 156] === 0) files.set(path.replace(/^\.\//, ''), bytes.subarray(at + 512, at + 512 + size));
+    const prefix = text(at + 257, 6) === 'ustar' ? text(at + 345, 155) : '';
+    const path = longPath ?? (prefix ? `${prefix}/` : '') + text(at, 100);
+    const type = String.fromCharCode(bytes[at + 156]!);
+    // A path of more than 100 bytes comes before its file, in an entry of its own (pax).
+    longPath = type === 'x' ? /\d+ path=(.*)\n/.exec(text(at + 512, size))?.[1] : undefined;
+    if (type === '0' || type === '\0') files.set(path.replace(/^\.\//, ''), bytes.subarray(at + 512, at + 512 + size));
     at += 512 + Math.ceil(size / 512) * 512;
   }
   return files;

@@ -175,6 +175,7 @@ export const elementwiseKernels = {
   ThresholdedRelu: shaped((c) => { const a = f(c, 'alpha', 1); return (x) => (x > a ? x : 0); }),
   Add: binary((x, y) => x + y, (x, y) => x + y), Sub: binary((x, y) => x - y, (x, y) => x - y), Mul: binary((x, y) => x * y, (x, y) => x * y),
   Div: (c) => [apply(isInteger(c.array(0).dtype) ? (x, y) => Math.trunc(x / y) : (x, y) => x / y, (x, y) => (y === 0n ? 0n : x / y), c.array(0), c.array(1))],
+  SwiGLU: (c) => [zip(map(c.array(0), (x) => x * sigmoid(f(c, 'alpha', 1) * x), 'float64'), c.array(1), (x, y) => x * y, c.array(0).dtype)],
   Mod: mod,
   Pow: (c) => [zip(c.array(0), c.array(1), Math.pow)],
   PRelu: binary((x, y) => (x < 0 ? x * y : x)),

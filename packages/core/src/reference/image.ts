@@ -46,8 +46,7 @@ function tapsOf(c: KernelContext, x: number, scale: number, size: number): Taps 
   const first = Math.ceil(x - reach * stretch - 1e-9);
   const taps: { at: number; weight: number }[] = [];
   for (let at = first; at <= Math.floor(x + reach * stretch + 1e-9); at++) taps.push({ at, weight: kernel((at - x) / stretch) });
-  const outside = node.int('exclude_outside', 0) === 1 || stretch > 1;
-  const used = outside ? taps.filter(({ at }) => at >= 0 && at < size) : taps;
+  const used = node.int('exclude_outside', 0) === 1 ? taps.filter(({ at }) => at >= 0 && at < size) : taps;
   const total = used.reduce((sum, { weight }) => sum + weight, 0);
   return used.map(({ at, weight }) => ({ at, weight: weight / (total || 1) }));
 }
@@ -139,7 +138,7 @@ const gridSample: Kernel = (c) => {
   const n = spatial.length;
   const align = node.int('align_corners', 0) === 1;
   const padding = node.string('padding_mode', 'zeros');
-  const mode = node.string('mode', 'linear').replace('bi', '');
+  const mode = node.string('mode', 'linear').replace(/^bi/, '');
   const strides = stridesOf(spatial);
   const plane = elementCount(spatial);
   const [values, places] = [numbers(x), numbers(grid)];

@@ -39,7 +39,8 @@ export const quantizeLinear: Kernel = (c) => {
   const single = x.dtype === 'float64' ? (v: number): number => v : Math.fround;
   const values = numbers(x).map((v, i) => {
     const quotient = single(v / scales[index[i]!]!);
-    return float ? quotient : roundEven(quotient) + (zeros?.[index[i]!] ?? 0);
+    const rounded = float ? quotient : roundEven(quotient);
+    return zeros ? rounded + zeros[index[i]!]! : rounded;
   });
   return [arrayOf(dtype, x.shape, quantizeTo(values, dtype, c.node.int('saturate', 1) === 1))];
 };
