@@ -17,15 +17,18 @@ export interface Encoded {
 /** Throws `E_ONNX_SIZE` when a message reaches 2 GiB. */
 export function encodeMessage<T extends object>(schema: Schema<T>, message: T): Encoded {
   const rope = new Rope();
-  const source = message as AnyMessage;
+  writeFields(rope, schema, message as AnyMessage);
+  return rope.finish(schema);
+}
+
+function writeFields(rope: Rope, schema: AnySchema, message: AnyMessage): void {
   for (const field of schema.fields) {
-    const value = source[field.name];
+    const value = message[field.name];
     if (value === undefined) continue;
     if (field.many) for (const item of value as unknown[]) writeField(rope, field, item);
     else writeField(rope, field, value);
   }
-  for (const raw of source.extra ?? []) rope.writer.raw(raw);
-  return rope.finish(schema);
+  for (const raw of message.extra ?? []) rope.writer.raw(raw);
 }
 
 /** The bytes of a message without holes. */
@@ -50,13 +53,51 @@ const scalarWriters: Record<ScalarKind, (writer: Writer, value: never) => void> 
 function writeField(rope: Rope, field: NamedField, value: unknown): void {
   const packed = field.kind === 'chunks'; // whole chunks are written, as packed lists
   rope.writer.uint32((field.id << 3) | (packed ? 2 : field.wire));
-  if (field.kind === 'message') rope.append(encodeMessage(field.of!(), value as object));
+  if (field.kind === 'message') writeMessage(rope, field.of!(), value as AnyMessage);
   else if (field.kind === 'payload' || field.kind === 'chunks') rope.append(payloadPieces(value as Payload));
   else scalarWriters[field.kind](rope.writer, value as never);
 }
 
+/** Without holes the length is put in place afterwards; with holes the message is encoded on its own. */
+function writeMessage(rope: Rope, schema: AnySchema, message: AnyMessage): void {
+  if (!isPlain(schema, message)) return rope.append(encodeMessage(schema, message));
+  rope.writer.fork();
+  writeFields(rope, schema, message);
+  rope.writer.ldelim();
+}
+
+function isPlain(schema: AnySchema, message: AnyMessage): boolean {
+  return holders(schema).every((field) => {
+    const value = message[field.name];
+    if (value === undefined) return true;
+    if (field.kind !== 'message') return false;
+    const inner = field.of!();
+    return field.many ? (value as AnyMessage[]).every((item) => isPlain(inner, item)) : isPlain(inner, value as AnyMessage);
+  });
+}
+
+const knownHolders = new Map<AnySchema, readonly NamedField[]>();
+
+/** The fields of a message under which payloads may stand, itself included. */
+function holders(schema: AnySchema): readonly NamedField[] {
+  let fields = knownHolders.get(schema);
+  if (!fields) {
+    fields = schema.fields.filter((field) => reachesPayload(field, new Set()));
+    knownHolders.set(schema, fields);
+  }
+  return fields;
+}
+
+function reachesPayload(field: NamedField, seen: Set<AnySchema>): boolean {
+  if (field.kind !== 'message') return field.kind === 'payload' || field.kind === 'chunks';
+  const schema = field.of!();
+  if (seen.has(schema)) return false;
+  seen.add(schema);
+  return schema.fields.some((inner) => reachesPayload(inner, seen));
+}
+
 function payloadPieces(payload: Payload): Encoded {
-  return { pieces: [payload.bytes ?? payload], size: payload.length };
+  return { pieces: [payload.bytes?.subarray(0, payload.length) ?? payload], size: payload.length };
 }
 
 class Rope {

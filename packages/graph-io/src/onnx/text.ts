@@ -24,13 +24,8 @@ export function encodeName(text: string): Uint8Array {
 /** Short ASCII is almost everything; a TextDecoder call costs more than this loop. */
 function decodeAscii(bytes: Uint8Array): string | undefined {
   if (bytes.length > 64) return undefined;
-  let text = '';
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i]!;
-    if (byte >= 0x80) return undefined;
-    text += String.fromCharCode(byte);
-  }
-  return text;
+  for (let i = 0; i < bytes.length; i++) if (bytes[i]! >= 0x80) return undefined;
+  return String.fromCharCode.apply(null, bytes as unknown as number[]); // flat at once, unlike a text that grows
 }
 
 /** Valid sequences are decoded one by one; a byte that starts none is escaped. */

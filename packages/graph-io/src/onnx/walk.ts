@@ -41,7 +41,8 @@ class Walker {
 
   async walk(schema: AnySchema, target: AnyMessage, start: number, end: number, depth: number): Promise<void> {
     this.#budget.enter(schema, depth);
-    if (end - start <= DECODE_AT_ONCE_BYTES) {
+    // The outermost message is always walked: there a cut file shows as what it is.
+    if (depth > 0 && end - start <= DECODE_AT_ONCE_BYTES) {
       await this.#decode(schema, target, start, end, depth);
       return;
     }
@@ -109,7 +110,7 @@ class Walker {
   #cut(schema: AnySchema, at: number, stop: number, end: number): PenjingError {
     if (stop <= this.#source.size) return malformed(schema.name, at, `a field ends at ${stop}, its message at ${end}`);
     return new PenjingError('E_TRUNCATED', `${schema.name} at byte ${at} reaches to byte ${stop} of ${this.#source.size}`, {
-      hint: 'The file is cut short; download or export it again.',
+      hint: 'The file is cut short, or is no ONNX model; download or export it again.',
       details: { offset: at, size: this.#source.size },
     });
   }
