@@ -1,7 +1,8 @@
 /** The kernels of a pool thread. */
-import { type Kernels, plainKernels } from '@penjing/kernels';
+import { type Kernels, plainKernels, wasmKernels } from '@penjing/kernels';
 
-/** `arenaBytes` of memory to compute in. */
+/** `arenaBytes` of memory to compute in. The two kinds of kernels give the same bytes. */
 export function poolKernels(arenaBytes: number): Kernels {
-  return plainKernels({ arenaBytes });
+  const usable = typeof WebAssembly === 'object';
+  return usable ? wasmKernels({ arenaBytes }) : plainKernels({ arenaBytes });
 }
