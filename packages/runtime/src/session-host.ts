@@ -1,6 +1,7 @@
 /** The calling thread's side of one session worker: typed calls, cancellation, and an end for every promise when the thread dies. */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { PenjingError } from '@penjing/core';
+import { spawnWorker } from '@penjing/graph-io/node';
 import type { Method, Methods, Reply, Request, WireError } from './worker/protocol.js';
 
 export interface CallOptions<M extends Method> {
@@ -34,7 +35,7 @@ export class SessionHost implements AsyncDisposable {
   #failure: PenjingError | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(worker: Worker = spawnSessionWorker()) {
+  constructor(worker: Worker = spawnWorker(import.meta.url, './session-worker', { name: 'penjing-session' })) {
     this.#worker = worker;
     live++;
     // An idle engine must not keep a finished program alive; pending calls hold it (see call).
@@ -127,14 +128,4 @@ export class SessionHost implements AsyncDisposable {
 
 function fromWireError({ code, message, hint, details }: WireError): PenjingError {
   return new PenjingError(code, message, { ...(hint === undefined ? {} : { hint }), ...(details === undefined ? {} : { details }) });
-}
-
-/** Starts session-worker: the built file beside this one, or the TypeScript source through tsx in tests. */
-function spawnSessionWorker(): Worker {
-  const self = import.meta.url;
-  const extension = /\.[a-z]+$/.exec(new URL(self).pathname)![0];
-  const entry = new URL(`./session-worker${extension}`, self);
-  if (extension !== '.ts') return new Worker(entry, { name: 'penjing-session' });
-  const bootstrap = `import('tsx/esm/api').then(({ tsImport }) => tsImport(${JSON.stringify(entry.href)}, ${JSON.stringify(self)}))`;
-  return new Worker(bootstrap, { eval: true, name: 'penjing-session', execArgv: ['--conditions=@penjing/source'] });
 }

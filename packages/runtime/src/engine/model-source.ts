@@ -1,10 +1,10 @@
 /** Where graph-io meets the engine: files are checked by our reader, models are serialized by our writer. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { type ByteSource, type Model, PenjingError, memorySource, modelGraphs, storedTensors } from '@penjing/core';
+import { type ByteSource, type Model, PenjingError, type TaskOptions, memorySource, modelGraphs, storedTensors } from '@penjing/core';
 import { layoutToBytes, readOnnx, serializeOnnx } from '@penjing/graph-io';
-import { fileSource, openExternalFile } from '@penjing/graph-io/node';
+import { fileSource, openExternalFile, saveLayouts } from '@penjing/graph-io/node';
 import type { SessionSource } from '../worker/protocol.js';
 import type { ExternalFile } from './open.js';
 import type { WeightFacts } from './settings.js';
@@ -67,23 +67,25 @@ export interface StoredModel {
   readonly cleanup: () => Promise<void>;
 }
 
-/** Serializes a model to memory, or to files in a private temporary folder. */
-export async function storeModel(model: Model, inMemory: boolean, _signal?: AbortSignal): Promise<StoredModel> {
+/** Serializes a model to memory, or through the pool to files in a private temporary folder. */
+export async function storeModel(model: Model, inMemory: boolean, options: TaskOptions = {}): Promise<StoredModel> {
   const layouts = serializeOnnx(model, { externalData: inMemory ? 'never' : 'always' });
   const bytes = layouts.reduce((sum, { size }) => sum + size, 0);
   if (inMemory) {
     const file = await layoutToBytes(layouts[0]!);
     return { source: { kind: 'memory', bytes: file.buffer as ArrayBuffer, externalData: [] }, bytes, cleanup: async () => {} };
   }
+  // Made private (mode 700) first; weights may be confidential and /tmp is everybody's.
   const folder = await mkdtemp(join(tmpdir(), 'penjing-session-'));
+  const target = join(folder, 'model');
   const cleanup = (): Promise<void> => rm(folder, { recursive: true, force: true });
   try {
-    for (const layout of layouts) await writeFile(join(folder, layout.name), await layoutToBytes(layout));
+    await saveLayouts(target, layouts, { ...options, manifest: false });
   } catch (error) {
     await cleanup();
     throw error;
   }
-  return { source: { kind: 'file', path: join(folder, layouts[0]!.name) }, bytes, cleanup };
+  return { source: { kind: 'file', path: join(target, layouts[0]!.name) }, bytes, cleanup };
 }
 
 /** Nodes that read weights of fewer bits; their kernels need ONNX Runtime's packed form. */

@@ -1,5 +1,5 @@
 /** Opens a session on a model, a file or bytes: checks first, then configures, then hands over. */
-import { type Model, PenjingError, type ValueInfo, tensorType } from '@penjing/core';
+import { type Model, PenjingError, type TaskOptions, type ValueInfo, tensorType } from '@penjing/core';
 import type { SessionHost } from '../session-host.js';
 import type { SessionInfo, SessionSource, SessionValue } from '../worker/protocol.js';
 import { type CheckedModel, checkBytes, checkFile, storeModel, weightFacts } from './model-source.js';
@@ -26,6 +26,7 @@ export interface OpenedModel {
 
 export interface OpenOptions extends SessionOptions {
   readonly signal?: AbortSignal;
+  readonly onProgress?: TaskOptions['onProgress'];
   readonly memoryLimit?: number;
   readonly externalData?: readonly ExternalFile[];
   readonly transfer?: boolean;
@@ -33,7 +34,8 @@ export interface OpenOptions extends SessionOptions {
   readonly spin?: boolean;
 }
 
-const MEMORY_LIMIT = 256 * 2 ** 20;
+/** Above this the weights are computed by the pool of graph-io instead of the calling thread. */
+const MEMORY_LIMIT = 64 * 2 ** 20;
 
 export async function openFile(host: SessionHost, path: string, options: OpenOptions): Promise<OpenedModel> {
   const checked = await checkFile(path, options.signal);
@@ -56,7 +58,8 @@ export async function openBytes(host: SessionHost, bytes: Uint8Array, options: O
 export async function openModel(host: SessionHost, model: Model, options: OpenOptions): Promise<OpenedModel> {
   refuseForeignTypes(model);
   const facts = weightFacts(model);
-  const stored = await storeModel(model, facts.bytes <= (options.memoryLimit ?? MEMORY_LIMIT), options.signal);
+  const { memoryLimit = MEMORY_LIMIT, signal, onProgress } = options;
+  const stored = await storeModel(model, facts.bytes <= memoryLimit, { ...(signal && { signal }), ...(onProgress && { onProgress }) });
   try {
     return await openSource(host, stored.source, { model, weights: facts, bytes: stored.bytes }, options, stored.cleanup);
   } catch (error) {

@@ -65,13 +65,15 @@ describe('where a model comes from', () => {
   test('temporary files live as long as the executor', async () => {
     const temporary = await mkdtemp(join(folder, 'tmp-'));
     vi.stubEnv('TMPDIR', temporary);
+    // tsx keeps its own cache there.
+    const ours = async (): Promise<string[]> => (await readdir(temporary)).filter((name) => name.startsWith('penjing-session-'));
     const executor = await engine.load(large());
-    expect(await readdir(temporary)).toEqual([]);
+    expect(await ours()).toEqual([]);
     const filed = await ortEngine({ memoryLimit: 0 }).load(large());
-    expect(await readdir(temporary)).toEqual([expect.stringMatching(/^penjing-session-/)]);
+    expect(await ours()).toHaveLength(1);
     await filed[Symbol.asyncDispose]();
     await executor[Symbol.asyncDispose]();
-    expect(await readdir(temporary)).toEqual([]);
+    expect(await ours()).toEqual([]);
     vi.unstubAllEnvs();
   });
 

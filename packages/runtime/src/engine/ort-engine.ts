@@ -16,7 +16,7 @@ export interface LoadBytesOptions extends LoadOptions {
 }
 
 export interface OrtEngineOptions extends SessionOptions {
-  /** Models up to this many bytes are handed over in memory, larger ones through a private temporary folder (256 MiB). */
+  /** Models up to this many bytes are handed over in memory, larger ones through a private temporary folder (64 MiB when absent). */
   readonly memoryLimit?: number;
 }
 

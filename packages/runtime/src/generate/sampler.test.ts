@@ -33,6 +33,11 @@ describe('sampler', () => {
     shares(draw({ temperature }, 20_000)).forEach((share, i) => expect(Math.abs(share - expected[i]!)).toBeLessThan(0.015));
   });
 
+  test('a model that gives NaN is an error, not token 0', () => {
+    expect(() => createSampler({ ...plain, temperature: 0 }).next(Float32Array.of(NaN, NaN), [])).toThrow(expect.objectContaining({ code: 'E_NUMERIC' }) as Error);
+    expect(createSampler({ ...plain, temperature: 0 }).next(Float32Array.of(NaN, 1), [])).toBe(1);
+  });
+
   test('same seed, same tokens; another seed, others', () => {
     expect(draw({ seed: 1 }, 50)).toEqual(draw({ seed: 1 }, 50));
     expect(draw({ seed: 1 }, 50)).not.toEqual(draw({ seed: 2 }, 50));

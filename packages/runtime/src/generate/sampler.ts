@@ -1,5 +1,8 @@
 /** Chooses the next token from logits: greedy, or sampled through the usual filters in the order transformers applies them. */
-import { type Rng, createRng } from '@penjing/core';
+import { PenjingError, type Rng, createRng } from '@penjing/core';
+import { plainKernels } from '@penjing/kernels';
+
+const kernels = plainKernels();
 
 export interface SamplingParams {
   /** 0 chooses the most likely token. */
@@ -30,11 +33,13 @@ export function createSampler(params: SamplingParams): Sampler {
   };
 }
 
-/** Index of the largest value, the first of equals. */
+/** Index of the largest value, the first of equals. Throws `E_NUMERIC` when all are NaN: such a model would say token 0 for ever. */
 export function argmax(values: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
-  return best;
+  const best = kernels.argMax(values);
+  if (best >= 0) return best;
+  throw new PenjingError('E_NUMERIC', 'the model gives NaN for every token', {
+    hint: 'Its weights are damaged, or overflow in float16; try another variant or convert it again.',
+  });
 }
 
 function penalize(logits: Float32Array, context: Iterable<number>, penalty: number): void {
@@ -48,16 +53,10 @@ function sample(logits: Float32Array, { temperature, topK, topP, minP }: Samplin
   const top = logits[argmax(logits)]!;
   // Probabilities relative to the likeliest token; minP is a floor in just this scale.
   const weights = Float64Array.from(logits, (logit) => Math.exp((logit - top) / temperature));
-  let kept: Uint32Array = Uint32Array.from(weights.keys());
-  if (topK > 0 || topP < 1) {
-    kept.sort((a, b) => weights[b]! - weights[a]! || a - b);
-    if (topK > 0) kept = kept.subarray(0, topK);
-    if (topP < 1) kept = kept.subarray(0, nucleus(kept, weights, topP));
-  }
+  let kept = topK > 0 ? kernels.topK(logits, Math.min(topK, logits.length)) : Uint32Array.from(weights.keys());
+  if (topP < 1) kept = nucleus(kept, topK > 0, logits, weights, topP);
   if (minP > 0) kept = kept.filter((token) => weights[token]! >= minP);
-  let total = 0;
-  for (const token of kept) total += weights[token]!;
-  let rest = rng.uniform() * total;
+  let rest = rng.uniform() * sum(kept, weights);
   for (const token of kept) {
     rest -= weights[token]!;
     if (rest < 0) return token;
@@ -65,14 +64,28 @@ function sample(logits: Float32Array, { temperature, topK, topP, minP }: Samplin
   return kept[0]!;
 }
 
-/** How many of the sorted tokens it takes to reach the share `topP` of their total; at least one. */
-function nucleus(sorted: Uint32Array, weights: Float64Array, topP: number): number {
-  let total = 0;
-  for (const token of sorted) total += weights[token]!;
-  let sum = 0;
-  for (let i = 0; i < sorted.length; i++) {
-    sum += weights[sorted[i]!]!;
-    if (sum >= topP * total) return i + 1;
+/** How many tokens are ranked at first; a nucleus is nearly always smaller, and sorting 100,000 would cost 30 ms. */
+const FIRST_RANKED = 64;
+
+/** The fewest of the `kept` tokens, best first, that reach the share `topP` of their total; at least one. */
+function nucleus(kept: Uint32Array, ranked: boolean, logits: Float32Array, weights: Float64Array, topP: number): Uint32Array {
+  const wanted = topP * sum(kept, weights);
+  let count = ranked ? kept.length : Math.min(kept.length, FIRST_RANKED);
+  for (;;) {
+    const best = ranked ? kept : kernels.topK(logits, count);
+    let reached = 0;
+    for (let i = 0; i < best.length; i++) {
+      reached += weights[best[i]!]!;
+      if (reached >= wanted) return best.subarray(0, i + 1);
+    }
+    // Rounding can leave the sum of all a little short.
+    if (count >= kept.length) return best;
+    count = Math.min(kept.length, count * 8);
   }
-  return sorted.length;
+}
+
+function sum(tokens: Uint32Array, weights: Float64Array): number {
+  let total = 0;
+  for (const token of tokens) total += weights[token]!;
+  return total;
 }
