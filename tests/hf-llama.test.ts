@@ -79,6 +79,16 @@ test('standard attention continues padded batches in chunks', async () => {
   expect(maxDifference(rest, rowsOf(wanted, 20, 36))).toBeLessThan(TOLERANCE);
 });
 
+test('what ONNX Runtime refuses: a padded batch continued by several tokens in gqa form', async () => {
+  const folder = join(fixtures, 'gqa');
+  const { ids } = await recorded(join(folder, 'expected.safetensors'));
+  await using llama = await decoder(openFolder(folder), { attention: 'gqa' });
+  const [all, mask, positions] = [ids('batch.input_ids'), ids('batch.attention_mask'), ids('batch.position_ids')];
+  await llama.forward(idsOf(all, 0, 20), { mask: idsOf(mask, 0, 20), positions: idsOf(positions, 0, 20) });
+  const rest = llama.forward(idsOf(all, 20, 36), { mask, positions: idsOf(positions, 20, 36) });
+  await expect(rest).rejects.toThrow(/batch_size must be 1 when sequence_length > 1 and past context is given/);
+});
+
 test.each(cases)('$name: the spelling of transformers 4 makes the same file', async ({ name }) => {
   const folder = openFolder(join(fixtures, name));
   const old: ModelFolder = { ...folder, open: (file) => folder.open(file === 'config.json' ? 'config.old.json' : file) };

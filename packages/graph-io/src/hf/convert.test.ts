@@ -100,6 +100,10 @@ describe('a Llama', () => {
     expect(graph.initializers.get('model.norm.weight')?.tensor?.dtype).toBe('float16');
   });
 
+  test('is known by its type when the config names no class', async () => {
+    expect((await convert({ ...tinyConfig, architectures: null })).graph.outputs[0]?.name).toBe('logits');
+  });
+
   test('ignores the rotary buffers of old checkpoints', async () => {
     await convert(tinyConfig, {}, { ...tinyShapes, 'model.layers.0.self_attn.rotary_emb.inv_freq': [2] });
   });

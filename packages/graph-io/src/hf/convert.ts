@@ -72,7 +72,10 @@ export async function convertHuggingFace(
 export function findArchitecture(folder: HuggingFaceFolder): { architecture: Architecture; task: Task } {
   const { architecture: name, modelType } = folder;
   for (const architecture of architectures) {
-    if (Object.hasOwn(architecture.classes, name)) return { architecture, task: architecture.classes[name]! };
+    const { classes } = architecture;
+    if (Object.hasOwn(classes, name)) return { architecture, task: classes[name]! };
+    // transformers itself goes by the type; the class only says what the weights were trained for
+    if (name === '' && modelType === architecture.modelType) return { architecture, task: Object.values(classes)[0]! };
   }
   const supported = architectures.flatMap(({ classes }) => Object.keys(classes));
   throw new PenjingError('E_ARCHITECTURE', `${name || modelType || 'a model without a class'} is not supported`, {

@@ -11,7 +11,8 @@ import { readRope } from '../rope.js';
 
 export const llama: Architecture = {
   modelType: 'llama',
-  classes: { LlamaForCausalLM: 'text-generation' },
+  // the second is how the first published conversions spelled it
+  classes: { LlamaForCausalLM: 'text-generation', LLaMAForCausalLM: 'text-generation' },
   tied: { table: 'model.embed_tokens.weight', head: 'lm_head.weight', byDefault: false },
   ignoredWeights: [/\.rotary_emb\.inv_freq$/],
 
