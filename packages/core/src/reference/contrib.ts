@@ -4,9 +4,11 @@ import { broadcastShapes, elementCount, normalizeAxis } from '../shape.js';
 import { attend } from './attend.js';
 import { type RotaryOptions, joinHeads, maskOf, rotate, splitHeads } from './attention.js';
 import { arrayOf, expanded, type Item, type NdArray, numbers, permuted, reshaped, rounded, scalar } from './array.js';
+import { codesOf } from './codes.js';
 import { convKernels, convolve } from './conv.js';
 import { elementwiseKernels, geluTanh, gelu, map, sigmoid, zip } from './elementwise.js';
 import { type Kernel, KernelContext } from './kernel.js';
+import { mixtureOfExperts, quantizedMixture } from './experts.js';
 import { gemm, gemmKernel, matmul, matmulRaw, transposed } from './linalg.js';
 import { concatenate, gatherAxis, gatherND, pad, part } from './movement.js';
 import { affine, normalizeRuns } from './norm.js';
@@ -16,14 +18,8 @@ import { groupQueryAttention } from './group-query.js';
 
 const add = (x: NdArray, y: NdArray | undefined): NdArray => (y ? zip(x, y, (a, b) => a + b) : x);
 
-/** Codes of `bits` packed first-in-low-bits into bytes. */
-export function codesOf(bytes: Float64Array, bits: number): Float64Array {
-  const perByte = 8 / bits;
-  return Float64Array.from({ length: bytes.length * perByte }, (_, i) => (bytes[Math.floor(i / perByte)]! >> ((i % perByte) * bits)) & (2 ** bits - 1));
-}
-
 /** A MatMulNBits weight as doubles, (N, K). */
-export function dequantizeNBits(c: KernelContext): Float64Array {
+function dequantizeNBits(c: KernelContext): Float64Array {
   const { node } = c;
   const [n, k, block, bits] = [node.int('N', 0), node.int('K', 0), node.int('block_size', 32), node.int('bits', 4)];
   const blocks = Math.ceil(k / block);
@@ -266,6 +262,8 @@ export const contribKernels = {
   'com.microsoft.GroupQueryAttention': groupQueryAttention,
   'com.microsoft.MultiHeadAttention': multiHead,
   'com.microsoft.Attention': attention,
+  'com.microsoft.MoE': mixtureOfExperts,
+  'com.microsoft.QMoE': quantizedMixture,
   'com.microsoft.RotaryEmbedding': rotary,
   'com.microsoft.SkipLayerNormalization': skipNorm(true, 4),
   'com.microsoft.SkipSimplifiedLayerNormalization': skipNorm(false, 3),
