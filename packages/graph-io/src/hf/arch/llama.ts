@@ -1,11 +1,11 @@
 /** Llama 1 to 3.3 and everything that is a Llama by another name. */
+import type { Value } from '@penjing/core';
 import type { Architecture } from '../architecture.js';
 import { type ActivationName, activations } from '../blocks/activation.js';
-import { causalAttention, type KeyValue, selfAttention } from '../blocks/attention.js';
-import { embedding, languageHead } from '../blocks/embedding.js';
+import { causalAttention, selfAttention } from '../blocks/attention.js';
+import { causalDecoder, preNormLayer } from '../blocks/decoder.js';
 import { gatedMlp } from '../blocks/mlp.js';
 import { rmsNorm } from '../blocks/norm.js';
-import { decoderInputs, decoderOutputs } from '../decoder-ports.js';
 import { type Fields, MAX_HEAD_DIM, MAX_LAYERS } from '../fields.js';
 import { readRope } from '../rope.js';
 
@@ -19,30 +19,17 @@ export const llama: Architecture = {
   clientConfig: (config) => ({ num_key_value_heads: config.size('num_attention_heads') }),
 
   build(net, config) {
-    const { layers, vocabulary, hidden, epsilon, attention, mlp, rope } = read(config);
-    const cache = { layers, kvHeads: attention.kvHeads, headDim: attention.headDim };
-    const { ids, mask, positions, past } = decoderInputs(net, cache);
-    const present: KeyValue[] = [];
-
-    const { table, last } = net.module('model', () => {
-      const { table, hidden: embedded } = embedding(net, 'embed_tokens', ids, { vocabulary, hidden });
-      const attend = causalAttention(net, { mask, positions }, attention, rope);
-      let x = embedded; // (batch, seq, hidden)
-      for (let i = 0; i < layers; i++) {
-        x = net.module(`layers.${i}`, () => {
-          const normed = rmsNorm(net, 'input_layernorm', x, hidden, epsilon);
-          const attended = selfAttention(net, 'self_attn', normed, { attend, past: past[i]!, shape: attention });
-          present.push(attended.present);
-          const middle = net.op('Add', [x, attended.output]);
-          const fed = gatedMlp(net, 'mlp', rmsNorm(net, 'post_attention_layernorm', middle, hidden, epsilon), mlp);
-          return net.op('Add', [middle, fed]);
-        });
-      }
-      return { table, last: rmsNorm(net, 'norm', x, hidden, epsilon) };
+    const { decoder, attention, mlp, rope, epsilon } = read(config);
+    const norm = (name: string, x: Value): Value => rmsNorm(net, name, x, decoder.hidden, epsilon);
+    causalDecoder(net, decoder, {
+      attention: (inputs) => causalAttention(net, inputs, attention, rope),
+      layer: (x, attend, past) =>
+        preNormLayer(net, x, {
+          attention: (x) => selfAttention(net, 'self_attn', norm('input_layernorm', x), { attend, past, shape: attention }),
+          mlp: (x) => gatedMlp(net, 'mlp', norm('post_attention_layernorm', x), mlp),
+        }),
+      norm: (x) => norm('norm', x),
     });
-
-    const logits = languageHead(net, 'lm_head', last, { vocabulary, hidden }, net.tied ? table : undefined);
-    decoderOutputs(net, cache, { logits, vocabulary, present });
   },
 };
 
@@ -55,13 +42,12 @@ function read(config: Fields) {
   if (heads % kvHeads !== 0) throw config.wrong('num_key_value_heads', `a divisor of num_attention_heads ${heads}`);
   if (!config.has('head_dim') && hidden % heads !== 0) throw config.wrong('hidden_size', `a multiple of num_attention_heads ${heads}`);
   const activation: ActivationName = config.choice('hidden_act', activations, 'silu');
+  const layers = config.size('num_hidden_layers', undefined, MAX_LAYERS);
   return {
-    hidden,
-    layers: config.size('num_hidden_layers', undefined, MAX_LAYERS),
-    vocabulary: config.size('vocab_size'),
-    epsilon: config.positive('rms_norm_eps', 1e-6),
-    rope: readRope(config, { dim: headDim, maxPositions: config.size('max_position_embeddings', 2048) }),
+    decoder: { layers, kvHeads, headDim, hidden, vocabulary: config.size('vocab_size') },
     attention: { hidden, heads, kvHeads, headDim, scale: headDim ** -0.5, bias: config.boolean('attention_bias', false) },
     mlp: { hidden, intermediate: config.size('intermediate_size'), activation, bias: config.boolean('mlp_bias', false) },
+    rope: readRope(config, { dim: headDim, maxPositions: config.size('max_position_embeddings', 2048) }),
+    epsilon: config.positive('rms_norm_eps', 1e-6),
   };
 }
