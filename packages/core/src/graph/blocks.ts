@@ -1,5 +1,5 @@
 /**
- * A model as a chain of blocks: cuts where the fewest activations are live. The same cuts serve calibration block
+ * A model as a chain of blocks: cuts where one activation is live. The same cuts serve calibration block
  * by block, evaluation of models larger than memory, pipeline stages and layer dropping.
  */
 import { dtypes } from '../dtype.js';
@@ -21,61 +21,52 @@ export interface Block {
 }
 
 /**
- * Cuts the main graph at every place where as few activations are live as at the narrowest place between two
- * weighted nodes. Integer and boolean values (shapes, masks, indices) are not counted: they are cheap to carry.
- * Nodes keep their order, so the concatenation of the blocks is the graph.
+ * Cuts the main graph wherever a single activation is live between two weighted nodes. Only values that depend on a
+ * weight matrix count: positions, masks and rotary tables are context that every block may read, cheap to carry or
+ * to compute again. Integer and boolean values do not count either. Nodes keep their order, so the concatenation of
+ * the blocks is the graph.
  */
 export function blocks(model: Model): Block[] {
   const { graph } = model;
   const nodes = [...graph.nodes()];
-  const live = liveCounts(graph, nodes);
-  const weighted = nodes.map((node) => readValues(node).some(isWeight));
-  const first = weighted.indexOf(true);
+  const weights = weightValues(nodes);
+  const live = liveCounts(nodes, weights);
+  const weighted = nodes.map((node) => !weights.has(node.outputs[0]!) && readValues(node).some((value) => weights.has(value)));
   const last = weighted.lastIndexOf(true);
-  if (first === -1 || first === last) return [makeBlock(graph, nodes)];
-
-  let narrowest = Infinity;
-  for (let i = first; i < last; i++) narrowest = Math.min(narrowest, live[i]!);
   const result: Block[] = [];
   let start = 0;
+  let cut: number | undefined;
   let hasWeight = false;
-  for (let i = 0; i < last; i++) {
+  for (let i = 0; i <= last; i++) {
+    // Between two weighted nodes the last narrow place is taken, so that a layer keeps its residual sum.
+    if (weighted[i] && cut !== undefined) {
+      result.push(makeBlock(graph, nodes.slice(start, cut + 1)));
+      start = cut + 1;
+      cut = undefined;
+    }
     hasWeight ||= weighted[i]!;
-    if (!hasWeight || live[i]! > narrowest) continue;
-    // In a run of equally narrow places without weights between them, the last one keeps blocks whole.
-    const next = nextCut(live, weighted, i, last, narrowest);
-    if (next !== undefined) continue;
-    result.push(makeBlock(graph, nodes.slice(start, i + 1)));
-    start = i + 1;
-    hasWeight = false;
+    if (hasWeight && live[i] === 1) cut = i;
   }
   result.push(makeBlock(graph, nodes.slice(start)));
   return result;
 }
 
-/** A later place that is as narrow and is reached without passing a weighted node. */
-function nextCut(
-  live: readonly number[],
-  weighted: readonly boolean[],
-  from: number,
-  end: number,
-  narrowest: number,
-): number | undefined {
-  for (let i = from + 1; i < end && !weighted[i]; i++) if (live[i]! <= narrowest) return i;
-  return undefined;
-}
-
-/** live[i]: float values computed by nodes 0..i that nodes after i read. */
-function liveCounts(graph: Graph, nodes: readonly Node[]): number[] {
+/** live[i]: activations computed by nodes 0..i that nodes after i read. */
+function liveCounts(nodes: readonly Node[], weights: ReadonlySet<Value>): number[] {
   const position = new Map(nodes.map((node, i) => [node, i]));
-  const change = new Array<number>(nodes.length + 1).fill(0);
+  const activations = new Set<Value>();
   const lastRead = new Map<Value, number>();
   nodes.forEach((node, i) => {
-    for (const value of readValues(node)) lastRead.set(value, i);
+    const read = readValues(node);
+    for (const value of read) lastRead.set(value, i);
+    if (weights.has(node.outputs[0]!) || !read.some((value) => weights.has(value) || activations.has(value))) return;
+    for (const value of node.outputs) if (isFloat(value)) activations.add(value);
   });
-  for (const [value, end] of lastRead) {
-    const begin = value.producer && position.get(value.producer);
-    if (begin === undefined || begin >= end || !isActivation(value)) continue;
+  const change = new Array<number>(nodes.length + 1).fill(0);
+  for (const value of activations) {
+    const begin = position.get(value.producer!)!;
+    const end = lastRead.get(value) ?? begin;
+    if (end <= begin) continue;
     change[begin]!++;
     change[end]!--;
   }
@@ -90,12 +81,27 @@ function readValues(node: Node): Value[] {
   return values;
 }
 
-/** Weights worth a block: matrices and larger. Scalars and vectors (epsilons, norms) ride along. */
-function isWeight(value: Value): boolean {
-  return value.tensor !== undefined && !value.producer && value.tensor.shape.length >= 2;
+/** Matrices and larger, also cast, reshaped or turned on the way; scalars and vectors (epsilons, norms) ride along. */
+function weightValues(nodes: readonly Node[]): Set<Value> {
+  const weights = new Set<Value>();
+  const constants = new Set<Value>();
+  for (const node of nodes) {
+    const read = readValues(node);
+    for (const value of read) {
+      if (!value.tensor || value.producer) continue;
+      constants.add(value);
+      if (value.tensor.shape.length >= 2) weights.add(value);
+    }
+    if (!read.every((value) => constants.has(value))) continue;
+    for (const value of node.outputs) {
+      constants.add(value);
+      if (read.some((input) => weights.has(input))) weights.add(value);
+    }
+  }
+  return weights;
 }
 
-function isActivation(value: Value): boolean {
+function isFloat(value: Value): boolean {
   const dtype = value.type?.kind === 'tensor' ? value.type.dtype : undefined;
   return dtype === undefined || dtypes[dtype].kind === 'float' || dtypes[dtype].kind === 'complex';
 }

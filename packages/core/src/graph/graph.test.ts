@@ -124,6 +124,21 @@ describe('blocks', () => {
     expect(parts.flatMap((part) => part.nodes)).toHaveLength(13);
   });
 
+  test('context that every layer reads, and casts of weights, do not hide the cuts', () => {
+    const model = new Model();
+    model.opsetImports.set('', 21);
+    const b = new GraphBuilder(model.graph);
+    let x = b.input('x', tensorType('float32', ['batch', 4]));
+    const context = b.op('Cos', [b.input('angles', tensorType('float32', ['batch', 4]))]);
+    const matrix = (name: string): Value => b.initializer(name, denseOf('float32', [4, 4], new Array<number>(16).fill(1)));
+    const cast = b.op('Cast', [matrix('w2')], { to: 1 });
+    x = b.op('MatMul', [x, matrix('w0')]);
+    x = b.op('Add', [x, b.op('MatMul', [b.op('Mul', [x, context]), matrix('w1')])]);
+    x = b.op('Add', [x, b.op('MatMul', [b.op('Mul', [x, context]), cast])]);
+    b.output(x, 'y');
+    expect(blocks(model).map((part) => part.weights.map(({ name }) => name))).toEqual([['w2', 'w0'], ['w1'], []]);
+  });
+
   test('a model without weights is one block', () => {
     expect(blocks(ifModel())).toHaveLength(1);
   });
