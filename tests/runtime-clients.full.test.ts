@@ -7,10 +7,12 @@ import { existsSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { type RecipeStep, runRecipe } from '@penjing/recipe';
 import { loadGenerator } from '@penjing/runtime';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { writeModelFolder } from '../packages/runtime/src/testing/model-folder.js';
 import { tinyDecoder } from '../packages/runtime/src/testing/tiny-decoder.js';
+import { testData } from './tools/test-data.js';
 
 interface ClientOutput {
   readonly version: string;
@@ -36,10 +38,19 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => rm(tiny, { recursive: true }));
 
+/** stories260K by the recipe that users run: fp32, then q8 and q4 added to the same folder. */
+async function convertStories(output: string): Promise<string> {
+  const input = join(testData!, 'models', 'stories260k', 'hf');
+  for (const steps of [[], [{ quantize: { bits: 8 } }], [{ quantize: { bits: 4 } }]] satisfies RecipeStep[][]) {
+    await runRecipe({ input, output, steps: [{ convert: {} }, ...steps] }, { check: false });
+  }
+  return output;
+}
+
 const folders = (process.env['PENJING_CLIENT_FOLDERS'] ?? '').split(':').filter((folder) => folder !== '');
 
-test.each(['', ...folders])('transformers.js and our runtime agree on %s', async (given) => {
-  const folder = given || tiny;
+test.each(['a tiny decoder', ...(testData ? ['stories260K'] : []), ...folders])('transformers.js and our runtime agree on %s', async (given) => {
+  const folder = given === 'a tiny decoder' ? tiny : given === 'stories260K' ? await convertStories(join(tiny, 'stories')) : given;
   const { stdout } = await execute(process.execPath, ['greedy.mjs', folder, '--tokens', '20', ...prompts.flatMap((prompt) => ['--prompt', prompt])], { cwd: clients });
   const { results } = JSON.parse(stdout) as ClientOutput;
   expect(results).toHaveLength(3 * prompts.length);

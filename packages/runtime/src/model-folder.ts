@@ -2,18 +2,13 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { PenjingError } from '@penjing/core';
+import { transformersJsModels } from '@penjing/graph-io';
 import { readJson } from './tokenize/tokenizer-files.js';
 
-/** File name suffixes by variant: the dtypes of transformers.js, and Penjing's own names. */
-const suffixes: Readonly<Record<string, readonly string[]>> = {
-  fp32: [''],
-  fp16: ['_fp16'],
-  bf16: ['_bf16'],
-  q8: ['_quantized', '_q8'],
-  q4: ['_q4'],
-  q4f16: ['_q4f16'],
-  q2: ['_q2'],
-};
+/** What follows `model` in the file name of a variant: the dtypes of transformers.js, spelled out once in graph-io. */
+const suffixOf = new Map<string, string>(
+  Object.entries(transformersJsModels).map(([dtype, name]) => [dtype, basename(name, '.onnx').slice('model'.length)]),
+);
 
 export interface ModelLocation {
   /** The ONNX file. */
@@ -36,10 +31,8 @@ export async function locateModel(path: string, variant?: string): Promise<Model
     const plain = files.get('') ?? (files.size === 1 ? [...files.values()][0] : undefined);
     if (plain) return { path: plain, folder: path };
   } else {
-    for (const suffix of suffixes[variant] ?? [`_${variant}`]) {
-      const found = files.get(suffix);
-      if (found) return { path: found, folder: path };
-    }
+    const found = files.get(suffixOf.get(variant) ?? `_${variant}`);
+    if (found) return { path: found, folder: path };
   }
   throw new PenjingError('E_NOT_FOUND', `${path} has no ${variant === undefined ? 'model.onnx' : `variant ${variant}`}`, {
     hint: files.size === 0 ? 'Convert the checkpoint first: `penjing convert`.' : `It has ${[...files.keys()].map(variantName).join(', ')}.`,
@@ -60,7 +53,7 @@ async function variantFiles(folder: string): Promise<Map<string, string>> {
 }
 
 function variantName(suffix: string): string {
-  return Object.entries(suffixes).find(([, list]) => list.includes(suffix))?.[0] ?? suffix.slice(1);
+  return [...suffixOf].find(([, known]) => known === suffix)?.[0] ?? suffix.slice(1);
 }
 
 /** What the configuration files of a language model say, as far as generation needs it. */

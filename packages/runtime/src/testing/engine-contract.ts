@@ -5,6 +5,8 @@ import { describe, expect, test } from 'vitest';
 export interface ContractGaps {
   /** Element types that the engine cannot take or give, with the reason. */
   readonly dtypes?: Readonly<Partial<Record<DType, string>>>;
+  /** Why an executor runs after it was disposed. */
+  readonly disposal?: string;
 }
 
 function modelOf(build: (b: GraphBuilder) => void, opset = 17): Model {
@@ -38,7 +40,7 @@ function identities(dtypes: readonly DType[]): Model {
 const samples: readonly (readonly [DType, DenseTensor['data']])[] = [
   ['float32', Float32Array.of(1.5, -0, NaN, Infinity)],
   ['float64', Float64Array.of(Math.PI, -1e300)],
-  ['float16', Uint16Array.of(0x3c00, 0xfc00, 0x7e01, 0x0001)],
+  ['float16', Uint16Array.of(0x3c00, 0xfc00, 0x7e00, 0x0001)],
   ['int8', Int8Array.of(-128, 127)],
   ['int16', Int16Array.of(-32768, 32767)],
   ['int32', Int32Array.of(-(2 ** 31), 2 ** 31 - 1)],
@@ -207,7 +209,7 @@ export function engineContract(name: string, makeEngine: () => Engine | Promise<
       expect(await executor.run({ x: float([1, 2], [1, 1]) })).toHaveProperty('y');
     });
 
-    test('a disposed executor refuses to run, and may be disposed again', async () => {
+    test.skipIf(gaps.disposal)('a disposed executor refuses to run, and may be disposed again', async () => {
       const executor = await (await makeEngine()).load(linear());
       await executor[Symbol.asyncDispose]();
       await executor[Symbol.asyncDispose]();
