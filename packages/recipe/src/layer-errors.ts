@@ -42,12 +42,12 @@ export async function compareLayers(options: LayerErrorOptions): Promise<LayerEr
     .sort((x, y) => order.get(x.name)! - order.get(y.name)!);
 }
 
-/** Float values at the ends of the blocks of `a` that `b` computes too, in order. */
+/** Activations at the ends of the blocks of `a` that `b` computes too, in order. */
 function commonCuts(a: Model, b: Model): string[] {
   inferShapes(a);
   inferShapes(b);
   const known = valuesByName(b);
-  const names = blocks(a).flatMap((block) => block.outputs.filter((value) => value.producer && isFloat(value)).map(({ name }) => name));
+  const names = blocks(a).flatMap((block) => block.activations.map(({ name }) => name));
   const cuts = [...new Set(names)].filter((name) => {
     const other = known.get(name);
     return other !== undefined && isFloat(other) && !name.startsWith('present.');

@@ -16,6 +16,8 @@ export interface Block {
   readonly inputs: readonly Value[];
   /** Values of this block that later blocks or the graph's outputs read. */
   readonly outputs: readonly Value[];
+  /** The activations among the outputs: one, except for the last block. */
+  readonly activations: readonly Value[];
   /** Initializers that this block reads. */
   readonly weights: readonly Value[];
 }
@@ -30,7 +32,7 @@ export function blocks(model: Model): Block[] {
   const { graph } = model;
   const nodes = [...graph.nodes()];
   const weights = weightValues(nodes);
-  const live = liveCounts(nodes, weights);
+  const { live, activations } = liveActivations(nodes, weights);
   const weighted = nodes.map((node) => !weights.has(node.outputs[0]!) && readValues(node).some((value) => weights.has(value)));
   const last = weighted.lastIndexOf(true);
   const result: Block[] = [];
@@ -40,19 +42,19 @@ export function blocks(model: Model): Block[] {
   for (let i = 0; i <= last; i++) {
     // Between two weighted nodes the last narrow place is taken, so that a layer keeps its residual sum.
     if (weighted[i] && cut !== undefined) {
-      result.push(makeBlock(graph, nodes.slice(start, cut + 1)));
+      result.push(makeBlock(graph, nodes.slice(start, cut + 1), activations));
       start = cut + 1;
       cut = undefined;
     }
     hasWeight ||= weighted[i]!;
     if (hasWeight && live[i] === 1) cut = i;
   }
-  result.push(makeBlock(graph, nodes.slice(start)));
+  result.push(makeBlock(graph, nodes.slice(start), activations));
   return result;
 }
 
-/** live[i]: activations computed by nodes 0..i that nodes after i read. */
-function liveCounts(nodes: readonly Node[], weights: ReadonlySet<Value>): number[] {
+/** live[i]: how many activations computed by nodes 0..i the nodes after i read. */
+function liveActivations(nodes: readonly Node[], weights: ReadonlySet<Value>): { live: number[]; activations: Set<Value> } {
   const position = new Map(nodes.map((node, i) => [node, i]));
   const activations = new Set<Value>();
   const lastRead = new Map<Value, number>();
@@ -71,7 +73,7 @@ function liveCounts(nodes: readonly Node[], weights: ReadonlySet<Value>): number
     change[end]!--;
   }
   let count = 0;
-  return nodes.map((_, i) => (count += change[i]!));
+  return { live: nodes.map((_, i) => (count += change[i]!)), activations };
 }
 
 /** What a node reads, through its subgraphs too. */
@@ -106,16 +108,18 @@ function isFloat(value: Value): boolean {
   return dtype === undefined || dtypes[dtype].kind === 'float' || dtypes[dtype].kind === 'complex';
 }
 
-function makeBlock(graph: Graph, nodes: readonly Node[]): Block {
+function makeBlock(graph: Graph, nodes: readonly Node[], activations: ReadonlySet<Value>): Block {
   const made = new Set(nodes.flatMap((node) => [...node.outputs]));
   const members = new Set(nodes);
   const read = new Set(nodes.flatMap(readValues));
-  const usedOutside = (value: Value): boolean =>
-    graph.outputs.includes(value) || value.uses().some(({ node }) => !members.has(topLevel(node, graph)));
+  const readLater = (value: Value): boolean => value.uses().some(({ node }) => !members.has(topLevel(node, graph)));
+  const outputs = [...made].filter((value) => value.name !== '' && (graph.outputs.includes(value) || readLater(value)));
+  const last = !outputs.some((value) => activations.has(value) && readLater(value));
   return {
     nodes,
     inputs: [...read].filter((value) => !made.has(value) && value.tensor === undefined),
-    outputs: [...made].filter((value) => value.name !== '' && usedOutside(value)),
+    outputs,
+    activations: outputs.filter((value) => activations.has(value) && (last || readLater(value))),
     weights: [...read].filter((value) => value.tensor !== undefined),
   };
 }

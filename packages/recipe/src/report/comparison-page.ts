@@ -16,7 +16,7 @@ export function comparisonPage(result: InputComparison, machine: Machine, date =
   facts.push(['snrDb', `${format(result.snrDb)} dB`], ['maxError', format(result.maxError)]);
 
   const plots = [
-    barPlot({ title: 'Size', axis: 'bytes of the graph and its weights' }, [a, b].map(({ name, bytes }) => ({ label: name, value: bytes, text: megabytes(bytes) }))),
+    barPlot({ title: 'Size', axis: 'bytes of the graph and its weights' }, [a, b].map(({ name, bytes }) => ({ label: name.replace(/^.*\/(?=[^/]+\/onnx\/|[^/]+$)/, ''), value: bytes, text: megabytes(bytes) }))),
   ];
   if (layers.length > 0) {
     plots.push(pointPlot({ title: 'Error along the layers', axis: 'SNR of the activations at the end of each block, dB (higher is better)' }, layers.map(({ name, snrDb }) => ({ label: name, value: snrDb }))));

@@ -63,13 +63,13 @@ main{max-width:800px;margin:0 auto;padding:24px 20px 48px}
 h1{font-size:1.6rem;line-height:1.25;margin:0 0 4px;overflow-wrap:anywhere}
 h2{font-size:1.15rem;margin:36px 0 8px}
 .lead{color:var(--soft);margin:0 0 20px;overflow-wrap:anywhere}
-dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(170px,1fr));gap:10px;margin:0 0 28px}
+dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:10px;margin:0 0 28px}
 dl div{background:var(--card);border-radius:8px;padding:10px 12px}
 dt{color:var(--soft);font-size:.8rem}
 dd{margin:2px 0 0;font-size:1.15rem;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
-figure{margin:28px 0}
+figure{margin:28px 0;overflow-x:auto}
 figcaption{font-weight:600;margin-bottom:6px}
-svg{width:100%;height:auto;display:block}
+svg{width:100%;min-width:560px;height:auto;display:block}
 svg text{fill:var(--ink);font:13px system-ui,sans-serif;font-variant-numeric:tabular-nums}
 svg .tick,svg .axis{fill:var(--soft);font-size:12px}
 svg .grid{stroke:var(--line)}

@@ -18,7 +18,7 @@ export function barPlot(frame: PlotFrame, bars: readonly { readonly label: strin
   const rows = bars.map(({ label, value, text }, i) => {
     const y = MARGIN.top + i * 34;
     return (
-      `<text x="${LABEL_WIDTH - 10}" y="${y + 18}" text-anchor="end">${escapeHtml(shorten(label, 28))}<title>${escapeHtml(label)}</title></text>` +
+      `<text x="${LABEL_WIDTH - 10}" y="${y + 18}" text-anchor="end">${escapeHtml(shorten(label, 24))}<title>${escapeHtml(label)}</title></text>` +
       `<rect class="mark m${i % 4}" x="${LABEL_WIDTH}" y="${y + 4}" width="${Math.max(1, x(value) - LABEL_WIDTH).toFixed(1)}" height="20" rx="2"/>` +
       `<text x="${(x(value) + 8).toFixed(1)}" y="${y + 18}">${escapeHtml(text)}</text>`
     );
@@ -28,21 +28,21 @@ export function barPlot(frame: PlotFrame, bars: readonly { readonly label: strin
 
 /** One point per label, in order; labels are thinned out when there are many. */
 export function pointPlot(frame: PlotFrame, points: readonly { readonly label: string; readonly value: number }[]): string {
-  const height = 300;
+  const height = 320;
   const finite = points.filter(({ value }) => Number.isFinite(value));
   const values = finite.map(({ value }) => value);
-  const x = scalePoint<number>().domain(points.map((_, i) => i)).range([MARGIN.left + 10, WIDTH - MARGIN.right - 10]);
-  const y = scaleLinear().domain(padded(values)).nice().range([height - MARGIN.bottom - 40, MARGIN.top]);
+  const x = scalePoint<number>().domain(points.map((_, i) => i)).range([MARGIN.left + 46, WIDTH - MARGIN.right - 10]);
+  const y = scaleLinear().domain(padded(values)).nice().range([height - MARGIN.bottom - 44, MARGIN.top]);
   const marks = points.map(({ label, value }, i) => {
     if (!Number.isFinite(value)) return '';
     const tip = `${label}: ${format(value)}`;
     return `<circle class="mark m0" cx="${x(i)!.toFixed(1)}" cy="${y(value).toFixed(1)}" r="4"><title>${escapeHtml(tip)}</title></circle>`;
   });
-  const every = Math.max(1, Math.ceil(points.length / 12));
+  const every = Math.max(1, Math.ceil(points.length / 14));
   const labels = points.map(({ label }, i) => {
     if (i % every !== 0) return '';
-    const at = `${x(i)!.toFixed(1)},${height - MARGIN.bottom - 24}`;
-    return `<text class="tick" transform="translate(${at}) rotate(24)">${escapeHtml(shorten(label, 16))}</text>`;
+    const at = `${(x(i)! + 4).toFixed(1)},${height - MARGIN.bottom - 22}`;
+    return `<text class="tick" text-anchor="end" transform="translate(${at}) rotate(-32)">${escapeHtml(tail(label, 18))}</text>`;
   });
   return svg(frame, height, axisLines(y, frame.axis) + marks.join('') + labels.join(''));
 }
@@ -109,6 +109,12 @@ export function format(value: number): string {
 
 export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
+}
+
+/** The end of a long name, where layers and weights differ. */
+function tail(text: string, length: number): string {
+  const short = text.replace(/(\.weight|\.out)$/, '');
+  return short.length <= length ? short : `…${short.slice(1 - length)}`;
 }
 
 /** Keeps both ends of a long name. */
