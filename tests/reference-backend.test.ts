@@ -48,7 +48,7 @@ async function problemOf(test: BackendCase): Promise<string | undefined> {
       set.inputs.forEach((value, i) => (feeds[inputs[i]!] = value as ReferenceItem));
       const outputs = await runReference(model, feeds);
       for (const [i, expected] of set.outputs.entries()) {
-        const difference = compare(outputs[i]!, expected, roughly.test(test.name) ? 1e-4 : undefined);
+        const difference = compare(outputs[i], expected, roughly.test(test.name) ? 1e-4 : undefined);
         if (difference) return `output ${i}: ${difference}`;
       }
     }

@@ -94,7 +94,7 @@ const resize: InferRule = (c) => {
 
 function keepAspect(x: Dims, axes: readonly number[], sizes: Dims, policy: string): Dim[] {
   const out: Dim[] = [...x];
-  const ratios = axes.map((axis, i) => (typeof x[axis] === 'number' && typeof sizes[i] === 'number' ? (sizes[i] as number) / (x[axis] as number) : NaN));
+  const ratios = axes.map((axis, i) => (typeof x[axis] === 'number' && typeof sizes[i] === 'number' ? (sizes[i]) / (x[axis]) : NaN));
   const scale = policy === 'not_larger' ? Math.min(...ratios) : Math.max(...ratios);
   for (const axis of axes) out[axis] = Number.isNaN(scale) ? null : Math.round((x[axis] as number) * scale);
   return out;

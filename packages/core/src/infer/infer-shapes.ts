@@ -162,7 +162,7 @@ function contextOf(node: Node, state: State): InferContext {
     values: (index) => known(index)?.values,
     numbers(index) {
       const values = known(index)?.values;
-      return values?.every((value) => typeof value === 'number') ? (values as number[]) : undefined;
+      return values?.every((value) => typeof value === 'number') ? (values) : undefined;
     },
     subgraph: (graph, inputs) => inferCall(graph, inputs, state),
     gap: (message) => void state.gaps.add(`${node.describe()}: ${message}`),

@@ -5,6 +5,9 @@ import { compatible, mergeDims } from './dims.js';
 /** The more exact type; `a` wins where both say the same in other words. Undefined when they contradict each other. */
 export function mergeTypes(a: ValueType | undefined, b: ValueType | undefined): ValueType | undefined {
   if (!a || !b) return a ?? b;
+  // A type without content says nothing; one that this version cannot read contradicts nothing.
+  if (a.kind === 'opaque') return a.bytes.length === 0 ? b : a;
+  if (b.kind === 'opaque') return a;
   if (a.kind !== b.kind) return undefined;
   if (a.kind === 'tensor' || a.kind === 'sparse') {
     const other = b as typeof a;

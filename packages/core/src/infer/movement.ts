@@ -86,8 +86,8 @@ export const concat: InferRule = (c) => {
     });
   }
   const lists = Array.from({ length: c.inputCount }, (_, i) => c.values(i) ?? unknownElements(c.shape(i)));
-  const known = ranked.length === 1 && lists.every((list) => list !== undefined) && lists.some((list) => list!.some((x) => x !== null));
-  return [tensor(dtype, withDim(out, axis, total), known ? lists.flatMap((list) => list!) : undefined)];
+  const known = ranked.length === 1 && lists.every((list) => list !== undefined) && lists.some((list) => list.some((x) => x !== null));
+  return [tensor(dtype, withDim(out, axis, total), known ? lists.flatMap((list) => list) : undefined)];
 };
 
 /** Unknown elements of a short vector: the others of a concatenation may still be known. */

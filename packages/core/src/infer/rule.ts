@@ -38,7 +38,7 @@ export interface InferContext {
 /** Outputs in order; undefined where nothing can be said. */
 export type InferRule = (context: InferContext) => readonly (Known | undefined)[];
 
-export function tensor(dtype?: DType | undefined, shape?: Dims | undefined, values?: Dims | undefined): Known {
+export function tensor(dtype?: DType  , shape?: Dims  , values?: Dims  ): Known {
   return { type: tensorType(dtype, shape), ...(values === undefined ? {} : { values }) };
 }
 

@@ -125,7 +125,7 @@ export function toTensor(array: NdArray): DenseTensor | StringTensor {
   }
   const bytes = new Uint8Array(byteSize(dtype, elementCount(shape)));
   const view = typedView(dtype, bytes);
-  if (kind === 'float' && bits < 32) kernels.fromFloat32(dtype as NumberDType, Float32Array.from(data as Float64Array), view as Uint16Array);
+  if (kind === 'float' && bits < 32) kernels.fromFloat32(dtype as NumberDType, Float32Array.from(data as Float64Array), view);
   else (view as Float64Array).set(data as Float64Array);
   return new DenseTensor(dtype, shape, bytes);
 }

@@ -10,10 +10,11 @@ import { elementwiseKernels, geluTanh, gelu, map, sigmoid, zip } from './element
 import { type Kernel, KernelContext } from './kernel.js';
 import { mixtureOfExperts, quantizedMixture } from './experts.js';
 import { gemm, gemmKernel, matmul, matmulRaw, transposed } from './linalg.js';
-import { concatenate, gatherAxis, gatherND, pad, part } from './movement.js';
+import { concatenate, pad, part } from './movement.js';
 import { affine, normalizeRuns } from './norm.js';
 import { dequantizeLinear, dynamicQuantize, lessZero, qlinearConv, quantizeLinear, requantize } from './quant.js';
 import { alongAxis, softmaxRun } from './reduce.js';
+import { gatherAxis, gatherND } from './select.js';
 import { groupQueryAttention } from './group-query.js';
 
 const add = (x: NdArray, y: NdArray | undefined): NdArray => (y ? zip(x, y, (a, b) => a + b) : x);

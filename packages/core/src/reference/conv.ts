@@ -175,7 +175,7 @@ export const convKernels = {
   Conv: (c) => [convolve(c, c.array(0), c.array(1), c.optional(2))],
   ConvTranspose: convTranspose,
   MaxPool: maxPool,
-  AveragePool(c) {
+  AveragePool: (c) => {
     const all = c.node.int('count_include_pad', 0) === 1;
     return [pooled(c, c.array(0), (seen, padded) => (all ? (average(seen) * seen.length) / (seen.length + padded) : average(seen)))];
   },

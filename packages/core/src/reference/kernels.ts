@@ -13,10 +13,11 @@ import { normKernels } from './norm.js';
 import { quantKernels } from './quant.js';
 import { recurrentKernels } from './recurrent.js';
 import { reduceKernels } from './reduce.js';
+import { selectKernels } from './select.js';
 import { signalKernels } from './signal.js';
 
 export const kernelsByOp: { readonly [Op in OpName]?: Kernel } = {
-  ...elementwiseKernels, ...reduceKernels, ...movementKernels, ...linalgKernels, ...convKernels, ...imageKernels, ...normKernels,
+  ...elementwiseKernels, ...reduceKernels, ...movementKernels, ...selectKernels, ...linalgKernels, ...convKernels, ...imageKernels, ...normKernels,
   ...attentionKernels, ...recurrentKernels, ...controlKernels, ...quantKernels, ...signalKernels, ...contribKernels,
 };
 

@@ -72,7 +72,7 @@ const lstm: Step = (cell, x, { h, c }) => {
     const fresh = cell.act[1]!(cell.clip(raw(3, i)));
     const outer = raw(1, i);
     c[i] = forget * c[i]! + input * fresh;
-    return cell.act[0]!(cell.clip(outer + peep(1, i, c[i]!))) * cell.act[2]!(c[i]!);
+    return cell.act[0]!(cell.clip(outer + peep(1, i, c[i]))) * cell.act[2]!(c[i]);
   });
   h.set(next);
 };
