@@ -25,6 +25,12 @@ describe('a session host', () => {
     await host[Symbol.asyncDispose]();
   });
 
+  test('says what to do when ONNX Runtime is missing', async () => {
+    const host = new SessionHost(worker(`throw new Error("Cannot find package 'onnxruntime-node'");`));
+    await expect(host.call('close', close)).rejects.toMatchObject({ code: 'E_WORKER', hint: expect.stringContaining('onnxruntime-node') as string });
+    await host[Symbol.asyncDispose]();
+  });
+
   test('passes events, results and typed errors on', async () => {
     const host = new SessionHost(worker(`
       if (m.cancel) return;

@@ -1,4 +1,5 @@
 /** The calling thread's side of one session worker: typed calls, cancellation, and an end for every promise when the thread dies. */
+import { setMaxListeners } from 'node:events';
 import type { Worker } from 'node:worker_threads';
 import { PenjingError } from '@penjing/core';
 import { spawnWorker } from '@penjing/graph-io/node';
@@ -41,7 +42,7 @@ export class SessionHost implements AsyncDisposable {
     // An idle engine must not keep a finished program alive; pending calls hold it (see call).
     worker.unref();
     worker.on('message', (reply: Reply) => this.#settle(reply));
-    worker.on('error', (error) => this.#fail(new PenjingError('E_WORKER', `the session worker failed: ${error.message}`, { cause: error })));
+    worker.on('error', (error) => this.#fail(workerError(error)));
     this.#exited = new Promise((resolve) => {
       worker.on('exit', (code) => {
         live--;
@@ -73,6 +74,8 @@ export class SessionHost implements AsyncDisposable {
         if (this.#pending.size === 0) this.#worker.unref();
         then();
       };
+      // A server gives one signal to many calls; Node would warn of a leak from the eleventh on.
+      if (signal) setMaxListeners(0, signal);
       signal?.addEventListener('abort', abort, { once: true });
       stop?.addEventListener('abort', end, { once: true });
       this.#pending.set(id, {
@@ -124,6 +127,14 @@ export class SessionHost implements AsyncDisposable {
   #rejectAll(error: PenjingError): void {
     for (const pending of [...this.#pending.values()]) pending.reject(error);
   }
+}
+
+function workerError(cause: Error): PenjingError {
+  const missing = /onnxruntime|ERR_MODULE_NOT_FOUND|ERR_DLOPEN/.test(`${cause.message} ${(cause as NodeJS.ErrnoException).code ?? ''}`);
+  return new PenjingError('E_WORKER', `the session worker failed: ${cause.message}`, {
+    cause,
+    ...(missing ? { hint: 'Install onnxruntime-node again; it has builds for Linux with glibc, Windows, and macOS on arm64.' } : {}),
+  });
 }
 
 function fromWireError({ code, message, hint, details }: WireError): PenjingError {
