@@ -23,13 +23,15 @@ export async function runCli(argv: readonly string[], streams: Streams): Promise
     .description('Convert, quantize, compare and run neural networks on Node alone.')
     .version(packageJson.version, '-V, --version')
     .exitOverride()
-    .showHelpAfterError('(penjing --help lists the verbs, penjing <verb> --help its options)')
-    .configureOutput({ writeOut: (text) => streams.stdout.write(text), writeErr: (text) => !json && streams.stderr.write(text) });
+    .showHelpAfterError('(penjing --help lists the verbs, penjing <verb> --help its options)');
+  // addCommand does not pass these on.
+  const output = { writeOut: (text: string) => void streams.stdout.write(text), writeErr: (text: string) => void (json || streams.stderr.write(text)) };
+  program.configureOutput(output);
   for (const verb of verbs) {
     program.addCommand(
       declare(verb, async (args, options) => {
         code = await runVerb(verb, args, options, streams);
-      }),
+      }).configureOutput(output),
     );
   }
   try {
