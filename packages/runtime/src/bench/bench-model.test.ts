@@ -31,6 +31,6 @@ describe('bench', () => {
     expect(report).toMatchObject({ kind: 'generic', latency: { count: 5 } });
     expect(report.decode).toBeUndefined();
     expect(report.latency.p50).toBeLessThanOrEqual(report.latency.p99);
-    await expect(benchModel(model, { runs: 0 })).rejects.toMatchObject({ code: 'E_RANGE' });
+    await expect(benchModel(model, { runs: 0 })).rejects.toMatchObject({ code: 'E_OPTION' });
   });
 });

@@ -56,7 +56,7 @@ describe('language models', () => {
     // Windows of 8, 8 and 4 tokens predict 7, 7 and 3.
     expect(result.count).toBe(17);
     expect(seen).toEqual([7, 14, 17]);
-    await expect(evaluateModel(folder, { text: 'a', windowTokens: 100 })).rejects.toMatchObject({ code: 'E_RANGE' });
+    await expect(evaluateModel(folder, { text: 'a', windowTokens: 100 })).rejects.toMatchObject({ code: 'E_OPTION' });
     await expect(evaluateModel(folder, { tokens: [1] })).rejects.toMatchObject({ code: 'E_INPUT' });
     await expect(evaluateModel(linear(1), { tokens: [1, 2] })).rejects.toMatchObject({ code: 'E_LAYOUT' });
   });

@@ -1,4 +1,5 @@
 /** Opens a session on a model, a file or bytes: checks first, then configures, then hands over. */
+import { resolve } from 'node:path';
 import { type Model, PenjingError, type TaskOptions, type ValueInfo, tensorType } from '@penjing/core';
 import type { SessionHost } from '../session-host.js';
 import type { SessionInfo, SessionSource, SessionValue } from '../worker/protocol.js';
@@ -38,8 +39,9 @@ export interface OpenOptions extends SessionOptions {
 const MEMORY_LIMIT = 64 * 2 ** 20;
 
 export async function openFile(host: SessionHost, path: string, options: OpenOptions): Promise<OpenedModel> {
-  const checked = await checkFile(path, options.signal);
-  return openSource(host, { kind: 'file', path }, checked, options);
+  const absolute = resolve(path);
+  const checked = await checkFile(absolute, options.signal);
+  return openSource(host, { kind: 'file', path: absolute }, checked, options);
 }
 
 export async function openBytes(host: SessionHost, bytes: Uint8Array, options: OpenOptions): Promise<OpenedModel> {

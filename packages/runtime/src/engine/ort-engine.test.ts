@@ -98,7 +98,7 @@ describe('what cannot cross', () => {
 
 describe('options', () => {
   test.each([0, 1.5, NaN, 5000])('%d threads are refused', async (threads) => {
-    await expect(engine.load(large(), { threads })).rejects.toMatchObject({ code: 'E_RANGE' });
+    await expect(engine.load(large(), { threads })).rejects.toMatchObject({ code: 'E_OPTION' });
   });
 
   test('an unknown provider is a typed error', async () => {

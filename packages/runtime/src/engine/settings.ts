@@ -32,7 +32,7 @@ const LARGE_FLOAT_MODEL = 2 ** 30;
 export function sessionSettings(options: SessionOptions, weights: WeightFacts, spin = true): SessionSettings {
   const threads = options.threads ?? availableParallelism();
   if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
-    throw new PenjingError('E_RANGE', `threads is ${threads}; it must be an integer from 1 to 1024`);
+    throw new PenjingError('E_OPTION', `threads is ${threads}; it must be an integer from 1 to 1024`);
   }
   const { prepack = 'auto' } = options;
   const mapped = weights.byPath && !weights.quantized && weights.bytes >= LARGE_FLOAT_MODEL;

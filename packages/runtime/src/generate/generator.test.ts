@@ -125,7 +125,7 @@ describe('limits', () => {
     { temperature: -1 }, { temperature: NaN }, { topK: 1.5 }, { topK: -1 }, { topP: 0 }, { topP: 1.1 }, { minP: 2 },
     { repetitionPenalty: 0 }, { seed: -1 }, { seed: 0.5 }, { maxNewTokens: 0 }, { maxNewTokens: Infinity },
   ])('%o is out of range', async (options) => {
-    await expect(generator.generate('a', options)).rejects.toMatchObject({ code: 'E_RANGE' });
+    await expect(generator.generate('a', options)).rejects.toMatchObject({ code: 'E_OPTION' });
   });
 
   test('tokens outside the vocabulary are refused before they reach the model', async () => {

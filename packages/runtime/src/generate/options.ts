@@ -45,7 +45,7 @@ const ranges = {
   seed: { min: 0, max: 2 ** 32 - 1, integer: true, fallback: 0 },
 } as const satisfies Readonly<Record<keyof SamplingParams, Range>>;
 
-/** Throws `E_RANGE` naming the option and what it may be. */
+/** Throws `E_OPTION` naming the option and what it may be. */
 export function samplingParams(options: GenerateOptions): SamplingParams {
   const names = Object.keys(ranges) as (keyof SamplingParams)[];
   return Object.fromEntries(names.map((name) => [name, inRange(name, options[name], ranges[name])])) as unknown as SamplingParams;
@@ -55,7 +55,7 @@ export function samplingParams(options: GenerateOptions): SamplingParams {
 export function inRange(name: string, value: number | undefined, { min, max, integer, fallback }: Range): number {
   const number = value ?? fallback;
   if (typeof number === 'number' && number >= min && number <= max && (!integer || Number.isInteger(number))) return number;
-  throw new PenjingError('E_RANGE', `${name} is ${String(value)}; it must be ${integer ? 'an integer' : 'a number'} from ${min === Number.MIN_VALUE ? 'above 0' : min} to ${max}`);
+  throw new PenjingError('E_OPTION', `${name} is ${String(value)}; it must be ${integer ? 'an integer' : 'a number'} from ${min === Number.MIN_VALUE ? 'above 0' : min} to ${max}`);
 }
 
 const DEFAULT_NEW_TOKENS = 256;

@@ -1,10 +1,9 @@
 /** A causal language model with its key/value cache, one sequence, as the decoder layout of Optimum names it. */
-import { PenjingError } from '@penjing/core';
+import { PenjingError, typedView } from '@penjing/core';
 import { type LogitRows, logitRows } from './logits.js';
 import type { DecoderLayout } from './decoder-layout.js';
 import type { SessionTable } from './session-table.js';
 import { type OrtTensor, elementBytes } from './tensors.js';
-import { typedView } from '@penjing/core';
 
 export class Decoder {
   readonly layout: DecoderLayout;
@@ -15,6 +14,7 @@ export class Decoder {
   /** Tokens so far; only kept for a model without a cache, which reads them all again at each step. */
   #seen: number[] = [];
   #length = 0;
+  #mask = new BigInt64Array(0);
 
   constructor(sessions: SessionTable, handle: number, layout: DecoderLayout) {
     this.#sessions = sessions;
@@ -64,13 +64,19 @@ export class Decoder {
     const feeds: Record<string, OrtTensor> = { ...this.#past };
     feeds['input_ids'] = int64(ids.length, (i) => ids[i]!, [1, ids.length]);
     const { optional } = this.layout;
-    if (optional.has('attention_mask')) feeds['attention_mask'] = int64(end, () => 1, [1, end]);
+    if (optional.has('attention_mask')) feeds['attention_mask'] = new Tensor('int64', this.#ones(end), [1, end]);
     if (optional.has('position_ids')) feeds['position_ids'] = int64(ids.length, (i) => start + i, [1, ids.length]);
     if (optional.has('token_type_ids')) feeds['token_type_ids'] = int64(ids.length, () => 0, [1, ids.length]);
     // Exports of 2025 and later can leave out the logits nobody asked for; 0 means all of them.
     if (optional.has('num_logits_to_keep')) feeds['num_logits_to_keep'] = int64(1, () => rows, []);
     if (optional.has('use_cache_branch')) feeds['use_cache_branch'] = new Tensor('bool', Uint8Array.of(start > 0 ? 1 : 0), [1]);
     return feeds;
+  }
+
+  /** A mask of ones; one buffer, since making it anew would cost more than the rest of a step when the text is long. */
+  #ones(count: number): BigInt64Array {
+    if (this.#mask.length < count) this.#mask = new BigInt64Array(2 * count).fill(1n);
+    return this.#mask.subarray(0, count);
   }
 
   /** Bytes that the cache takes now. */
