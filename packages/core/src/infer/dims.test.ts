@@ -32,5 +32,6 @@ describe('symbolic dimensions', () => {
     expect(broadcastAll([[2], [3]])).toBeUndefined();
     expect(broadcastAll([['a'], ['b']])).toEqual([null]);
     expect(broadcastAll([['a'], [4]])).toEqual([4]);
+    expect(broadcastAll([['total'], ['past + seq']])).toEqual(['past + seq']);
   });
 });

@@ -89,7 +89,15 @@ export function broadcastDims(a: Dim, b: Dim): Dim | undefined {
   if (b === 1) return a;
   if (typeof a === 'number') return typeof b !== 'number' || a === b ? a : undefined;
   if (typeof b === 'number') return b;
-  return sameDim(a, b) ? a : null;
+  if (a === null || b === null) return null;
+  if (sameDim(a, b)) return a;
+  // A computed size that meets a named one is that size under another name (`past + seq` and `total`), unless it is 1.
+  const [left, right] = [isSum(a), isSum(b)];
+  return left === right ? null : left ? a : b;
+}
+
+function isSum(dim: string): boolean {
+  return (parseTerms(dim)?.size ?? 0) > 1;
 }
 
 /** The shape that broadcasts all shapes; undefined when a rank is unknown or they do not broadcast. */
