@@ -25,7 +25,8 @@ export function convert(from: DType, bytes: Uint8Array, to: DType, out: Uint8Arr
     // float32 holds every narrower float exactly.
     return convertExactly('float32', bytesOfFloats(floatsOf(from, bytes, context)), to, out);
   }
-  fromFloats(to, floatsOf(from, bytes, context), out, context);
+  if (to === 'float32') context.kernels.toFloat32(numberDtype(from), typedView(storage(from), bytes), typedView('float32', out) as Float32Array);
+  else fromFloats(to, floatsOf(from, bytes, context), out, context);
 }
 
 /** The elements as float32. */

@@ -5,12 +5,12 @@ import { PenjingError } from '../errors.js';
 import { matrixView } from '../shape.js';
 import { type RowRange, rowBytes } from '../tensor.js';
 import { arithmetic, mask } from './evaluate-arithmetic.js';
-import { cast, floatsOf } from './evaluate-cast.js';
+import { cast, convert, floatsOf } from './evaluate-cast.js';
 import { constant, fill, source } from './evaluate-leaves.js';
 import { concat, gather, reshape, slice, transpose } from './evaluate-movement.js';
 import { dequantize, output, quantizeWindow } from './evaluate-quantize.js';
-import type { TensorExpr } from './tensor-expr.js';
-import type { EvaluationContext, QuantizedBlocks, QuantizeStats, ReadRange, Rule } from './window.js';
+import type { CastExpr, TensorExpr } from './tensor-expr.js';
+import { elementBytes, type EvaluationContext, type QuantizedBlocks, type QuantizeStats, type ReadRange, type Rule, type Window, windowCount } from './window.js';
 
 export interface EvaluationRequest {
   readonly expr: TensorExpr;
@@ -67,12 +67,9 @@ export function evaluate(requests: readonly EvaluationRequest[], read: ReadRange
   const bytes = requests.map(({ expr, rows }) => {
     rowBytes(expr, rows);
     const window = { r0: rows.start, r1: rows.end, c0: 0, c1: matrixView(expr.shape).cols };
-    const elements = context.window(expr, window);
-    if (losesFloats(expr)) {
-      narrowed = true;
-      addCastLoss(expr, elements, window, stats, context);
-    }
-    return pack(expr, elements, context);
+    if (!losesFloats(expr)) return pack(expr, context.window(expr, window), context);
+    narrowed = true;
+    return pack(expr, narrow(expr, window, stats, context), context);
   });
   return { bytes, stats: quantized || narrowed ? stats : undefined };
 }
@@ -80,25 +77,25 @@ export function evaluate(requests: readonly EvaluationRequest[], read: ReadRange
 type Totals = { -readonly [Key in keyof QuantizeStats]: QuantizeStats[Key] };
 
 /** A cast between floats at the root, to a type that does not hold all values. */
-function losesFloats(expr: TensorExpr): expr is Extract<TensorExpr, { op: 'cast' }> {
+function losesFloats(expr: TensorExpr): expr is CastExpr {
   if (expr.op !== 'cast') return false;
   const from = dtypes[expr.input.dtype];
   const to = dtypes[expr.dtype];
   return from.kind === 'float' && to.kind === 'float' && to.bits <= from.bits && from.bits <= 32;
 }
 
-/** The input is evaluated once more; it is small beside the work of the cast. */
-function addCastLoss(
-  expr: Extract<TensorExpr, { op: 'cast' }>, elements: Uint8Array, window: { r0: number; r1: number; c0: number; c1: number },
-  total: Totals, context: EvaluationContext,
-): void {
-  const before = floatsOf(expr.input.dtype, context.window(expr.input, window), context);
-  const after = floatsOf(expr.dtype, elements, context);
-  const loss = context.kernels.errorStats(before, after);
+/** Casts and compares with what was there before. */
+function narrow(expr: CastExpr, window: Window, total: Totals, context: EvaluationContext): Uint8Array {
+  const { dtype, input } = expr;
+  const before = context.window(input, window);
+  const elements = context.alloc(windowCount(window) * elementBytes(dtype));
+  convert(input.dtype, before, dtype, elements, context);
+  const loss = context.kernels.errorStats(floatsOf(input.dtype, before, context), floatsOf(dtype, elements, context));
   total.sumSquares += loss.sumSquares;
   total.sumSquaredError += loss.sumSquaredError;
   total.maxError = Math.max(total.maxError, loss.maxError);
   total.nonFinite += loss.nonFinite;
+  return elements;
 }
 
 /** One byte per element to the packed form of sub-byte types. */

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { ioError } from './io-error.js';
 
 /** Flushed in the background after this much: often enough that little is left to wait for in the end. */
-const FLUSH_BYTES = 64 * 2 ** 20;
+const FLUSH_BYTES = 32 * 2 ** 20;
 /** Bytes per write on the calling thread's behalf. */
 const WRITE_BYTES = 4 * 2 ** 20;
 
