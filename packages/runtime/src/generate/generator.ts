@@ -117,11 +117,15 @@ class OrtGenerator implements Generator {
       return piece;
     };
     try {
-      for await (const { token } of events) {
-        tokens.push(token);
-        const found = stops.push(text.push(token));
-        yield { token, text: emit(found.text) };
-        stopped = found.stopped;
+      for await (const event of events) {
+        for (const token of event.tokens) {
+          options.signal?.throwIfAborted();
+          tokens.push(token);
+          const found = stops.push(text.push(token));
+          yield { token, text: emit(found.text) };
+          stopped = found.stopped;
+          if (stopped) break;
+        }
         if (stopped) break;
       }
       if (!stopped) {

@@ -17,9 +17,13 @@ export interface GenerateParams {
   readonly sampling: SamplingParams;
 }
 
+/** Tokens since the last event, in order. */
 export interface TokenEvent {
-  readonly token: number;
+  readonly tokens: readonly number[];
 }
+
+/** Tokens of a fast model are told together: waking the other thread for each cost stories260K a quarter of its speed on two cores. */
+const TELL_EVERY_MS = 5;
 
 export interface GenerateResult {
   readonly finish: 'end-token' | 'length' | 'cancelled';
@@ -42,13 +46,24 @@ export async function generate(
   const context = [...prompt];
   const started = performance.now();
   let prefilled = started;
-  const end = (finish: GenerateResult['finish'], endToken?: number): GenerateResult => ({
-    finish,
-    ...(endToken === undefined ? {} : { endToken }),
-    prefillMs: prefilled - started,
-    decodeMs: performance.now() - prefilled,
-    cacheBytes: decoder.cacheBytes,
-  });
+  let untold: number[] = [];
+  let told = 0;
+  const tell = (): void => {
+    if (untold.length > 0) emit({ tokens: untold });
+    untold = [];
+    told = performance.now();
+  };
+  const end = (finish: GenerateResult['finish'], endToken?: number): GenerateResult => {
+    const ended = performance.now();
+    tell();
+    return {
+      finish,
+      ...(endToken === undefined ? {} : { endToken }),
+      prefillMs: prefilled - started,
+      decodeMs: ended - prefilled,
+      cacheBytes: decoder.cacheBytes,
+    };
+  };
 
   const step = layout.cache.length > 0 ? positionsPerRun(layout.vocabSize) : prompt.length;
   let logits: LogitRows | undefined;
@@ -61,8 +76,9 @@ export async function generate(
     if (signal.aborted) return end('cancelled');
     const token = sampler.next(logits!.row(0), context);
     if (endTokens.includes(token)) return end('end-token', token);
-    emit({ token });
+    untold.push(token);
     context.push(token);
+    if (performance.now() - told >= TELL_EVERY_MS) tell();
     // The last token needs no logits after it.
     if (count + 1 < maxNewTokens) logits = await decoder.forward([token], 1);
   }
