@@ -13,7 +13,7 @@ const borders = {
 };
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', '**/node_modules/**', '**/generated/**', 'packages/kernels/assembly/**', 'tests/clients/**', 'out/**', 'peers/**'] },
+  { ignores: ['**/dist/**', '**/node_modules/**', '**/generated/**', 'packages/kernels/assembly/**', 'tests/clients/**', 'out/**', 'peers/**', '**/tsup.config.ts', '**/vitest.config.ts', 'packages/*/bench/**'] },
   {
     files: ['{packages,apps,tests,bench,examples}/**/*.ts'],
     extends: [...tseslint.configs.recommendedTypeChecked],
@@ -39,5 +39,4 @@ export default tseslint.config(
       'no-restricted-imports': ['error', { patterns: [{ group: ['node:*', '@penjing/*', '!@penjing/core', '!@penjing/kernels'], message: 'the main entry runs in a browser too: files belong in src/node' }] }],
     },
   },
-  { files: ['**/tsup.config.ts', '**/vitest.config.ts'], rules: { 'no-restricted-syntax': 'off' } },
 );

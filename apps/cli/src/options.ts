@@ -46,3 +46,23 @@ export const everywhere: readonly OptionSpec[] = [
   { flags: '--json', help: 'print exactly one JSON object on stdout' },
   { flags: '--quiet', help: 'no progress and no notes' },
 ];
+
+type Options = Readonly<Record<string, unknown>>;
+
+/** The value of an option that takes text, if it was given. */
+export function textOf(options: Options, name: string): string | undefined {
+  const value = options[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** The value of an option that takes a number, if it was given. */
+export function numberOf(options: Options, name: string): number | undefined {
+  const value = options[name];
+  return typeof value === 'number' ? value : undefined;
+}
+
+/** The values of an option that may be repeated. */
+export function listOf(options: Options, name: string): readonly string[] {
+  const value = options[name];
+  return Array.isArray(value) ? value.map(String) : [];
+}

@@ -1,8 +1,7 @@
 /** What convert, quantize and apply share: run a recipe, then say what came out. */
-import { PenjingError } from '@penjing/core';
 import type { RecipeFile, RecipeResult } from '@penjing/recipe';
 import type { CommandContext, CommandResult, OptionSpec } from './command.js';
-import { common } from './options.js';
+import { common, numberOf, textOf } from './options.js';
 import { formatBytes } from './progress.js';
 import { formatTable } from './table.js';
 
@@ -26,15 +25,15 @@ export async function runRecipeFile(context: CommandContext, text: string, name:
   const file: RecipeFile = parseRecipe(text, name);
   const recipe = completeRecipe(file, {
     ...(input === undefined ? {} : { input }),
-    ...(typeof options['output'] === 'string' ? { output: options['output'] } : {}),
+    ...(textOf(options, 'output') === undefined ? {} : { output: textOf(options, 'output') }),
   });
   const result = await runRecipe(recipe, {
     force: options['force'] === true,
     resume: options['resume'] === true,
     check: options['check'] !== false,
-    externalData: options['externalData'] as 'auto' | undefined,
-    threads: options['threads'] as number | undefined,
-    report: options['report'] as string | undefined,
+    externalData: textOf(options, 'externalData') as 'auto' | undefined,
+    threads: numberOf(options, 'threads'),
+    report: textOf(options, 'report'),
     signal: context.signal,
     ...(context.onProgress ? { onProgress: context.onProgress } : {}),
     onNote: context.note,
@@ -67,10 +66,4 @@ function describe(result: RecipeResult): string {
   lines.push(`${result.output}: ${result.files.length} files, ${formatBytes(bytes)} in ${seconds.toFixed(1)} s`);
   if (result.check) lines.push(`check: ${result.check.text}`);
   return lines.join('\n');
-}
-
-/** Throws `E_OPTION` when a file argument is missing; for verbs that read files themselves. */
-export function requireText(value: unknown, name: string): string {
-  if (typeof value === 'string' && value !== '') return value;
-  throw new PenjingError('E_OPTION', `${name} is needed`);
 }

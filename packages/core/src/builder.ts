@@ -146,7 +146,7 @@ function toAttribute(input: AttributeInput): Attribute {
   if (typeof input === 'string') return attribute.string(input);
   if (!Array.isArray(input)) return input as Attribute;
   const list = input as readonly (number | bigint | string)[];
-  if (list.every((item) => typeof item === 'string')) return attribute.strings(list as string[]);
+  if (list.every((item) => typeof item === 'string')) return attribute.strings(list);
   if (list.every((item) => typeof item === 'bigint' || Number.isInteger(item))) return attribute.ints(list as number[]);
   return attribute.floats(list as number[]);
 }

@@ -3,7 +3,7 @@ import { typedView } from './dtype.js';
 
 class LikeBuffer extends Uint8Array {
   override slice(start?: number, end?: number): Uint8Array<ArrayBuffer> {
-    return this.subarray(start, end) as Uint8Array<ArrayBuffer>;
+    return this.subarray(start, end);
   }
 }
 

@@ -1,7 +1,8 @@
 /** Loads `@penjing/runtime` when a graph has to run; conversion and quantization work without it. */
 import { PenjingError } from '@penjing/core';
+import type * as runtime from '@penjing/runtime';
 
-export type Runtime = typeof import('@penjing/runtime');
+export type Runtime = typeof runtime;
 
 /** Throws `E_RUNTIME_MISSING` when the package is not installed. */
 export async function loadRuntime(): Promise<Runtime> {

@@ -1,7 +1,7 @@
 /** One forward pass: inputs from the command line or from files, outputs as values or .npy files. */
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DenseTensor, denseOf, type DType, dtypes, formatType, PenjingError, type StringTensor, type ValueInfo } from '@penjing/core';
+import { type DenseTensor, denseOf, type DType, dtypes, formatType, PenjingError, type StringTensor, type ValueInfo } from '@penjing/core';
 import { readNpy, writeNpy } from '@penjing/graph-io';
 import { loadRuntime } from './load-runtime.js';
 

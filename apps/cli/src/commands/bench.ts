@@ -1,6 +1,6 @@
 /** `penjing bench`: how fast a model is on this machine. */
 import type { Command } from '../command.js';
-import { common, integer } from '../options.js';
+import { common, integer, numberOf, textOf } from '../options.js';
 import { formatBytes } from '../progress.js';
 import { formatFacts } from '../table.js';
 
@@ -20,9 +20,16 @@ export const bench: Command = {
   examples: ['penjing bench out/sapling --variant q4', 'penjing bench model.onnx --runs 50 --threads 1 --json'],
   async run({ arguments: [path = ''], options, signal, onProgress, seed }) {
     const { benchModel } = await import('@penjing/runtime');
-    const { variant, runs, warmup, promptTokens, newTokens, threads } = options as Record<string, number | undefined>;
-    const report = await benchModel(variant === undefined ? path : { path, variant: String(variant) }, {
-      runs, warmup, promptTokens, newTokens, threads, signal, onProgress, seed,
+    const variant = textOf(options, 'variant');
+    const report = await benchModel(variant === undefined ? path : { path, variant }, {
+      runs: numberOf(options, 'runs'),
+      warmup: numberOf(options, 'warmup'),
+      promptTokens: numberOf(options, 'promptTokens'),
+      newTokens: numberOf(options, 'newTokens'),
+      threads: numberOf(options, 'threads'),
+      signal,
+      onProgress,
+      seed,
     });
     const { latency, prefill, decode, machine } = report;
     const ms = (value: number): string => `${value.toPrecision(3)} ms`;

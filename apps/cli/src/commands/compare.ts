@@ -1,6 +1,6 @@
 /** `penjing compare`: what a smaller model lost against the original. */
 import type { Command } from '../command.js';
-import { common, integer } from '../options.js';
+import { common, integer, numberOf, textOf } from '../options.js';
 import { formatBytes } from '../progress.js';
 import { formatTable } from '../table.js';
 
@@ -27,13 +27,20 @@ export const compare: Command = {
   ],
   async run({ arguments: [reference = '', model = ''], options, signal, onProgress, seed, note }) {
     const { compareInputs } = await import('@penjing/recipe');
-    const { variant, referenceVariant, data, maxTokens, samples, report, threads } = options as Record<string, never>;
+    const report = textOf(options, 'report');
     const result = await compareInputs({
-      reference: { path: reference, variant: referenceVariant },
-      model: { path: model, variant },
-      data, maxTokens, samples, report, threads, signal, onProgress, seed,
+      reference: { path: reference, variant: textOf(options, 'referenceVariant') },
+      model: { path: model, variant: textOf(options, 'variant') },
+      data: textOf(options, 'data'),
+      maxTokens: numberOf(options, 'maxTokens'),
+      samples: numberOf(options, 'samples'),
+      threads: numberOf(options, 'threads'),
+      report,
+      signal,
+      onProgress,
+      seed,
     });
-    if (typeof report === 'string') note(`wrote ${report}`);
+    if (report !== undefined) note(`wrote ${report}`);
     const { a, b } = result;
     const number = (value: number | undefined, digits = 4): string => (value === undefined ? '—' : value.toPrecision(digits));
     const rows = [['size', formatBytes(a.bytes), formatBytes(b.bytes)]];

@@ -1,6 +1,6 @@
 /** `penjing generate`: text from a converted language model, as it comes. */
 import type { Command } from '../command.js';
-import { common, decimal, integer } from '../options.js';
+import { common, decimal, integer, listOf, numberOf, textOf } from '../options.js';
 
 export const generate: Command = {
   name: 'generate',
@@ -25,17 +25,18 @@ export const generate: Command = {
   ],
   async run({ arguments: [path = ''], options, signal, write, seed }) {
     const { loadGenerator } = await import('@penjing/runtime');
-    const { prompt = '', variant, threads, stop, ...sampling } = options;
-    await using generator = await loadGenerator(path, {
-      ...(typeof variant === 'string' ? { variant } : {}),
-      ...(typeof threads === 'number' ? { threads } : {}),
-      signal,
-    });
-    write(String(prompt));
-    const generation = await generator.generate(String(prompt), {
-      ...numbers(sampling, ['maxNewTokens', 'temperature', 'topK', 'topP', 'minP', 'repetitionPenalty']),
-      ...(seed === undefined ? {} : { seed }),
-      stop: (stop as string[] | undefined) ?? [],
+    const prompt = textOf(options, 'prompt') ?? '';
+    await using generator = await loadGenerator(path, { variant: textOf(options, 'variant'), threads: numberOf(options, 'threads'), signal });
+    write(prompt);
+    const generation = await generator.generate(prompt, {
+      maxNewTokens: numberOf(options, 'maxNewTokens'),
+      temperature: numberOf(options, 'temperature'),
+      topK: numberOf(options, 'topK'),
+      topP: numberOf(options, 'topP'),
+      minP: numberOf(options, 'minP'),
+      repetitionPenalty: numberOf(options, 'repetitionPenalty'),
+      stop: listOf(options, 'stop'),
+      seed,
       signal,
       onText: write,
     });
@@ -43,7 +44,3 @@ export const generate: Command = {
     return { json: { prompt, ...generation }, text: '' };
   },
 };
-
-function numbers(options: Readonly<Record<string, unknown>>, names: readonly string[]): Record<string, number> {
-  return Object.fromEntries(names.flatMap((name) => (typeof options[name] === 'number' ? [[name, options[name]]] : [])));
-}

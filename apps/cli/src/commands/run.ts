@@ -1,6 +1,6 @@
 /** `penjing run`: one forward pass of any ONNX model. */
 import type { Command } from '../command.js';
-import { common } from '../options.js';
+import { common, listOf, numberOf, textOf } from '../options.js';
 import { formatTable } from '../table.js';
 
 export const run: Command = {
@@ -19,11 +19,11 @@ export const run: Command = {
   async run({ arguments: [path = ''], options, signal, seed }) {
     const { runModel } = await import('@penjing/recipe');
     const result = await runModel(path, {
-      inputs: (options['input'] as string[] | undefined) ?? [],
-      shapes: (options['shape'] as string[] | undefined) ?? [],
-      output: options['output'] as string | undefined,
+      inputs: listOf(options, 'input'),
+      shapes: listOf(options, 'shape'),
+      output: textOf(options, 'output'),
       force: options['force'] === true,
-      threads: options['threads'] as number | undefined,
+      threads: numberOf(options, 'threads'),
       seed,
       signal,
     });

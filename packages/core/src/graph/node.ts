@@ -3,7 +3,7 @@ import { PenjingError } from '../errors.js';
 import type { Tensor } from '../tensor.js';
 import { type Attribute, type AttributeKind, type AttributeValues, attributeGraphs, decodeText } from './attribute.js';
 import type { Graph } from './graph.js';
-import { Value } from './value.js';
+import { type Value } from './value.js';
 
 export interface NodeInit {
   readonly domain?: string;

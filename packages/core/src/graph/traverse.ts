@@ -3,7 +3,7 @@ import type { Tensor } from '../tensor.js';
 import type { Graph } from './graph.js';
 import type { Model } from './model.js';
 import type { Node } from './node.js';
-import { Value } from './value.js';
+import { type Value } from './value.js';
 
 /** The graph and every graph nested in its nodes, outermost first. */
 export function* allGraphs(graph: Graph): Generator<Graph, void, undefined> {
