@@ -1,6 +1,7 @@
 /** Shape rules of operators that make, move or select elements. */
 import { type DType, dtypeOfOnnx } from '../dtype.js';
 import type { OpName } from '../ops/lookup.js';
+import { sliceBounds } from '../ops/slice-bounds.js';
 import type { Dim } from '../shape.js';
 import { addDims, broadcastAll, compatible, exactQuotient, floorDivideDims, mergeDims, multiplyDims, productOfDims, sameDim, subtractDims } from './dims.js';
 import { constantValues, MAX_VALUES } from './constants.js';
@@ -136,11 +137,6 @@ function bound(at: Dim, size: Dim): Dim | undefined {
 
 function isWhole(start: Dim, end: Dim, size: Dim): boolean {
   return size !== null && start === -1 && typeof end === 'number' && end < -(2 ** 31);
-}
-
-export function sliceBounds(size: number, start: number, end: number, step: number): [number, number] {
-  const clamp = (x: number, low: number, high: number): number => Math.min(Math.max(x < 0 ? x + size : x, low), high);
-  return step > 0 ? [clamp(start, 0, size), clamp(end, 0, size)] : [clamp(start, 0, size - 1), clamp(end, -1, size - 1)];
 }
 
 const slice: InferRule = (c) => {

@@ -136,15 +136,15 @@ function heads(c: KernelContext, q: NdArray, k: NdArray, v: NdArray, bias: (b: n
   return [joinHeads(rounded(q.dtype, [batch, count, rows, v.shape[3]!], out)), k, v, rounded(q.dtype, [batch, count, rows, keys], capped)];
 }
 
-/** 1 keeps a key: (batch), (batch, keys) or (batch, rows, keys). */
-function keyMask(c: KernelContext, mask: NdArray | undefined, keys: number): (b: number, r: number, j: number) => number {
+/** Lengths (batch), ends and starts (2*batch), or 1 for every kept key in (batch, keys) or (batch, rows, keys). */
+function keyMask(c: KernelContext, mask: NdArray | undefined, batch: number, keys: number): (b: number, r: number, j: number) => number {
   if (!mask) return () => 0;
   const hidden = c.node.float('mask_filter_value', -10000);
   const values = numbers(mask);
   const rank = mask.shape.length;
-  if (rank > 3 || (rank === 1 && values.length > 1 && mask.shape[0]! % 3 === 2)) throw c.unsupported('this form of mask');
+  if (rank > 3 || (rank === 1 && values.length > 2 * batch)) throw c.unsupported('this form of mask');
   return (b, r, j) => {
-    if (rank === 1) return j < values[b]! ? 0 : hidden;
+    if (rank === 1) return j < values[b]! && j >= (values[batch + b] ?? 0) ? 0 : hidden;
     return values[rank === 2 ? b * keys + j : (b * mask.shape[1]! + r) * keys + j] ? 0 : hidden;
   };
 }
@@ -164,7 +164,7 @@ const multiHead: Kernel = (c) => {
   const [keys, values] = [split(k), split(v)].map((x, i) => (c.has(6 + i) ? concatenate([c.array(6 + i), x], 2) : x)) as [NdArray, NdArray];
   const total = keys.shape[2]!;
   const queries = splitHeads(q, count);
-  const mask = keyMask(c, c.optional(4), total);
+  const mask = keyMask(c, c.optional(4), q.shape[0]!, total);
   const shift = maskOf(c.optional(5), [q.shape[0]!, count, q.shape[1]!, total]);
   return heads(c, queries, keys, values, (b, h, r, j) => mask(b, r, j) + (shift?.(b, h, r, j) ?? 0));
 };
@@ -180,7 +180,7 @@ const attention: Kernel = (c) => {
   const past = c.optional(4);
   const half = (i: number): NdArray => reshaped(part(past!, 0, i, i + 1), past!.shape.slice(1));
   const [keys, values] = past ? [concatenate([half(0), k], 2), concatenate([half(1), v], 2)] : [k, v];
-  const mask = keyMask(c, c.optional(3), keys.shape[2]!);
+  const mask = keyMask(c, c.optional(3), q.shape[0]!, keys.shape[2]!);
   const shift = maskOf(c.optional(5), [q.shape[0]!, count, q.shape[2]!, keys.shape[2]!]);
   const [out] = heads(c, q, keys, values, (b, h, r, j) => mask(b, r, j) + (shift?.(b, h, r, j) ?? 0));
   const up = (x: NdArray): NdArray => reshaped(x, [1, ...x.shape]);

@@ -82,5 +82,5 @@ function fits(tensor: DenseTensor | StringTensor, type: ValueType | undefined): 
   if (type?.kind !== 'tensor') return true;
   if (type.dtype !== undefined && type.dtype !== tensor.dtype) return false;
   if (!type.shape) return true;
-  return type.shape.length === tensor.shape.length && type.shape.every((dim, i) => typeof dim !== 'number' || dim === tensor.shape[i]);
+  return type.shape.length === tensor.shape.length && type.shape.every((dim, i) => typeof dim !== 'number' || dim < 0 || dim === tensor.shape[i]);
 }

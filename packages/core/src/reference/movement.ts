@@ -2,7 +2,7 @@
 import { dtypeOfOnnx } from '../dtype.js';
 import { encodeText } from '../graph/attribute.js';
 import type { OpName } from '../ops/lookup.js';
-import { sliceBounds } from '../infer/movement.js';
+import { sliceBounds } from '../ops/slice-bounds.js';
 import { broadcastShapes, elementCount, normalizeAxis, type Shape, stridesOf } from '../shape.js';
 import { allocate, arrayOf, expanded, type NdArray, numbers, permuted, reshaped, rounded, stridedIndex, take } from './array.js';
 import type { Kernel, KernelContext } from './kernel.js';
