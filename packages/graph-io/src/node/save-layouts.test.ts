@@ -1,9 +1,11 @@
 /** Saving through the pool gives the same bytes as evaluating on the calling thread, atomically. */
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createRng, DenseTensor, lazy, type Tensor } from '@penjing/core';
+import { type ByteSource, createRng, DenseTensor, lazy, type Tensor } from '@penjing/core';
 import { type FileLayout, layoutToBytes, openSafetensors, safetensorsLayout } from '../index.js';
 import { createPool, fileSource, type Pool, readManifest, saveFile, saveLayouts } from './index.js';
 
@@ -19,7 +21,7 @@ afterAll(async () => {
 });
 
 /** A layout of tensors, one after the other. */
-export function layoutOf(name: string, tensors: readonly (readonly [string, Tensor])[]): FileLayout {
+function layoutOf(name: string, tensors: readonly (readonly [string, Tensor])[]): FileLayout {
   let offset = 0;
   const pieces = tensors.map(([tensorName, tensor]) => {
     const piece = { kind: 'tensor', offset, name: tensorName, tensor } as const;
@@ -70,5 +72,161 @@ describe('saveLayouts', () => {
     expect(bytes).toBeGreaterThan(layout.size);
     expect((await readManifest(join(folder, 'all')))!.files).toEqual([{ name: 'all.bin', bytes: layout.size }]);
     expect(await readdir(folder)).not.toContain('all.penjing');
+  });
+
+  test('reads sources that threads cannot open', async () => {
+    const bytes = Uint8Array.from({ length: 4096 }, (_, i) => i & 0xff);
+    const remote: ByteSource = {
+      uri: 'https://example.invalid/w', size: bytes.length, descriptor: { kind: 'http', url: 'https://example.invalid/w', size: bytes.length },
+      read: async (offset, length) => bytes.slice(offset, offset + length),
+    };
+    const layout = layoutOf('remote.bin', [['a', lazy.cast(lazy.source(remote, 16, 'uint8', [100, 3]), 'int32')], ['b', lazy.source(remote, 0, 'uint8', [50])]]);
+    await saveLayouts(join(folder, 'remote'), [layout], { pool });
+    expect(Buffer.compare(await readFile(join(folder, 'remote', 'remote.bin')), await layoutToBytes(layout))).toBe(0);
+  });
+
+  test('writes the same bytes with any number of threads', async () => {
+    const { values, scales } = lazy.quantize(randomBf16(5000, 512, 4), { bits: 4, blockSize: 32, symmetric: true, layout: 'nbits' });
+    const layout = layoutOf('q.bin', [['values', values], ['scales', scales]]);
+    const one = await saveLayouts(join(folder, 'one'), [layout], { threads: 1 });
+    const three = await saveLayouts(join(folder, 'three'), [layout], { threads: 3 });
+    expect(Buffer.compare(await readFile(join(folder, 'one/q.bin')), await readFile(join(folder, 'three/q.bin')))).toBe(0);
+    expect([...one.measured]).toEqual([...three.measured]);
+  });
+});
+
+/** A file of one byte value. */
+function plain(name: string, value: number, size = 10): FileLayout {
+  return layoutOf(name, [['w', new DenseTensor('uint8', [size], new Uint8Array(size).fill(value))]]);
+}
+
+describe('an existing output', () => {
+  const listing = async (path: string): Promise<string[]> => (await readdir(path)).sort();
+
+  test('stays without force, and is replaced with it', async () => {
+    const output = join(folder, 'exists');
+    await saveLayouts(output, [plain('a', 1), plain('old', 1)], { pool });
+    await expect(saveLayouts(output, [plain('a', 2)], { pool })).rejects.toMatchObject({ code: 'E_EXISTS' });
+    expect((await readFile(join(output, 'a')))[0]).toBe(1);
+    await saveLayouts(output, [plain('a', 2)], { pool, force: true });
+    expect(await listing(output)).toEqual(['a', 'penjing.json']);
+    expect((await readFile(join(output, 'a')))[0]).toBe(2);
+  });
+
+  test('keeps files that are not ours, even with force', async () => {
+    const output = join(folder, 'foreign');
+    await mkdir(output);
+    await writeFile(join(output, 'notes.txt'), 'mine');
+    await saveLayouts(output, [plain('a', 1)], { pool });
+    await expect(saveLayouts(output, [plain('a', 2)], { pool })).rejects.toMatchObject({ code: 'E_EXISTS' });
+    await saveLayouts(output, [plain('a', 2)], { pool, force: true });
+    expect(await readFile(join(output, 'notes.txt'), 'utf8')).toBe('mine');
+    expect((await readManifest(output))!.files.map(({ name }) => name)).toEqual(['a']);
+  });
+
+  test('takes further files one by one', async () => {
+    const output = join(folder, 'added');
+    await saveLayouts(output, [plain('a', 1)], { pool, manifest: { recipe: 'first' } });
+    await saveLayouts(output, [plain('sub/b', 2)], { pool, add: true });
+    await expect(saveLayouts(output, [plain('a', 3)], { pool, add: true })).rejects.toMatchObject({ code: 'E_EXISTS' });
+    expect(await readManifest(output)).toMatchObject({ recipe: 'first', files: [{ name: 'a' }, { name: 'sub/b' }] });
+    expect((await readFile(join(output, 'a')))[0]).toBe(1);
+  });
+
+  test('counts as absent when it does not match its manifest', async () => {
+    const output = join(folder, 'unmatched');
+    await saveLayouts(output, [plain('a', 1)], { pool });
+    await appendFile(join(output, 'a'), 'x');
+    expect(await readManifest(output)).toBeUndefined();
+  });
+
+  test('may be a file with companions', async () => {
+    const output = join(folder, 'model.onnx');
+    const files = [plain('whatever', 1), plain('model.onnx_data', 2)];
+    const { files: paths } = await saveFile(output, files, { pool });
+    expect(paths).toEqual([output, `${output}_data`]);
+    expect((await readFile(`${output}_data`))[0]).toBe(2);
+    await expect(saveFile(output, files, { pool })).rejects.toMatchObject({ code: 'E_EXISTS' });
+    await saveFile(output, plain('x', 3), { pool, force: true });
+    expect((await readFile(output))[0]).toBe(3);
+    expect(existsSync(`${output}.penjing`)).toBe(false);
+  });
+
+  test('is never outside its folder', async () => {
+    for (const name of ['../a', '/a', 'a/../../b', 'penjing.json', '']) {
+      await expect(saveLayouts(join(folder, 'outside'), [plain(name, 1)], { pool })).rejects.toMatchObject({ code: expect.stringMatching(/^E_/) as string });
+    }
+    expect(existsSync(join(folder, 'outside'))).toBe(false);
+  });
+});
+
+describe('a save that fails', () => {
+  test('says so when a source changed, and leaves no output', async () => {
+    const path = join(folder, 'source.bin');
+    await writeFile(path, new Uint8Array(1 << 20));
+    const source = await fileSource(path);
+    const layout = layoutOf('o.bin', [['w', lazy.source(source, 0, 'uint8', [1 << 20])]]);
+    await appendFile(path, 'x');
+    await expect(saveLayouts(join(folder, 'changed'), [layout], { pool })).rejects.toMatchObject({ code: 'E_SOURCE_CHANGED' });
+    await expect(source.read(0, 1)).rejects.toMatchObject({ code: 'E_SOURCE_CHANGED' });
+    expect(existsSync(join(folder, 'changed'))).toBe(false);
+  });
+
+  test('says so when a link took the place of a source', async () => {
+    const path = join(folder, 'linked.bin');
+    await writeFile(path, new Uint8Array(100));
+    const layout = layoutOf('o.bin', [['w', lazy.source(await fileSource(path), 0, 'uint8', [100])]]);
+    await rm(path);
+    await writeFile(join(folder, 'secret'), new Uint8Array(100));
+    await symlink(join(folder, 'secret'), path);
+    await expect(saveLayouts(join(folder, 'link'), [layout], { pool })).rejects.toMatchObject({ code: 'E_SOURCE_CHANGED' });
+  });
+
+  test('ends when its threads die', async () => {
+    const dying = createPool({ threads: 2 });
+    const { values } = lazy.quantize(randomBf16(20_000, 512, 5), { bits: 4, blockSize: 32, symmetric: true, layout: 'nbits' });
+    const saving = saveLayouts(join(folder, 'dying'), [layoutOf('q.bin', [['values', values]])], {
+      pool: dying,
+      onProgress: () => void dying[Symbol.asyncDispose](),
+    });
+    await expect(saving).rejects.toMatchObject({ code: expect.stringMatching(/^E_(DISPOSED|WORKER)$/) as string });
+    expect(existsSync(join(folder, 'dying'))).toBe(false);
+    expect(existsSync(join(folder, 'dying.penjing'))).toBe(true);
+  });
+
+  test('stops at its signal and keeps what is finished', async () => {
+    const stopped = AbortSignal.abort(new Error('enough'));
+    await expect(saveLayouts(join(folder, 'stopped'), [plain('a', 1)], { pool, signal: stopped })).rejects.toThrow('enough');
+    expect(existsSync(join(folder, 'stopped'))).toBe(false);
+  });
+
+  test('for want of space goes on when there is some', async ({ skip }) => {
+    const disk = join(folder, 'disk');
+    await mkdir(disk);
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', disk], { stdio: 'ignore' });
+    } catch {
+      skip('this user cannot mount a small disk');
+    }
+    try {
+      const { values } = lazy.quantize(randomBf16(30_000, 512, 6), { bits: 4, blockSize: 32, symmetric: true, layout: 'nbits' });
+      const layout = layoutOf('q.bin', [['values', values]]);
+      const filler = join(disk, 'filler');
+      let filled = false;
+      const fill = (): void => {
+        if (!filled) writeFileSync(filler, new Uint8Array(5 << 20));
+        filled = true;
+      };
+      const output = join(disk, 'out');
+      await expect(saveLayouts(output, [layout], { pool, onProgress: fill })).rejects.toMatchObject({ code: 'E_DISK_FULL' });
+      expect(existsSync(output)).toBe(false);
+      rmSync(filler);
+      const { resumedBytes } = await saveLayouts(output, [layout], { pool, resume: true });
+      expect(resumedBytes).toBeGreaterThan(0);
+      expect(Buffer.compare(await readFile(join(output, 'q.bin')), await layoutToBytes(layout))).toBe(0);
+      await expect(saveLayouts(join(disk, 'more'), [layout], { pool })).rejects.toMatchObject({ code: 'E_DISK_FULL' });
+    } finally {
+      execFileSync('umount', [disk]);
+    }
   });
 });
