@@ -30,8 +30,9 @@ export async function withModels<T>(
     for (const reference of references) opened.push(await openReference(host, reference, options));
     return await body(host, opened);
   } finally {
-    await host[Symbol.asyncDispose]();
-    for (const { cleanup } of opened) await cleanup();
+    await host.release(options.signal, async () => {
+      for (const { cleanup } of opened) await cleanup();
+    });
   }
 }
 

@@ -98,6 +98,13 @@ export class SessionHost implements AsyncDisposable {
     return this.#closing;
   }
 
+  /** Disposes; without waiting when the caller has given up, since a load or run that has begun goes on to its end. */
+  async release(signal: AbortSignal | undefined, then: () => Promise<void> = async () => {}): Promise<void> {
+    const done = this[Symbol.asyncDispose]().then(then);
+    if (!signal?.aborted) return done;
+    done.catch(() => {});
+  }
+
   async #close(): Promise<void> {
     this.#rejectAll(new PenjingError('E_DISPOSED', 'the session was disposed during the call'));
     this.#worker.ref();

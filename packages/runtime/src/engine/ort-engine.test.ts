@@ -77,6 +77,15 @@ describe('where a model comes from', () => {
     vi.unstubAllEnvs();
   });
 
+  test('a load that is given up rejects at once, and its thread ends by itself', async () => {
+    const bytes = await modelBytes(large());
+    const controller = new AbortController();
+    const load = engine.loadBytes(bytes, { signal: controller.signal });
+    setTimeout(() => controller.abort(new Error('never mind')), 50);
+    await expect(load).rejects.toThrow('never mind');
+    await vi.waitFor(() => expect(liveSessionHosts()).toBe(0), { timeout: 10_000 });
+  });
+
   test('what is no model is refused by our reader', async () => {
     await writeFile(join(folder, 'text.onnx'), 'this is no model, and ONNX Runtime never sees it');
     await expect(engine.loadFile(join(folder, 'text.onnx'))).rejects.toMatchObject({ code: expect.stringMatching(/^E_(?!ENGINE)/) as string });

@@ -36,7 +36,7 @@ export function ortEngine(defaults: OrtEngineOptions = {}): OrtEngine {
     try {
       return new OrtExecutor(host, await open(host, { ...defaults, ...defined(options) }));
     } catch (error) {
-      await host[Symbol.asyncDispose]();
+      await host.release(options.signal);
       throw error;
     }
   }

@@ -60,7 +60,7 @@ export async function loadGenerator(path: string, options: GeneratorOptions = {}
     decoderLayout(model.session.inputs, model.session.outputs);
     return new OrtGenerator(host, model, tokenizer, config);
   } catch (error) {
-    await host[Symbol.asyncDispose]();
+    await host.release(options.signal);
     throw error;
   }
 }
