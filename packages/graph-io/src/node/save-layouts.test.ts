@@ -131,6 +131,11 @@ describe('an existing output', () => {
     await expect(saveLayouts(output, [plain('a', 3)], { pool, add: true })).rejects.toMatchObject({ code: 'E_EXISTS' });
     expect(await readManifest(output)).toMatchObject({ recipe: 'first', files: [{ name: 'a' }, { name: 'sub/b' }] });
     expect((await readFile(join(output, 'a')))[0]).toBe(1);
+    await saveLayouts(output, [plain('a', 4, 20), plain('c', 5)], { pool, add: true, replace: ['a'] });
+    expect(await readManifest(output)).toMatchObject({ files: [{ name: 'a', bytes: 20 }, { name: 'c' }, { name: 'sub/b' }] });
+    // No bytes but the manifest: no thread is started.
+    await saveLayouts(output, [], { add: true, manifest: { recipe: 'second' } });
+    expect(await readManifest(output)).toMatchObject({ recipe: 'second', files: [{ name: 'a' }, { name: 'c' }, { name: 'sub/b' }] });
   });
 
   test('counts as absent when it does not match its manifest', async () => {

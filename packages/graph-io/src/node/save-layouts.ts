@@ -9,6 +9,7 @@ import { ioError } from './io-error.js';
 import { type Manifest, MANIFEST_NAME, manifestLayout, readManifest } from './manifest.js';
 import { syncFolder } from './output-file.js';
 import { createPool, type Pool } from './pool.js';
+import { planSave } from './save-plan.js';
 import { openWorkFolder, type WorkFolder } from './work-folder.js';
 import { writeFiles } from './write-files.js';
 
@@ -29,6 +30,8 @@ export interface SaveOptions extends TaskOptions {
 export interface SaveFolderOptions extends SaveOptions {
   /** Add files to an existing folder; those in it stay. */
   readonly add?: boolean;
+  /** Names of files that may be replaced without `force`, for example a configuration that lists what was added. */
+  readonly replace?: readonly string[];
   /** Fields of `penjing.json` beside the list of files; false writes none. */
   readonly manifest?: Readonly<Record<string, unknown>> | false;
 }
@@ -58,10 +61,10 @@ export async function saveLayouts(folder: string, files: readonly FileLayout[], 
   const earlier = options.add ? state.manifest : undefined;
   refuseExisting(folder, state, files, options);
   // A folder of which every file is ours is replaced as a whole; otherwise file by file, leaving the others alone.
-  const replace = !state.exists || state.files.length === 0 || (!options.add && state.foreign.length === 0);
+  const whole = !state.exists || state.files.length === 0 || (!options.add && state.foreign.length === 0);
   const listed = options.manifest === false ? [] : [manifestLayout(files, options.manifest ?? {}, earlier)];
   return save(target, [...files, ...listed], options, async (made, work) => {
-    if (replace) {
+    if (whole) {
       if (state.exists) await rename(target, join(work, 'replaced'));
       await mkdir(dirname(target), { recursive: true });
       await rename(made, target);
@@ -90,7 +93,7 @@ export async function saveFile(path: string, layout: FileLayout | readonly FileL
 async function save(
   target: string, files: readonly FileLayout[], options: SaveOptions, publish: (made: string, work: string) => Promise<void>,
 ): Promise<SaveResult> {
-  const started = performance.now();
+  const startTime = performance.now();
   const { resume = false, signal, onProgress, seed } = options;
   signal?.throwIfAborted();
   await mkdir(dirname(target), { recursive: true }).catch((cause: unknown) => {
@@ -104,8 +107,10 @@ async function save(
       await work.clear();
       notes.push(`${work.path}, left by a run that did not finish, was deleted`);
     }
-    await using pool = options.pool ? undefined : createPool({ ...(options.threads !== undefined && { threads: options.threads }) });
-    const written = await writeFiles(work.path, made, files, options.pool ?? pool!, {
+    const plan = planSave(files);
+    const { pool: given, threads } = options;
+    await using started = given || plan.length === 0 ? undefined : createPool({ ...(threads !== undefined && { threads }) });
+    const written = await writeFiles(work.path, made, files, plan, given ?? started ?? { threads: [] }, {
       resume, planKey: options.planKey ?? '', ...(signal && { signal }), ...(onProgress && { onProgress }), ...(seed !== undefined && { seed }),
     });
     if (resume && work.stale) {
@@ -123,7 +128,7 @@ async function save(
     return {
       files: files.map(({ name }) => join(target, name)),
       bytes: files.reduce((sum, { size }) => sum + size, 0),
-      seconds: (performance.now() - started) / 1000,
+      seconds: (performance.now() - startTime) / 1000,
       measured: written.measured,
       resumedBytes: written.resumedBytes,
       notes,
@@ -170,11 +175,11 @@ async function folderState(target: string): Promise<FolderState> {
   return { exists: true, manifest, files, foreign: manifest ? files.filter((name) => !ours.has(name)) : files };
 }
 
-function refuseExisting(folder: string, state: FolderState, files: readonly FileLayout[], { force, add, manifest }: SaveFolderOptions): void {
+function refuseExisting(folder: string, state: FolderState, files: readonly FileLayout[], { force, add, manifest, replace = [] }: SaveFolderOptions): void {
   if (force) return;
   if (state.manifest && !add) throw existing(folder);
   if (add && manifest === false && state.manifest) throw new PenjingError('E_OPTION', 'files added to a folder with a manifest must be listed in it');
-  const clash = files.find(({ name }) => state.files.includes(name));
+  const clash = files.find(({ name }) => state.files.includes(name) && !replace.includes(name));
   if (clash) throw existing(join(folder, clash.name));
 }
 

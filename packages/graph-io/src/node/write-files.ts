@@ -9,7 +9,7 @@ import { OutputFile } from './output-file.js';
 import { planKey } from './plan-key.js';
 import { nextGroup, type Pool, type PoolThread } from './pool.js';
 import type { WorkerGroup } from './pool-protocol.js';
-import { type PlannedGroup, planSave } from './save-plan.js';
+import type { PlannedGroup } from './save-plan.js';
 import { workerGroup } from './shared-sources.js';
 
 export interface WriteOptions extends TaskOptions {
@@ -44,10 +44,11 @@ interface OpenGroup {
 /** Chunks that wait at a thread while it computes one, so that it never idles. */
 const CHUNKS_PER_THREAD = 2;
 
-/** Files end up in `folder` (of the work folder) under their names, synced. */
-export async function writeFiles(work: string, folder: string, files: readonly FileLayout[], pool: Pool, options: WriteOptions): Promise<Written> {
+/** Files end up in `folder` (of the work folder) under their names, synced. A plan without groups needs no threads. */
+export async function writeFiles(
+  work: string, folder: string, files: readonly FileLayout[], plan: readonly PlannedGroup[], pool: Pick<Pool, 'threads'>, options: WriteOptions,
+): Promise<Written> {
   const { signal, onProgress } = options;
-  const plan = planSave(files);
   const key = await planKey(files, plan, options.planKey);
   const journalPath = join(work, 'journal.jsonl');
   const finished = options.resume ? await readJournal(journalPath, key) : undefined;
