@@ -49,7 +49,7 @@ it.each(cases)('$name', async (test) => {
     const type = outputs[Number(i)]!.type;
     expect(type).toMatchObject({ dtype: expected.dtype });
     if (type?.kind === 'tensor') for (const [d, dim] of (type.shape ?? []).entries()) if (typeof dim === 'number') expect(dim).toBe(expected.shape[d]);
-    const [x, y] = [ours.data as Float32Array, unpack(expected).data as Float32Array];
+    const [x, y] = [ours, unpack(expected)].map(({ data }) => Array.from(data as ArrayLike<number | bigint>, Number)) as [number[], number[]];
     const worst = y.reduce((max, value, at) => Math.max(max, Math.abs(value - x[at]!) / (test.tolerance >= 1 ? 1 : Math.max(1, Math.abs(value)))), 0);
     expect(worst, `output ${i}`).toBeLessThanOrEqual(test.tolerance);
   }

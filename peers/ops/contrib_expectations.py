@@ -67,6 +67,8 @@ def nbits():
         case(f"MatMulNBits {bits} bits block {block} K {k}{' zero points' if zeros else ''}{' bias' if bias else ''}", "MatMulNBits",
              inputs, {"N": n, "K": k, "bits": bits, "block_size": block}, tolerance=2e-5)
     case("MatMulNBits float zero points", "MatMulNBits", [f(3, 64), ints(np.uint8, 4, 2, 16), f(4, 2), f(4, 2)], {"N": 4, "K": 64, "bits": 4, "block_size": 32}, tolerance=2e-5)
+    for kind in (0, 1):
+        case(f"MatMulBnb4 type {kind}", "MatMulBnb4", [f(3, 32), ints(np.uint8, 6 * 32 // 2), np.abs(f(12, scale=0.1))], {"N": 6, "K": 32, "block_size": 16, "quant_type": kind}, tolerance=2e-5)
     index = np.array([[0, 4], [2, 1]], np.int64)
     for bits, zeros in [(4, False), (4, True), (8, True), (2, True)]:
         case(f"GatherBlockQuantized {bits} bits{' zero points' if zeros else ''}", "GatherBlockQuantized",
@@ -127,6 +129,8 @@ def attention():
     case("MultiHeadAttention past and bias", "MultiHeadAttention", [q, k, v, None, None, f(1, 4, 3, 5), f(2, 4, 2, 4), f(2, 4, 2, 4)], {"num_heads": 4, "unidirectional": 1}, outputs=3)
     case("Attention", "Attention", [f(2, 3, 16), f(16, 48, scale=0.2), f(48)], {"num_heads": 4})
     case("Attention mask unidirectional", "Attention", [f(2, 3, 16), f(16, 48, scale=0.2), f(48), mask], {"num_heads": 4, "unidirectional": 1})
+    for name, ends in [("lengths", [2, 3]), ("ends and starts", [2, 3, 0, 1])]:
+        case(f"Attention {name}", "Attention", [f(2, 3, 16), f(16, 48, scale=0.2), f(48), np.array(ends, np.int32)], {"num_heads": 4})
     case("Attention past", "Attention", [f(2, 3, 16), f(16, 48, scale=0.2), f(48), None, f(2, 2, 4, 2, 4)], {"num_heads": 4}, outputs=2)
 
 
@@ -147,7 +151,8 @@ def small():
     case("FusedMatMul", "FusedMatMul", [f(2, 4, 3), f(2, 5, 4)], {"transA": 1, "transB": 1, "alpha": 0.5})
     case("FusedGemm", "FusedGemm", [f(3, 4), f(4, 5), f(5)], {"activation": "LeakyRelu", "activation_alpha": 0.2})
     case("FusedConv", "FusedConv", [f(1, 2, 5, 5), f(3, 2, 3, 3), f(3)], {"activation": "Relu", "pads": [1, 1, 1, 1]})
-    case("BiasSoftmax", "BiasSoftmax", [f(2, 3, 4), f(2, 1, 4)], {"axis": 2, "is_inner_broadcast": 0})
+    case("Trilu", "Trilu", [f(3, 4), np.array(1, np.int64)], {"upper": 0})
+    case("Unique", "Unique", [np.array([2, 1, 1, 3, 2], np.float32)], outputs=3)
     case("ExpandDims", "ExpandDims", [x, np.array(1, np.int32)])
 
 

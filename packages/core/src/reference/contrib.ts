@@ -4,17 +4,18 @@ import { broadcastShapes, elementCount, normalizeAxis } from '../shape.js';
 import { attend } from './attend.js';
 import { type RotaryOptions, joinHeads, maskOf, rotate, splitHeads } from './attention.js';
 import { arrayOf, expanded, type Item, type NdArray, numbers, permuted, reshaped, rounded, scalar } from './array.js';
+import { contribQuantKernels } from './contrib-quant.js';
 import { codesOf } from './codes.js';
-import { convKernels, convolve } from './conv.js';
-import { elementwiseKernels, geluTanh, gelu, map, sigmoid, zip } from './elementwise.js';
-import { type Kernel, KernelContext } from './kernel.js';
+import { convolve } from './conv.js';
+import { geluTanh, gelu, map, sigmoid, zip } from './elementwise.js';
+import type { Kernel, KernelContext } from './kernel.js';
 import { mixtureOfExperts, quantizedMixture } from './experts.js';
 import { gemm, gemmKernel, matmul, matmulRaw, transposed } from './linalg.js';
-import { concatenate, pad, part } from './movement.js';
+import { concatenate, pad, part, trilu } from './movement.js';
 import { affine, normalizeRuns } from './norm.js';
-import { dequantizeLinear, dynamicQuantize, lessZero, qlinearConv, quantizeLinear, requantize } from './quant.js';
+import { dequantizeLinear, quantizeLinear } from './quant.js';
 import { alongAxis, softmaxRun } from './reduce.js';
-import { gatherAxis, gatherND } from './select.js';
+import { gatherAxis, gatherND, uniqueElements } from './select.js';
 import { groupQueryAttention } from './group-query.js';
 
 const add = (x: NdArray, y: NdArray | undefined): NdArray => (y ? zip(x, y, (a, b) => a + b) : x);
@@ -49,6 +50,29 @@ const matMulNBits: Kernel = (c) => {
   if (bias) for (let i = 0; i < out.length; i++) out[i] = numbers(bias)[i % n]!;
   gemm(numbers(a), numbers(weight), out, rows, k, n);
   return [rounded(a.dtype, [...a.shape.slice(0, -1), n], out)];
+};
+
+/** Values of the 4-bit codes of bitsandbytes: FP4, then NF4 (quantiles of a normal distribution). */
+const bnb4: readonly (readonly number[])[] = [
+  [0, 0.00520833333, 0.66666667, 1, 0.33333333, 0.5, 0.16666667, 0.25, 0, -0.00520833333, -0.66666667, -1, -0.33333333, -0.5, -0.16666667, -0.25],
+  [
+    -1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0,
+    0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1,
+  ],
+];
+
+/** Blocks run over the flattened (N, K) weight, first code in the high bits. */
+const matMulBnb4: Kernel = (c) => {
+  const a = c.array(0);
+  const { node } = c;
+  if (node.int('transB', 1) !== 1) throw c.unsupported('a weight that is not transposed');
+  const [n, k, block] = [node.int('N', 0), node.int('K', 0), node.int('block_size', 64)];
+  const [bytes, scales, table] = [c.numbers(1), c.numbers(2), bnb4[node.int('quant_type', 1)]!];
+  const weight = Float64Array.from({ length: n * k }, (_, i) => {
+    const code = (bytes[Math.floor(i / 2)]! >> (i % 2 === 0 ? 4 : 0)) & 15;
+    return Math.fround(table[code]!) * scales[Math.floor(i / block)]!;
+  });
+  return [matmul(a, permuted(arrayOf('float64', [n, k], weight), [1, 0]))];
 };
 
 const gatherBlockQuantized: Kernel = (c) => {
@@ -194,47 +218,6 @@ const fusedMatmul: Kernel = (c) => {
   return [rounded(c.array(0).dtype, shape, data.map((v) => v * alpha))];
 };
 
-/** Integer product times both scales, which may be per column, plus bias. */
-function scaledProduct(a: NdArray, b: NdArray, aScale: Float64Array, bScale: NdArray, bias: NdArray | undefined): { shape: number[]; data: Float64Array } {
-  const { shape, data } = matmulRaw(a, b);
-  const scales = numbers(expanded(bScale, shape));
-  const shift = bias && numbers(expanded(bias, shape));
-  return { shape, data: data.map((v, i) => v * aScale[0]! * scales[i]! + (shift?.[i] ?? 0)) };
-}
-
-const qgemm: Kernel = (c) => {
-  const a = lessZero(c.array(0), c.optional(2), true);
-  const b = lessZero(transposed(c.array(3), c.node.int('transB', 0) === 1), c.optional(5), true);
-  const { shape, data } = matmulRaw(transposed(a, c.node.int('transA', 0) === 1), b);
-  const bias = c.optional(6);
-  const shift = bias && numbers(expanded(bias, shape));
-  const scales = numbers(expanded(c.array(4), shape));
-  const alpha = c.node.float('alpha', 1) * c.number(1, 1);
-  const real = data.map((v, i) => (v + (shift?.[i] ?? 0)) * alpha * scales[i]!);
-  if (!c.has(7)) return [rounded('float32', shape, real)];
-  return [requantize(shape, real, c.number(7, 1), c.optional(8), c.optional(8)?.dtype ?? c.array(0).dtype)];
-};
-
-/** Real values of a quantized input at `index`, its scale and zero point behind it. */
-function real(c: KernelContext, index: number): NdArray {
-  const x = c.array(index);
-  const scale = c.number(index + 1, 1);
-  const zero = c.number(index + 2, 0);
-  return rounded('float64', x.shape, numbers(x).map((v) => (v - zero) * scale));
-}
-
-/** A function of real values between dequantization and quantization; scale and zero point of the output at `out`. */
-const quantized = (out: number, fn: (c: KernelContext) => NdArray): Kernel => (c) => {
-  const y = fn(c);
-  return [requantize(y.shape, numbers(y), c.number(out, 1), c.optional(out + 1), c.optional(out + 1)?.dtype ?? c.array(0).dtype)];
-};
-
-/** Runs a float kernel on other inputs. */
-function through(kernel: Kernel, c: KernelContext, ...inputs: NdArray[]): NdArray {
-  const [out] = kernel(new KernelContext(c.node, c.opset, inputs, c.subgraph, c.attribute));
-  return out as NdArray;
-}
-
 const activations: Readonly<Record<string, (c: KernelContext, x: number) => number>> = {
   Relu: (_, x) => Math.max(0, x), Sigmoid: (_, x) => sigmoid(x), Tanh: (_, x) => Math.tanh(x),
   LeakyRelu: (c, x) => (x < 0 ? x * (c.node.floats('activation_params')?.[0] ?? c.node.float('activation_alpha', 0.01)) : x),
@@ -249,16 +232,10 @@ function activated(c: KernelContext, x: NdArray): NdArray {
   return fn ? map(x, (v) => fn(c, v)) : x;
 }
 
-const qlinearConcat: Kernel = (c) => {
-  const parts = Array.from({ length: Math.floor((c.count - 2) / 3) }, (_, i) => real(c, 2 + 3 * i));
-  const y = concatenate(parts, c.node.int('axis', 0));
-  return [requantize(y.shape, numbers(y), c.number(0, 1), c.array(1), c.array(1).dtype)];
-};
-
-const where = elementwiseKernels.Where;
-
 export const contribKernels = {
+  ...contribQuantKernels,
   'com.microsoft.MatMulNBits': matMulNBits,
+  'com.microsoft.MatMulBnb4': matMulBnb4,
   'com.microsoft.GatherBlockQuantized': gatherBlockQuantized,
   'com.microsoft.GroupQueryAttention': groupQueryAttention,
   'com.microsoft.MultiHeadAttention': multiHead,
@@ -287,40 +264,13 @@ export const contribKernels = {
     const y = convolve(c, c.array(0), c.array(1), c.optional(2));
     return [activated(c, add(y, c.optional(3)))];
   },
-  'com.microsoft.MatMulIntegerToFloat'(c) {
-    const [a, b] = [lessZero(c.array(0), c.optional(4), true), lessZero(c.array(1), c.optional(5), true)];
-    const { shape, data } = scaledProduct(a, b, c.numbers(2), c.array(3), c.optional(6));
-    return [rounded(c.array(2).dtype, shape, data)];
-  },
   'com.microsoft.MatMulInteger16': (c) => [matmul(c.array(0), c.array(1), 'int32')],
-  'com.microsoft.DynamicQuantizeMatMul'(c) {
-    const { values, scale, zero } = dynamicQuantize(c.array(0));
-    const a = arrayOf('int32', values.shape, numbers(values).map((v) => v - zero));
-    const { shape, data } = scaledProduct(a, lessZero(c.array(1), c.optional(3), true), Float64Array.of(scale), c.array(2), c.optional(4));
-    return [rounded('float32', shape, data)];
-  },
-  'com.microsoft.QGemm': qgemm,
-  'com.microsoft.QLinearAdd': quantized(6, (c) => zip(real(c, 0), real(c, 3), (a, b) => a + b)),
-  'com.microsoft.QLinearMul': quantized(6, (c) => zip(real(c, 0), real(c, 3), (a, b) => a * b)),
-  'com.microsoft.QLinearSigmoid': quantized(3, (c) => map(real(c, 0), sigmoid)),
-  'com.microsoft.QLinearLeakyRelu': quantized(3, (c) => map(real(c, 0), (x) => (x < 0 ? x * c.node.float('alpha', 0.01) : x))),
-  'com.microsoft.QLinearSoftmax': quantized(3, (c) => alongAxis(real(c, 0), c.node.int('axis', -1), softmaxRun)),
-  'com.microsoft.QLinearConcat': qlinearConcat,
-  'com.microsoft.QLinearConv': (c) => {
-    if (c.node.int('channels_last', 0) === 1) throw c.unsupported('channels-last convolution');
-    return [qlinearConv(c)];
-  },
-  'com.microsoft.QLinearGlobalAveragePool': quantized(3, (c) => through(convKernels.GlobalAveragePool, c, real(c, 0))),
-  'com.microsoft.QLinearAveragePool': quantized(3, (c) => through(convKernels.AveragePool, c, real(c, 0))),
-  'com.microsoft.QLinearWhere': quantized(7, (c) => through(where, c, c.array(0), real(c, 1), real(c, 4))),
-  'com.microsoft.MulInteger'(c) {
-    const [a, b] = [lessZero(c.array(0), c.optional(1), true), lessZero(c.array(2), c.optional(3), true)];
-    return [zip(a, b, (x, y) => x * y, 'int32')];
-  },
   'com.microsoft.QuantizeLinear': quantizeLinear,
   'com.microsoft.DequantizeLinear': dequantizeLinear,
   'com.microsoft.GatherND': gatherND,
   'com.microsoft.Pad': pad,
+  'com.microsoft.Trilu': trilu,
+  'com.microsoft.Unique': (c) => uniqueElements(() => false)(c).filter((_, i) => i !== 1),
   'com.microsoft.Range': (c) => {
     const [start, limit, delta] = [c.number(0, 0), c.number(1, 0), c.number(2, 1)];
     const count = Math.max(0, Math.ceil((limit - start) / delta));

@@ -159,7 +159,7 @@ const tile: Kernel = (c) => {
   return [repeats.reduce((out, times, axis) => (times === 1 ? out : times === 0 ? part(out, axis, 0, 0) : concatenate(new Array<NdArray>(times).fill(out), axis)), x)];
 };
 
-const trilu: Kernel = (c) => {
+export const trilu: Kernel = (c) => {
   const x = c.array(0);
   const [rows, cols] = [x.shape.at(-2)!, x.shape.at(-1)!];
   const k = c.number(1, 0);

@@ -105,7 +105,7 @@ const oneHot: Kernel = (c) => {
   return [take(values, shape, index)];
 };
 
-const unique: Kernel = (c) => {
+export const uniqueElements = (sorted: (c: KernelContext) => boolean): Kernel => (c) => {
   const given = c.array(0);
   const axis = c.node.int('axis');
   const flat = axis === undefined ? reshaped(given, [elementCount(given.shape)]) : given;
@@ -122,7 +122,7 @@ const unique: Kernel = (c) => {
     }
     return 0;
   };
-  if (c.node.int('sorted', 1) === 1) firsts.sort(less);
+  if (sorted(c)) firsts.sort(less);
   const inverse = keys.map((key) => firsts.findIndex((first) => keys[first] === key));
   const counts = firsts.map((_, i) => inverse.filter((which) => which === i).length);
   const list = (values: number[]): NdArray => rounded('int64', [values.length], values);
@@ -168,5 +168,5 @@ export const selectKernels = {
     const found = [...c.numbers(0)].flatMap((value, i) => (value !== 0 ? [i] : []));
     return [rounded('int64', [shape.length, found.length], strides.flatMap((stride, axis) => found.map((i) => Math.floor(i / stride) % shape[axis]!)))];
   },
-  OneHot: oneHot, Unique: unique,
+  OneHot: oneHot, Unique: uniqueElements((c) => c.node.int('sorted', 1) === 1),
 } satisfies Partial<Record<OpName, Kernel>>;
