@@ -12,3 +12,5 @@ export {
   type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, openHuggingFaceConfig, openHuggingFaceFolder, transformersJsFiles,
   transformersJsModels,
 } from './hf/index.js';
+export { blobSource } from './blob-source.js';
+export { type HttpSourceOptions, httpSource } from './http-source.js';

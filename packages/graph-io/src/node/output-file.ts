@@ -13,7 +13,7 @@ export class OutputFile implements AsyncDisposable {
   readonly #handle: FileHandle;
   #unflushed = 0;
   #flushing: Promise<void> | undefined;
-  #failure: unknown;
+  #failure: Error | undefined;
 
   private constructor(path: string, handle: FileHandle) {
     this.path = path;
@@ -54,7 +54,7 @@ export class OutputFile implements AsyncDisposable {
     this.#unflushed = 0;
     this.#flushing = this.#handle
       .datasync()
-      .catch((cause: unknown) => {
+      .catch((cause: Error) => {
         this.#failure = cause;
       })
       .finally(() => {
@@ -66,7 +66,7 @@ export class OutputFile implements AsyncDisposable {
   async sync(): Promise<void> {
     try {
       await this.#flushing;
-      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#failure) throw this.#failure;
       await this.#handle.sync();
     } catch (cause) {
       throw ioError(cause, this.path);

@@ -109,7 +109,7 @@ export class PoolThread {
       cause,
       hint: 'What is finished is kept: run again with --resume. If it happens every time, report it.',
     });
-    for (const { reject } of this.#pending.values()) reject(this.#failure);
+    for (const pending of this.#pending.values()) pending.reject(this.#failure);
     this.#pending.clear();
   }
 }

@@ -68,10 +68,10 @@ export async function writeFiles(
     };
 
     const work = chunksOf(plan);
-    let failure: unknown;
+    let failure: Error | undefined;
     const lane = async (thread: PoolThread): Promise<void> => {
       for (const { group, index } of work) {
-        if (failure !== undefined) return;
+        if (failure) return;
         signal?.throwIfAborted();
         const { bytes, resumed } = await carryOut(thread, group, index);
         if (resumed) resumedBytes += bytes;
@@ -111,8 +111,8 @@ export async function writeFiles(
     const lanes = pool.threads.flatMap((thread) => Array.from({ length: CHUNKS_PER_THREAD }, () => lane(thread)));
     lanes.push(writeKnown(files, outputs, advance, signal));
     // The first failure stops the others at their next chunk; all have ended before this function does.
-    await Promise.allSettled(lanes.map((running) => running.catch((error: unknown) => { failure ??= error; })));
-    if (failure !== undefined) throw failure;
+    await Promise.allSettled(lanes.map((running) => running.catch((error: Error) => { failure ??= error; })));
+    if (failure) throw failure;
     await checkSources(plan);
     for (const output of outputs) await output.sync();
     return { measured, resumedBytes, foreignJournal: options.resume && !finished };
