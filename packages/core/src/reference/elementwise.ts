@@ -48,25 +48,17 @@ function apply(fn: Binary, big: BigBinary | undefined, x: NdArray, y: NdArray): 
 const binary = (fn: Binary, big?: BigBinary): Kernel => (c) => [apply(fn, big, c.array(0), c.array(1))];
 const variadic = (fn: Binary, big?: BigBinary): Kernel => (c) => [c.arrays().reduce((x, y) => apply(fn, big, x, y))];
 
-const compare = (fn: (x: number | bigint, y: number | bigint) => boolean): Kernel => (c) => [compareArrays(c.array(0), c.array(1), fn)];
+type Comparable = number | bigint | string;
 
-function compareArrays(x: NdArray, y: NdArray, fn: (x: number | bigint, y: number | bigint) => boolean): NdArray {
+const compare = (fn: (x: Comparable, y: Comparable) => boolean): Kernel => (c) => [compareArrays(c.array(0), c.array(1), fn)];
+
+function compareArrays(x: NdArray, y: NdArray, fn: (x: Comparable, y: Comparable) => boolean): NdArray {
   const shape = broadcastShapes(x.shape, y.shape);
   const [i, j] = [broadcastIndex(x.shape, shape), broadcastIndex(y.shape, shape)];
-  const text = (data: readonly Uint8Array[]): Float64Array => Float64Array.from(data, (bytes) => textId(bytes));
-  const a = Array.isArray(x.data) ? text(x.data) : x.data;
-  const b = Array.isArray(y.data) ? text(y.data) : y.data;
+  const [a, b] = [x, y].map(({ data }): ArrayLike<Comparable> => (Array.isArray(data) ? data.map((bytes) => bytes.join()) : data)) as [ArrayLike<Comparable>, ArrayLike<Comparable>];
   const out = new Float64Array(i.length);
   for (let k = 0; k < out.length; k++) out[k] = fn(a[i[k]!]!, b[j[k]!]!) ? 1 : 0;
   return arrayOf('bool', shape, out);
-}
-
-/** Strings compare only for equality, so a number that stands for each is enough. */
-const ids = new Map<string, number>();
-function textId(bytes: Uint8Array): number {
-  const key = String.fromCharCode(...bytes);
-  if (!ids.has(key)) ids.set(key, ids.size);
-  return ids.get(key)!;
 }
 
 const logical = (fn: (x: boolean, y: boolean) => boolean): Kernel => (c) => [zip(c.array(0), c.array(1), (x, y) => Number(fn(x !== 0, y !== 0)), 'bool')];
