@@ -5,8 +5,8 @@ import { SessionHost, liveSessionHosts } from './session-host.js';
 afterEach(() => expect(liveSessionHosts()).toBe(0));
 
 /** A worker with the message protocol but a body of its own: the host must survive whatever a thread does. */
-function worker(body: string): Worker {
-  return new Worker(`const { parentPort } = require('node:worker_threads'); parentPort.on('message', (m) => { if (m.shutdown) return parentPort.close(); ${body} });`, { eval: true });
+function worker(body: string): () => Worker {
+  return () => new Worker(`const { parentPort } = require('node:worker_threads'); parentPort.on('message', (m) => { if (m.shutdown) return parentPort.close(); ${body} });`, { eval: true });
 }
 const close = { handle: 1 };
 

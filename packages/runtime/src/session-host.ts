@@ -4,6 +4,7 @@ import type { Worker } from 'node:worker_threads';
 import { PenjingError } from '@penjing/core';
 import { spawnWorker } from '@penjing/graph-io/node';
 import type { Method, Methods, Reply, Request, WireError } from './worker/protocol.js';
+import { RunGate } from './worker/run-gate.js';
 
 export interface CallOptions<M extends Method> {
   readonly signal?: AbortSignal;
@@ -19,33 +20,37 @@ interface Pending {
   onEvent?(event: unknown): void;
 }
 
-/** A worker that is busy at dispose time gets this long to finish its run before its thread is stopped. */
+/** A worker that is told to end and does nothing else is stopped after this long. */
 const GRACE_MS = 5_000;
-let live = 0;
+const hosts = new Set<SessionHost>();
 
 /** Session workers whose threads are running; tests count them. */
 export function liveSessionHosts(): number {
-  return live;
+  return hosts.size;
 }
 
 export class SessionHost implements AsyncDisposable {
   readonly #worker: Worker;
+  readonly #gate = new RunGate();
   readonly #pending = new Map<number, Pending>();
   readonly #exited: Promise<void>;
   #next = 1;
   #failure: PenjingError | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(worker: Worker = spawnWorker(import.meta.url, './session-worker', { name: 'penjing-session' })) {
+  constructor(start: (gate: SharedArrayBuffer) => Worker = startSessionWorker) {
+    const worker = start(this.#gate.cells.buffer);
     this.#worker = worker;
-    live++;
+    if (hosts.size === 0) process.on('exit', closeGates);
+    hosts.add(this);
     // An idle engine must not keep a finished program alive; pending calls hold it (see call).
     worker.unref();
     worker.on('message', (reply: Reply) => this.#settle(reply));
     worker.on('error', (error) => this.#fail(workerError(error)));
     this.#exited = new Promise((resolve) => {
       worker.on('exit', (code) => {
-        live--;
+        hosts.delete(this);
+        if (hosts.size === 0) process.off('exit', closeGates);
         this.#fail(new PenjingError('E_WORKER', `the session worker ended (exit code ${code})`, {
           hint: 'Load the model again; if it happens every time, run it in a child process and report it.',
         }));
@@ -109,9 +114,16 @@ export class SessionHost implements AsyncDisposable {
     this.#rejectAll(new PenjingError('E_DISPOSED', 'the session was disposed during the call'));
     this.#worker.ref();
     this.#post({ shutdown: true });
-    const timer = setTimeout(() => void this.#worker.terminate(), GRACE_MS);
+    const timer = setInterval(() => {
+      if (!this.#gate.busy) void this.#worker.terminate();
+    }, GRACE_MS);
     await this.#exited;
-    clearTimeout(timer);
+    clearInterval(timer);
+  }
+
+  /** Blocks until the worker is outside of ONNX Runtime, and keeps it there. */
+  closeGate(): void {
+    this.#gate.close();
   }
 
   #post(request: Request, transfer: readonly ArrayBuffer[] = []): void {
@@ -134,6 +146,15 @@ export class SessionHost implements AsyncDisposable {
   #rejectAll(error: PenjingError): void {
     for (const pending of [...this.#pending.values()]) pending.reject(error);
   }
+}
+
+function startSessionWorker(gate: SharedArrayBuffer): Worker {
+  return spawnWorker(import.meta.url, './session-worker', { name: 'penjing-session', workerData: { gate } });
+}
+
+/** The last moment of a process; see RunGate. */
+function closeGates(): void {
+  for (const host of hosts) host.closeGate();
 }
 
 function workerError(cause: Error): PenjingError {

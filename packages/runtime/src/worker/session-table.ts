@@ -2,30 +2,34 @@
 import { PenjingError } from '@penjing/core';
 import type * as ort from 'onnxruntime-node';
 import { engineError } from './engine-error.js';
+import type { RunGate } from './run-gate.js';
 import type { SessionInfo, SessionSettings, SessionSource, SessionValue } from './protocol.js';
 import { type OrtApi, type OrtSession, type OrtTensor, feedable } from './tensors.js';
 
 export class SessionTable {
   readonly api: OrtApi;
+  readonly #gate: RunGate;
   readonly #sessions = new Map<number, OrtSession>();
   #next = 1;
 
-  constructor(api: OrtApi) {
+  constructor(api: OrtApi, gate: RunGate) {
     this.api = api;
+    this.#gate = gate;
   }
 
   async open(source: SessionSource, settings: SessionSettings): Promise<SessionInfo> {
     const options = sessionOptions(settings);
     try {
-      const session =
+      const session = await this.#gate.pass(() =>
         source.kind === 'file'
-          ? await this.api.InferenceSession.create(source.path, options)
-          : await this.api.InferenceSession.create(new Uint8Array(source.bytes), {
+          ? this.api.InferenceSession.create(source.path, options)
+          : this.api.InferenceSession.create(new Uint8Array(source.bytes), {
               ...options,
               ...(source.externalData.length === 0
                 ? {}
                 : { externalData: source.externalData.map(({ path, data }) => ({ path, data: new Uint8Array(data) })) }),
-            });
+            }),
+      );
       const handle = this.#next++;
       this.#sessions.set(handle, session);
       return { handle, ...sessionInfo(session) };
@@ -43,7 +47,8 @@ export class SessionTable {
   async run(handle: number, feeds: Record<string, OrtTensor>, outputs: readonly string[]): Promise<Record<string, OrtTensor>> {
     const readable = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, feedable(tensor)]));
     try {
-      return (await this.get(handle).run(readable, outputs));
+      const session = this.get(handle);
+      return await this.#gate.pass(() => session.run(readable, outputs));
     } catch (error) {
       throw engineError('the run failed', error);
     }
