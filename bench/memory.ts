@@ -14,6 +14,8 @@ const { values } = parseArgs({
     out: { type: 'string', default: 'bench/results/memory.json' },
     /** A command line with {in} and {out}, for example `node apps/cli/dist/main.js convert {in} -o {out} --bits 4`. */
     command: { type: 'string' },
+    /** Timed on every checkpoint, for example `node apps/cli/dist/main.js inspect {in} --json`. */
+    inspect: { type: 'string' },
   },
 });
 
@@ -30,6 +32,7 @@ interface Run {
 const folder = join(values.folder, `penjing-memory-${process.pid}`);
 await mkdir(folder, { recursive: true });
 const runs: Run[] = [];
+const inspected: { readonly sizeGB: string; readonly ms: readonly number[] }[] = [];
 try {
   const command = values.command ?? bundledChild();
   for (const size of values.sizes.split(',')) {
@@ -43,6 +46,7 @@ try {
       runs.push(run);
       await rm(output, { recursive: true, force: true });
     }
+    if (values.inspect) inspected.push({ sizeGB: size, ms: await timed(values.inspect.replace('{in}', input)) });
     await rm(input, { recursive: true });
   }
   const peaks = runs.map(({ peakMB }) => peakMB);
@@ -51,6 +55,7 @@ try {
     machine: `${cpus()[0]?.model}, ${availableParallelism()} cores, ${(totalmem() / 1e9).toFixed(0)} GB, Node ${process.version}`,
     command: values.command ?? 'bench/memory-child.ts, bundled: every matrix to MatMulNBits int4 block 32 through saveLayouts',
     largestMB: Math.max(...peaks), spread: Math.max(...peaks) / Math.min(...peaks) - 1, runs,
+    ...(values.inspect && { inspectCommand: values.inspect, inspected }),
   };
   await mkdir('bench/results', { recursive: true });
   await writeFile(values.out, `${JSON.stringify(result, undefined, 2)}\n`);
@@ -81,6 +86,19 @@ async function measure(command: string, sizeGB: string, cache: 'cold' | 'warm'):
   if (code !== 0) throw new Error(`${command} failed with ${code}`);
   const peakMB = [...peaks.values()].reduce((sum, kB) => sum + kB, 0) / 1000;
   return { sizeGB, cache, peakMB, processes: peaks.size, seconds: (performance.now() - started) / 1000, loadAverage, output: parse(text) };
+}
+
+/** Wall time of a command from start to exit, five times, in ms. */
+async function timed(command: string): Promise<number[]> {
+  const [file = '', ...args] = command.split(' ');
+  const times: number[] = [];
+  for (let run = 0; run < 5; run++) {
+    const started = performance.now();
+    await once(spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit'] }), 'exit');
+    times.push(Math.round(performance.now() - started));
+  }
+  console.log(`${command}: ${times.join(', ')} ms`);
+  return times;
 }
 
 function parse(text: string): unknown {

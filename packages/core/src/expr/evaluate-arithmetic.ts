@@ -12,12 +12,11 @@ export const arithmetic: Rule<ArithmeticExpr> = (expr, window, context) => {
   const sums = typedView('float32', context.alloc(count * 4)) as Float32Array;
   const cols = window.c1 - window.c0;
   const multiply = expr.op === 'multiply';
-  for (let r = 0, at = 0; r * cols < count; r++) {
-    for (let c = 0; c < cols; c++, at++) {
-      const x = a.floats[a.rowStep * r + a.colOf(c)]!;
-      const y = b.floats[b.rowStep * r + b.colOf(c)]!;
-      sums[at] = multiply ? x * y : x + y;
-    }
+  for (let r = 0, at = 0; at < count; r++) {
+    const x = a.floats.subarray(a.rowStep * r);
+    const y = b.floats.subarray(b.rowStep * r);
+    if (multiply) for (let c = 0; c < cols; c++) sums[at++] = x[a.columns[c]!]! * y[b.columns[c]!]!;
+    else for (let c = 0; c < cols; c++) sums[at++] = x[a.columns[c]!]! + y[b.columns[c]!]!;
   }
   if (expr.dtype === 'float32') return new Uint8Array(sums.buffer, sums.byteOffset, sums.byteLength);
   const out = context.alloc(count * elementBytes(expr.dtype));
@@ -27,24 +26,29 @@ export const arithmetic: Rule<ArithmeticExpr> = (expr, window, context) => {
 
 export const mask: Rule<MaskExpr> = (expr, window, context) => {
   const bytes = context.window(expr.input, window);
-  const keep = broadcastWindow(expr.mask, expr.shape, window, context);
-  const width = elementBytes(expr.dtype);
-  const cols = window.c1 - window.c0;
+  const { bytes: keep, rowStep, columns } = broadcastWindow(expr.mask, expr.shape, window, context);
   const out = context.alloc(bytes.byteLength);
   out.set(bytes);
+  const width = elementBytes(expr.dtype);
+  // Words that hold an element, or a part of one.
+  const words = width === 1 ? out : width === 2 ? new Uint16Array(out.buffer, out.byteOffset, out.byteLength / 2) : new Uint32Array(out.buffer, out.byteOffset, out.byteLength / 4);
+  const perElement = width / words.BYTES_PER_ELEMENT;
+  const cols = columns.length;
   for (let r = 0; r < window.r1 - window.r0; r++) {
     for (let c = 0; c < cols; c++) {
-      if (keep.bytes[keep.rowStep * r + keep.colOf(c)] === 0) out.fill(0, (r * cols + c) * width, (r * cols + c + 1) * width);
+      if (keep[rowStep * r + columns[c]!] !== 0) continue;
+      const at = (r * cols + c) * perElement;
+      for (let word = 0; word < perElement; word++) words[at + word] = 0;
     }
   }
   return out;
 };
 
-/** A window of an operand that broadcasts to `shape`: element (r, c) of the window is at `rowStep`·r + `colOf`(c). */
+/** A window of an operand that broadcasts to `shape`: element (r, c) of the window is at `rowStep`·r + `columns`[c]. */
 interface Broadcast {
   readonly bytes: Uint8Array;
   readonly rowStep: number;
-  readonly colOf: (col: number) => number;
+  readonly columns: Uint32Array;
 }
 
 function broadcastFloats(expr: TensorExpr, shape: Shape, window: Window, context: EvaluationContext): Broadcast & { floats: Float32Array } {
@@ -52,13 +56,10 @@ function broadcastFloats(expr: TensorExpr, shape: Shape, window: Window, context
   return { ...operand, floats: floatsOf(expr.dtype, operand.bytes, context) };
 }
 
-const sameColumn = (col: number): number => col;
-const firstColumn = (): number => 0;
-
 function broadcastWindow(expr: TensorExpr, shape: Shape, window: Window, context: EvaluationContext): Broadcast {
   const { r0, r1, c0, c1 } = window;
   if (sameShape(expr.shape, shape)) {
-    return { bytes: context.window(expr, window), rowStep: c1 - c0, colOf: sameColumn };
+    return { bytes: context.window(expr, window), rowStep: c1 - c0, columns: sameColumns(c1 - c0) };
   }
   // The operand with as many dimensions as the result, as a matrix (dimension 0, everything else).
   const padded = [...new Array<number>(shape.length - expr.shape.length).fill(1), ...expr.shape];
@@ -70,16 +71,20 @@ function broadcastWindow(expr: TensorExpr, shape: Shape, window: Window, context
   const colsOut = innerShape.reduce((product, dim) => product * dim, 1);
   const band = cols === colsOut ? { c0, c1 } : { c0: 0, c1: cols };
   const bytes = context.window(view, { ...rows, ...band });
-  const colOf = cols === colsOut ? sameColumn : cols === 1 ? firstColumn : columnMap(inner, innerShape, c0);
+  const columns = cols === colsOut ? sameColumns(c1 - c0) : cols === 1 ? new Uint32Array(c1 - c0) : columnMap(inner, innerShape, c0, c1);
   const repeats = dim0 !== shape[0];
-  return { bytes, rowStep: repeats ? 0 : band.c1 - band.c0, colOf };
+  return { bytes, rowStep: repeats ? 0 : band.c1 - band.c0, columns };
 }
 
-/** Column of the operand for each column of the result, both of several dimensions. */
-function columnMap(inner: Shape, innerShape: Shape, c0: number): (col: number) => number {
+function sameColumns(count: number): Uint32Array {
+  return Uint32Array.from({ length: count }, (_, col) => col);
+}
+
+/** Column of the operand for columns c0…c1 of the result, both of several dimensions. */
+function columnMap(inner: Shape, innerShape: Shape, c0: number, c1: number): Uint32Array {
   const outStrides = stridesOf(innerShape);
   const strides = stridesOf(inner).map((stride, i) => (inner[i] === 1 ? 0 : stride));
-  return (col) => {
+  return Uint32Array.from({ length: c1 - c0 }, (_, col) => {
     let rest = col + c0;
     let at = 0;
     for (let i = 0; i < outStrides.length; i++) {
@@ -88,5 +93,5 @@ function columnMap(inner: Shape, innerShape: Shape, c0: number): (col: number) =
       at += index * strides[i]!;
     }
     return at;
-  };
+  });
 }

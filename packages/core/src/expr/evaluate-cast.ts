@@ -68,7 +68,7 @@ function convertExactly(from: DType, bytes: Uint8Array, to: DType, out: Uint8Arr
   const source = typedView(narrowInt(from), bytes);
   const target = typedView(narrowInt(to), out);
   const { bits, kind } = dtypes[to];
-  const wrap = kind === 'uint' ? BigInt.asUintN : BigInt.asIntN;
+  const wrap = (value: bigint): bigint => (kind === 'uint' ? BigInt.asUintN(bits, value) : BigInt.asIntN(bits, value));
   const fromFloat = dtypes[from].kind === 'float';
   const big = target instanceof BigInt64Array || target instanceof BigUint64Array;
   for (let i = 0; i < target.length; i++) {
@@ -78,7 +78,7 @@ function convertExactly(from: DType, bytes: Uint8Array, to: DType, out: Uint8Arr
       const whole = saturate(value as number, bits, kind === 'uint');
       target[i] = big ? whole : Number(whole);
     } else {
-      const whole = wrap(bits, BigInt(value));
+      const whole = wrap(BigInt(value));
       target[i] = big ? whole : Number(whole);
     }
   }

@@ -1,12 +1,10 @@
-/** Operations that move elements: reshape, transpose, slice, concat, gather. */
+/** Operations that move elements: reshape, slice, concat, gather. */
 import { typedView } from '../dtype.js';
 import { PenjingError } from '../errors.js';
-import { elementCount, matrixView, type Shape, stridesOf } from '../shape.js';
-import type { ConcatExpr, GatherExpr, ReshapeExpr, SliceExpr, TensorExpr, TransposeExpr } from './tensor-expr.js';
+import { elementCount, matrixView, stridesOf } from '../shape.js';
+import { pickColumns, strided } from './columns.js';
+import type { ConcatExpr, GatherExpr, ReshapeExpr, SliceExpr, TensorExpr } from './tensor-expr.js';
 import { elementBytes, type EvaluationContext, type Rule, type Window, wholeWindow, windowCount } from './window.js';
-
-/** A permutation that is no 2-D transpose in disguise and moves axis 0 is computed whole, up to this size. */
-export const MAX_WHOLE_BYTES = 2 ** 28;
 
 export const reshape: Rule<ReshapeExpr> = (expr, window, context) => {
   const { cols } = matrixView(expr.shape);
@@ -41,107 +39,6 @@ export function flatRange(expr: TensorExpr, start: number, end: number, context:
   for (const part of parts) {
     out.set(context.window(expr, part), at);
     at += windowCount(part) * width;
-  }
-  return out;
-}
-
-/** How a permutation is carried out. */
-type TransposePlan =
-  /** A matrix (a, b) is turned: exactly so, or under other shapes. */
-  | { readonly kind: 'matrix'; readonly expr: TensorExpr }
-  /** Axis 0 stays: every row is permuted alike. */
-  | { readonly kind: 'rows'; readonly columns: Uint32Array }
-  | { readonly kind: 'whole'; readonly elements: Uint32Array };
-
-const plans = new WeakMap<TransposeExpr, TransposePlan>();
-
-export const transpose: Rule<TransposeExpr> = (expr, window, context) => {
-  const [a = 1, b = 1] = expr.input.shape;
-  if (expr.perm.length === 2) {
-    const { r0, r1, c0, c1 } = window;
-    const bytes = context.window(expr.input, { r0: c0, r1: c1, c0: r0, c1: r1 });
-    if (a === 1 || b === 1 || c1 - c0 === 1 || r1 - r0 === 1) return bytes;
-    return turn(bytes, c1 - c0, r1 - r0, elementBytes(expr.dtype), context);
-  }
-  let plan = plans.get(expr);
-  if (!plan) plans.set(expr, (plan = planTranspose(expr)));
-  switch (plan.kind) {
-    case 'matrix': return context.window(plan.expr, window);
-    case 'rows': return pickColumns(expr.input, plan.columns, window, context);
-    case 'whole': {
-      const { cols } = matrixView(expr.shape);
-      const all: TensorExpr = { op: 'reshape', dtype: expr.dtype, shape: [1, elementCount(expr.shape)], input: expr.input };
-      const rows = Array.from({ length: window.r1 - window.r0 }, (_, i) => {
-        const start = (window.r0 + i) * cols;
-        return plan.elements.subarray(start + window.c0, start + window.c1);
-      });
-      const input = context.window(all, wholeWindow(all.shape));
-      const out = context.alloc(windowCount(window) * elementBytes(expr.dtype));
-      const band = (window.c1 - window.c0) * elementBytes(expr.dtype);
-      rows.forEach((indices, r) => pick(input, indices, 0, elementBytes(expr.dtype), out.subarray(r * band, (r + 1) * band)));
-      return out;
-    }
-  }
-};
-
-/** (rows, cols) to (cols, rows). */
-function turn(bytes: Uint8Array, rows: number, cols: number, width: number, context: EvaluationContext): Uint8Array {
-  const out = context.alloc(bytes.byteLength);
-  if (width <= 8) context.kernels.transpose2d(bytes, out, rows, cols, width);
-  else for (let r = 0; r < rows; r++) for (let c = 0; c < cols; c++) out.set(bytes.subarray((r * cols + c) * width, (r * cols + c + 1) * width), (c * rows + r) * width);
-  return out;
-}
-
-function planTranspose(expr: TransposeExpr): TransposePlan {
-  const { input, perm, dtype, shape } = expr;
-  const split = rotation(perm);
-  if (split > 0) {
-    const rows = elementCount(input.shape.slice(0, split));
-    const cols = elementCount(input.shape.slice(split));
-    const matrix: TensorExpr = { op: 'reshape', dtype, shape: [rows, cols], input };
-    const turned: TensorExpr = { op: 'transpose', dtype, shape: [cols, rows], input: matrix, perm: [1, 0] };
-    return { kind: 'matrix', expr: { op: 'reshape', dtype, shape, input: turned } };
-  }
-  if (perm[0] === 0) return { kind: 'rows', columns: permutedIndices(input.shape.slice(1), perm.slice(1).map((axis) => axis - 1)) };
-  const bytes = elementCount(shape) * elementBytes(dtype);
-  if (bytes > MAX_WHOLE_BYTES) {
-    throw new PenjingError('E_LIMIT', `a transpose [${perm.join(', ')}] of ${bytes} bytes is computed whole, at most ${MAX_WHOLE_BYTES} are`);
-  }
-  return { kind: 'whole', elements: permutedIndices(input.shape, perm) };
-}
-
-/** True for a permutation without a cheaper plan than computing it whole. */
-export function isWholeTranspose(expr: TensorExpr): boolean {
-  return expr.op === 'transpose' && expr.perm[0] !== 0 && rotation(expr.perm) === 0;
-}
-
-/** k when the permutation is k, …, n-1, 0, …, k-1: a matrix transpose of the axes before k against the rest; else 0. */
-function rotation(perm: readonly number[]): number {
-  const k = perm[0]!;
-  return perm.every((axis, i) => axis === (i + k) % perm.length) ? k : 0;
-}
-
-/** Input position of every element of a permuted tensor. */
-function permutedIndices(shape: Shape, perm: readonly number[]): Uint32Array {
-  const strides = stridesOf(shape);
-  return strided(perm.map((axis) => shape[axis]!), perm.map((axis) => strides[axis]!), 0);
-}
-
-/** start + Σ index·stride, for every index of `shape` in order. */
-function strided(shape: Shape, strides: readonly number[], start: number): Uint32Array {
-  const count = elementCount(shape);
-  if (count > 2 ** 28) throw new PenjingError('E_LIMIT', `rows of ${count} elements are too long to be rearranged`);
-  const out = new Uint32Array(count);
-  const index = new Array<number>(shape.length).fill(0);
-  let at = start;
-  for (let i = 0; i < count; i++) {
-    out[i] = at;
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      at += strides[axis]!;
-      if (++index[axis]! < shape[axis]!) break;
-      at -= strides[axis]! * shape[axis]!;
-      index[axis] = 0;
-    }
   }
   return out;
 }
@@ -215,33 +112,6 @@ function readIndices(indices: TensorExpr, window: Window, size: number, context:
     if (!(at >= 0 && at < size)) throw new PenjingError('E_SHAPE', `gather index ${index} is outside ${size}`);
     return at;
   });
-}
-
-/** Columns c0…c1 of a tensor whose column i is column `columns[i]` of the input. */
-function pickColumns(input: TensorExpr, columns: Uint32Array, { r0, r1, c0, c1 }: Window, context: EvaluationContext): Uint8Array {
-  const wanted = columns.subarray(c0, c1);
-  let low = Infinity;
-  let high = 0;
-  for (const column of wanted) {
-    if (column < low) low = column;
-    if (column >= high) high = column + 1;
-  }
-  const width = elementBytes(input.dtype);
-  const band = wanted.length * width;
-  const out = context.alloc((r1 - r0) * band);
-  if (band === 0 || r1 === r0) return out;
-  const bytes = context.window(input, { r0, r1, c0: low, c1: high });
-  const stride = (high - low) * width;
-  for (let r = 0; r < r1 - r0; r++) pick(bytes.subarray(r * stride, (r + 1) * stride), wanted, low, width, out.subarray(r * band, (r + 1) * band));
-  return out;
-}
-
-/** out[i] = bytes[indices[i] - base], elements of `width` bytes. */
-function pick(bytes: Uint8Array, indices: Uint32Array, base: number, width: number, out: Uint8Array): void {
-  for (let i = 0; i < indices.length; i++) {
-    const from = (indices[i]! - base) * width;
-    for (let b = 0; b < width; b++) out[i * width + b] = bytes[from + b]!;
-  }
 }
 
 export const concat: Rule<ConcatExpr> = (expr, window, context) => {

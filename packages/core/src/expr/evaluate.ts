@@ -7,8 +7,9 @@ import { type RowRange, rowBytes } from '../tensor.js';
 import { arithmetic, mask } from './evaluate-arithmetic.js';
 import { cast, convert, floatsOf } from './evaluate-cast.js';
 import { constant, fill, source } from './evaluate-leaves.js';
-import { concat, gather, reshape, slice, transpose } from './evaluate-movement.js';
+import { concat, gather, reshape, slice } from './evaluate-movement.js';
 import { dequantize, output, quantizeWindow } from './evaluate-quantize.js';
+import { transpose } from './evaluate-transpose.js';
 import type { CastExpr, TensorExpr } from './tensor-expr.js';
 import { elementBytes, type EvaluationContext, type QuantizedBlocks, type QuantizeStats, type ReadRange, type Rule, type Window, windowCount } from './window.js';
 
@@ -32,8 +33,8 @@ type Rules = { readonly [Op in TensorExpr['op']]: Rule<Extract<TensorExpr, { op:
 
 const rules: Rules = {
   source, constant, fill, cast, reshape, transpose, slice, concat, gather,
-  multiply: arithmetic as Rule<Extract<TensorExpr, { op: 'multiply' }>>,
-  add: arithmetic as Rule<Extract<TensorExpr, { op: 'add' }>>,
+  multiply: arithmetic,
+  add: arithmetic,
   mask, output, dequantize,
 };
 
