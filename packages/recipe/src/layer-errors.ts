@@ -30,6 +30,8 @@ export async function compareLayers(options: LayerErrorOptions): Promise<LayerEr
   const sizes = await Promise.all([reference, model].map(graphBytes));
   if (sizes.some((bytes) => bytes > MAX_BYTES)) return [];
   const [a, b] = await Promise.all([openOnnx(reference, signal), openOnnx(model, signal)]);
+  // A half-precision model wants half-precision inputs: there are no feeds that both take.
+  if (!sameInputs(a, b)) return [];
   const names = commonCuts(a, b);
   if (names.length === 0) return [];
   for (const graph of [a, b]) exposeOnly(graph, names);
@@ -40,6 +42,12 @@ export async function compareLayers(options: LayerErrorOptions): Promise<LayerEr
   return outputs
     .map(({ name, snrDb, maxError }) => ({ name, snrDb, maxError }))
     .sort((x, y) => order.get(x.name)! - order.get(y.name)!);
+}
+
+function sameInputs(a: Model, b: Model): boolean {
+  const types = (model: Model): string =>
+    model.graph.inputs.map(({ name, type }) => `${name}:${type?.kind === 'tensor' ? type.dtype : type?.kind}`).sort().join();
+  return types(a) === types(b);
 }
 
 /** Activations at the ends of the blocks of `a` that `b` computes too, in order. */
