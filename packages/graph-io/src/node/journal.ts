@@ -61,7 +61,9 @@ export function entryKey(group: number, chunk: number): string {
 export class Journal implements AsyncDisposable {
   readonly #file: FileHandle;
   readonly #path: string;
-  #queue: Promise<unknown> = Promise.resolve();
+  /** Lines that wait for the write before them. */
+  #waiting = '';
+  #writing: Promise<void> = Promise.resolve();
 
   private constructor(file: FileHandle, path: string) {
     this.#file = file;
@@ -82,15 +84,20 @@ export class Journal implements AsyncDisposable {
 
   async add({ group, chunk, crcs, stats }: JournalEntry): Promise<void> {
     const line: Line = { g: group, c: chunk, crc: crcs, ...(stats && { s: writeStats(stats) }) };
-    const written = this.#queue.then(() => this.#file.write(`${JSON.stringify(line)}\n`));
-    this.#queue = written.catch(() => undefined);
+    this.#waiting += `${JSON.stringify(line)}\n`;
+    const written = this.#writing.then(async () => {
+      const text = this.#waiting;
+      this.#waiting = '';
+      if (text !== '') await this.#file.write(text);
+    });
+    this.#writing = written.catch(() => undefined);
     await written.catch((cause: unknown) => {
       throw ioError(cause, this.#path);
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#queue;
+    await this.#writing;
     await this.#file.close();
   }
 }

@@ -29,9 +29,9 @@ export async function planKey(files: readonly FileLayout[], groups: readonly Pla
     if (!names.has(key)) names.set(key, names.size);
     return `#${names.get(key)}`;
   };
-  for (const { outputs, chunks } of groups) {
+  for (const { outputs, chunks, rows } of groups) {
     for (const { expr } of outputs) hash.update(JSON.stringify(expr, (field, value: unknown) => (field === 'source' && typeof value === 'string' ? stable(value) : value)));
-    add(chunks);
+    add([chunks, chunks > 0 ? rows(0) : []]);
   }
   for (const [uri, source] of sources) {
     add([stable(uri), source.descriptor]);

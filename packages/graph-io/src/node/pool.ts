@@ -53,7 +53,12 @@ export class PoolThread {
   #failure: PenjingError | undefined;
 
   constructor(arenaBytes: number) {
-    this.#worker = spawnWorker(import.meta.url, './pool-worker', { workerData: { arenaBytes }, name: 'penjing-pool' });
+    this.#worker = spawnWorker(import.meta.url, './pool-worker', {
+      workerData: { arenaBytes },
+      name: 'penjing-pool',
+      // A thread makes little garbage; without a limit its heap grows to what a long run is allowed to keep.
+      resourceLimits: { maxYoungGenerationSizeMb: 2 },
+    });
     // An idle pool must not keep a finished program alive; pending calls hold it.
     this.#worker.unref();
     this.#worker.on('message', (reply: FromWorker) => this.#settle(reply));

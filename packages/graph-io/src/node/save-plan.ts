@@ -30,8 +30,9 @@ export interface PlannedOutput {
 export interface PlannedGroup {
   readonly outputs: readonly PlannedOutput[];
   readonly sources: SourceMap;
-  /** Each chunk is a range of rows of every output. */
-  readonly chunks: readonly (readonly RowRange[])[];
+  readonly chunks: number;
+  /** The rows of every output that a chunk computes. Computed when asked: a large model has ten thousand chunks. */
+  readonly rows: (chunk: number) => RowRange[];
 }
 
 /** An output with how many of its rows go with one unit of the group. */
@@ -70,17 +71,17 @@ function planGroup(members: readonly Member[]): PlannedGroup {
   const step = Math.max(...members.map(unitsPerByte));
   const wanted = exprs.some(isHardTranspose) ? units : Math.floor((exprs.some(isTurned) ? TURNED_CHUNK_BYTES : CHUNK_BYTES) / perUnit);
   const chunkUnits = Math.max(1, Math.floor(wanted / step)) * step;
-  const chunks: RowRange[][] = [];
-  for (let unit = 0; unit < units; unit += chunkUnits) {
-    chunks.push(
+  return {
+    outputs: members.map(({ name, expr, file, offset }) => ({ name, expr, file, offset })),
+    sources: new Map(members.flatMap((member) => [...member.sources])),
+    chunks: Math.ceil(units / chunkUnits),
+    rows: (chunk) =>
       members.map(({ expr, unitRows }) => {
         const { rows } = matrixView(expr.shape);
+        const unit = chunk * chunkUnits;
         return { start: Math.min(rows, unit * unitRows), end: Math.min(rows, (unit + chunkUnits) * unitRows) };
       }),
-    );
-  }
-  const sources = new Map(members.flatMap((member) => [...member.sources]));
-  return { outputs: members.map(({ name, expr, file, offset }) => ({ name, expr, file, offset })), sources, chunks };
+  };
 }
 
 /** A tensor with few, long rows under a shape with more and shorter ones: the same bytes, in smaller chunks. */

@@ -1,4 +1,6 @@
 /** Starts a worker thread from a module beside the caller: the built file, or in tests the TypeScript source. */
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 
 /**
@@ -9,6 +11,8 @@ export function spawnWorker(from: string, name: string, options: WorkerOptions =
   const extension = /\.[a-z]+$/.exec(new URL(from).pathname)?.[0] ?? '.js';
   const entry = new URL(name + extension, from);
   if (extension !== '.ts') return new Worker(entry, options);
-  const bootstrap = `import('tsx/esm/api').then(({ tsImport }) => tsImport(${JSON.stringify(entry.href)}, ${JSON.stringify(from)}))`;
+  // Code without a file resolves names from the current folder, which may be anywhere.
+  const loader = new URL('dist/esm/api/index.mjs', pathToFileURL(createRequire(from).resolve('tsx/package.json'))).href;
+  const bootstrap = `import(${JSON.stringify(loader)}).then(({ tsImport }) => tsImport(${JSON.stringify(entry.href)}, ${JSON.stringify(from)}))`;
   return new Worker(bootstrap, { ...options, eval: true, execArgv: ['--conditions=@penjing/source'] });
 }

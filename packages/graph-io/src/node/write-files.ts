@@ -85,7 +85,7 @@ export async function writeFiles(
     };
 
     const carryOut = async (thread: PoolThread, group: OpenGroup, index: number): Promise<{ bytes: number; resumed: boolean }> => {
-      const rows = group.plan.chunks[index]!;
+      const rows = group.plan.rows(index);
       const stretches = group.plan.outputs.map(({ expr, file, offset }, i) => {
         const range = rowBytes(expr, rows[i]!);
         return { path: outputs[file]!.path, offset: offset + range.offset, length: range.length };
@@ -126,8 +126,8 @@ export async function writeFiles(
 /** All chunks in order; the lanes share the iterator. */
 function* chunksOf(plan: readonly PlannedGroup[]): Generator<Chunk> {
   for (const [index, group] of plan.entries()) {
-    const open: OpenGroup = { id: nextGroup(), index, plan: group, stats: [], wire: undefined, left: group.chunks.length };
-    for (let chunk = 0; chunk < group.chunks.length; chunk++) yield { group: open, index: chunk };
+    const open: OpenGroup = { id: nextGroup(), index, plan: group, stats: [], wire: undefined, left: group.chunks };
+    for (let chunk = 0; chunk < group.chunks; chunk++) yield { group: open, index: chunk };
   }
 }
 
