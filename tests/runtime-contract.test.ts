@@ -2,4 +2,4 @@
 import { referenceEngine } from '@penjing/core/reference';
 import { engineContract } from '../packages/runtime/src/testing/engine-contract.js';
 
-engineContract('referenceEngine', () => referenceEngine(), { disposal: 'it holds no resource, so there is nothing to refuse' });
+engineContract('referenceEngine', () => referenceEngine());

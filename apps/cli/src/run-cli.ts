@@ -96,7 +96,7 @@ async function runVerb(verb: Command, args: readonly string[], options: Record<s
   try {
     const result = await verb.run(context);
     view.clear();
-    if (json) streams.stdout.write(`${JSON.stringify(result.json)}\n`);
+    if (json) streams.stdout.write(`${toJson(result.json)}\n`);
     else if (result.text) streams.stdout.write(`${result.text}\n`);
     return EXIT.done;
   } catch (error) {
@@ -131,6 +131,11 @@ function report(error: unknown, aborted: boolean, json: boolean, streams: Stream
   if (json) printError(streams, { code: 'E_INTERNAL', message, hint: 'This is a bug in Penjing; please report it with the command.' });
   else streams.stderr.write(`E_INTERNAL: ${error instanceof Error ? error.stack : message}\n  This is a bug in Penjing; please report it with the command.\n`);
   return EXIT.failure;
+}
+
+/** JSON has no infinities; as texts they stay what they are (an error of zero has an infinite ratio). */
+function toJson(value: object): string {
+  return JSON.stringify(value, (_key, item: unknown) => (typeof item === 'number' && !Number.isFinite(item) ? String(item) : item));
 }
 
 function printError(streams: Streams, error: PrintedError): void {

@@ -16,14 +16,17 @@ export function referenceEngine(): Engine {
   return {
     name: 'reference',
     async load(model, options = {}): Promise<Executor> {
-      const interpreter = new Interpreter(model, await loadConstants(model, options.signal));
+      let interpreter: Interpreter | undefined = new Interpreter(model, await loadConstants(model, options.signal));
       return {
         inputs: model.graph.inputs.filter((value) => !value.tensor).map(infoOf),
         outputs: model.graph.outputs.map(infoOf),
         async run(feeds, runOptions = {}) {
+          if (!interpreter) throw new PenjingError('E_DISPOSED', 'the model was disposed of', { hint: 'Load it again.' });
           return runOnce(model, interpreter, feeds, runOptions);
         },
-        async [Symbol.asyncDispose]() {},
+        async [Symbol.asyncDispose]() {
+          interpreter = undefined;
+        },
       };
     },
   };

@@ -2,7 +2,7 @@
 import type { Machine } from '@penjing/runtime';
 import type { InputComparison } from '../compare-inputs.js';
 import { renderPage, type ReportTable } from './page.js';
-import { barPlot, format, pointPlot } from './plots.js';
+import { barPlot, decadeHistogram, format, pointPlot } from './plots.js';
 
 export function comparisonPage(result: InputComparison, machine: Machine, date = new Date()): string {
   const { a, b, layers } = result;
@@ -24,7 +24,10 @@ export function comparisonPage(result: InputComparison, machine: Machine, date =
   if (weights.length > 0) {
     plots.push(pointPlot({ title: 'Error of each weight', axis: 'SNR of the weight, dB (higher is better)' }, weights.map((record) => ({ label: record.name, value: record.snrDb! }))));
   }
-  plots.push(barPlot({ title: 'Outputs', axis: 'SNR of each output, dB (higher is better)' }, result.outputs.slice(0, 24).map(({ name, snrDb }) => ({ label: name, value: Math.min(snrDb, 200), text: `${format(snrDb)} dB` }))));
+  if (result.klHistogram) {
+    const { lowest, perDecade, counts } = result.klHistogram;
+    plots.push(decadeHistogram({ title: 'Outputs: how far each prediction moved', axis: 'KL divergence of one token, nats (left is better)' }, counts, lowest, lowest + counts.length / perDecade));
+  } else plots.push(barPlot({ title: 'Outputs', axis: 'SNR of each output, dB (higher is better)' }, result.outputs.slice(0, 24).map(({ name, snrDb }) => ({ label: name, value: Math.min(snrDb, 200), text: `${format(snrDb)} dB` }))));
 
   return renderPage({
     title: 'Comparison',

@@ -47,29 +47,23 @@ export function pointPlot(frame: PlotFrame, points: readonly { readonly label: s
   return svg(frame, height, axisLines(y, frame.axis) + marks.join('') + labels.join(''));
 }
 
-/** How often values fall into equal bins; `log` bins by powers of ten, for errors that span decades. */
-export function histogram(frame: PlotFrame, values: readonly number[], options: { readonly bins?: number; readonly log?: boolean } = {}): string {
-  const { bins = 32, log = false } = options;
+/** Counts of equal bins between `low` and `high`, which are powers of ten. */
+export function decadeHistogram(frame: PlotFrame, counts: readonly number[], low: number, high: number): string {
   const height = 280;
-  const mapped = values.filter((value) => Number.isFinite(value) && (!log || value > 0)).map((value) => (log ? Math.log10(value) : value));
-  const [low, high] = padded(mapped, 0.001);
-  const counts = new Array<number>(bins).fill(0);
-  for (const value of mapped) counts[Math.min(bins - 1, Math.floor(((value - low) / (high - low)) * bins))]!++;
   const x = scaleLinear().domain([low, high]).range([MARGIN.left, WIDTH - MARGIN.right]);
   const y = scaleLinear().domain([0, Math.max(1, ...counts)]).nice().range([height - MARGIN.bottom - 16, MARGIN.top]);
   const base = y(0);
-  const step = (high - low) / bins;
+  const step = (high - low) / counts.length;
   const marks = counts.map((count, i) => {
     const left = x(low + i * step);
     const width = Math.max(1, x(low + (i + 1) * step) - left - 1);
     return `<rect class="mark m0" x="${left.toFixed(1)}" y="${y(count).toFixed(1)}" width="${width.toFixed(1)}" height="${(base - y(count)).toFixed(1)}"><title>${count}</title></rect>`;
   });
-  const ticks = x.ticks(8).map((tick) => {
-    const text = log ? `10^${Number(tick.toFixed(2))}` : format(tick);
-    return `<text class="tick" x="${x(tick).toFixed(1)}" y="${base + 16}" text-anchor="middle">${text}</text>`;
-  });
+  const ticks = Array.from({ length: Math.floor(high - low) + 1 }, (_, i) => low + i).map(
+    (tick) => `<text class="tick" x="${x(tick).toFixed(1)}" y="${base + 16}" text-anchor="middle">${Number((10 ** tick).toPrecision(1))}</text>`,
+  );
   const caption = `<text class="axis" x="${WIDTH - MARGIN.right}" y="${height - 8}" text-anchor="end">${escapeHtml(frame.axis)}</text>`;
-  return svg(frame, height, axisLines(y, 'count') + marks.join('') + ticks.join('') + caption);
+  return svg(frame, height, axisLines(y, 'tokens') + marks.join('') + ticks.join('') + caption);
 }
 
 function axisLines(y: { (value: number): number; ticks(count: number): number[] }, caption: string): string {

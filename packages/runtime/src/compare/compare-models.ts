@@ -7,7 +7,7 @@ import { type ModelReference, type OpenedReference, withModels } from '../open-r
 import { type RandomFeedOptions, randomFeeds } from '../random-feeds.js';
 import type { SessionHost } from '../session-host.js';
 import { type ErrorSums, errorSums, mergeErrors, snrDb } from './difference.js';
-import { type LanguageOptions, type LanguageScores, scoreLanguage } from './language.js';
+import { type KlHistogram, type LanguageOptions, type LanguageScores, scoreLanguage } from './language.js';
 
 export interface CompareOptions extends SessionOptions, TaskOptions, LanguageOptions, Omit<RandomFeedOptions, 'seed'> {
   /** Inputs to compare on, for models that are not language models; seeded random ones when absent. */
@@ -47,6 +47,8 @@ export interface Comparison {
   readonly klDivergence?: number;
   /** Share of positions where both models find the same token likeliest. */
   readonly topTokenAgreement?: number;
+  /** How the KL divergence is spread over the tokens. */
+  readonly klHistogram?: KlHistogram;
   /** Predicted tokens, or input samples. */
   readonly count: number;
   /** What the models were compared on. */
@@ -71,12 +73,16 @@ export async function compareModels(a: ModelReference, b: ModelReference, option
       snrDb: Math.min(...outputs.map((output) => output.snrDb)),
       maxError: Math.max(0, ...outputs.map((output) => output.maxError)),
       outputs,
-      ...(result.scores ? { klDivergence: result.scores.klDivergence, topTokenAgreement: result.scores.topTokenAgreement } : {}),
+      ...(result.scores && languageFacts(result.scores)),
       count: result.count,
       data: result.data,
       seconds: (performance.now() - started) / 1000,
     };
   });
+}
+
+function languageFacts({ klDivergence, topTokenAgreement, klHistogram }: LanguageScores): Pick<Comparison, 'klDivergence' | 'topTokenAgreement' | 'klHistogram'> {
+  return { klDivergence, topTokenAgreement, klHistogram };
 }
 
 interface Compared {

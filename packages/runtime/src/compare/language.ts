@@ -6,6 +6,7 @@ import type { SessionHost } from '../session-host.js';
 import { loadTokenizer } from '../tokenize/tokenizer-files.js';
 import type { Tokenizer } from '../tokenize/tokenizer.js';
 import type { ErrorSums } from './difference.js';
+import { klBins } from '../worker/score.js';
 import { WINDOW_TOKENS, randomWindows, tokenWindows } from './text-windows.js';
 
 export interface LanguageOptions {
@@ -21,6 +22,14 @@ export interface LanguageOptions {
   readonly maxTokens?: number;
 }
 
+/** How many tokens have a KL divergence in [10^(lowest + i/perDecade), 10^(lowest + (i+1)/perDecade)) nats. */
+export interface KlHistogram {
+  readonly lowest: number;
+  readonly perDecade: number;
+  /** The first and the last count take what is beyond. */
+  readonly counts: readonly number[];
+}
+
 export interface LanguageScores {
   /** Predicted tokens. */
   readonly tokens: number;
@@ -29,6 +38,7 @@ export interface LanguageScores {
   readonly perplexityB: number | undefined;
   readonly klDivergence: number | undefined;
   readonly topTokenAgreement: number | undefined;
+  readonly klHistogram: KlHistogram | undefined;
   readonly logits: ErrorSums;
   readonly data: string;
 }
@@ -61,6 +71,7 @@ export async function scoreLanguage(
     perplexityB: b ? Math.exp(sums.nllB / sums.tokens) : undefined,
     klDivergence: b ? sums.kl / sums.tokens : undefined,
     topTokenAgreement: b ? sums.agreed / sums.tokens : undefined,
+    klHistogram: b ? { lowest: klBins.lowest, perDecade: klBins.perDecade, counts: sums.klCounts } : undefined,
     logits: sums.logits,
     data,
   };

@@ -17,6 +17,9 @@ export interface ScoreParams {
   readonly windows: readonly Int32Array[];
 }
 
+/** Bins of the KL of one token: powers of ten from 10^lowest; the first and the last take what is beyond. */
+export const klBins = { lowest: -7, perDecade: 4, count: 36 } as const;
+
 /** Tokens predicted since the last event. */
 export interface ScoreEvent {
   readonly tokens: number;
@@ -30,6 +33,8 @@ export interface ScoreResult {
   readonly nllB: number;
   /** Sum of KL(a ‖ b), nats. */
   readonly kl: number;
+  /** Positions by their KL, see `klBins`. */
+  readonly klCounts: number[];
   /** Positions where both find the same token likeliest. */
   readonly agreed: number;
   /** Logits of b against those of a. */
@@ -43,7 +48,7 @@ export async function score(
 ): Promise<ScoreResult> {
   const left = decoderFor(sessions, a);
   const right = b === undefined ? undefined : decoderFor(sessions, b);
-  const sums = { tokens: 0, nllA: 0, nllB: 0, kl: 0, agreed: 0, logits: errorSums() };
+  const sums = { tokens: 0, nllA: 0, nllB: 0, kl: 0, klCounts: new Array<number>(klBins.count).fill(0), agreed: 0, logits: errorSums() };
   for (const window of windows) {
     left.reset();
     right?.reset();
@@ -105,5 +110,7 @@ function addPair(sums: Sums, a: Float32Array, topA: number, b: Float32Array, tar
   sums.nllB += lnB - b[target]!;
   // Rounding can leave a few 1e-9 below zero.
   sums.kl += kl < 0 ? 0 : kl;
+  const bin = Math.floor((Math.log10(Math.max(kl, Number.MIN_VALUE)) - klBins.lowest) * klBins.perDecade);
+  sums.klCounts[Math.min(klBins.count - 1, Math.max(0, bin))]!++;
   if (topA === topB) sums.agreed++;
 }
