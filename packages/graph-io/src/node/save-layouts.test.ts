@@ -1,7 +1,7 @@
 /** Saving through the pool gives the same bytes as evaluating on the calling thread, atomically. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -111,6 +111,18 @@ describe('an existing output', () => {
     await saveLayouts(output, [plain('a', 2)], { pool, force: true });
     expect(await listing(output)).toEqual(['a', 'penjing.json']);
     expect((await readFile(join(output, 'a')))[0]).toBe(2);
+  });
+
+  test('comes back when the run that replaced it was killed in between', async () => {
+    const output = join(folder, 'swapped');
+    await saveLayouts(output, [plain('a', 1)], { pool });
+    await mkdir(`${output}.penjing`);
+    await rename(output, join(`${output}.penjing`, 'replaced'));
+    await expect(saveLayouts(output, [plain('a', 2)], { pool })).rejects.toMatchObject({ code: 'E_EXISTS' });
+    expect((await readFile(join(output, 'a')))[0]).toBe(1);
+    await saveLayouts(output, [plain('a', 2)], { pool, force: true, resume: true });
+    expect((await readFile(join(output, 'a')))[0]).toBe(2);
+    expect(existsSync(`${output}.penjing`)).toBe(false);
   });
 
   test('keeps files that are not ours, even with force', async () => {

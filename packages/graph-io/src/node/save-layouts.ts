@@ -1,12 +1,13 @@
 /** Saves planned files so that they appear whole or not at all, resumably: a folder, or a file with its companions. */
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { PenjingError, type QuantizeStats, type TaskOptions } from '@penjing/core';
 import type { FileLayout } from '../layout.js';
 import { onnxLimits } from '../limits.js';
 import { checkExternalLocation } from '../onnx/external-location.js';
+import { existing, exists, folderState, refuseExisting } from './folder-state.js';
 import { ioError } from './io-error.js';
-import { type Manifest, MANIFEST_NAME, manifestLayout, readManifest } from './manifest.js';
+import { MANIFEST_NAME, manifestLayout } from './manifest.js';
 import { syncFolder } from './output-file.js';
 import { createPool, type Pool } from './pool.js';
 import { planSave } from './save-plan.js';
@@ -57,21 +58,31 @@ export interface SaveResult {
 export async function saveLayouts(folder: string, files: readonly FileLayout[], options: SaveFolderOptions = {}): Promise<SaveResult> {
   const target = resolve(folder);
   checkNames(files);
-  const state = await folderState(target);
-  const earlier = options.add ? state.manifest : undefined;
-  refuseExisting(folder, state, files, options);
-  // A folder of which every file is ours is replaced as a whole; otherwise file by file, leaving the others alone.
-  const whole = !state.exists || state.files.length === 0 || (!options.add && state.foreign.length === 0);
-  const listed = options.manifest === false ? [] : [manifestLayout(files, options.manifest ?? {}, earlier)];
-  return save(target, [...files, ...listed], options, async (made, work) => {
-    if (whole) {
-      if (state.exists) await rename(target, join(work, 'replaced'));
-      await mkdir(dirname(target), { recursive: true });
-      await rename(made, target);
-    } else {
-      if (!options.add) await rm(join(target, MANIFEST_NAME), { force: true });
-      await moveFiles(made, target, [...files, ...listed]);
-    }
+  return save(target, options, async (work) => {
+    // A run that was killed between putting the old folder aside and placing the new one.
+    const aside = join(work, 'replaced');
+    if ((await exists(aside)) && !(await exists(target))) await rename(aside, target);
+    const state = await folderState(target);
+    refuseExisting(folder, state, files, options);
+    // A folder of which every file is ours is replaced as a whole; otherwise file by file, leaving the others alone.
+    const whole = !state.exists || state.files.length === 0 || (!options.add && state.foreign.length === 0);
+    const listed = options.manifest === false ? [] : [manifestLayout(files, options.manifest ?? {}, options.add ? state.manifest : undefined)];
+    const all = [...files, ...listed];
+    return {
+      files: all,
+      paths: all.map(({ name }) => join(target, name)),
+      async publish(made) {
+        if (!whole) {
+          if (!options.add) await rm(join(target, MANIFEST_NAME), { force: true });
+          return moveFiles(made, target, all);
+        }
+        if (state.exists) {
+          await rm(aside, { recursive: true, force: true });
+          await rename(target, aside);
+        }
+        await rename(made, target);
+      },
+    };
   });
 }
 
@@ -82,17 +93,24 @@ export async function saveFile(path: string, layout: FileLayout | readonly FileL
   const files = given.map((file, i) => (i === 0 ? { ...file, name: basename(target) } : file));
   checkNames(files);
   const folder = dirname(target);
-  if (!options.force) {
-    for (const { name } of files) if (await exists(join(folder, name))) throw existing(join(folder, name));
-  }
-  if ((await stat(target).catch(() => undefined))?.isDirectory()) throw new PenjingError('E_EXISTS', `${path} is a folder`, { hint: 'Give the name of a file.' });
-  const result = await save(target, files, options, (made) => moveFiles(made, folder, [...files].reverse()));
-  return { ...result, files: files.map(({ name }) => join(folder, name)) };
+  const paths = files.map(({ name }) => join(folder, name));
+  return save(target, options, async () => {
+    for (const one of paths) if (!options.force && (await exists(one))) throw existing(one);
+    if ((await stat(target).catch(() => undefined))?.isDirectory()) throw new PenjingError('E_EXISTS', `${path} is a folder`, { hint: 'Give the name of a file.' });
+    return { files, paths, publish: (made) => moveFiles(made, folder, [...files].reverse()) };
+  });
 }
 
-async function save(
-  target: string, files: readonly FileLayout[], options: SaveOptions, publish: (made: string, work: string) => Promise<void>,
-): Promise<SaveResult> {
+interface Prepared {
+  readonly files: readonly FileLayout[];
+  /** Where they end up. */
+  readonly paths: readonly string[];
+  /** Moves the finished files from a folder of the work folder to their places. */
+  readonly publish: (made: string) => Promise<void>;
+}
+
+/** `prepare` looks at what is there, under the lock, and may refuse. */
+async function save(target: string, options: SaveOptions, prepare: (work: string) => Promise<Prepared>): Promise<SaveResult> {
   const startTime = performance.now();
   const { resume = false, signal, onProgress, seed } = options;
   signal?.throwIfAborted();
@@ -100,14 +118,17 @@ async function save(
     throw ioError(cause, dirname(target));
   });
   const work = options.work ?? (await openWorkFolder(target));
+  let useless = !options.work && !work.stale;
   try {
+    const { files, paths, publish } = await prepare(work.path);
+    const plan = planSave(files);
+    useless = false;
     const notes: string[] = [];
-    const made = join(work.path, 'files');
     if (work.stale && !resume && !options.work) {
       await work.clear();
       notes.push(`${work.path}, left by a run that did not finish, was deleted`);
     }
-    const plan = planSave(files);
+    const made = join(work.path, 'files');
     const { pool: given, threads } = options;
     await using started = given || plan.length === 0 ? undefined : createPool({ ...(threads !== undefined && { threads }) });
     const written = await writeFiles(work.path, made, files, plan, given ?? started ?? { threads: [] }, {
@@ -122,11 +143,11 @@ async function save(
     }
     signal?.throwIfAborted();
     await syncTree(made, files);
-    await publish(made, work.path);
+    await publish(made);
     await syncFolder(dirname(target));
     if (!options.work) await work.remove();
     return {
-      files: files.map(({ name }) => join(target, name)),
+      files: paths,
       bytes: files.reduce((sum, { size }) => sum + size, 0),
       seconds: (performance.now() - startTime) / 1000,
       measured: written.measured,
@@ -136,7 +157,8 @@ async function save(
   } catch (cause) {
     throw ioError(cause, target);
   } finally {
-    if (!options.work) await work[Symbol.asyncDispose]();
+    if (useless) await work.remove();
+    else if (!options.work) await work[Symbol.asyncDispose]();
   }
 }
 
@@ -153,42 +175,6 @@ async function moveFiles(made: string, folder: string, files: readonly FileLayou
 async function syncTree(made: string, files: readonly FileLayout[]): Promise<void> {
   const folders = new Set(files.map(({ name }) => dirname(join(made, name))));
   for (const folder of [...folders, made]) await syncFolder(folder);
-}
-
-interface FolderState {
-  readonly exists: boolean;
-  readonly manifest: Manifest | undefined;
-  /** Everything inside, relative, with forward slashes. */
-  readonly files: readonly string[];
-  /** What no manifest lists. */
-  readonly foreign: readonly string[];
-}
-
-async function folderState(target: string): Promise<FolderState> {
-  const info = await stat(target).catch(() => undefined);
-  if (!info) return { exists: false, manifest: undefined, files: [], foreign: [] };
-  if (!info.isDirectory()) throw new PenjingError('E_EXISTS', `${target} is a file`, { hint: 'Give the name of a folder.' });
-  const manifest = await readManifest(target);
-  const entries = await readdir(target, { withFileTypes: true, recursive: true });
-  const files = entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name).slice(target.length + 1).replaceAll('\\', '/'));
-  const ours = new Set([MANIFEST_NAME, ...(manifest?.files.map(({ name }) => name) ?? [])]);
-  return { exists: true, manifest, files, foreign: manifest ? files.filter((name) => !ours.has(name)) : files };
-}
-
-function refuseExisting(folder: string, state: FolderState, files: readonly FileLayout[], { force, add, manifest, replace = [] }: SaveFolderOptions): void {
-  if (force) return;
-  if (state.manifest && !add) throw existing(folder);
-  if (add && manifest === false && state.manifest) throw new PenjingError('E_OPTION', 'files added to a folder with a manifest must be listed in it');
-  const clash = files.find(({ name }) => state.files.includes(name) && !replace.includes(name));
-  if (clash) throw existing(join(folder, clash.name));
-}
-
-function existing(path: string): PenjingError {
-  return new PenjingError('E_EXISTS', `${path} exists already`, { hint: 'Choose another name, or replace it with --force.', details: { path } });
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(() => true, () => false);
 }
 
 /** Names come from models too: they stay inside the folder and do not collide. */

@@ -1,6 +1,6 @@
 /** The sibling folder `OUT.penjing` in which a run keeps everything until it is finished, locked by its process. */
 import { readFileSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { PenjingError } from '@penjing/core';
 import { ioError } from './io-error.js';
@@ -44,7 +44,7 @@ export async function openWorkFolder(output: string): Promise<WorkFolder> {
 
 async function clear(path: string): Promise<void> {
   for (const name of await readdir(path).catch(() => [])) {
-    if (name !== LOCK) await rm(join(path, name), { recursive: true, force: true });
+    if (!name.startsWith(LOCK)) await rm(join(path, name), { recursive: true, force: true });
   }
 }
 
@@ -52,14 +52,7 @@ async function lock(path: string, output: string): Promise<void> {
   const file = join(path, LOCK);
   const mine = identityOf(process.pid);
   for (let attempt = 0; attempt < 3; attempt++) {
-    try {
-      const handle = await open(file, 'wx');
-      await handle.writeFile(mine);
-      await handle.close();
-      return;
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
-    }
+    if (await createWhole(file, mine)) return;
     const owner = await readFile(file, 'utf8').catch(() => '');
     if (isAlive(owner)) {
       throw new PenjingError('E_BUSY', `another run (process ${Number.parseInt(owner)}) is writing ${output}`, {
@@ -74,6 +67,23 @@ async function lock(path: string, output: string): Promise<void> {
     else await rename(aside, file).catch(() => undefined);
   }
   throw new PenjingError('E_BUSY', `another run is starting to write ${output}`, { hint: 'Try again in a moment.' });
+}
+
+/** Creates a file with its content in one step; false when there is one. */
+async function createWhole(file: string, content: string): Promise<boolean> {
+  const draft = `${file}.${process.pid}.${Math.random().toString(36).slice(2)}`;
+  await writeFile(draft, content);
+  try {
+    await link(draft, file);
+    return true;
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return false;
+    // A file system without hard links: nearly as good.
+    return await writeFile(file, content, { flag: 'wx' }).then(() => true, () => false);
+  } finally {
+    await rm(draft, { force: true });
+  }
 }
 
 async function unlock(path: string): Promise<void> {
@@ -92,7 +102,6 @@ function identityOf(pid: number): string {
   }
 }
 
-/** An empty lock belongs to a run that has just made it, or was killed just then: the file tells too little, so it is dead. */
 function isAlive(owner: string): boolean {
   const pid = Number.parseInt(owner);
   if (!(pid > 0)) return false;
