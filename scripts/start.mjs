@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { build, install, root } from './tools.mjs';
 
 install();
-build();
+build({ types: false });
 
 const model = join('models', 'sapling');
 const out = join('out', 'sapling');

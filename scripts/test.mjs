@@ -2,5 +2,5 @@
 import { build, install, vitest } from './tools.mjs';
 
 install();
-build();
+build({ types: false });
 process.exit(vitest('test', process.argv.slice(2)));
