@@ -26,7 +26,6 @@ interface Run {
   readonly processes: number;
   readonly seconds: number;
   readonly loadAverage: number;
-  readonly output: unknown;
 }
 
 const folder = join(values.folder, `penjing-memory-${process.pid}`);
@@ -79,13 +78,13 @@ async function measure(command: string, sizeGB: string, cache: 'cold' | 'warm'):
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const peaks = new Map<number, number>();
   const timer = setInterval(() => pollTree(child.pid!, peaks), 10);
-  let text = '';
-  child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  // What it prints is read and dropped, so that a full pipe does not stop it.
+  child.stdout.resume();
   const [code] = (await once(child, 'exit')) as [number];
   clearInterval(timer);
   if (code !== 0) throw new Error(`${command} failed with ${code}`);
   const peakMB = [...peaks.values()].reduce((sum, kB) => sum + kB, 0) / 1000;
-  return { sizeGB, cache, peakMB, processes: peaks.size, seconds: (performance.now() - started) / 1000, loadAverage, output: parse(text) };
+  return { sizeGB, cache, peakMB, processes: peaks.size, seconds: (performance.now() - started) / 1000, loadAverage };
 }
 
 /** Wall time of a command from start to exit, five times, in ms. */
@@ -99,14 +98,6 @@ async function timed(command: string): Promise<number[]> {
   }
   console.log(`${command}: ${times.join(', ')} ms`);
   return times;
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Raises the recorded peak (kB) of a process and of everything it started. */
