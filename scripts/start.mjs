@@ -13,7 +13,7 @@ const report = join('out', 'report.html');
 mkdirSync(join(root, 'out'), { recursive: true });
 
 step('Convert the checkpoint to ONNX', 'convert', model, '-o', out, '--force');
-step('Quantize it to 4 bits, straight from the checkpoint', 'quantize', model, '-o', out, '--bits', '4');
+step('Quantize it to 4 bits, straight from the checkpoint', 'quantize', model, '-o', out, '--bits', '4', '--force');
 step('Compare the two on held-out text', 'compare', out, out, '--variant', 'q4', '--data', join(model, 'heldout.txt'), '--max-tokens', '20000', '--report', report);
 step('Let the small one speak', 'generate', out, '--variant', 'q4', '--prompt', 'First Citizen:', '-n', '80', '--temperature', '0.7', '--top-p', '0.9', '--seed', '3');
 console.log(`\nThe page with the plots: ${join(root, report)}\nThe model folder:        ${join(root, out)}${existsSync(join(root, out, 'onnx')) ? '' : ' (missing)'}`);

@@ -1,12 +1,14 @@
 /**
  * Generates greedily with the real transformers.js from a local model folder and prints the tokens as JSON:
  *   node greedy.mjs FOLDER [--dtypes fp32,q8,q4] [--tokens 20] [--prompt TEXT]...
- * Output: { version, results: [{ dtype, prompt, promptTokens: [...], tokens: [...] }] }.
+ * Output: { version, results: [{ dtype, prompt, promptTokens: [...], tokens: [...], batched: [...], margin }] }, where
+ * `batched` is what the prompt gives in one batch with the others, the shorter ones padded on the left, and `margin` how
+ * much the two logits differ where `batched` leaves `tokens`: 0 when it does not.
  */
 import { readFileSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { AutoModelForCausalLM, AutoTokenizer, env } from '@huggingface/transformers';
+import { AutoModelForCausalLM, AutoTokenizer, env, Tensor } from '@huggingface/transformers';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -25,18 +27,38 @@ if (!folder) {
 env.allowRemoteModels = false;
 env.allowLocalModels = true;
 env.localModelPath = dirname(resolve(folder));
+env.fetch = () => Promise.reject(new Error('no network in this test'));
+globalThis.fetch = env.fetch;
 const name = basename(resolve(folder));
 const ids = (tensor) => Array.from(tensor.data, Number);
 
+/** Difference of the logits of both tokens at the first place where two generations part. */
+async function marginOf(model, prompt, one, other) {
+  const end = one.findIndex((token, i) => token !== other[i]);
+  if (end < 0) return 0;
+  const prefix = [...prompt, ...one.slice(0, end)];
+  const tensor = (values) => new Tensor('int64', BigInt64Array.from(values, BigInt), [1, values.length]);
+  const { logits } = await model({ input_ids: tensor(prefix), attention_mask: tensor(prefix.map(() => 1)) });
+  const last = logits.to('float32').data.slice(-logits.dims[2]);
+  return Math.abs(last[one[end]] - last[other[end]]);
+}
+
 const tokenizer = await AutoTokenizer.from_pretrained(name);
+tokenizer.padding_side = 'left';
 const results = [];
 for (const dtype of values.dtypes.split(',')) {
   const model = await AutoModelForCausalLM.from_pretrained(name, { dtype, device: 'cpu' });
-  for (const prompt of values.prompt) {
+  const options = { max_new_tokens: Number(values.tokens), do_sample: false };
+  const batch = tokenizer(values.prompt, { padding: true });
+  const [, width] = batch.input_ids.dims;
+  const rows = (await model.generate({ ...batch, ...options })).tolist();
+  for (const [i, prompt] of values.prompt.entries()) {
     const inputs = tokenizer(prompt);
     const promptTokens = ids(inputs.input_ids);
-    const output = await model.generate({ ...inputs, max_new_tokens: Number(values.tokens), do_sample: false });
-    results.push({ dtype, prompt, promptTokens, tokens: ids(output).slice(promptTokens.length) });
+    const output = await model.generate({ ...inputs, ...options });
+    const batched = rows[i].slice(width).map(Number);
+    const tokens = ids(output).slice(promptTokens.length);
+    results.push({ dtype, prompt, promptTokens, tokens, batched, margin: await marginOf(model, promptTokens, tokens, batched) });
   }
   await model.dispose();
 }

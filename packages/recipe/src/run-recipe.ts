@@ -6,7 +6,7 @@ import {
 import { convertHuggingFace, openHuggingFaceFolder, serializeOnnx } from '@penjing/graph-io';
 import { saveFile, saveLayouts, type SaveResult } from '@penjing/graph-io/node';
 import { checkLoads, type LoadCheck } from './check-loads.js';
-import { companionFiles, graphName, planVariant } from './model-layout.js';
+import { clientFacts, companionFiles, graphName, planVariant } from './model-layout.js';
 import { rememberGraph } from './manifest.js';
 import { detectInput, type Input, openOnnx } from './open-input.js';
 import type { ConvertStep, Recipe } from './recipe-schema.js';
@@ -43,7 +43,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   const started = performance.now();
   const { signal, onProgress, seed, onNote = () => {} } = options;
   const input = await detectInput(recipe.input);
-  const variant = planVariant(input, recipe);
+  const variant = await planVariant(input, recipe);
   const built = await buildModel(input, recipe, signal);
   const passes = passesOf(recipe.steps);
   const task: TaskOptions = { ...(signal && { signal }), ...(onProgress && { onProgress }), ...(seed !== undefined && { seed }) };
@@ -52,7 +52,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   signal?.throwIfAborted();
 
   const graphs = serializeOnnx(model, { name: graphName(variant), externalData: options.externalData ?? 'auto' });
-  const companions = await companionFiles(input, variant, graphs.length - 1);
+  const companions = await companionFiles(input, variant, clientFacts(model, graphs));
   const saving = {
     ...task,
     force: options.force ?? false,
@@ -63,7 +63,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   const saved =
     variant.kind === 'file'
       ? await saveFile(variant.target, graphs, saving)
-      : await saveLayouts(variant.target, [...companions, ...graphs], { ...saving, add: variant.adds });
+      : await saveLayouts(variant.target, [...companions, ...graphs], { ...saving, add: variant.adds, replace: ['config.json'] });
   saved.notes.forEach(onNote);
   const completed = completeRecords(records, saved);
   if (variant.kind === 'folder') await rememberGraph(variant.target, variant.graph, { steps: recipe.steps, records: completed });
