@@ -2,6 +2,12 @@
 import { InvalidArgumentError } from 'commander';
 import type { OptionSpec } from './command.js';
 
+/** Text that is not empty: an unset variable of a script must not mean the current folder. */
+export function filled(text: string): string {
+  if (text.trim() === '') throw new InvalidArgumentError('it is empty.');
+  return text;
+}
+
 /** An integer within bounds; anything else is wrong usage. */
 export function integer(min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
@@ -31,7 +37,7 @@ export function decimal(min: number, max: number): (text: string) => number {
 }
 
 export const common = {
-  output: { flags: '-o, --output <path>', help: 'where the result goes', required: true },
+  output: { flags: '-o, --output <path>', help: 'where the result goes', required: true, parse: filled },
   force: { flags: '--force', help: 'replace an existing output' },
   resume: { flags: '--resume', help: 'go on from the work folder of a run that was cut off' },
   report: { flags: '--report <file.html>', help: 'write a page with plots' },

@@ -126,6 +126,12 @@ function report(error: unknown, aborted: boolean, json: boolean, streams: Stream
     else streams.stderr.write(`${code}: ${message}\n${hint === undefined ? '' : `  ${hint}\n`}`);
     return EXIT.failure;
   }
+  const failure = systemFailure(error);
+  if (failure) {
+    if (json) printError(streams, failure);
+    else streams.stderr.write(`${failure.code}: ${failure.message}\n`);
+    return EXIT.failure;
+  }
   // Not a failure we know: a bug of ours. The stack is what a bug report needs.
   const message = error instanceof Error ? error.message : String(error);
   if (json) printError(streams, { code: 'E_INTERNAL', message, hint: 'This is a bug in Penjing; please report it with the command.' });
@@ -136,6 +142,15 @@ function report(error: unknown, aborted: boolean, json: boolean, streams: Stream
 /** JSON has no infinities; as texts they stay what they are (an error of zero has an infinite ratio). */
 function toJson(value: object): string {
   return JSON.stringify(value, (_key, item: unknown) => (typeof item === 'number' && !Number.isFinite(item) ? String(item) : item));
+}
+
+/** A refusal of the operating system that no package has named: its message names the path. */
+function systemFailure(error: unknown): PrintedError | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code, syscall, message } = error as NodeJS.ErrnoException;
+  if (code === undefined || syscall === undefined) return undefined;
+  const known: Readonly<Record<string, string>> = { ENOENT: 'E_NOT_FOUND', EACCES: 'E_PERMISSION', EPERM: 'E_PERMISSION', EROFS: 'E_PERMISSION', ENOSPC: 'E_DISK_FULL' };
+  return { code: known[code] ?? 'E_IO', message };
 }
 
 function printError(streams: Streams, error: PrintedError): void {

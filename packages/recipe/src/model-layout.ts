@@ -24,9 +24,9 @@ export type Variant =
 
 /** Throws `E_OPTION` when the output does not fit the input. */
 export async function planVariant(input: Input, recipe: Recipe): Promise<Variant> {
-  const target = recipe.output.replace(/[/\\]+$/, '');
+  const target = recipe.output.replace(/(?<=.)[/\\]+$/, '');
   if (target.endsWith('.onnx')) return { kind: 'file', target };
-  if (input.kind === 'onnx' || input.kind === 'safetensors') {
+  if (input.kind === 'onnx') {
     throw new PenjingError('E_OPTION', `the output of a file is a file: ${recipe.output} does not end in .onnx`, {
       hint: `For example -o ${target}.onnx`,
     });

@@ -32,6 +32,8 @@ export async function detectInput(path: string): Promise<Input> {
     throw new PenjingError('E_NOT_FOUND', `${path} is not there`, { cause, hint: 'Check the path.' });
   });
   if (info.isDirectory()) return detectFolder(path);
+  // A pipe would be waited for, a device has no end.
+  if (!info.isFile()) throw new PenjingError('E_FORMAT', `${path} is no regular file`, { hint: 'Give the path of a file or folder.' });
   const format = await formatOf(path);
   if (format === 'onnx' || format === 'safetensors') return { kind: format, path };
   throw new PenjingError('E_FORMAT', `${path} is ${format === 'unknown' ? 'no model file that is known' : `a ${format} file`}`, {
@@ -79,6 +81,14 @@ export async function openOnnx(path: string, signal?: AbortSignal): Promise<Mode
   const source: ByteSource = await fileSource(path);
   const folder = dirname(path);
   return readOnnx(source, { externalSource: (location) => openExternalFile(folder, location), ...(signal ? { signal } : {}) });
+}
+
+/** The graph to run: an ONNX file, or the full-precision one of a model folder. */
+export async function graphPath(path: string): Promise<string> {
+  const input = await detectInput(path);
+  if (input.kind === 'onnx') return path;
+  if (input.kind === 'model-folder') return join(path, input.graphs[0]!);
+  throw new PenjingError('E_FORMAT', `${path} has weights but no graph that can run`, { hint: 'Convert the checkpoint first: `penjing convert`.' });
 }
 
 /** Bytes of a graph file and of the external data beside it. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type DenseTensor, denseOf, type DType, dtypes, formatType, PenjingError, type StringTensor, type ValueInfo } from '@penjing/core';
 import { readNpy, writeNpy } from '@penjing/graph-io';
 import { loadRuntime } from './load-runtime.js';
+import { graphPath } from './open-input.js';
 
 export interface RunModelOptions {
   /** `name=JSON` or `name=@file` (.npy, or JSON). */
@@ -34,6 +35,8 @@ export interface RunModelResult {
 }
 
 const SHOWN_VALUES = 1000;
+// Random inputs pass through a list of numbers; more would take gigabytes.
+const MAX_RANDOM_ELEMENTS = 2 ** 26;
 
 /** Throws `E_INPUT` naming an input that is unknown, missing a type, or of the wrong shape. */
 export async function runModel(path: string, options: RunModelOptions = {}): Promise<RunModelResult> {
@@ -42,7 +45,7 @@ export async function runModel(path: string, options: RunModelOptions = {}): Pro
   if (output !== undefined && !options.force && (await exists(output))) {
     throw new PenjingError('E_EXISTS', `${output} exists already`, { hint: 'Choose another folder, or give --force.' });
   }
-  await using executor = await ortEngine({ threads }).loadFile(path, { signal });
+  await using executor = await ortEngine({ threads }).loadFile(await graphPath(path), { signal });
   const given: Record<string, DenseTensor | StringTensor> = {};
   for (const text of options.inputs ?? []) {
     const { name, value } = splitAssignment(text, '--input');
@@ -50,7 +53,7 @@ export async function runModel(path: string, options: RunModelOptions = {}): Pro
   }
   const shapes = Object.fromEntries((options.shapes ?? []).map((text) => {
     const { name, value } = splitAssignment(text, '--shape');
-    return [infoOf(executor.inputs, name).name, value.split(',').map(Number)];
+    return [infoOf(executor.inputs, name).name, readShape(value, text)];
   }));
   const rest = executor.inputs.filter(({ name }) => given[name] === undefined);
   const feeds = { ...randomFeeds(rest, { shapes, seed: seed ?? 0 }), ...given };
@@ -66,6 +69,15 @@ function splitAssignment(text: string, option: string): { name: string; value: s
   const at = text.indexOf('=');
   if (at <= 0) throw new PenjingError('E_OPTION', `${option} ${text} is not of the form name=value`);
   return { name: text.slice(0, at), value: text.slice(at + 1) };
+}
+
+function readShape(value: string, text: string): number[] {
+  const dims = value.trim() === '' ? [] : value.split(',').map(Number);
+  const elements = dims.reduce((product, dim) => product * dim, 1);
+  if (!dims.every((dim) => Number.isSafeInteger(dim) && dim >= 0) || elements > MAX_RANDOM_ELEMENTS) {
+    throw new PenjingError('E_OPTION', `--shape ${text} is no shape of at most ${MAX_RANDOM_ELEMENTS} elements`, { hint: 'For example --shape x=1,3,224,224.' });
+  }
+  return dims;
 }
 
 function infoOf(inputs: readonly ValueInfo[], name: string): ValueInfo {
@@ -95,6 +107,9 @@ async function readInput({ name, type }: ValueInfo, value: string): Promise<Dens
   const shape = flatten(parsed, values, name, 0);
   if (dtypes[wanted].kind === 'float' && dtypes[wanted].bits < 32) {
     throw new PenjingError('E_INPUT', `input ${name} is ${wanted}: give it as a .npy file`);
+  }
+  if (dtypes[wanted].array.startsWith('Big') && !values.every(Number.isSafeInteger)) {
+    throw new PenjingError('E_INPUT', `input ${name} is ${wanted}, and not every number given is a whole one`);
   }
   return denseOf(wanted, shape, values);
 }

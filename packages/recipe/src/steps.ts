@@ -1,5 +1,5 @@
 /** Recipe steps by name: the pass each one stands for. */
-import type { Pass } from '@penjing/core';
+import { type Pass, PenjingError } from '@penjing/core';
 import { castWeights, quantizeWeights } from '@penjing/quantize';
 import type { CastStep, QuantizeStep, RecipeStep } from './recipe-schema.js';
 
@@ -21,5 +21,10 @@ function castPass(options: CastStep): Pass {
 
 /** `/pattern/` is a regular expression, everything else an exact name. */
 function toRule(text: string): string | RegExp {
-  return text.length > 2 && text.startsWith('/') && text.endsWith('/') ? new RegExp(text.slice(1, -1)) : text;
+  if (text.length <= 2 || !text.startsWith('/') || !text.endsWith('/')) return text;
+  try {
+    return new RegExp(text.slice(1, -1));
+  } catch (cause) {
+    throw new PenjingError('E_OPTION', `exclude ${text} is no pattern: ${(cause as Error).message}`, { cause, hint: 'Text between slashes is a regular expression.' });
+  }
 }

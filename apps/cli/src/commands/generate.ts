@@ -27,7 +27,13 @@ export const generate: Command = {
     const { loadGenerator } = await import('@penjing/runtime');
     const prompt = textOf(options, 'prompt') ?? '';
     await using generator = await loadGenerator(path, { variant: textOf(options, 'variant'), threads: numberOf(options, 'threads'), signal });
-    write(prompt);
+    let echoed = false;
+    // The prompt is echoed with the first token: a refusal then stands on a line of its own.
+    const onText = (text: string): void => {
+      if (!echoed) write(prompt);
+      echoed = true;
+      write(text);
+    };
     const generation = await generator.generate(prompt, {
       maxNewTokens: numberOf(options, 'maxNewTokens'),
       temperature: numberOf(options, 'temperature'),
@@ -38,9 +44,9 @@ export const generate: Command = {
       stop: listOf(options, 'stop'),
       seed,
       signal,
-      onText: write,
+      onText,
     });
-    write('\n');
+    write(echoed ? '\n' : `${prompt}\n`);
     return { json: { prompt, ...generation }, text: '' };
   },
 };

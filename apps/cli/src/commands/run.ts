@@ -1,6 +1,6 @@
 /** `penjing run`: one forward pass of any ONNX model. */
 import type { Command } from '../command.js';
-import { common, listOf, numberOf, textOf } from '../options.js';
+import { common, filled, listOf, numberOf, textOf } from '../options.js';
 import { formatTable } from '../table.js';
 
 export const run: Command = {
@@ -10,7 +10,7 @@ export const run: Command = {
   options: [
     { flags: '-i, --input <name=value>', help: "JSON (x=[[1,2]]) or a file (x=@x.npy, x=@x.json); may be repeated; inputs not given are random", repeat: true },
     { flags: '--shape <name=dims>', help: 'shape of a random input: x=1,3,224,224; may be repeated', repeat: true },
-    { flags: '-o, --output <folder>', help: 'write each output as NAME.npy' },
+    { flags: '-o, --output <folder>', help: 'write each output as NAME.npy', parse: filled },
     common.force,
     common.seed,
     common.threads,

@@ -14,6 +14,7 @@ const rows: Readonly<Record<string, Row>> = {
   EROFS: denied,
   ENOENT: ['E_NOT_FOUND', 'it does not exist', 'Check the path.'],
   ENOTDIR: ['E_NOT_FOUND', 'a part of the path is no folder', 'Check the path.'],
+  EEXIST: ['E_EXISTS', 'a part of the path is a file', 'Choose another path.'],
   EISDIR: ['E_FORMAT', 'it is a folder', 'Give the path of a file.'],
   ELOOP: ['E_SOURCE_CHANGED', 'it became a link', 'Let nothing write to the input while it is read.'],
   EFBIG: ['E_DISK_FULL', 'the file system allows no file of this size', 'Write to another disk, or in smaller files.'],

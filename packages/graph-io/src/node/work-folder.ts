@@ -1,7 +1,7 @@
 /** The sibling folder `OUT.penjing` in which a run keeps everything until it is finished, locked by its process. */
 import { readFileSync } from 'node:fs';
-import { link, mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { link, mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { PenjingError } from '@penjing/core';
 import { ioError } from './io-error.js';
 
@@ -21,7 +21,8 @@ const LOCK = 'lock';
 export async function openWorkFolder(output: string): Promise<WorkFolder> {
   const path = `${resolve(output)}.penjing`;
   try {
-    const stale = await mkdir(path, { recursive: true }).then((made) => made === undefined && readdir(path).then((names) => names.length > 0));
+    await mkdir(dirname(path), { recursive: true });
+    const stale = await makeFolder(path).then((made) => !made && readdir(path).then((names) => names.length > 0));
     await lock(path, output);
     return {
       path,
@@ -39,6 +40,17 @@ export async function openWorkFolder(output: string): Promise<WorkFolder> {
     };
   } catch (cause) {
     throw ioError(cause, path);
+  }
+}
+
+/** False when it was there. Not `recursive`, which never returns for a folder of a system that makes none, such as /proc. */
+async function makeFolder(path: string): Promise<boolean> {
+  try {
+    await mkdir(path);
+    return true;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST' || !(await stat(path)).isDirectory()) throw cause;
+    return false;
   }
 }
 
