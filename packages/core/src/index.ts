@@ -13,6 +13,7 @@ export { type ContainerType, type MapType, type OpaqueType, type TensorType, typ
 export { type Use, Value } from './graph/value.js';
 export { Node, type NodeInit } from './graph/node.js';
 export { Graph } from './graph/graph.js';
+export { Names } from './graph/names.js';
 export { Model, type ModelFunction, type ModelOrigin } from './graph/model.js';
 export { type StoredTensor, allGraphs, allNodes, capturedValues, modelGraphs, storedTensors } from './graph/traverse.js';
 export { type GraphIssue, assertSound, check } from './graph/check.js';

@@ -1,13 +1,17 @@
 /** Weights stored in half precision and widened by a Cast when the model is loaded: half the file, the same graph. */
 import {
-  attribute, dtypes, elementCount, type Graph, lazy, modelGraphs, Node, type Pass, PenjingError, Value, type WeightRecord,
+  attribute, dtypes, elementCount, type Graph, lazy, modelGraphs, Names, Node, type Pass, PenjingError, type Value, type WeightRecord,
 } from '@penjing/core';
+import { raiseIrVersion } from './raise-ir-version.js';
 
 export interface CastWeightsOptions {
   readonly dtype: 'float16' | 'bfloat16';
   /** Tensors with fewer elements keep float32; 256 when absent. */
   readonly minElements?: number;
 }
+
+/** First opset of ai.onnx whose Cast knows bfloat16. */
+const FIRST_BFLOAT16 = 13;
 
 /**
  * A lazy pass for any float32 model: it needs no kernel for half precision, because ONNX Runtime folds the Casts when
@@ -18,6 +22,13 @@ export function castWeights({ dtype, minElements = 256 }: CastWeightsOptions): P
   return {
     name: `store weights as ${dtype}`,
     async run(model, { signal }) {
+      if (dtype === 'bfloat16' && (model.opset() ?? 0) < FIRST_BFLOAT16) {
+        throw new PenjingError('E_OPTION', `Cast takes bfloat16 from opset ${FIRST_BFLOAT16} on, the model has ${model.opset() ?? 0}`, {
+          hint: 'Store the weights as float16.',
+        });
+      }
+      raiseIrVersion(model, 4);
+      const names = new Names(modelGraphs(model));
       const records: WeightRecord[] = [];
       for (const graph of [...modelGraphs(model)]) {
         for (const value of [...graph.initializers.values()]) {
@@ -26,7 +37,7 @@ export function castWeights({ dtype, minElements = 256 }: CastWeightsOptions): P
           if (tensor?.dtype !== 'float32' || graph.inputs.includes(value) || graph.outputs.includes(value)) continue;
           const elements = elementCount(tensor.shape);
           if (elements < minElements || (tensor.kind !== 'dense' && tensor.kind !== 'lazy')) continue;
-          const stored = storeCast(graph, value, dtype);
+          const stored = storeCast(graph, value, dtype, names);
           records.push({
             name: value.name,
             method: `cast ${dtype}`,
@@ -47,13 +58,13 @@ export function castWeights({ dtype, minElements = 256 }: CastWeightsOptions): P
 }
 
 /** Puts `Cast(stored)` in the place of an initializer; gives the stored value. */
-function storeCast(graph: Graph, value: Value, dtype: 'float16' | 'bfloat16'): Value {
+function storeCast(graph: Graph, value: Value, dtype: 'float16' | 'bfloat16', names: Names): Value {
+  const tensor = lazy.cast(value.tensor!, dtype);
+  const stored = graph.addInitializer(names.claim(`${value.name}.${dtype}`), tensor);
   graph.initializers.delete(value.name);
-  const stored = graph.addInitializer(`${value.name}.${dtype}`, lazy.cast(value.tensor!, dtype));
-  const widened = new Value(value.name, value.type);
-  value.replaceUsesWith(widened);
-  const node = new Node('Cast', [stored], [widened], {
-    name: `${value.name}/Cast`,
+  value.tensor = undefined;
+  const node = new Node('Cast', [stored], [value], {
+    name: names.claim(`${value.name}/Cast`),
     attributes: [['to', attribute.int(dtypes.float32.onnx)]],
   });
   const [first] = graph.nodes();

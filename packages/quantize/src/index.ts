@@ -1,4 +1,4 @@
 /** @penjing/quantize: weight quantization passes. */
 export { castWeights, type CastWeightsOptions } from './cast-weights.js';
 export { quantizeWeights, type QuantizeWeightsOptions } from './quantize-weights.js';
-export { type WeightScheme, describeScheme, quantizedBytes, slowOnCpu, weightScheme } from './scheme.js';
+export { type WeightScheme, describeScheme, slowOnCpu, weightScheme } from './scheme.js';

@@ -1,50 +1,59 @@
 /** Block-quantized weights in standard ONNX: DequantizeLinear (opset 21) before an ordinary MatMul. */
-import { attribute, lazy, type Model, Node, type Tensor, Value } from '@penjing/core';
-import type { WeightMatrix } from './select.js';
-import type { WeightScheme } from './scheme.js';
+import { attribute, type Graph, lazy, Node, Value } from '@penjing/core';
 import { productOf } from './split-gemm.js';
+import type { WeightForm } from './weight-form.js';
 
-/** First opset of ai.onnx in which DequantizeLinear has blocks and the integer type. */
+/** First opset of ai.onnx in which DequantizeLinear has blocks and the integer type, and the IR version of that type. */
 const FIRST_OPSET = { 2: 25, 4: 21, 8: 21 } as const;
-
-/** Why this form cannot hold a matrix, or undefined. */
-export function refuseQdq(model: Model, matrix: WeightMatrix, scheme: WeightScheme): string | undefined {
-  const needed = FIRST_OPSET[scheme.bits];
-  const opset = model.opset() ?? 0;
-  if (opset < needed) return `int${scheme.bits} DequantizeLinear needs opset ${needed}, the model has ${opset}`;
-  if (matrix.sites.some((site) => site.kind === 'gather')) {
-    return 'a lookup in standard form would dequantize the whole table at each step';
-  }
-  return undefined;
-}
+const FIRST_IR = { 2: 13, 4: 10, 8: 10 } as const;
 
 /**
  * Puts the dequantized matrix where the weight was. Values are (K, N) with blocks along axis 0: the one form that
  * ONNX Runtime turns into MatMulNBits when it loads the model.
  */
-export function applyQdq(matrix: WeightMatrix, scheme: WeightScheme): string {
-  const { weight, owner } = matrix;
-  const [rows, cols] = matrix.matrix.shape as [number, number];
-  const quantized = lazy.quantize(matrix.matrix, { ...scheme, layout: 'linear' }, matrix.matrix.dtype);
-  const store = (suffix: string, tensor: Tensor): Value =>
-    owner.addInitializer(`${weight.name}.${suffix}`, lazy.transpose(tensor, [1, 0]));
-  const name = `q${scheme.bits}`;
-  const values = store(name, quantized.values);
-  const inputs: Value[] = [values, store(`${name}_scales`, quantized.scales)];
-  if (quantized.zeroPoints) inputs.push(store(`${name}_zero_points`, quantized.zeroPoints));
+export const qdqForm: WeightForm = {
+  layout: 'linear',
+  irVersion: ({ bits }) => FIRST_IR[bits],
 
-  for (const site of matrix.sites) {
-    const node = productOf(site);
-    const graph = node.graph!;
-    const dense = new Value(`${node.output().name}_weight`, { kind: 'tensor', dtype: weight.tensor!.dtype, shape: [cols, rows] });
-    graph.insertBefore(
-      node,
-      new Node('DequantizeLinear', inputs, [dense], {
-        name: `${node.name}_dequantize`,
-        attributes: [['axis', attribute.int(0)], ['block_size', attribute.int(scheme.blockSize)]],
-      }),
-    );
-    node.setInput(1, dense);
-  }
-  return values.name;
-}
+  refuse({ root, opsets, matrix, sites }, { bits }) {
+    const needed = FIRST_OPSET[bits];
+    const opset = opsets.get('') ?? 0;
+    if (opset < needed) return `int${bits} DequantizeLinear needs opset ${needed}, the model has ${opset}`;
+    if (sites.some((site) => site.kind === 'gather')) {
+      return 'a lookup in standard form would dequantize the whole table at each step';
+    }
+    // Measured with ONNX Runtime 1.30: the fused product then gives zeros, without an error. Float32 is right.
+    if (matrix.dtype === 'float16' && sites.some(({ node }) => node.graph !== root)) {
+      return 'ONNX Runtime computes float16 DequantizeLinear + MatMul wrongly in subgraphs';
+    }
+    return undefined;
+  },
+
+  apply({ weight, matrix, sites }, { values, scales, zeroPoints }, { scheme, names }) {
+    const [rows, cols] = matrix.shape as [number, number];
+    const tensors = Object.entries({ '': values, _scales: scales, _zero_points: zeroPoints }).flatMap(([suffix, tensor]) =>
+      tensor ? [[suffix, lazy.transpose(tensor, [1, 0])] as const] : []);
+    // ONNX Runtime 1.30 fails to load a DequantizeLinear + MatMul whose weight stands in an outer graph ("Missing
+    // required weight"), so every graph lists what it reads. In a file with external data the bytes stand once.
+    const storedIn = new Map<Graph, Value[]>();
+    const storeIn = (graph: Graph): Value[] =>
+      tensors.map(([suffix, tensor]) => graph.addInitializer(names.claim(`${weight.name}.q${scheme.bits}${suffix}`), tensor));
+    for (const site of sites) {
+      const node = productOf(site, names);
+      const graph = node.graph!;
+      const inputs = storedIn.get(graph) ?? storeIn(graph);
+      storedIn.set(graph, inputs);
+      const { name } = node.output();
+      const dense = new Value(names.claim(`${name}_weight`), { kind: 'tensor', dtype: matrix.dtype, shape: [cols, rows] });
+      graph.insertBefore(
+        node,
+        new Node('DequantizeLinear', inputs, [dense], {
+          name: names.claim(`${name}_dequantize`),
+          attributes: [['axis', attribute.int(0)], ['block_size', attribute.int(scheme.blockSize)]],
+        }),
+      );
+      node.setInput(1, dense);
+    }
+    return [...storedIn.values()][0]![0]!;
+  },
+};

@@ -1,4 +1,4 @@
-import { attribute, check, cloneModel, createRng, DenseTensor, denseOf, Graph, GraphBuilder, Model, print, tensorType } from '@penjing/core';
+import { attribute, check, cloneModel, createRng, DenseTensor, denseOf, Graph, GraphBuilder, Model, Node, print, SparseTensor, tensorType, Value } from '@penjing/core';
 import { describe, expect, test } from 'vitest';
 import { quantizeWeights } from './quantize-weights.js';
 
@@ -112,5 +112,137 @@ describe('quantizeWeights', () => {
     const b = new GraphBuilder(made.graph);
     b.output(b.op('Add', [b.input('x', tensorType('float32', [2])), b.initializer('w', denseOf('float32', [2], [1, 2]))]), 'y');
     await expect(quantizeWeights().run(made, {})).rejects.toMatchObject({ code: 'E_NOTHING_TO_DO' });
+  });
+});
+
+describe('graphs that are not plain', () => {
+  const linear = (weight: DenseTensor, attributes: Record<string, number> = {}, opType = 'MatMul'): { made: Model; b: GraphBuilder } => {
+    const made = new Model();
+    made.opsetImports.set('', 21);
+    const b = new GraphBuilder(made.graph);
+    const x = b.input('x', tensorType('float32', [2, 64]));
+    b.output(b.op(opType, [x, b.initializer('w', weight)], attributes), 'y');
+    return { made, b };
+  };
+
+  test('new values take names that are free in every graph', async () => {
+    for (const format of ['qoperator', 'qdq'] as const) {
+      const made = model();
+      const b = new GraphBuilder(made.graph);
+      for (const name of ['gemm.q4', 'table.q4_shape', 'table.q4_blocked', 'Gemm.out_product', 'Gemm.out_product_weight', 'inner.q4_scales']) {
+        b.output(b.op('Identity', [made.graph.inputs[0]!], {}, { outputs: [name] }), name);
+      }
+      const { model: result, records } = await quantizeWeights({ format }).run(made, {});
+      expect(check(result)).toEqual([]);
+      expect(records.find(({ name }) => name === 'gemm')!.measuredBy).toBe('gemm.q4_1');
+    }
+  });
+
+  test('weights of the same name in two branches get records of their own', async () => {
+    const made = new Model();
+    made.opsetImports.set('', 21);
+    const b = new GraphBuilder(made.graph);
+    const x = b.input('x', tensorType('float32', [2, 64]));
+    const branch = (name: string): Graph => {
+      const graph = new Graph(name);
+      const g = new GraphBuilder(graph);
+      g.output(g.op('MatMul', [x, g.initializer('w', matrix(64, 64))]), `${name}_y`);
+      return graph;
+    };
+    b.output(b.op('If', [b.input('c', tensorType('bool', []))], { then_branch: attribute.graph(branch('a')), else_branch: attribute.graph(branch('b')) }), 'y');
+    const { records } = await quantizeWeights().run(made, {});
+    expect(records.map(({ measuredBy }) => measuredBy)).toEqual(['w.q4', 'w.q4_1']);
+  });
+
+  test('standard form keeps the weight in the graph that reads it; ONNX Runtime refuses it from an outer one', async () => {
+    const { model: result } = await quantizeWeights({ format: 'qdq' }).run(model(), {});
+    const [then] = [...result.graph.nodes()].flatMap((node) => node.subgraphs());
+    expect([...then!.initializers.keys()]).toEqual(['inner.q4', 'inner.q4_scales']);
+    expect([...result.graph.initializers.keys()].some((name) => name.startsWith('inner'))).toBe(false);
+  });
+
+  test('a function imports the operators that its body gets', async () => {
+    const made = new Model();
+    made.opsetImports.set('', 21);
+    made.opsetImports.set('local', 1);
+    const body = new Graph('body');
+    const f = new GraphBuilder(body);
+    const x = f.input('x', tensorType('float32', [2, 64]));
+    const inner = new Graph('inner');
+    const g = new GraphBuilder(inner);
+    g.output(g.op('MatMul', [x, g.initializer('w', matrix(64, 64))]), 'inner_y');
+    f.output(f.op('If', [f.input('c', tensorType('bool', []))], { then_branch: attribute.graph(inner), else_branch: attribute.graph(new Graph('none')) }), 'y');
+    // Attributes of the caller are not known in the body.
+    body.append(new Node('Gemm', [x, x], [new Value('unused')], { attributes: [['alpha', { kind: 'ref', name: 'alpha', of: 'float' }]] }));
+    made.functions.push({ domain: 'local', name: 'F', overload: '', body, attributes: ['alpha'], attributeDefaults: new Map(), opsetImports: new Map([['', 21]]), extra: undefined });
+    const { model: result } = await quantizeWeights().run(made, {});
+    expect(result.functions[0]!.opsetImports.get('com.microsoft')).toBe(1);
+    expect(result.opsetImports.has('com.microsoft')).toBe(false);
+    expect(check(result)).toEqual([]);
+  });
+
+  test('before IR version 4 initializers are inputs too; they become constants', async () => {
+    const { made } = linear(matrix(64, 64));
+    made.irVersion = 3;
+    made.graph.inputs.push(...made.graph.initializers.values());
+    const { model: result } = await quantizeWeights().run(made, {});
+    expect(result.irVersion).toBe(4);
+    expect(result.graph.inputs.map(({ name }) => name)).toEqual(['x']);
+    expect(check(result)).toEqual([]);
+  });
+
+  test('from IR version 4 on an input with a default is left to the caller', async () => {
+    const { made } = linear(matrix(64, 64));
+    made.graph.inputs.push(...made.graph.initializers.values());
+    await expect(quantizeWeights().run(made, {})).rejects.toThrow(/callers may override/);
+  });
+
+  test('a weight that a graph gives out stays', async () => {
+    const { made } = linear(matrix(64, 64));
+    const w = made.graph.initializers.get('w')!;
+    made.graph.outputs.push(w);
+    const { model: result, warnings } = await quantizeWeights().run(made, {});
+    expect(result.graph.initializers.get('w')).toBe(w);
+    expect(warnings.join()).toMatch(/w stays/);
+  });
+
+  test('a weight that only an inner graph gives out stays', async () => {
+    const { made, b } = linear(matrix(64, 64));
+    const inner = new Graph('inner');
+    inner.outputs.push(made.graph.initializers.get('w')!);
+    b.output(b.op('If', [b.input('c', tensorType('bool', []))], { then_branch: attribute.graph(inner), else_branch: attribute.graph(inner) }), 'chosen');
+    const { model: result } = await quantizeWeights().run(made, {});
+    expect(result.graph.initializers.has('w')).toBe(true);
+  });
+
+  test.each([
+    ['dimensions', linear(new DenseTensor('float32', [2, 64, 64], new Uint8Array(2 * 64 * 64 * 4)))],
+    ['alpha', linear(matrix(64, 64), { alpha: 2 }, 'Gemm')],
+    ['transA', linear(matrix(64, 64), { transA: 1 }, 'Gemm')],
+    ['bfloat16', linear(new DenseTensor('bfloat16', [64, 64], new Uint8Array(64 * 64 * 2)))],
+  ])('says why a weight cannot be quantized: %s', async (reason, { made }) => {
+    if (reason === 'alpha') [...made.graph.nodes()][0]!.attributes.set('alpha', attribute.float(2));
+    await expect(quantizeWeights().run(made, {})).rejects.toThrow(reason);
+  });
+
+  test('a sparse weight is left alone', async () => {
+    const { made } = linear(matrix(64, 64));
+    const values = new DenseTensor('float32', [0], new Uint8Array());
+    made.graph.initializers.get('w')!.tensor = new SparseTensor([64, 64], values, new DenseTensor('int64', [0], new Uint8Array()));
+    await expect(quantizeWeights().run(made, {})).rejects.toThrow(/sparse/);
+  });
+
+  test('global patterns match every name', async () => {
+    const { records } = await quantizeWeights({ exclude: [/gemm|inner/g] }).run(model(), {});
+    expect(records.filter(({ note }) => note === 'excluded')).toHaveLength(2);
+  });
+
+  test('records count the bytes that are stored', async () => {
+    const half = new DenseTensor('float16', [64, 72], new Uint8Array(64 * 72 * 2));
+    for (const [format, bytes] of [['qoperator', 72 * (2 * 16 + 2 * 2 + 1)], ['qdq', 72 * (64 / 2 + 2 * 2 + 1)]] as const) {
+      const { model: result, records } = await quantizeWeights({ format, symmetric: false }).run(linear(half).made, {});
+      const stored = [...result.graph.initializers.values()].reduce((sum, { tensor }) => sum + tensor!.byteLength, 0);
+      expect([records[0]!.bytesAfter, stored], format).toEqual([bytes, bytes]);
+    }
   });
 });

@@ -1,9 +1,10 @@
 /** Weight-only quantization by rounding to the nearest grid point per block. */
-import { type Pass, PenjingError, type Value, type WeightRecord } from '@penjing/core';
+import { lazy, modelGraphs, Names, type Pass, PenjingError, type Value, type WeightRecord } from '@penjing/core';
 import { removeUnusedWeights } from './remove-unused.js';
-import { applyQdq, refuseQdq } from './qdq.js';
-import { applyQOperator, CONTRIB_DOMAIN, refuseQOperator } from './qoperator.js';
-import { describeScheme, quantizedBytes, slowOnCpu, weightScheme } from './scheme.js';
+import { qdqForm } from './qdq.js';
+import { qoperatorForm } from './qoperator.js';
+import { raiseIrVersion } from './raise-ir-version.js';
+import { describeScheme, slowOnCpu, weightScheme } from './scheme.js';
 import { weightMatrices } from './select.js';
 
 export interface QuantizeWeightsOptions {
@@ -23,6 +24,8 @@ export interface QuantizeWeightsOptions {
   readonly exclude?: readonly (string | RegExp)[];
 }
 
+const forms = { qoperator: qoperatorForm, qdq: qdqForm } as const;
+
 /**
  * A lazy pass: rewrites the graph and the expressions; the rounding happens when the model is saved or loaded, and
  * its error is measured then. Throws `E_OPTION` for a scheme without a kernel, `E_NOTHING_TO_DO` when no weight fits.
@@ -30,51 +33,51 @@ export interface QuantizeWeightsOptions {
 export function quantizeWeights(options: QuantizeWeightsOptions = {}): Pass {
   const scheme = weightScheme(options);
   const { format = 'qoperator', accuracyLevel = 4, embeddings = true, exclude = [] } = options;
+  const form = forms[format];
   const method = `rtn ${describeScheme(scheme)} ${format}`;
 
   return {
     name: `quantize ${describeScheme(scheme)}`,
     async run(model, { signal }) {
+      raiseIrVersion(model, form.irVersion(scheme));
+      const context = { scheme, accuracyLevel, names: new Names(modelGraphs(model)) };
       const { matrices, skipped } = weightMatrices(model, embeddings);
       const records: WeightRecord[] = skipped.map(({ weight, reason }) => leftAlone(weight, reason));
-      const changed: Value[] = [];
+      const changed = new Set<Value>();
       for (const matrix of matrices) {
         signal?.throwIfAborted();
         const { weight } = matrix;
-        const [rows, cols] = matrix.matrix.shape as [number, number];
-        const bytesAfter = quantizedBytes(scheme, rows, cols);
+        const bytesBefore = weight.tensor!.byteLength;
+        const quantized = lazy.quantize(matrix.matrix, { ...scheme, layout: form.layout }, matrix.matrix.dtype);
+        const { values, scales, zeroPoints } = quantized;
+        const bytesAfter = values.byteLength + scales.byteLength + (zeroPoints?.byteLength ?? 0);
         const reason = exclude.some((rule) => matches(rule, weight.name))
           ? 'excluded'
-          : bytesAfter >= weight.tensor!.byteLength
+          : bytesAfter >= bytesBefore
             ? 'quantized it would be larger'
-            : format === 'qdq'
-              ? refuseQdq(model, matrix, scheme)
-              : refuseQOperator(matrix, scheme);
+            : form.refuse(matrix, scheme);
         if (reason !== undefined) {
           records.push(leftAlone(weight, reason));
           continue;
         }
-        const bytesBefore = weight.tensor!.byteLength;
-        const measuredBy = format === 'qdq' ? applyQdq(matrix, scheme) : applyQOperator(matrix, scheme, accuracyLevel);
+        const [rows, cols] = matrix.matrix.shape as [number, number];
+        const measuredBy = form.apply(matrix, quantized, context).name;
         records.push({ name: weight.name, method, elements: rows * cols, bytesBefore, bytesAfter, measuredBy });
-        changed.push(weight);
+        changed.add(weight);
       }
-      if (changed.length === 0) throw nothingToDo(records);
-      if (format === 'qoperator') model.opsetImports.set(CONTRIB_DOMAIN, model.opset(CONTRIB_DOMAIN) ?? 1);
-      else model.irVersion = Math.max(model.irVersion, scheme.bits === 2 ? 13 : 10);
-      removeUnusedWeights(model, new Set(changed));
+      if (changed.size === 0) throw nothingToDo(records);
+      const kept = removeUnusedWeights(model, changed);
       model.origin = undefined;
       const slow = slowOnCpu(scheme, accuracyLevel);
-      const warnings = changed
-        .filter((weight) => weight.useCount > 0)
-        .map((weight) => `${weight.name} stays in the file too: another node still reads it`);
+      const warnings = kept.map(({ name }) => `${name} stays in the file too: something else still reads it`);
       return { model, modified: true, records, warnings: slow === undefined ? warnings : [slow, ...warnings] };
     },
   };
 }
 
+/** Not `rule.test`, which starts where the last match of a global pattern ended. */
 function matches(rule: string | RegExp, name: string): boolean {
-  return typeof rule === 'string' ? rule === name : rule.test(name);
+  return typeof rule === 'string' ? rule === name : name.search(rule) !== -1;
 }
 
 function leftAlone(weight: { name: string; tensor: { byteLength: number; shape: readonly number[] } | undefined }, note: string): WeightRecord {

@@ -1,22 +1,20 @@
 /** Lets go of weights that nothing reads any more, and of the transposes that stood before them. */
 import { type Model, modelGraphs, type Value } from '@penjing/core';
 
-export function removeUnusedWeights(model: Model, candidates: ReadonlySet<Value>): void {
-  for (const graph of modelGraphs(model)) {
+/** Gives the candidates that stay, because a node still reads them or a graph gives them out. */
+export function removeUnusedWeights(model: Model, candidates: ReadonlySet<Value>): Value[] {
+  const graphs = [...modelGraphs(model)];
+  // An inner graph may give out a value of an outer one.
+  const outputs = new Set(graphs.flatMap((graph) => graph.outputs));
+  const used = (value: Value): boolean => value.useCount > 0 || outputs.has(value);
+  for (const graph of graphs) {
     for (const node of graph.nodes()) {
       const reads = node.inputs.some((value) => value && candidates.has(value));
-      const used = node.outputs.some((value) => value.useCount > 0 || graph.outputs.includes(value));
-      if (reads && !used) graph.remove(node);
+      if (reads && !node.outputs.some(used)) graph.remove(node);
+    }
+    for (const value of [...graph.initializers.values()]) {
+      if (candidates.has(value) && !used(value)) graph.initializers.delete(value.name);
     }
   }
-  for (const graph of modelGraphs(model)) {
-    for (const value of candidates) {
-      if (graph.initializers.get(value.name) !== value) continue;
-      if (value.useCount > 0 || graph.outputs.includes(value)) continue;
-      graph.initializers.delete(value.name);
-      // Before IR version 4 every initializer is also listed as an input.
-      const listed = graph.inputs.indexOf(value);
-      if (listed !== -1) graph.inputs.splice(listed, 1);
-    }
-  }
+  return [...candidates].filter(used);
 }

@@ -36,13 +36,6 @@ export function describeScheme({ bits, blockSize, symmetric }: WeightScheme): st
   return `int${bits} block ${blockSize} ${symmetric ? 'symmetric' : 'asymmetric'}`;
 }
 
-/** Bytes of `rows` × `cols` weights: values padded to whole blocks, scales of 4 bytes, packed zero points. */
-export function quantizedBytes({ bits, blockSize, symmetric }: WeightScheme, rows: number, cols: number): number {
-  const blocks = Math.ceil(cols / blockSize);
-  const zeroPoints = symmetric ? 0 : Math.ceil((blocks * bits) / 8);
-  return rows * ((blocks * blockSize * bits) / 8 + blocks * 4 + zeroPoints);
-}
-
 /**
  * Why a scheme is slow on ONNX Runtime's CPU kernels, or undefined when it is fast. Measured with K = N = 4096, one
  * row: 8 bits take 0.12 ms with int8 activations (level 4) and 27 ms otherwise; 2 bits are fast only in blocks of

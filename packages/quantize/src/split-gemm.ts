@@ -1,15 +1,16 @@
 /** A plain Gemm (no transA, alpha and beta 1) as MatMul and Add, so that products come in one form only. */
-import { Node, Value } from '@penjing/core';
+import { type Names, Node, Value } from '@penjing/core';
 import type { WeightSite } from './select.js';
 
 /** The MatMul of a site; its weight input is for the caller to set. */
-export function productOf({ node, kind }: WeightSite): Node {
+export function productOf({ node, kind }: WeightSite, names: Names): Node {
   if (kind !== 'gemm') return node;
   const graph = node.graph!;
   const bias = node.input(2);
-  const product = bias ? new Value(`${node.output().name}_product`, node.output().type) : takeOver(node);
+  const { name, type } = node.output();
+  const product = bias ? new Value(names.claim(`${name}_product`), type) : takeOver(node);
   const matmul = graph.insertBefore(node, new Node('MatMul', [node.input(0)!, node.input(1)!], [product], { name: node.name }));
-  if (bias) graph.insertBefore(node, new Node('Add', [product, bias], [takeOver(node)], { name: `${node.name}_bias` }));
+  if (bias) graph.insertBefore(node, new Node('Add', [product, bias], [takeOver(node)], { name: names.claim(`${name}_bias`) }));
   graph.remove(node);
   return matmul;
 }

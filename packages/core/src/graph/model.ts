@@ -12,7 +12,8 @@ export interface ModelFunction {
   /** Attributes without a default, by name. */
   readonly attributes: readonly string[];
   readonly attributeDefaults: ReadonlyMap<string, Attribute>;
-  readonly opsetImports: ReadonlyMap<string, number>;
+  /** Version by domain for the operators of the body; the model's own imports do not reach it. */
+  readonly opsetImports: Map<string, number>;
   readonly extra: Uint8Array | undefined;
 }
 
