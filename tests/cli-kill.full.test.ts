@@ -1,0 +1,122 @@
+/** Kills the command itself, ten times in the middle of its work: no output, only the work folder; resumed it gives the same bytes. */
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createRng } from '@penjing/core';
+import { makeCheckpoint } from '../bench/make-checkpoint.js';
+import { type Ended, penjing, type Running, startPenjing } from './support/penjing-process.js';
+
+const MOMENTS = 10;
+
+let folder: string;
+let input: string;
+let wanted: string;
+/** Bytes of the journal at the end of an uninterrupted run: how far another run is can be read from its journal. */
+let journalBytes = 0;
+
+/** One thread, so that the writing takes seconds. */
+const convert = (output: string, ...more: string[]): string[] => ['convert', input, '-o', output, '--dtype', 'float16', '--no-check', '--threads', '1', '--quiet', ...more];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'penjing-kill-'));
+  input = join(folder, 'checkpoint');
+  await makeCheckpoint(input, '0.8');
+  const output = join(folder, 'wanted');
+  const run = startPenjing(convert(output));
+  const watch = setInterval(() => (journalBytes = Math.max(journalBytes, journalSize(output))), 5);
+  expect(await run.ended).toMatchObject({ code: 0, stderr: '' });
+  clearInterval(watch);
+  wanted = digest(output);
+  await rm(output, { recursive: true });
+}, 300_000);
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** Names and bytes of everything in a folder, in a fixed order. */
+function digest(path: string): string {
+  const hash = createHash('sha256');
+  const names = readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  for (const name of names.sort()) hash.update(name.slice(path.length)).update(readFileSync(name));
+  return hash.digest('hex');
+}
+
+/** -1 before there is one. */
+function journalSize(output: string): number {
+  return statSync(join(`${output}.penjing`, 'journal.jsonl'), { throwIfNoEntry: false })?.size ?? -1;
+}
+
+/** Waits until a run has done a share of its work, or ended. */
+async function reached({ process }: Running, output: string, share: number): Promise<void> {
+  while (process.exitCode === null && journalSize(output) < share * journalBytes) await wait(2);
+}
+
+/** Starts a run and sends the signal when it has done a share of its work. */
+async function interrupt(output: string, share: number, signal: NodeJS.Signals, more: string[] = []): Promise<Ended & { readonly after: number }> {
+  const run = startPenjing(convert(output, ...more));
+  await reached(run, output, share);
+  const sent = performance.now();
+  run.process.kill(signal);
+  const ended = await run.ended;
+  return { ...ended, after: performance.now() - sent };
+}
+
+function expectOnlyWorkFolder(output: string): void {
+  const name = output.slice(folder.length + 1);
+  expect(readdirSync(folder).filter((entry) => entry.startsWith(name))).toEqual([`${name}.penjing`]);
+}
+
+describe('a conversion of 0.9 GB', () => {
+  test(`killed at ${MOMENTS} moments leaves only its work folder and resumes to the same bytes`, async () => {
+    const rng = createRng(10);
+    const moments: string[] = [];
+    for (let i = 0; i < MOMENTS; i++) {
+      const output = join(folder, `out-${i}`);
+      const share = rng.uniform() * 0.9;
+      const { signal, code } = await interrupt(output, share, 'SIGKILL');
+      expect({ signal, code }, 'the signal came before the end').toEqual({ signal: 'SIGKILL', code: null });
+      moments.push(`${(share * 100).toFixed(0)} %`);
+      expectOnlyWorkFolder(output);
+      const clean = i % 5 === 4;
+      const again = await penjing(convert(output, ...(clean ? [] : ['--resume'])).filter((word) => word !== '--quiet'));
+      expect(again).toMatchObject({ code: 0 });
+      expect(again.stderr).toMatch(clean ? /left by a run that did not finish, was deleted/ : /bytes were finished by an earlier run/);
+      expect(digest(output)).toBe(wanted);
+      expect(existsSync(`${output}.penjing`)).toBe(false);
+      await rm(output, { recursive: true });
+    }
+    console.log(`killed at ${moments.join(', ')} of the work`);
+  }, 600_000);
+
+  test.each(['SIGINT', 'SIGTERM'] as const)('ends soon after %s with 130, and resumes', async (signal) => {
+    const output = join(folder, signal);
+    const { code, after, stderr, stdout } = await interrupt(output, 0.4, signal);
+    expect({ code, stderr, stdout }).toEqual({ code: 130, stderr: 'interrupted\n', stdout: '' });
+    expect(after).toBeLessThan(2000);
+    expectOnlyWorkFolder(output);
+    expect(await penjing(convert(output, '--resume'))).toMatchObject({ code: 0 });
+    expect(digest(output)).toBe(wanted);
+    await rm(output, { recursive: true });
+  });
+
+  test('interrupted under --json says so in one object', async () => {
+    const output = join(folder, 'json');
+    const { code, stdout, stderr } = await interrupt(output, 0.2, 'SIGINT', ['--json']);
+    expect({ code, stderr }).toEqual({ code: 130, stderr: '' });
+    expect(JSON.parse(stdout)).toEqual({ error: { code: 'E_INTERRUPTED', message: 'interrupted' } });
+  });
+
+  test('a second run on the same output is refused while the first one works', async () => {
+    const output = join(folder, 'busy');
+    const first = startPenjing(convert(output));
+    await reached(first, output, 0);
+    const second = await penjing(convert(output, '--json'));
+    expect(second.code).toBe(1);
+    expect(JSON.parse(second.stdout)).toMatchObject({ error: { code: 'E_BUSY' } });
+    expect(await first.ended).toMatchObject({ code: 0 });
+    expect(digest(output)).toBe(wanted);
+  });
+});
