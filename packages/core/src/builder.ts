@@ -3,6 +3,7 @@ import { dtypes, type DType, bytesOf } from './dtype.js';
 import { PenjingError } from './errors.js';
 import { attribute, type Attribute, type AttributeInput } from './graph/attribute.js';
 import type { Graph } from './graph/graph.js';
+import { Names } from './graph/names.js';
 import { Node } from './graph/node.js';
 import type { ValueType } from './graph/value-type.js';
 import { Value } from './graph/value.js';
@@ -21,14 +22,13 @@ export interface NodeOptions {
 /** Appends nodes to a graph under a path of scopes, with names that do not collide. */
 export class GraphBuilder {
   readonly graph: Graph;
-  readonly #taken = new Set<string>();
+  readonly #names: Names;
   readonly #scopes: string[] = [];
   readonly #constants = new Map<string, Value>();
 
   constructor(graph: Graph) {
     this.graph = graph;
-    for (const value of [...graph.inputs, ...graph.initializers.values()]) this.#taken.add(value.name);
-    for (const node of graph.nodes()) for (const value of node.outputs) this.#taken.add(value.name);
+    this.#names = new Names([graph]);
   }
 
   /** Runs `body` with `scope` added to the path of the names it makes. */
@@ -42,15 +42,17 @@ export class GraphBuilder {
   }
 
   input(name: string, type: ValueType): Value {
-    const value = new Value(this.#claim(name), type);
+    const value = new Value(this.#names.claim(name), type);
     this.graph.inputs.push(value);
     return value;
   }
 
+  /** Makes a value an output under exactly this name. Throws `E_GRAPH` when another value has it. */
   output(value: Value, name: string, type?: ValueType): Value {
     if (value.name !== name) {
       if (!value.producer) throw new PenjingError('E_GRAPH', `${name} would rename the input ${value.name}`);
-      value.name = this.#claim(name);
+      if (this.#names.has(name)) throw new PenjingError('E_GRAPH', `the output ${name} would take the name of another value`);
+      value.name = this.#names.claim(name);
     }
     if (type) value.type = type;
     this.graph.outputs.push(value);
@@ -59,17 +61,18 @@ export class GraphBuilder {
 
   /** A named weight. */
   initializer(name: string, tensor: Tensor): Value {
-    return this.graph.addInitializer(this.#claim(name), tensor);
+    return this.graph.addInitializer(this.#names.claim(name), tensor);
   }
 
   /** A small constant; equal constants are made once. */
   constant(dtype: DType, values: readonly number[] | number, shape?: Shape): Value {
     const list = typeof values === 'number' ? [values] : values;
     const dims = shape ?? (typeof values === 'number' ? [] : [list.length]);
-    const key = `${dtype}[${dims.join(',')}]${list.join(',')}`;
+    // -0 is written as 0 by join.
+    const key = `${dtype}[${dims.join(',')}]${list.map((item) => (Object.is(item, -0) ? '-0' : item)).join(',')}`;
     const known = this.#constants.get(key);
     if (known) return known;
-    const value = this.graph.addInitializer(this.#claim(`constant_${this.#constants.size}`), denseOf(dtype, dims, list));
+    const value = this.initializer(`constant_${this.#constants.size}`, denseOf(dtype, dims, list));
     this.#constants.set(key, value);
     return value;
   }
@@ -82,12 +85,12 @@ export class GraphBuilder {
     options: NodeOptions = {},
   ): Value[] {
     const path = [...this.#scopes, options.name ?? opType].join('/');
-    const name = this.#claim(path, '');
+    const name = this.#names.claim(path);
     const count = options.outputs?.length ?? options.outputCount ?? 1;
     const outputs = Array.from({ length: count }, (_, i) => {
       const given = options.outputs?.[i];
-      if (given !== undefined) return new Value(given === '' ? '' : this.#claim(given));
-      return new Value(this.#claim(count === 1 ? `${name}.out` : `${name}.out${i}`));
+      if (given !== undefined) return new Value(given === '' ? '' : this.#names.claim(given));
+      return new Value(this.#names.claim(count === 1 ? `${name}.out` : `${name}.out${i}`));
     });
     const trimmed = inputs.map((value) => value ?? null);
     while (trimmed.length > 0 && trimmed.at(-1) === null) trimmed.pop();
@@ -109,17 +112,23 @@ export class GraphBuilder {
   ): Value {
     return this.nodes(opType, inputs, attributes, options)[0]!;
   }
-
-  #claim(base: string, suffix = ''): string {
-    let name = base + suffix;
-    for (let i = 1; this.#taken.has(name); i++) name = `${base}_${i}${suffix}`;
-    this.#taken.add(name);
-    return name;
-  }
 }
 
-/** A dense tensor from plain numbers; halves and smaller floats must be made from bits instead. */
+/**
+ * A dense tensor from plain numbers. Throws `E_DTYPE` for a number that an integer type does not hold, and for halves,
+ * smaller floats and packed types, which are made from bits instead.
+ */
 export function denseOf(dtype: DType, shape: Shape, values: readonly number[]): DenseTensor {
+  const { kind, bits } = dtypes[dtype];
+  if (kind === 'string' || bits < 8 || (kind === 'float' && bits < 32)) {
+    throw new PenjingError('E_DTYPE', `${dtype} constants are made from bits, not numbers`);
+  }
+  if (kind === 'int' || kind === 'uint' || kind === 'bool') {
+    const [low, high] = kind === 'bool' ? [0, 1] : kind === 'int' ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
+    // 2 ** 63 - 1 rounds up to 2 ** 63, which is outside.
+    const wrong = values.find((value) => !Number.isInteger(value) || value < low || value > high || (bits === 64 && value === high));
+    if (wrong !== undefined) throw new PenjingError('E_DTYPE', `${wrong} is no ${dtype}`);
+  }
   const data = ((): DenseTensor['data'] => {
     switch (dtypes[dtype].array) {
       case 'BigInt64Array': return BigInt64Array.from(values, BigInt);
@@ -134,19 +143,17 @@ export function denseOf(dtype: DType, shape: Shape, values: readonly number[]): 
       case 'Uint8Array': return Uint8Array.from(values);
     }
   })();
-  if (dtypes[dtype].kind === 'float' && dtypes[dtype].bits < 32) {
-    throw new PenjingError('E_DTYPE', `${dtype} constants are made from bits, not numbers`);
-  }
   return new DenseTensor(dtype, shape, bytesOf(data));
 }
 
 function toAttribute(input: AttributeInput): Attribute {
-  if (typeof input === 'number') return Number.isInteger(input) ? attribute.int(input) : attribute.float(input);
+  if (typeof input === 'number') return Number.isSafeInteger(input) ? attribute.int(input) : attribute.float(input);
   if (typeof input === 'bigint') return attribute.int(input);
   if (typeof input === 'string') return attribute.string(input);
   if (!Array.isArray(input)) return input as Attribute;
   const list = input as readonly (number | bigint | string)[];
+  // An empty list is one of integers: axes, sizes, permutations.
+  if (list.every((item) => typeof item === 'bigint' || Number.isSafeInteger(item))) return attribute.ints(list as number[]);
   if (list.every((item) => typeof item === 'string')) return attribute.strings(list);
-  if (list.every((item) => typeof item === 'bigint' || Number.isInteger(item))) return attribute.ints(list as number[]);
   return attribute.floats(list as number[]);
 }

@@ -137,7 +137,8 @@ export function rowBytes(
   range: RowRange,
 ): { offset: number; length: number } {
   const { rows, cols } = matrixView(tensor.shape);
-  if (range.start < 0 || range.end > rows || range.start > range.end) {
+  const whole = Number.isInteger(range.start) && Number.isInteger(range.end);
+  if (!whole || range.start < 0 || range.end > rows || range.start > range.end) {
     throw new PenjingError('E_SHAPE', `rows ${range.start}..${range.end} are outside ${rows} rows`);
   }
   const bits = dtypes[tensor.dtype].bits;

@@ -1,17 +1,22 @@
 /** Constructors of expressions: they compute and check dtype and shape, and cancel what undoes itself. */
-import { dtypes, type DType } from '../dtype.js';
+import { byteSize, dtypes, type DType } from '../dtype.js';
 import { PenjingError } from '../errors.js';
-import { broadcastShapes, elementCount, matrixView, normalizeAxis, sameShape, type Shape } from '../shape.js';
+import { broadcastShapes, elementCount, normalizeAxis, sameShape, type Shape } from '../shape.js';
 import type { BlockScheme, QuantizeExpr, TensorExpr } from './tensor-expr.js';
 
 /** A contiguous, row-major range of a source. `offset` in bytes. */
 export function source(key: string, offset: number, dtype: DType, shape: Shape): TensorExpr {
-  elementCount(shape);
+  byteSize(dtype, elementCount(shape));
+  if (!Number.isSafeInteger(offset) || offset < 0) throw new PenjingError('E_SHAPE', `${offset} is no place in ${key}`);
   return { op: 'source', source: key, offset, dtype, shape };
 }
 
 /** A small tensor from its bytes. */
 export function constant(dtype: DType, shape: Shape, bytes: Uint8Array): TensorExpr {
+  const expected = byteSize(dtype, elementCount(shape));
+  if (bytes.byteLength !== expected) {
+    throw new PenjingError('E_SHAPE', `${dtype} [${shape.join(', ')}] takes ${expected} bytes, got ${bytes.byteLength}`);
+  }
   if (bytes.byteLength > MAX_CONSTANT_BYTES) {
     throw new PenjingError('E_LIMIT', `a constant of ${bytes.byteLength} bytes is too large; spill it to a file`);
   }
@@ -22,6 +27,7 @@ export function constant(dtype: DType, shape: Shape, bytes: Uint8Array): TensorE
 export const MAX_CONSTANT_BYTES = 1 << 20;
 
 export function fill(dtype: DType, shape: Shape, value: number): TensorExpr {
+  byteSize(dtype, elementCount(shape));
   return { op: 'fill', dtype, shape, value };
 }
 
@@ -60,7 +66,8 @@ export function slice(input: TensorExpr, starts: readonly number[], shape: Shape
   const inside =
     starts.length === input.shape.length &&
     shape.length === input.shape.length &&
-    starts.every((start, i) => start >= 0 && shape[i]! >= 0 && start + shape[i]! <= input.shape[i]!);
+    [...starts, ...shape].every((number) => Number.isSafeInteger(number) && number >= 0) &&
+    starts.every((start, i) => start + shape[i]! <= input.shape[i]!);
   if (!inside) {
     throw new PenjingError(
       'E_SHAPE',
@@ -125,10 +132,10 @@ export interface QuantizedExprs {
 /** Rounds to the nearest point of a grid per block along the last axis; the outputs are evaluated together. */
 export function quantize(input: TensorExpr, scheme: BlockScheme, scaleDtype: DType = 'float32'): QuantizedExprs {
   const { bits, blockSize, symmetric, layout } = scheme;
-  const { cols } = matrixView(input.shape);
-  if (input.shape.length !== 2) throw new PenjingError('E_SHAPE', 'block quantization works on matrices');
-  const rows = input.shape[0]!;
-  const blocks = Math.ceil(cols / blockSize);
+  if (scaleDtype !== 'float32' && scaleDtype !== 'float16') {
+    throw new PenjingError('E_DTYPE', `scales are float32 or float16, not ${scaleDtype}`);
+  }
+  const { rows, cols, blocks } = blocksOf(input.shape, scheme);
   const of: QuantizeExpr = { op: 'quantize', dtype: input.dtype, shape: input.shape, input, scheme, scaleDtype };
   const nbits = layout === 'nbits';
   const valueDtype: DType = nbits ? 'uint8' : linearDtype(bits, symmetric);
@@ -154,10 +161,30 @@ export interface DequantizeInputs {
   readonly dtype?: DType;
 }
 
-/** (values - zeroPoint) * scale per block. */
+/** (values - zeroPoint) * scale per block; the operands are shaped as `quantize` shapes them. */
 export function dequantize(inputs: DequantizeInputs): TensorExpr {
   const { values, scales, zeroPoints, scheme, shape, dtype = 'float32' } = inputs;
+  const { rows, cols, blocks } = blocksOf(shape, scheme);
+  const { bits, blockSize, layout } = scheme;
+  const nbits = layout === 'nbits';
+  const expect = (name: string, operand: TensorExpr, wanted: Shape): void => {
+    if (sameShape(operand.shape, wanted)) return;
+    throw new PenjingError('E_SHAPE', `${name} of [${shape.join(', ')}] are [${wanted.join(', ')}], not [${operand.shape.join(', ')}]`);
+  };
+  expect('values', values, nbits ? [rows, blocks, (blockSize * bits) / 8] : [rows, cols]);
+  expect('scales', scales, [rows, blocks]);
+  if (zeroPoints) expect('zero points', zeroPoints, nbits ? [rows, Math.ceil((blocks * bits) / 8)] : [rows, blocks]);
   return { op: 'dequantize', dtype, shape, values, scales, scheme, ...(zeroPoints && { zeroPoints }) };
+}
+
+/** Throws `E_SHAPE` unless `shape` is a matrix that can be cut into whole-byte blocks. */
+function blocksOf(shape: Shape, { bits, blockSize }: BlockScheme): { rows: number; cols: number; blocks: number } {
+  if (shape.length !== 2) throw new PenjingError('E_SHAPE', `block quantization works on matrices, not [${shape.join(', ')}]`);
+  if (!Number.isSafeInteger(blockSize) || blockSize < 1 || (blockSize * bits) % 8 !== 0) {
+    throw new PenjingError('E_SHAPE', `${blockSize} weights of ${bits} bits are no block of whole bytes`);
+  }
+  const [rows, cols] = shape as [number, number];
+  return { rows, cols, blocks: Math.ceil(cols / blockSize) };
 }
 
 /** Codes of the `linear` layout: signed around 0 when symmetric, unsigned with a stored zero point otherwise. */

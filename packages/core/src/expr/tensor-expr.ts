@@ -106,7 +106,7 @@ export interface BlockScheme {
 /** Round to nearest on a grid per block. Has three outputs; `output` selects one. */
 export interface QuantizeExpr extends Typed {
   readonly op: 'quantize';
-  /** Rank ≥ 1; blocks run along the last axis. */
+  /** (rows, cols); blocks run along the columns. */
   readonly input: TensorExpr;
   readonly scheme: BlockScheme;
   readonly scaleDtype: DType;

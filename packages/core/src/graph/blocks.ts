@@ -32,7 +32,11 @@ export function blocks(model: Model): Block[] {
   const { graph } = model;
   const nodes = [...graph.nodes()];
   const weights = weightValues(nodes);
-  const { live, activations } = liveActivations(nodes, weights);
+  const { live, activations, lastRead } = liveActivations(nodes, weights);
+  const makeBlock = (from: number, to: number): Block => {
+    const made = nodes.slice(from, to);
+    return blockOf(graph, made, activations, (value) => (lastRead.get(value) ?? -1) >= to);
+  };
   const weighted = nodes.map((node) => !weights.has(node.outputs[0]!) && readValues(node).some((value) => weights.has(value)));
   const last = weighted.lastIndexOf(true);
   const result: Block[] = [];
@@ -42,19 +46,26 @@ export function blocks(model: Model): Block[] {
   for (let i = 0; i <= last; i++) {
     // Between two weighted nodes the last narrow place is taken, so that a layer keeps its residual sum.
     if (weighted[i] && cut !== undefined) {
-      result.push(makeBlock(graph, nodes.slice(start, cut + 1), activations));
+      result.push(makeBlock(start, cut + 1));
       start = cut + 1;
       cut = undefined;
     }
     hasWeight ||= weighted[i]!;
     if (hasWeight && live[i] === 1) cut = i;
   }
-  result.push(makeBlock(graph, nodes.slice(start), activations));
+  result.push(makeBlock(start, nodes.length));
   return result;
 }
 
-/** live[i]: how many activations computed by nodes 0..i the nodes after i read. */
-function liveActivations(nodes: readonly Node[], weights: ReadonlySet<Value>): { live: number[]; activations: Set<Value> } {
+interface Liveness {
+  /** live[i]: how many activations computed by nodes 0..i the nodes after i read. */
+  readonly live: number[];
+  readonly activations: ReadonlySet<Value>;
+  /** Index of the last node that reads a value, itself or in a subgraph. */
+  readonly lastRead: ReadonlyMap<Value, number>;
+}
+
+function liveActivations(nodes: readonly Node[], weights: ReadonlySet<Value>): Liveness {
   const position = new Map(nodes.map((node, i) => [node, i]));
   const activations = new Set<Value>();
   const lastRead = new Map<Value, number>();
@@ -73,7 +84,7 @@ function liveActivations(nodes: readonly Node[], weights: ReadonlySet<Value>): {
     change[end]!--;
   }
   let count = 0;
-  return { live: nodes.map((_, i) => (count += change[i]!)), activations };
+  return { live: nodes.map((_, i) => (count += change[i]!)), activations, lastRead };
 }
 
 /** What a node reads, through its subgraphs too. */
@@ -108,11 +119,9 @@ function isFloat(value: Value): boolean {
   return dtype === undefined || dtypes[dtype].kind === 'float' || dtypes[dtype].kind === 'complex';
 }
 
-function makeBlock(graph: Graph, nodes: readonly Node[], activations: ReadonlySet<Value>): Block {
+function blockOf(graph: Graph, nodes: readonly Node[], activations: ReadonlySet<Value>, readLater: (value: Value) => boolean): Block {
   const made = new Set(nodes.flatMap((node) => [...node.outputs]));
-  const members = new Set(nodes);
   const read = new Set(nodes.flatMap(readValues));
-  const readLater = (value: Value): boolean => value.uses().some(({ node }) => !members.has(topLevel(node, graph)));
   const outputs = [...made].filter((value) => value.name !== '' && (graph.outputs.includes(value) || readLater(value)));
   const last = !outputs.some((value) => activations.has(value) && readLater(value));
   return {
@@ -122,20 +131,4 @@ function makeBlock(graph: Graph, nodes: readonly Node[], activations: ReadonlySe
     activations: outputs.filter((value) => activations.has(value) && (last || readLater(value))),
     weights: [...read].filter((value) => value.tensor !== undefined),
   };
-}
-
-/** The node of the main graph that is, or contains, a node; found through the values the outer node captures. */
-function topLevel(node: Node, graph: Graph): Node {
-  if (node.graph === graph) return node;
-  for (const outer of graph.nodes()) {
-    if (outer.subgraphs().length > 0 && contains(outer, node)) return outer;
-  }
-  return node;
-}
-
-function contains(outer: Node, inner: Node): boolean {
-  return outer.subgraphs().some((graph) => {
-    for (const node of graph.nodes()) if (node === inner || contains(node, inner)) return true;
-    return false;
-  });
 }

@@ -18,8 +18,7 @@ export function check(model: Model): GraphIssue[] {
   const domains = new Set([...model.opsetImports.keys(), ...model.functions.map((fn) => fn.domain)]);
   checkGraph(model.graph, new Set(), new Map(), domains, issues);
   for (const fn of model.functions) {
-    const known = new Set([...domains, ...fn.opsetImports.keys()]);
-    checkGraph(fn.body, new Set(), new Map(), known, issues);
+    checkGraph(fn.body, new Set(), new Map(), new Set(fn.opsetImports.keys()), issues);
   }
   return issues;
 }
@@ -46,7 +45,10 @@ function checkGraph(
   const names = new Set<string>();
   // What each name means in this graph. A local name may hide an outer one, as long as nobody here reads the outer one.
   const visible = new Map(outerNames);
-  for (const value of localValues(graph)) visible.set(value.name, value);
+  for (const value of localValues(graph)) {
+    visible.set(value.name, value);
+    checkUses(value, fail);
+  }
   const define = (value: Value): void => {
     if (value.name === '') return;
     if (names.has(value.name)) fail(`${value.name} is defined twice`);
@@ -98,10 +100,13 @@ function checkNode(
   });
   for (const value of node.outputs) {
     if (value.producer !== node) fail(`${value.name} does not know its producer ${node.describe()}`);
-    for (const use of value.uses()) {
-      if (use.node.inputs[use.index] !== value) fail(`${value.name} lists a use that ${use.node.describe()} does not have`);
-      if (!use.node.graph) fail(`${value.name} is used by ${use.node.describe()}, which is in no graph`);
-    }
+  }
+}
+
+function checkUses(value: Value, fail: (message: string) => void): void {
+  for (const { node, index } of value.uses()) {
+    if (node.inputs[index] !== value) fail(`${value.name} lists a use that ${node.describe()} does not have`);
+    if (!node.graph) fail(`${value.name} is used by ${node.describe()}, which is in no graph`);
   }
 }
 

@@ -38,16 +38,6 @@ export class Graph {
     }
   }
 
-  /** Nodes from last to first. */
-  *nodesReversed(): Generator<Node, void, undefined> {
-    let node = this.#last;
-    while (node) {
-      const previous: Node | undefined = node._prev;
-      yield node;
-      node = previous;
-    }
-  }
-
   append(node: Node): Node {
     return this.#link(node, this.#last, undefined);
   }

@@ -103,8 +103,8 @@ export class Node {
 
   /** Gives output `index` up and puts `value` in its place: the old value then has no producer. */
   replaceOutput(index: number, value: Value): void {
+    if (value._producer) throw new PenjingError('E_GRAPH', `${value.name} is already produced by ${value._producer.describe()}`);
     this.output(index)._producer = undefined;
-    if (value._producer) throw new PenjingError('E_GRAPH', `${value.name} is already produced`);
     value._producer = this;
     this.#outputs[index] = value;
   }
