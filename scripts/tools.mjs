@@ -1,7 +1,7 @@
 /** Shared by the root scripts: run a command, install the workspace, build it. Needs nothing but Node and npm. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -49,10 +49,23 @@ export function build({ types = true } = {}) {
   turbo('build', { env: types ? {} : { PENJING_DTS: '0' } });
 }
 
-/** Runs a task in every package that has it; quiet unless something fails. */
+/** Runs a task in every package that has it: one line of output, and everything when it fails. */
 export function turbo(task, options = {}) {
   const env = { TURBO_TELEMETRY_DISABLED: '1', TURBO_NO_UPDATE_NOTIFIER: '1', DO_NOT_TRACK: '1', ...options.env };
-  return run('npx', ['turbo', 'run', task, '--output-logs=errors-only', '--log-order=grouped'], { ...options, env });
+  const args = ['turbo', 'run', task, '--output-logs=errors-only', '--log-order=grouped'];
+  const log = join(root, 'node_modules', `.penjing-${task}.log`);
+  const file = openSync(log, 'w');
+  const started = performance.now();
+  const status = run('npx', args, { ...options, env, stdio: ['ignore', file, file], allowFailure: true });
+  closeSync(file);
+  if (status !== 0) {
+    process.stderr.write(readFileSync(log));
+    console.error(`\n${task} failed`);
+    if (!options.allowFailure) process.exit(status);
+    return status;
+  }
+  console.log(`${task}: done in ${((performance.now() - started) / 1000).toFixed(0)} s`);
+  return 0;
 }
 
 /** The folder of test data: PENJING_TESTDATA, or ../shared/data when that exists. */
