@@ -45,16 +45,13 @@ export async function runModel(path: string, options: RunModelOptions = {}): Pro
   if (output !== undefined && !options.force && (await exists(output))) {
     throw new PenjingError('E_EXISTS', `${output} exists already`, { hint: 'Choose another folder, or give --force.' });
   }
+  // What can be wrong without the model is found before it is loaded.
+  const assigned = (options.inputs ?? []).map((text) => splitAssignment(text, '--input'));
+  const shaped = (options.shapes ?? []).map((text) => ({ ...splitAssignment(text, '--shape'), text })).map(({ name, value, text }) => ({ name, shape: readShape(value, text) }));
   await using executor = await ortEngine({ threads }).loadFile(await graphPath(path), { signal });
   const given: Record<string, DenseTensor | StringTensor> = {};
-  for (const text of options.inputs ?? []) {
-    const { name, value } = splitAssignment(text, '--input');
-    given[name] = await readInput(infoOf(executor.inputs, name), value);
-  }
-  const shapes = Object.fromEntries((options.shapes ?? []).map((text) => {
-    const { name, value } = splitAssignment(text, '--shape');
-    return [infoOf(executor.inputs, name).name, readShape(value, text)];
-  }));
+  for (const { name, value } of assigned) given[name] = await readInput(infoOf(executor.inputs, name), value);
+  const shapes = Object.fromEntries(shaped.map(({ name, shape }) => [infoOf(executor.inputs, name).name, shape]));
   const rest = executor.inputs.filter(({ name }) => given[name] === undefined);
   const feeds = { ...randomFeeds(rest, { shapes, seed: seed ?? 0 }), ...given };
   const started = performance.now();
