@@ -1,6 +1,6 @@
 /** `npm start`: the main job on the embedded model: checkpoint → ONNX → 4 bits → comparison with a page → text. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, install, root } from './tools.mjs';
 
@@ -16,7 +16,7 @@ step('Convert the checkpoint to ONNX', 'convert', model, '-o', out, '--force');
 step('Quantize it to 4 bits, straight from the checkpoint', 'quantize', model, '-o', out, '--bits', '4', '--force');
 step('Compare the two on held-out text', 'compare', out, out, '--variant', 'q4', '--data', join(model, 'heldout.txt'), '--max-tokens', '20000', '--report', report);
 step('Let the small one speak', 'generate', out, '--variant', 'q4', '--prompt', 'First Citizen:', '-n', '80', '--temperature', '0.7', '--top-p', '0.9', '--seed', '3');
-console.log(`\nThe page with the plots: ${join(root, report)}\nThe model folder:        ${join(root, out)}${existsSync(join(root, out, 'onnx')) ? '' : ' (missing)'}`);
+console.log(`\nThe model folder:        ${join(root, out)}\nThe page with the plots: ${join(root, report)}`);
 
 function step(title, ...args) {
   console.log(`\n── ${title}\n   penjing ${args.map((arg) => (/\s/.test(arg) ? `'${arg}'` : arg)).join(' ')}\n`);
