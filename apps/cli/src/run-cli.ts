@@ -47,7 +47,7 @@ export async function runCli(argv: readonly string[], streams: Streams): Promise
 }
 
 function declare(verb: Command, action: (args: string[], options: Record<string, unknown>) => Promise<void>): Program {
-  const command = new Program(verb.name).description(verb.summary).exitOverride();
+  const command = new Program(verb.name).description(verb.summary).exitOverride().showHelpAfterError(`(penjing ${verb.name} --help lists its options)`);
   for (const { name, help } of verb.arguments) command.argument(name, help);
   for (const spec of [...verb.options, ...everywhere]) command.addOption(toOption(spec));
   command.addHelpText('after', `\nExamples:\n${verb.examples.map((line) => `  ${line}`).join('\n')}`);

@@ -15,6 +15,14 @@ export const apply: Command = {
   examples: ['penjing apply examples/int4.yaml', 'penjing apply examples/int4.yaml models/sapling -o out/sapling'],
   async run(context) {
     const [file = '', input] = context.arguments;
-    return runRecipeFile(context, await readFile(file, 'utf8'), file, input);
+    return runRecipeFile(context, await readRecipe(file), file, input);
   },
 };
+
+/** The system does not name a folder that is read as a file. */
+async function readRecipe(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    if (!cause.path) cause.message = `${file}: ${cause.message}`;
+    throw cause;
+  });
+}
