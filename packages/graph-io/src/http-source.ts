@@ -43,7 +43,10 @@ export async function httpSource(url: string, options: HttpSourceOptions = {}): 
         await response.body?.cancel();
         throw new PenjingError('E_SOURCE_CHANGED', `${url} changed while it was read`, { hint: 'Run again.' });
       }
-      const bytes = new Uint8Array(await response.arrayBuffer());
+      const bytes = new Uint8Array(await response.arrayBuffer().catch((cause: unknown) => {
+        signal?.throwIfAborted();
+        throw new PenjingError('E_HTTP', `${url} broke off at ${offset}`, { cause, hint: 'Run again.' });
+      }));
       if (bytes.byteLength !== length) {
         throw new PenjingError('E_TRUNCATED', `${url} sent ${bytes.byteLength} of ${length} bytes at ${offset}`, { hint: 'Run again.' });
       }

@@ -29,9 +29,17 @@ export function readNpy(bytes: Uint8Array): DenseTensor {
   if (fortran) throw bad('it is in Fortran order', "Save it as numpy.ascontiguousarray(x).");
   const dtype = byDescr[descr.slice(1)];
   if (dtype === undefined) throw bad(`its type ${descr} is not a number type`, 'Objects and strings are not read.');
-  const size = byteSize(dtype, elementCount(shape));
+  const size = sizeOf(dtype, shape);
   if (start + length + size > bytes.length) throw bad(`it holds fewer than the ${size} bytes of [${shape.join(', ')}]`);
   return new DenseTensor(dtype, shape, bytes.slice(start + length, start + length + size));
+}
+
+function sizeOf(dtype: DType, shape: readonly number[]): number {
+  try {
+    return byteSize(dtype, elementCount(shape));
+  } catch (cause) {
+    throw bad(cause instanceof Error ? cause.message : String(cause));
+  }
 }
 
 /** The bytes of a .npy file, version 1. Throws `E_NPY` for types NumPy has not. */

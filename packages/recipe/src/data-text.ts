@@ -10,6 +10,7 @@ export async function readText(path: string): Promise<string> {
   const info = await stat(path).catch((cause: unknown) => {
     throw new PenjingError('E_NOT_FOUND', `the data ${path} is not there`, { cause });
   });
+  if (!info.isFile()) throw new PenjingError('E_DATA', `the data ${path} is no file`, { hint: 'Give a .txt or .jsonl file.' });
   if (info.size > MAX_TEXT_BYTES) {
     throw new PenjingError('E_LIMIT', `${path} takes ${info.size} bytes`, { hint: `Give at most ${MAX_TEXT_BYTES} bytes of text.` });
   }
@@ -27,7 +28,7 @@ function lineText(line: string, where: string): string {
   try {
     value = JSON.parse(line);
   } catch (cause) {
-    throw new PenjingError('E_DATA', `${where} is not JSON`, { cause });
+    throw new PenjingError('E_DATA', `${where} is not JSON`, { cause, hint: 'Each line is {"text": "…"}.' });
   }
   const text = typeof value === 'object' && value !== null && 'text' in value ? value.text : undefined;
   if (typeof text !== 'string') throw new PenjingError('E_DATA', `${where} has no "text"`, { hint: 'Each line is {"text": "…"}.' });

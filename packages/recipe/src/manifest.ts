@@ -24,13 +24,37 @@ export async function readManifestRecords(file: string): Promise<readonly Weight
   const folder = inner ? dirname(dirname(file)) : dirname(file);
   const { graphs = {} } = await readManifest(folder);
   const entry = graphs[inner ? `onnx/${basename(file)}` : basename(file)];
-  return (entry?.records ?? []).map((record) => ((record.snrDb as number | null) === null ? { ...record, snrDb: Infinity } : record));
+  const records: unknown = entry?.records;
+  return Array.isArray(records) ? records.map(revive).filter(isRecord) : [];
 }
 
+/** JSON has no infinities: a weight that lost nothing was written with a null. */
+function revive(value: unknown): unknown {
+  return isObject(value) && value['snrDb'] === null ? { ...value, snrDb: Infinity } : value;
+}
+
+/** The file may have been edited, or come with a downloaded folder: what is no record is left out. */
+function isRecord(value: unknown): value is WeightRecord {
+  const isNumber = (field: unknown): boolean => field === undefined || typeof field === 'number';
+  return (
+    isObject(value) &&
+    typeof value['name'] === 'string' &&
+    typeof value['method'] === 'string' &&
+    [value['elements'], value['bytesBefore'], value['bytesAfter']].every((field) => typeof field === 'number') &&
+    [value['snrDb'], value['maxError']].every(isNumber)
+  );
+}
+
+/** No manifest, or none that is understood, remembers nothing. */
 async function readManifest(folder: string): Promise<{ readonly graphs?: Graphs }> {
   try {
-    return JSON.parse(await readFile(join(folder, 'penjing.json'), 'utf8')) as { graphs?: Graphs };
+    const value: unknown = JSON.parse(await readFile(join(folder, 'penjing.json'), 'utf8'));
+    return isObject(value) && isObject(value['graphs']) ? { graphs: value['graphs'] as unknown as Graphs } : {};
   } catch {
     return {};
   }
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
 }

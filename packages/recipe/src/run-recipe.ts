@@ -9,7 +9,7 @@ import { checkLoads, type LoadCheck } from './check-loads.js';
 import { clientFacts, companionFiles, graphName, planVariant } from './model-layout.js';
 import { rememberGraph } from './manifest.js';
 import { detectInput, type Input, openOnnx } from './open-input.js';
-import type { ConvertStep, Recipe } from './recipe-schema.js';
+import type { ConvertStep, Recipe, RecipeStep } from './recipe-schema.js';
 import { writeReport } from './compare-inputs.js';
 import { recordsPage } from './report/records-page.js';
 import { passesOf } from './steps.js';
@@ -17,7 +17,7 @@ import { passesOf } from './steps.js';
 export interface RunRecipeOptions extends TaskOptions {
   readonly force?: boolean;
   readonly resume?: boolean;
-  /** Load the result with ONNX Runtime in a process of its own; true when absent. */
+  /** Load the result once with ONNX Runtime, in a worker thread; true when absent. */
   readonly check?: boolean;
   readonly externalData?: 'auto' | 'always' | 'never' | undefined;
   readonly threads?: number | undefined;
@@ -97,10 +97,15 @@ function issueKey({ graph, message }: GraphIssue): string {
 }
 
 async function buildModel(input: Input, recipe: Recipe, signal: AbortSignal | undefined): Promise<Model> {
-  const step = recipe.steps.find((candidate): candidate is { convert: ConvertStep } => 'convert' in candidate);
+  const convert = convertOptions(recipe.steps);
+  if (input.kind !== 'huggingface' && (convert.dtype === 'float16' || convert.attention !== undefined)) {
+    throw new PenjingError('E_OPTION', `${input.path} is a graph already: its element type and attention are not chosen any more`, {
+      hint: 'Convert the checkpoint again, or store the weights as float16 with a `cast` step.',
+    });
+  }
   switch (input.kind) {
     case 'huggingface':
-      return convertHuggingFace(await openHuggingFaceFolder(input.folder), step?.convert ?? {});
+      return convertHuggingFace(await openHuggingFaceFolder(input.folder), convert);
     case 'onnx':
       return openOnnx(input.path, signal);
     case 'model-folder':
@@ -110,6 +115,14 @@ async function buildModel(input: Input, recipe: Recipe, signal: AbortSignal | un
         hint: 'Give the folder that holds it together with its config.json.',
       });
   }
+}
+
+/** How the model is built; throws `E_RECIPE` unless conversion, if there is any, comes first and once. */
+function convertOptions(steps: readonly RecipeStep[]): ConvertStep {
+  const at = steps.findLastIndex((step) => 'convert' in step);
+  if (at > 0) throw new PenjingError('E_RECIPE', `step ${at + 1} converts; only the first step can`, { hint: 'Put one `convert` step first.' });
+  const [first] = steps;
+  return first && 'convert' in first ? first.convert : {};
 }
 
 /** Adds what was measured while the weights were written. */

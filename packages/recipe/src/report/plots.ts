@@ -11,16 +11,17 @@ const WIDTH = 720;
 const MARGIN = { top: 36, right: 24, bottom: 40, left: 64 };
 const LABEL_WIDTH = 200;
 
-/** Horizontal bars, one per label. */
+/** Horizontal bars from zero, one per label; values below zero, and those that are no number, have no length. */
 export function barPlot(frame: PlotFrame, bars: readonly { readonly label: string; readonly value: number; readonly text: string }[]): string {
   const height = MARGIN.top + bars.length * 34 + MARGIN.bottom;
-  const x = scaleLinear().domain([0, Math.max(...bars.map((bar) => bar.value), Number.MIN_VALUE)]).range([LABEL_WIDTH, WIDTH - 100]);
+  const length = (value: number): number => (Number.isFinite(value) ? Math.max(0, value) : 0);
+  const x = scaleLinear().domain([0, Math.max(...bars.map(({ value }) => length(value)), Number.MIN_VALUE)]).range([LABEL_WIDTH, WIDTH - 100]);
   const rows = bars.map(({ label, value, text }, i) => {
     const y = MARGIN.top + i * 34;
     return (
       `<text x="${LABEL_WIDTH - 10}" y="${y + 18}" text-anchor="end">${escapeHtml(shorten(label, 24))}<title>${escapeHtml(label)}</title></text>` +
-      `<rect class="mark m${i % 4}" x="${LABEL_WIDTH}" y="${y + 4}" width="${Math.max(1, x(value) - LABEL_WIDTH).toFixed(1)}" height="20" rx="2"/>` +
-      `<text x="${(x(value) + 8).toFixed(1)}" y="${y + 18}">${escapeHtml(text)}</text>`
+      `<rect class="mark m${i % 4}" x="${LABEL_WIDTH}" y="${y + 4}" width="${Math.max(1, x(length(value)) - LABEL_WIDTH).toFixed(1)}" height="20" rx="2"/>` +
+      `<text x="${(x(length(value)) + 8).toFixed(1)}" y="${y + 18}">${escapeHtml(text)}</text>`
     );
   });
   return svg(frame, height, rows.join('') + `<text class="axis" x="${LABEL_WIDTH}" y="${height - 12}">${escapeHtml(frame.axis)}</text>`);

@@ -1,0 +1,99 @@
+/** The pages: well-formed, self-contained, with hostile names as harmless text and without broken numbers. */
+import fc from 'fast-check';
+import type { WeightRecord } from '@penjing/core';
+import { describe, expect, test } from 'vitest';
+import type { InputComparison } from '../compare-inputs.js';
+import { comparisonPage } from './comparison-page.js';
+import { barPlot, format, pointPlot } from './plots.js';
+import { recordsPage } from './records-page.js';
+
+const HOSTILE = `<script src="https://evil.example/x.js">alert('1')</script> & "quoted"`;
+const VOID = new Set(['meta']);
+
+/** Throws at the first tag that does not match, and at text that is no page. */
+function assertWellFormed(html: string): void {
+  const open: string[] = [];
+  const body = html.replace(/^<!doctype html>\n/, '').replace(/<style>[^<]*<\/style>/, '');
+  const tag = /<(\/?)([a-z][a-z0-9]*)((?:\s+[a-zA-Z][\w-]*="[^"<>]*")*)\s*(\/?)>/g;
+  expect(body.replace(tag, '')).not.toMatch(/[<>]/);
+  for (const [, close, name, , self] of body.matchAll(tag)) {
+    if (close) expect(open.pop()).toBe(name);
+    else if (!self && !VOID.has(name!)) open.push(name!);
+  }
+  expect(open).toEqual([]);
+}
+
+function assertSelfContained(html: string): void {
+  expect(html).not.toMatch(/<(script|link|img|iframe|object|embed)/i);
+  expect(html).not.toMatch(/\s(href|src|xlink:href|on[a-z]+)="/i);
+  expect(html).not.toMatch(/url\(|@import/i);
+}
+
+const record = (name: string, snrDb: number | undefined): WeightRecord => ({
+  name, method: 'rtn int4', elements: 1024, bytesBefore: 4096, bytesAfter: 640, ...(snrDb !== undefined && { snrDb, maxError: 0.1 }),
+});
+
+function comparison(name: string, snrDb: number, language: boolean): InputComparison {
+  return {
+    kind: language ? 'language' : 'generic',
+    a: { name, bytes: 1e6, ...(language && { perplexity: 10 }) },
+    b: { name, bytes: 2e5, ...(language && { perplexity: 11 }) },
+    sizeRatio: 0.2, snrDb, maxError: 1, count: 64, data: name, seconds: 1,
+    outputs: [{ name, snrDb, maxError: 1, elements: 8 }],
+    ...(language && { klDivergence: 0.1, topTokenAgreement: 0.9, klHistogram: { lowest: -8, perDecade: 2, counts: [0, 3, 1, 0] } }),
+    layers: [{ name, snrDb, maxError: 1 }, { name: `${name}2`, snrDb: 20, maxError: 1 }],
+    weights: [record(name, snrDb), record('unmeasured', undefined)],
+  };
+}
+
+const machine = { cpu: HOSTILE, cores: 2, memoryBytes: 1, platform: 'any', node: 'v20' };
+
+describe('pages', () => {
+  test.each([25, 0, -3, Infinity, -Infinity, Number.NaN])('an SNR of %s dB breaks nothing', (snrDb) => {
+    for (const language of [true, false]) {
+      const html = comparisonPage(comparison('layer', snrDb, language), machine, new Date(0));
+      assertWellFormed(html);
+      for (const [, value] of html.matchAll(/ (?:x|y|cx|cy|x1|x2|y1|y2|width|height)="([^"]*)"/g)) expect(value).toMatch(/^-?\d+(\.\d+)?$/);
+      for (const [, width] of html.matchAll(/<rect[^>]* width="([^"]*)"/g)) expect(Number(width)).toBeGreaterThan(0);
+    }
+  });
+
+  test('hostile names are text', () => {
+    const pages = [
+      comparisonPage(comparison(HOSTILE, 20, true), machine, new Date(0)),
+      recordsPage({ input: HOSTILE, output: HOSTILE, steps: [{ quantize: { exclude: [HOSTILE] } }] }, [record(HOSTILE, 20)], 10, new Date(0)),
+    ];
+    for (const html of pages) {
+      assertWellFormed(html);
+      assertSelfContained(html);
+    }
+  });
+
+  test('any name, any records', () => {
+    fc.assert(fc.property(fc.array(fc.record({ name: fc.string({ unit: 'binary' }), snrDb: fc.option(fc.double(), { nil: undefined }) }), { maxLength: 20 }), (list) => {
+      const html = recordsPage({ input: 'a', output: 'b', steps: [] }, list.map(({ name, snrDb }) => record(name, snrDb)), 1, new Date(0));
+      assertWellFormed(html);
+      assertSelfContained(html);
+    }), { numRuns: 50 });
+  });
+
+  test('a run that changed nothing has a page too', () => {
+    const html = recordsPage({ input: 'a', output: 'b', steps: [] }, [{ ...record('left', undefined), method: 'none', note: 'excluded' }], 1, new Date(0));
+    assertWellFormed(html);
+    expect(html).toContain('excluded');
+  });
+});
+
+describe('plots', () => {
+  test('every bar and point is there, with its label', () => {
+    const bars = barPlot({ title: 't', axis: 'a' }, [{ label: 'one', value: 1, text: '1' }, { label: 'two', value: 2, text: '2' }]);
+    expect(bars.match(/<rect/g)).toHaveLength(2);
+    const points = pointPlot({ title: 't', axis: 'a' }, Array.from({ length: 100 }, (_, i) => ({ label: `layer.${i}`, value: i })));
+    expect(points.match(/<circle/g)).toHaveLength(100);
+    expect(points).toContain('<title>layer.57: 57</title>');
+  });
+
+  test('numbers are short', () => {
+    expect([0, 1, 0.00012345, 12.3456, 1234567, -Infinity, Infinity, Number.NaN].map(format)).toEqual(['0', '1', '1.23e-4', '12.35', '1.23e+6', '−∞', '∞', 'NaN']);
+  });
+});
