@@ -30,7 +30,7 @@ export async function checkLoads(path: string, options: { readonly signal?: Abor
     if (isPenjingError(cause) && cause.code === 'E_RUNTIME_MISSING') return { done: false, text: 'not loaded: @penjing/runtime is not installed' };
     if (options.signal?.aborted) throw cause;
     throw new PenjingError('E_LOAD_CHECK', `${path} was written, but ONNX Runtime does not load it: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      hint: 'Please report this with the command. --no-check skips the check.',
+      hint: 'The output is whole and stays. If ONNX Runtime refuses the input as well, the fault is there; otherwise please report this. --no-check skips the check.',
       cause,
     });
   }
