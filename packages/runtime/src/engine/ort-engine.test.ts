@@ -121,7 +121,7 @@ describe('options', () => {
   });
 });
 
-const mnist = '/work/shared/data/models/mnist/mnist-cntk.onnx';
+const mnist = join(process.env['PENJING_TESTDATA'] ?? '../shared/data', 'models/mnist/mnist-cntk.onnx');
 test.skipIf(!existsSync(mnist))('a real model runs from its file', async () => {
   await using executor = await engine.loadFile(mnist);
   const { Plus214_Output_0: y } = await executor.run({ Input3: denseOf('float32', [1, 1, 28, 28], new Array<number>(784).fill(0)) });
