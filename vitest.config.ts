@@ -12,6 +12,7 @@ export default defineConfig({
       : ['{packages,apps}/*/src/**/*.test.ts', 'tests/**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**', 'tests/clients/**', ...(full ? [] : ['**/*.full.test.ts'])],
     testTimeout: full ? 600_000 : 60_000,
+    setupFiles: ['./vitest.setup.ts'],
     pool: 'forks',
     maxWorkers: 2,
   },

@@ -1,5 +1,5 @@
 /** Runs a recipe: open the input, build the model, apply the passes, stream the result to disk, load it once. */
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import {
   check, type GraphIssue, type Model, PenjingError, pipeline, type TaskOptions, type WeightRecord,
 } from '@penjing/core';
@@ -54,12 +54,18 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
 
   const graphs = serializeOnnx(model, { name: graphName(variant), externalData: options.externalData ?? 'auto' });
   const companions = await companionFiles(input, variant, clientFacts(model, graphs));
+  let loaded: LoadCheck | undefined;
   const saving = {
     ...task,
     force: options.force ?? false,
     resume: options.resume ?? false,
     planKey: JSON.stringify(recipe.steps),
     ...(options.threads !== undefined && { threads: options.threads }),
+    ...(options.check !== false && {
+      verify: async (folder: string) => {
+        loaded = await checkLoads(join(folder, graphName(variant)), { name: recipe.output, signal });
+      },
+    }),
   };
   const saved =
     variant.kind === 'file'
@@ -68,7 +74,6 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   saved.notes.forEach(onNote);
   const completed = completeRecords(records, saved);
   if (variant.kind === 'folder') await rememberGraph(variant.target, variant.graph, { steps: recipe.steps, records: completed });
-  const loaded = options.check === false ? undefined : await checkLoads(resolve(variant.target, variant.kind === 'folder' ? graphName(variant) : ''), { signal });
   if (options.report !== undefined) await writeReport(options.report, recordsPage(recipe, completed, saved.bytes));
   return {
     output: recipe.output,

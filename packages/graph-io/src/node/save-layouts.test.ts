@@ -45,6 +45,18 @@ function randomBf16(rows: number, cols: number, seed: number): DenseTensor {
 }
 
 describe('saveLayouts', () => {
+  test('what a check refuses does not appear, and what it accepts was there for it to see', async () => {
+    const target = join(folder, 'verified');
+    const files = [layoutOf('w.bin', [['w', randomBf16(4, 4, 3)]])];
+    const refused = saveLayouts(target, files, { pool, verify: () => Promise.reject(new Error('no good')) });
+    await expect(refused).rejects.toThrow('no good');
+    expect(existsSync(target)).toBe(false);
+    const seen: string[] = [];
+    await saveLayouts(target, files, { pool, verify: async (made) => void seen.push(...(await readdir(made))) });
+    expect(seen).toContain('w.bin');
+    expect(existsSync(join(target, 'w.bin'))).toBe(true);
+  });
+
   test('every kind of expression gives the bytes that evaluation on one thread gives', async () => {
     const checkpoint = { tensors: new Map([['w', randomBf16(3000, 1024, 1)], ['v', randomBf16(96, 64, 2)]]), metadata: new Map() };
     await saveFile(join(folder, 'in.safetensors'), safetensorsLayout(checkpoint), { pool });

@@ -24,6 +24,8 @@ export interface SaveOptions extends TaskOptions {
   readonly resume?: boolean;
   /** Distinguishes runs that the plan does not: versions, options. */
   readonly planKey?: string;
+  /** Looks at the finished files, still in the work folder, before they appear; what it throws ends the save without output. */
+  readonly verify?: (folder: string) => Promise<void>;
   /** The work folder, when the run has opened it already; then its owner removes it. */
   readonly work?: WorkFolder;
 }
@@ -143,6 +145,7 @@ async function save(target: string, options: SaveOptions, prepare: (work: string
     }
     signal?.throwIfAborted();
     await syncTree(made, files);
+    await options.verify?.(made);
     await publish(made);
     await syncFolder(dirname(target));
     if (!options.work) await work.remove();

@@ -31,13 +31,13 @@ export function barPlot(frame: PlotFrame, bars: readonly { readonly label: strin
 export function pointPlot(frame: PlotFrame, points: readonly { readonly label: string; readonly value: number }[]): string {
   const height = 320;
   const finite = points.filter(({ value }) => Number.isFinite(value));
-  const values = finite.map(({ value }) => value);
+  const values = finite.map(({ value }) => drawable(value));
   const x = scalePoint<number>().domain(points.map((_, i) => i)).range([MARGIN.left + 46, WIDTH - MARGIN.right - 10]);
   const y = scaleLinear().domain(padded(values)).nice().range([height - MARGIN.bottom - 44, MARGIN.top]);
   const marks = points.map(({ label, value }, i) => {
     if (!Number.isFinite(value)) return '';
     const tip = `${label}: ${format(value)}`;
-    return `<circle class="mark m0" cx="${x(i)!.toFixed(1)}" cy="${y(value).toFixed(1)}" r="4"><title>${escapeHtml(tip)}</title></circle>`;
+    return `<circle class="mark m0" cx="${x(i)!.toFixed(1)}" cy="${y(drawable(value)).toFixed(1)}" r="4"><title>${escapeHtml(tip)}</title></circle>`;
   });
   const every = Math.max(1, Math.ceil(points.length / 14));
   const labels = points.map(({ label }, i) => {
@@ -85,12 +85,19 @@ function svg({ title }: PlotFrame, height: number, body: string): string {
   );
 }
 
+/** Axes have ticks only where differences of doubles still mean something; no figure of ours comes near. */
+function drawable(value: number): number {
+  const held = Math.max(-1e12, Math.min(1e12, value));
+  return Math.abs(held) < 1e-9 ? 0 : held;
+}
+
 /** The range of the values with some air; never empty. */
-function padded(values: readonly number[], air = 0.08): [number, number] {
+function padded(values: readonly number[]): [number, number] {
   if (values.length === 0) return [0, 1];
   const low = Math.min(...values);
   const high = Math.max(...values);
-  const pad = (high - low || Math.abs(high) || 1) * air;
+  const wide = high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high));
+  const pad = (wide ? high - low : Math.abs(high) || 1) * 0.08;
   return [low - pad, high + pad];
 }
 
