@@ -1,10 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createTokenizer } from './tokenizer.js';
 import { loadTokenizer } from './tokenizer-files.js';
 
-const data = new URL('../../../../../shared/data/', import.meta.url);
+const data = process.env['PENJING_TESTDATA']
+  ? pathToFileURL(`${process.env['PENJING_TESTDATA']}/`)
+  : new URL('../../../../../shared/data/', import.meta.url);
 const stories = new URL('models/stories260k/', data);
 const json = <T>(name: string): T => JSON.parse(readFileSync(new URL(name, data), 'utf8')) as T;
 
@@ -117,5 +120,34 @@ describe('a tokenizer made for the test', () => {
   test('a file that is no tokenizer is a typed error', async () => {
     expect(() => createTokenizer({ tokenizer: { model: { type: 'Nonsense' } }, config: {} })).toThrow(expect.objectContaining({ code: 'E_TOKENIZER' }) as Error);
     await expect(loadTokenizer('/nowhere')).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
+  });
+});
+
+describe('hostile files', () => {
+  const vocab = Object.fromEntries([...'ab '].map((char, id) => [char, id]));
+  const evil = {
+    version: '1.0',
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: { type: 'Split', pattern: { Regex: '(a+)+$' }, behavior: 'Isolated', invert: false },
+    post_processor: null,
+    decoder: null,
+    model: { type: 'BPE', vocab, merges: [], unk_token: null },
+  };
+  const limits = { milliseconds: 300, millisecondsPerCharacter: 0.2 };
+
+  test('a pattern that backtracks for ever is stopped', () => {
+    const tokenizer = createTokenizer({ tokenizer: evil, config: {} }, limits);
+    expect(tokenizer.encode('ab')).toEqual([0, 1]);
+    const started = performance.now();
+    expect(() => tokenizer.encode(`${'a'.repeat(40)}b`)).toThrow(expect.objectContaining({ code: 'E_DEADLINE' }) as Error);
+    expect(performance.now() - started).toBeLessThan(20_000);
+    expect(tokenizer.encode('ab')).toEqual([0, 1]);
+  });
+
+  test('so is a chat template that counts for ever', () => {
+    const loop = '{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}';
+    const tokenizer = createTokenizer({ tokenizer: evil, config: { chat_template: loop } }, limits);
+    expect(() => tokenizer.applyChatTemplate([{ role: 'user', content: 'hi' }])).toThrow(expect.objectContaining({ code: 'E_DEADLINE' }) as Error);
   });
 });

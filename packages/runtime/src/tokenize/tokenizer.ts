@@ -4,6 +4,7 @@ import { PenjingError } from '@penjing/core';
 import { type ChatMessage, type ChatTemplateOptions, type ChatTemplates, chatTemplates } from './chat-template.js';
 import { type StreamDecoder, createStreamDecoder } from './stream-decoder.js';
 import type { TokenizerFiles } from './tokenizer-files.js';
+import { withDeadline } from './with-deadline.js';
 
 export interface EncodeOptions {
   /** Whether the tokens of the tokenizer's template (`<s>` and the like) are added; true when absent. */
@@ -33,13 +34,27 @@ export interface Tokenizer {
   applyChatTemplate(messages: readonly ChatMessage[], options?: ChatTemplateOptions): string;
 }
 
+export interface TokenizerLimits {
+  /** What any text may take. */
+  readonly milliseconds: number;
+  /** And for each of its characters; honest tokenizers need some 0.005. */
+  readonly millisecondsPerCharacter: number;
+}
+
+// The patterns of a tokenizer.json are somebody's regular expressions, and they run on the calling thread.
+const LIMITS: TokenizerLimits = { milliseconds: 10_000, millisecondsPerCharacter: 0.2 };
+
 /** Builds a tokenizer from the parsed files of a model folder. */
-export function createTokenizer({ tokenizer, config, template }: TokenizerFiles): Tokenizer {
+export function createTokenizer({ tokenizer, config, template }: TokenizerFiles, limits: TokenizerLimits = LIMITS): Tokenizer {
   const library = openLibrary(tokenizer, config);
   const special = specialTokens(config);
   const templates: ChatTemplates = chatTemplates(template ?? config['chat_template'], special);
   let vocabSize = 0;
   for (const id of library.get_vocab(true).values()) vocabSize = Math.max(vocabSize, id + 1);
+
+  const allowed = (length: number): number => limits.milliseconds + length * limits.millisecondsPerCharacter;
+  // Streams decode token by token, so only decoders that have patterns pay for the limit.
+  const patterned = (JSON.stringify((tokenizer as { decoder?: unknown }).decoder) ?? '').includes('"Regex"');
 
   const decode = (ids: readonly number[], { skipSpecialTokens = true }: DecodeOptions = {}): string => {
     for (const id of ids) {
@@ -49,7 +64,8 @@ export function createTokenizer({ tokenizer, config, template }: TokenizerFiles)
     }
     if (ids.length === 0) return '';
     // The clean-up of spaces that old configurations ask for would lose what the model wrote.
-    return library.decode([...ids], { skip_special_tokens: skipSpecialTokens, clean_up_tokenization_spaces: false });
+    const run = (): string => library.decode([...ids], { skip_special_tokens: skipSpecialTokens, clean_up_tokenization_spaces: false });
+    return patterned ? withDeadline(allowed(ids.length * 8), 'decoding', run) : run();
   };
   const maxLength = config['model_max_length'];
   return {
@@ -59,12 +75,13 @@ export function createTokenizer({ tokenizer, config, template }: TokenizerFiles)
     hasChatTemplate: templates.available,
     // Transformers writes 1e30 for "not known".
     maxLength: typeof maxLength === 'number' && maxLength < 1e9 ? maxLength : undefined,
-    encode: (text, { specialTokens: add = true } = {}) => library.encode(text, { add_special_tokens: add }).ids,
+    encode: (text, { specialTokens: add = true } = {}) =>
+      withDeadline(allowed(text.length), `tokenizing ${text.length} characters`, () => library.encode(text, { add_special_tokens: add }).ids),
     decode,
     stream: (context = []) => createStreamDecoder(decode, context),
     idOf: (token) => library.token_to_id(token),
     tokenOf: (id) => library.id_to_token(id),
-    applyChatTemplate: (messages, options) => templates.apply(messages, options),
+    applyChatTemplate: (messages, options) => withDeadline(limits.milliseconds, 'the chat template', () => templates.apply(messages, options)),
   };
 }
 
