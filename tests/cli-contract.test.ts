@@ -4,13 +4,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFil
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { denseOf, GraphBuilder, Model, tensorType } from '@penjing/core';
 import { serializeOnnx } from '@penjing/graph-io';
 import { saveFile } from '@penjing/graph-io/node';
-import { runCli } from '../apps/cli/src/run-cli.js';
+import { runCaptured as run } from '../apps/cli/src/testing/run-captured.js';
 import { penjing } from './support/penjing-process.js';
 
 const SAPLING = fileURLToPath(new URL('../models/sapling', import.meta.url));
@@ -18,21 +17,6 @@ const SAPLING = fileURLToPath(new URL('../models/sapling', import.meta.url));
 let folder: string;
 /** A path in the test's own folder. */
 const at = (...parts: string[]): string => join(folder, ...parts);
-
-interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** The command inside this process: what a process of its own adds is tested once, below. */
-async function run(...argv: string[]): Promise<Ran> {
-  const text = { stdout: '', stderr: '' };
-  const stream = (name: 'stdout' | 'stderr'): NodeJS.WriteStream =>
-    new Writable({ write: (chunk, _encoding, done) => ((text[name] += String(chunk)), done()) }) as unknown as NodeJS.WriteStream;
-  const code = await runCli(argv, { stdout: stream('stdout'), stderr: stream('stderr') });
-  return { code, ...text };
-}
 
 /** The error that --json prints, beside the exit code; --quiet keeps progress away, so stderr is empty. */
 async function failure(...argv: string[]): Promise<{ readonly code: number; readonly error: { readonly code: string; readonly message: string; readonly hint?: string } }> {

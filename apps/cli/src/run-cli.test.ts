@@ -1,24 +1,9 @@
-import { Writable } from 'node:stream';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runCli } from './run-cli.js';
+import { runCaptured as penjing } from './testing/run-captured.js';
 import { verbs } from './verbs.js';
-
-interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function penjing(...argv: string[]): Promise<Ran> {
-  const text = { stdout: '', stderr: '' };
-  const stream = (name: 'stdout' | 'stderr'): NodeJS.WriteStream =>
-    new Writable({ write: (chunk, _encoding, done) => ((text[name] += String(chunk)), done()) }) as unknown as NodeJS.WriteStream;
-  const code = await runCli(argv, { stdout: stream('stdout'), stderr: stream('stderr') });
-  return { code, ...text };
-}
 
 let folder = '';
 beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'penjing-cli-'))));
