@@ -9,7 +9,7 @@ export { type FormatName, SNIFF_BYTES, sniffFormat } from './sniff.js';
 export { type SafetensorsOptions, openSafetensors, openSafetensorsIndex, safetensorsLayout } from './safetensors/index.js';
 export {
   type AttentionForm, type ConvertHuggingFaceOptions, type HuggingFaceConfig, type HuggingFaceFolder, type JsonObject, type ModelFolder, type Task,
-  type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, openHuggingFaceConfig, openHuggingFaceFolder, transformersJsFiles,
+  type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, convertHuggingFaceGraphs, openHuggingFaceConfig, openHuggingFaceFolder, transformersJsFiles,
   transformersJsModels,
 } from './hf/index.js';
 export { blobSource } from './blob-source.js';

@@ -1,5 +1,5 @@
 /** A Hugging Face folder to a model: the graph of its architecture over its weights, which stay on disk. */
-import { Graph, Model, PenjingError } from '@penjing/core';
+import { allNodes, Graph, Model, PenjingError } from '@penjing/core';
 import type { Architecture, Task } from './architecture.js';
 import { type AttentionForm, attentionForms } from './blocks/attention.js';
 import { Fields } from './fields.js';
@@ -29,20 +29,37 @@ export interface ConvertHuggingFaceOptions {
 const IR_VERSIONS: Readonly<Record<number, number>> = { 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12 };
 
 /**
- * Throws `E_ARCHITECTURE` or `E_TASK` for what is not supported, `E_CONFIG` naming a field that is missing, wrong or
- * would change the mathematics, `E_WEIGHTS` naming tensors that are missing, misshapen or left over.
+ * The graph of a model that has only one. Throws what `convertHuggingFaceGraphs` throws, and `E_TASK` for a model of
+ * several graphs.
  */
 export async function convertHuggingFace(
   folder: HuggingFaceFolder,
   options: ConvertHuggingFaceOptions = {},
 ): Promise<Model> {
+  const graphs = await convertHuggingFaceGraphs(folder, options);
+  const [model] = graphs.values();
+  if (model && graphs.size === 1) return model;
+  throw new PenjingError('E_TASK', `${folder.architecture} becomes several graphs: ${[...graphs.keys()].join(', ')}`, {
+    hint: 'Use convertHuggingFaceGraphs.',
+  });
+}
+
+/**
+ * The graphs of a model by the file names of transformers.js: `model`, or `encoder_model` and `decoder_model_merged`.
+ * Throws `E_ARCHITECTURE` or `E_TASK` for what is not supported, `E_CONFIG` naming a field that is missing, wrong or
+ * would change the mathematics, `E_WEIGHTS` naming tensors that are missing, misshapen or left over.
+ */
+export async function convertHuggingFaceGraphs(
+  folder: HuggingFaceFolder,
+  options: ConvertHuggingFaceOptions = {},
+): Promise<ReadonlyMap<string, Model>> {
   const { dtype = 'float32', attention = 'gqa', opset = 21 } = options;
   oneOf('dtype', dtype, ['float32', 'float16']);
   oneOf('attention', attention, attentionForms);
   oneOf('opset', String(opset), Object.keys(IR_VERSIONS));
   const { architecture, task: trained } = findArchitecture(folder);
   const task = options.task ?? trained;
-  const tasks = [...new Set(Object.values(architecture.classes))];
+  const tasks = [...new Set([...Object.values(architecture.classes), ...(architecture.otherTasks ?? [])])];
   if (!tasks.includes(task)) {
     throw new PenjingError('E_TASK', `${folder.architecture} cannot be converted for the task ${task}`, {
       hint: `Tasks of this architecture: ${tasks.join(', ')}.`,
@@ -56,16 +73,24 @@ export async function convertHuggingFace(
     });
   }
 
-  const model = new Model(new Graph('main_graph'));
-  model.irVersion = IR_VERSIONS[opset]!;
-  model.opsetImports.set('', opset);
-  if (attention === 'gqa') model.opsetImports.set('com.microsoft', 1);
   const weights = new Weights(folder.checkpoint, dtype);
-  const { table, head, byDefault } = architecture.tied;
-  const tied = config.boolean('tie_word_embeddings', byDefault) && (await weights.tie(table, head));
-  architecture.build(new Network(model.graph, { weights, dtype, opset, attention, tied }), config, task);
+  const tied = await tieEmbeddings(architecture, config, weights);
+  const graphs = Object.entries(architecture.graphs(task)).map(([name, build]) => {
+    const model = new Model(new Graph('main_graph'));
+    model.irVersion = IR_VERSIONS[opset]!;
+    model.opsetImports.set('', opset);
+    build(new Network(model.graph, { weights, dtype, opset, attention, tied }), config, task);
+    // Clients that know nothing of com.microsoft must be able to see that they need not.
+    if ([...allNodes(model.graph)].some(({ domain }) => domain === 'com.microsoft')) model.opsetImports.set('com.microsoft', 1);
+    return [name, model] as const;
+  });
   weights.assertAllTaken(architecture.ignoredWeights);
-  return model;
+  return new Map(graphs);
+}
+
+async function tieEmbeddings({ tied }: Architecture, config: Fields, weights: Weights): Promise<boolean> {
+  if (!tied) return false;
+  return config.boolean('tie_word_embeddings', tied.byDefault) && (await weights.tie(tied.table, tied.head));
 }
 
 /** Throws `E_ARCHITECTURE` listing what is supported. */

@@ -1,7 +1,7 @@
 /** Hugging Face folders: open, convert, and lay out for transformers.js. */
 export type { JsonObject, ModelFolder } from './folder.js';
 export { type HuggingFaceConfig, type HuggingFaceFolder, openHuggingFaceConfig, openHuggingFaceFolder } from './open.js';
-export { type ConvertHuggingFaceOptions, convertHuggingFace } from './convert.js';
+export { type ConvertHuggingFaceOptions, convertHuggingFace, convertHuggingFaceGraphs } from './convert.js';
 export type { Task } from './architecture.js';
 export type { AttentionForm } from './blocks/attention.js';
 export { type TransformersJsDType, type TransformersJsVariant, transformersJsFiles, transformersJsModels } from './transformers-js.js';

@@ -1,6 +1,6 @@
 /** Llama 1 to 3.3 and everything that is a Llama by another name. */
 import type { Value } from '@penjing/core';
-import type { Architecture } from '../architecture.js';
+import type { Architecture, BuildGraph } from '../architecture.js';
 import { type ActivationName, activations } from '../blocks/activation.js';
 import { causalAttention, selfAttention } from '../blocks/attention.js';
 import { causalDecoder, preNormLayer } from '../blocks/decoder.js';
@@ -18,19 +18,21 @@ export const llama: Architecture = {
 
   clientConfig: (config) => ({ num_key_value_heads: config.size('num_attention_heads') }),
 
-  build(net, config) {
-    const { decoder, attention, mlp, rope, epsilon } = read(config);
-    const norm = (name: string, x: Value): Value => rmsNorm(net, name, x, decoder.hidden, epsilon);
-    causalDecoder(net, decoder, {
-      attention: (inputs) => causalAttention(net, inputs, attention, rope),
-      layer: (x, attend, past) =>
-        preNormLayer(net, x, {
-          attention: (x) => selfAttention(net, 'self_attn', norm('input_layernorm', x), { attend, past, shape: attention }),
-          mlp: (x) => gatedMlp(net, 'mlp', norm('post_attention_layernorm', x), mlp),
-        }),
-      norm: (x) => norm('norm', x),
-    });
-  },
+  graphs: () => ({ model: build }),
+};
+
+const build: BuildGraph = (net, config) => {
+  const { decoder, attention, mlp, rope, epsilon } = read(config);
+  const norm = (name: string, x: Value): Value => rmsNorm(net, name, x, decoder.hidden, epsilon);
+  causalDecoder(net, decoder, {
+    attention: (inputs) => causalAttention(net, inputs, attention, rope),
+    layer: (x, attend, past) =>
+      preNormLayer(net, x, {
+        attention: (x) => selfAttention(net, 'self_attn', norm('input_layernorm', x), { attend, past, shape: attention }),
+        mlp: (x) => gatedMlp(net, 'mlp', norm('post_attention_layernorm', x), mlp),
+      }),
+    norm: (x) => norm('norm', x),
+  });
 };
 
 /** The fields of LlamaConfig that matter here, with its defaults. */
