@@ -68,3 +68,12 @@ export const safetensorsLimits = {
   /** Files of one checkpoint. The largest published ones have a few hundred. */
   shards: 1 << 14,
 } as const;
+
+export const zipLimits = {
+  /** Entries of an archive. torch writes one per storage; the largest models have some 20,000 tensors. */
+  entries: 1 << 18,
+  /** Bytes of the central directory: 256 for each of those entries. */
+  directoryBytes: 1 << 26,
+  /** Bytes of an entry read whole, after inflating: pickles, JSON, code. Weights are read by range and have no limit. */
+  entryBytes: 1 << 26,
+} as const;
