@@ -10,7 +10,7 @@ export { type SafetensorsOptions, openSafetensors, openSafetensorsIndex, safeten
 export {
   type AttentionForm, type ConvertHuggingFaceOptions, type HuggingFaceConfig, type HuggingFaceFolder, type JsonObject, type ModelFolder, type Task,
   type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, convertHuggingFaceGraphs, openHuggingFaceConfig, openHuggingFaceFolder, transformersJsFiles,
-  transformersJsModels,
+  transformersJsModels, transformersJsPath,
 } from './hf/index.js';
 export { blobSource } from './blob-source.js';
 export { type HttpSourceOptions, httpSource } from './http-source.js';

@@ -4,4 +4,4 @@ export { type HuggingFaceConfig, type HuggingFaceFolder, openHuggingFaceConfig, 
 export { type ConvertHuggingFaceOptions, convertHuggingFace, convertHuggingFaceGraphs } from './convert.js';
 export type { Task } from './architecture.js';
 export type { AttentionForm } from './blocks/attention.js';
-export { type TransformersJsDType, type TransformersJsVariant, transformersJsFiles, transformersJsModels } from './transformers-js.js';
+export { type TransformersJsDType, type TransformersJsVariant, transformersJsFiles, transformersJsModels, transformersJsPath } from './transformers-js.js';

@@ -3,7 +3,7 @@ import { layoutToBytes } from '../onnx/layout-bytes.js';
 import type { JsonObject } from './folder.js';
 import { openHuggingFaceFolder } from './open.js';
 import { memoryFolder, tinyConfig, tinyLlama } from './testing/tiny-llama.js';
-import { transformersJsFiles, type TransformersJsVariant } from './transformers-js.js';
+import { transformersJsFiles, transformersJsPath, type TransformersJsVariant } from './transformers-js.js';
 
 const spaced = `${JSON.stringify(tinyConfig, null, 4)}\n\n`;
 
@@ -43,6 +43,20 @@ describe('beside the graphs', () => {
         use_external_data_format: { 'model.onnx': 1 },
         kv_cache_dtype: { q4f16: 'float16' },
       },
+    });
+  });
+
+  test('graphs of several files are named one by one', async () => {
+    const variants = (['encoder_model', 'decoder_model_merged'] as const).flatMap((stem): TransformersJsVariant[] => [
+      { dtype: 'fp32', stem, externalFiles: 1 },
+      { dtype: 'q4', stem },
+    ]);
+    expect(variants.map(({ stem, dtype }) => transformersJsPath(stem!, dtype))).toEqual([
+      'onnx/encoder_model.onnx', 'onnx/encoder_model_q4.onnx', 'onnx/decoder_model_merged.onnx', 'onnx/decoder_model_merged_q4.onnx',
+    ]);
+    const config = JSON.parse((await files(variants)).get('config.json')!) as JsonObject;
+    expect(config['transformers.js_config']).toEqual({
+      use_external_data_format: { 'encoder_model.onnx': 1, 'decoder_model_merged.onnx': 1 },
     });
   });
 

@@ -6,24 +6,36 @@ import { isObject, type JsonObject } from './folder.js';
 import type { HuggingFaceConfig } from './open.js';
 import { architectures } from './registry.js';
 
-/** Graph file by `dtype` of transformers.js: the one place where these names are written. */
-export const transformersJsModels = {
-  fp32: 'onnx/model.onnx',
-  fp16: 'onnx/model_fp16.onnx',
-  int8: 'onnx/model_int8.onnx',
-  uint8: 'onnx/model_uint8.onnx',
-  q8: 'onnx/model_quantized.onnx',
-  q4: 'onnx/model_q4.onnx',
-  q4f16: 'onnx/model_q4f16.onnx',
-  q2: 'onnx/model_q2.onnx',
-  q2f16: 'onnx/model_q2f16.onnx',
+/** What follows the stem of a graph file, by `dtype` of transformers.js: the one place where these names are written. */
+const suffixes = {
+  fp32: '',
+  fp16: '_fp16',
+  int8: '_int8',
+  uint8: '_uint8',
+  q8: '_quantized',
+  q4: '_q4',
+  q4f16: '_q4f16',
+  q2: '_q2',
+  q2f16: '_q2f16',
 } as const;
 
-export type TransformersJsDType = keyof typeof transformersJsModels;
+export type TransformersJsDType = keyof typeof suffixes;
+
+/** The file of a graph: stems are those of `convertHuggingFaceGraphs`, `model` or `encoder_model` and its decoder. */
+export function transformersJsPath(stem: string, dtype: TransformersJsDType): string {
+  return `onnx/${stem}${suffixes[dtype]}.onnx`;
+}
+
+/** The files of a model of one graph. */
+export const transformersJsModels = Object.fromEntries(
+  Object.keys(suffixes).map((dtype) => [dtype, transformersJsPath('model', dtype as TransformersJsDType)]),
+) as Readonly<Record<TransformersJsDType, string>>;
 
 /** One graph of the folder. */
 export interface TransformersJsVariant {
   readonly dtype: TransformersJsDType;
+  /** `model` when absent. */
+  readonly stem?: string;
   /** External data files beside the graph: `model.onnx_data`. */
   readonly externalFiles?: number;
   /** Type of the past and present values; float32 when absent. */
@@ -33,6 +45,8 @@ export interface TransformersJsVariant {
 /** Copied byte for byte when they are there; licences travel with the weights. */
 const COPIED = [
   'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json',
+  'tokenizer.model', 'spiece.model', 'sentencepiece.bpe.model', 'vocab.txt', 'vocab.json', 'merges.txt', 'normalizer.json',
+  'preprocessor_config.json', 'processor_config.json',
   'chat_template.jinja', 'chat_template.json', 'LICENSE', 'LICENSE.txt', 'LICENSE.md', 'NOTICE',
 ];
 
@@ -69,8 +83,8 @@ function missingFields(folder: HuggingFaceConfig): JsonObject {
 function clientSettings(folder: HuggingFaceConfig, variants: readonly TransformersJsVariant[]): JsonObject {
   const external: Record<string, number> = {};
   const caches: Record<string, string> = {};
-  for (const { dtype, externalFiles = 0, cacheDtype = 'float32' } of variants) {
-    const file = transformersJsModels[dtype].slice('onnx/'.length);
+  for (const { dtype, stem = 'model', externalFiles = 0, cacheDtype = 'float32' } of variants) {
+    const file = transformersJsPath(stem, dtype).slice('onnx/'.length);
     if (externalFiles > 0) external[file] = externalFiles;
     if (cacheDtype !== 'float32') caches[dtype] = cacheDtype;
   }
