@@ -12,6 +12,8 @@ export type Task =
 /** Builds one graph over the weights: inputs, layers, outputs. */
 export type BuildGraph = (net: Network, config: Fields, task: Task) => void;
 
+export type Renaming = readonly [from: RegExp, to: string];
+
 export interface Architecture {
   /** `model_type` of config.json. */
   readonly modelType: string;
@@ -19,6 +21,13 @@ export interface Architecture {
   readonly classes: Readonly<Record<string, Task>>;
   /** Tasks that every checkpoint of this architecture serves besides its own: an encoder without its head. */
   readonly otherTasks?: readonly Task[];
+  /**
+   * The module that holds the network without its head: `bert`. Checkpoints of the bare class leave it out of their
+   * names; a task other than the trained one needs nothing outside it.
+   */
+  readonly backbone?: string;
+  /** Other spellings of names in checkpoints, and what replaces the match; what is stored under the right name wins. */
+  readonly renamed?: readonly Renaming[];
   /** The embedding table, and the head that is the same matrix when `tie_word_embeddings` is true. */
   readonly tied?: { readonly table: string; readonly head: string; readonly byDefault: boolean };
   /** Tensors that old checkpoints carry and transformers does not read. */

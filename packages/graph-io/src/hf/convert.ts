@@ -4,7 +4,7 @@ import type { Architecture, Task } from './architecture.js';
 import { type AttentionForm, attentionForms } from './blocks/attention.js';
 import { Fields } from './fields.js';
 import { Network } from './network.js';
-import type { HuggingFaceFolder } from './open.js';
+import type { HuggingFaceConfig, HuggingFaceFolder } from './open.js';
 import { architectures } from './registry.js';
 import { type FloatDType, Weights } from './weights.js';
 
@@ -57,12 +57,11 @@ export async function convertHuggingFaceGraphs(
   oneOf('dtype', dtype, ['float32', 'float16']);
   oneOf('attention', attention, attentionForms);
   oneOf('opset', String(opset), Object.keys(IR_VERSIONS));
-  const { architecture, task: trained } = findArchitecture(folder);
+  const { architecture, task: trained, tasks } = findArchitecture(folder);
   const task = options.task ?? trained;
-  const tasks = [...new Set([...Object.values(architecture.classes), ...(architecture.otherTasks ?? [])])];
   if (!tasks.includes(task)) {
     throw new PenjingError('E_TASK', `${folder.architecture} cannot be converted for the task ${task}`, {
-      hint: `Tasks of this architecture: ${tasks.join(', ')}.`,
+      hint: `Tasks of this checkpoint: ${tasks.join(', ')}.`,
     });
   }
   const config = new Fields(folder.config, 'config.json');
@@ -73,7 +72,7 @@ export async function convertHuggingFaceGraphs(
     });
   }
 
-  const weights = new Weights(folder.checkpoint, dtype);
+  const weights = new Weights(folder.checkpoint, dtype, architecture);
   const tied = await tieEmbeddings(architecture, config, weights);
   const graphs = Object.entries(architecture.graphs(task)).map(([name, build]) => {
     const model = new Model(new Graph('main_graph'));
@@ -84,7 +83,7 @@ export async function convertHuggingFaceGraphs(
     if ([...allNodes(model.graph)].some(({ domain }) => domain === 'com.microsoft')) model.opsetImports.set('com.microsoft', 1);
     return [name, model] as const;
   });
-  weights.assertAllTaken(architecture.ignoredWeights);
+  weights.assertAllTaken(unused(architecture, task === trained));
   return new Map(graphs);
 }
 
@@ -93,14 +92,29 @@ async function tieEmbeddings({ tied }: Architecture, config: Fields, weights: We
   return config.boolean('tie_word_embeddings', tied.byDefault) && (await weights.tie(tied.table, tied.head));
 }
 
+/** What may stay in the checkpoint: a head trained for one task is nothing to another. */
+function unused({ ignoredWeights, backbone }: Architecture, ownTask: boolean): readonly RegExp[] {
+  return ownTask || backbone === undefined ? ignoredWeights : [...ignoredWeights, new RegExp(`^(?!${backbone}\\.)`)];
+}
+
+export interface FoundArchitecture {
+  readonly architecture: Architecture;
+  /** What the checkpoint was trained for. */
+  readonly task: Task;
+  /** What it can be converted for. */
+  readonly tasks: readonly Task[];
+}
+
 /** Throws `E_ARCHITECTURE` listing what is supported. */
-export function findArchitecture(folder: HuggingFaceFolder): { architecture: Architecture; task: Task } {
+export function findArchitecture(folder: HuggingFaceConfig): FoundArchitecture {
   const { architecture: name, modelType } = folder;
   for (const architecture of architectures) {
-    const { classes } = architecture;
-    if (Object.hasOwn(classes, name)) return { architecture, task: classes[name]! };
+    const { classes, otherTasks = [] } = architecture;
+    const known = Object.hasOwn(classes, name);
     // transformers itself goes by the type; the class only says what the weights were trained for
-    if (name === '' && modelType === architecture.modelType) return { architecture, task: Object.values(classes)[0]! };
+    if (!known && !(name === '' && modelType === architecture.modelType)) continue;
+    const trained = known ? [classes[name]!] : Object.values(classes);
+    return { architecture, task: trained[0]!, tasks: [...new Set([...trained, ...otherTasks])] };
   }
   const supported = architectures.flatMap(({ classes }) => Object.keys(classes));
   throw new PenjingError('E_ARCHITECTURE', `${name || modelType || 'a model without a class'} is not supported`, {

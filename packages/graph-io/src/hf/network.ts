@@ -1,6 +1,6 @@
 /** What the blocks build on: a graph under a path of modules, with the weights of a checkpoint at hand. */
 import {
-  type AttributeInput, denseOf, GraphBuilder, type Graph, lazy, type NodeOptions, type Shape, type Value,
+  type AttributeInput, denseOf, GraphBuilder, type Graph, lazy, type NodeOptions, type Shape, type Tensor, type Value,
 } from '@penjing/core';
 import type { AttentionForm } from './blocks/attention.js';
 import type { FloatDType, Weights } from './weights.js';
@@ -25,6 +25,7 @@ export class Network {
   readonly opset: number;
   readonly attention: AttentionForm;
   readonly tied: boolean;
+  readonly #known = new Map<string, Value>();
   #path = '';
 
   constructor(graph: Graph, options: NetworkOptions) {
@@ -47,16 +48,14 @@ export class Network {
     }
   }
 
-  /** A weight of this module, as stored. */
+  /** A weight of this module, as stored; layers that share weights get the same value. */
   weight(name: string, shape: Shape): Value {
-    const full = this.#full(name);
-    return this.builder.initializer(full, this.weights.take(full, shape));
+    return this.#once('weight', name, (full) => this.weights.take(full, shape));
   }
 
   /** The weight of a linear layer, (inputs, outputs): turned, because torch keeps (outputs, inputs). */
   matrix(name: string, inputs: number, outputs: number): Value {
-    const full = this.#full(name);
-    return this.builder.initializer(full, lazy.transpose(this.weights.take(full, [outputs, inputs]), [1, 0]));
+    return this.#once('matrix', name, (full) => lazy.transpose(this.weights.take(full, [outputs, inputs]), [1, 0]));
   }
 
   op(type: string, inputs: readonly (Value | undefined)[], attributes: Attributes = {}, options: NodeOptions = {}): Value {
@@ -96,8 +95,12 @@ export class Network {
     return this.dtype === 'float32' ? value : this.op('Cast', [value], { to: FLOAT16 });
   }
 
-  #full(name: string): string {
-    return this.#path === '' ? name : `${this.#path}.${name}`;
+  #once(kind: string, name: string, make: (full: string) => Tensor): Value {
+    const full = this.#path === '' ? name : `${this.#path}.${name}`;
+    const key = `${kind} ${full}`;
+    const value = this.#known.get(key) ?? this.builder.initializer(full, make(full));
+    this.#known.set(key, value);
+    return value;
   }
 }
 

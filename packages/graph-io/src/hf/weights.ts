@@ -1,7 +1,21 @@
 /** The weights of a checkpoint, taken by name: what is missing, of the wrong shape or left over is named. */
 import { type Checkpoint, dtypes, lazy, matrixView, PenjingError, sameShape, type Shape, type Tensor } from '@penjing/core';
+import type { Renaming } from './architecture.js';
 
 export type FloatDType = 'float32' | 'float16';
+
+/** How names of a checkpoint become those that are asked for. */
+export interface Naming {
+  /** Module that every name of the network is in; put before all names of a checkpoint that has it nowhere. */
+  readonly backbone?: string;
+  readonly renamed?: readonly Renaming[];
+}
+
+/** Norms as TensorFlow spelled them: in checkpoints from before 2019, whatever the architecture; transformers reads them so too. */
+const OLD_NORMS: readonly Renaming[] = [
+  [/LayerNorm\.gamma$/, 'LayerNorm.weight'],
+  [/LayerNorm\.beta$/, 'LayerNorm.bias'],
+];
 
 export class Weights {
   readonly #tensors: Map<string, Tensor>;
@@ -9,8 +23,8 @@ export class Weights {
   readonly #taken = new Set<string>();
 
   /** Weights are given in `dtype`, whatever the file holds. */
-  constructor(checkpoint: Checkpoint, dtype: FloatDType) {
-    this.#tensors = new Map(checkpoint.tensors);
+  constructor(checkpoint: Checkpoint, dtype: FloatDType, naming: Naming = {}) {
+    this.#tensors = canonical(checkpoint.tensors, naming);
     this.#dtype = dtype;
   }
 
@@ -64,6 +78,20 @@ export class Weights {
       details: { tensors: left },
     });
   }
+}
+
+function canonical(stored: ReadonlyMap<string, Tensor>, { backbone, renamed = [] }: Naming): Map<string, Tensor> {
+  const bare = backbone !== undefined && ![...stored.keys()].some((name) => name.startsWith(`${backbone}.`));
+  const tensors = new Map<string, Tensor>();
+  const others: [string, Tensor][] = [];
+  for (const [name, tensor] of stored) {
+    const full = bare ? `${backbone}.${name}` : name;
+    const right = [...renamed, ...OLD_NORMS].reduce((text, [from, to]) => text.replace(from, to), full);
+    if (right === full) tensors.set(full, tensor);
+    else others.push([right, tensor]);
+  }
+  for (const [name, tensor] of others) if (!tensors.has(name)) tensors.set(name, tensor);
+  return tensors;
 }
 
 /** Compared in pieces, and only until the first difference. */
