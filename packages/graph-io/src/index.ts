@@ -7,6 +7,7 @@ export { layoutToBytes } from './onnx/layout-bytes.js';
 export { readNpy, writeNpy } from './npy.js';
 export { type FormatName, SNIFF_BYTES, sniffFormat } from './sniff.js';
 export { type SafetensorsOptions, openSafetensors, openSafetensorsIndex, safetensorsLayout } from './safetensors/index.js';
+export { type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, ggufShardNames, openGguf, openGgufShards } from './gguf/index.js';
 export {
   type AttentionForm, type ConvertHuggingFaceOptions, type HuggingFaceConfig, type HuggingFaceFolder, type JsonObject, type ModelFolder, type Task,
   type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, convertHuggingFaceGraphs, openHuggingFaceConfig, openHuggingFaceFolder, transformersJsFiles,

@@ -77,3 +77,27 @@ export const zipLimits = {
   /** Bytes of an entry read whole, after inflating: pickles, JSON, code. Weights are read by range and have no limit. */
   entryBytes: 1 << 26,
 } as const;
+
+export const ggufLimits = {
+  /** Bytes before the tensor data. Vocabularies of 256 K tokens with merges and scores take some 16 MB. */
+  headerBytes: 2 ** 27,
+  /** Values in the metadata, elements of arrays counted: a byte on disk may become a number of 8 bytes in memory. */
+  values: 2 ** 24,
+  /** Arrays inside arrays. Nobody writes more than one level; without a limit a few bytes a level overflow the stack. */
+  nesting: 4,
+  /** Bytes of a key; the specification says so. */
+  keyBytes: 65_535,
+  /** Bytes of a tensor name. llama.cpp stops at 64, tools for image models write longer ones. */
+  nameBytes: 256,
+  /** Dimensions of a tensor: GGML_MAX_DIMS. */
+  rank: 4,
+  /** Tensors of one model. The largest mixtures of experts have some 2,000. */
+  tensors: 2 ** 20,
+  /** `general.alignment`. Pages are the most that anyone aligns to; padding is never more than this. */
+  alignment: 2 ** 20,
+  /** Files of one model. The largest published ones have some dozens. */
+  shards: 2 ** 10,
+} as const;
+
+/** First read of a header; doubled while it is not enough. Heads without a vocabulary fit into it. */
+export const GGUF_FIRST_READ_BYTES = 2 ** 18;

@@ -1,0 +1,4 @@
+/** GGUF: a validated reader, whole or in shards. */
+export type { GgufMetadata, GgufValue } from './metadata.js';
+export { type GgufFile, type GgufTensor, openGguf } from './open.js';
+export { ggufShardNames, openGgufShards } from './shards.js';
