@@ -101,3 +101,18 @@ export const ggufLimits = {
 
 /** First read of a header; doubled while it is not enough. Heads without a vocabulary fit into it. */
 export const GGUF_FIRST_READ_BYTES = 2 ** 18;
+
+export interface TfliteLimits {
+  /** Tables that are read; a table may be referred to many times, and each time counts. The largest published models have some 50,000. */
+  readonly tables: number;
+  /** Numbers and references in lists (shapes, scales per channel, operator inputs). */
+  readonly scalars: number;
+  /** Bytes of all names. Exporters write whole call stacks into them. */
+  readonly textBytes: number;
+  /** Bytes over which one tensor or operator may spread: 2^20 channels have scales and zero points of 12 MiB. */
+  readonly tableBytes: number;
+  /** Dimensions of a tensor; LiteRT's kernels stop at 8, some at 6. */
+  readonly rank: number;
+}
+
+export const tfliteLimits: TfliteLimits = { tables: 1 << 22, scalars: 1 << 25, textBytes: 1 << 26, tableBytes: 1 << 26, rank: 64 };
