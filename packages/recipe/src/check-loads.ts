@@ -2,7 +2,7 @@
 import { freemem } from 'node:os';
 import { isPenjingError, PenjingError } from '@penjing/core';
 import { loadRuntime } from './load-runtime.js';
-import { graphBytes } from './open-input.js';
+import { graphBytes } from './inputs/open-input.js';
 
 export interface LoadCheck {
   readonly done: boolean;

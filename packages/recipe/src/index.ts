@@ -1,7 +1,8 @@
 /** @penjing/recipe: the one place that wires the packages into runs. */
 export { checkMachine, type MachineCheck, type MachineReport } from './check-machine.js';
 export { compareInputs, type CompareInputsOptions, type InputComparison, type ModelChoice } from './compare-inputs.js';
-export { inspectInput, type InspectOptions, type Inspection } from './inspect-input.js';
+export { inspectInput } from './inspect-input.js';
+export type { Inspection, InspectOptions } from './inputs/describe.js';
 export type { LayerError } from './layer-errors.js';
 export { type LoadCheck } from './check-loads.js';
 export { completeRecipe, parseRecipe, type RecipeFile } from './recipe-file.js';

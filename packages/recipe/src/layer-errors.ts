@@ -2,7 +2,8 @@
 import { basename, dirname } from 'node:path';
 import { blocks, denseOf, dtypes, type Feeds, inferShapes, type Model, type TaskOptions, type Value } from '@penjing/core';
 import { loadRuntime } from './load-runtime.js';
-import { graphBytes, openOnnx } from './open-input.js';
+import { openOnnx } from './inputs/onnx.js';
+import { graphBytes } from './inputs/open-input.js';
 
 export interface LayerError {
   /** Name of the value at the cut. */

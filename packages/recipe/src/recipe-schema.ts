@@ -1,6 +1,12 @@
 /** The shape of a recipe, as TypeScript types and as the JSON schema that validates files. */
 
 export interface ConvertStep {
+  /** Format of the result; by the extension of the output, else ONNX. */
+  readonly to?: 'onnx' | 'safetensors';
+  /** What the model is for, as Optimum names it; from config.json when absent. */
+  readonly task?: string;
+  /** Version of ai.onnx. */
+  readonly opset?: number;
   /** Element type of the written weights and of the computation; float32 when absent. */
   readonly dtype?: 'float32' | 'float16';
   /** `gqa`: fused attention of ONNX Runtime. `standard`: ONNX operators only. */
@@ -28,9 +34,9 @@ export interface CastStep {
 export type RecipeStep = { readonly convert: ConvertStep } | { readonly quantize: QuantizeStep } | { readonly cast: CastStep };
 
 export interface Recipe {
-  /** Model to start from: a Hugging Face folder, a model folder or an ONNX file. */
+  /** Model to start from: a folder or a file, recognised by its content. */
   readonly input: string;
-  /** A folder, or an `.onnx` file when the input is one. */
+  /** A folder for models that have a configuration, or a file; its extension says the format. */
   readonly output: string;
   readonly steps: readonly RecipeStep[];
 }
@@ -58,7 +64,13 @@ export const recipeSchema = {
           maxProperties: 1,
           additionalProperties: false,
           properties: {
-            convert: object({ dtype: { enum: ['float32', 'float16'] }, attention: { enum: ['gqa', 'standard'] } }),
+            convert: object({
+              to: { enum: ['onnx', 'safetensors'] },
+              task: { type: 'string', minLength: 1 },
+              opset: { type: 'integer', minimum: 1 },
+              dtype: { enum: ['float32', 'float16'] },
+              attention: { enum: ['gqa', 'standard'] },
+            }),
             quantize: object({
               bits: { enum: [2, 4, 8] },
               blockSize: { enum: [16, 32, 64, 128, 256] },

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type DenseTensor, denseOf, type DType, dtypes, formatType, PenjingError, type StringTensor, type ValueInfo } from '@penjing/core';
 import { readNpy, writeNpy } from '@penjing/graph-io';
 import { loadRuntime } from './load-runtime.js';
-import { graphPath } from './open-input.js';
+import { graphPath } from './inputs/open-input.js';
 
 export interface RunModelOptions {
   /** `name=JSON` or `name=@file` (.npy, or JSON). */

@@ -1,16 +1,17 @@
-/** Runs a recipe: open the input, build the model, apply the passes, stream the result to disk, load it once. */
-import { join, resolve } from 'node:path';
-import {
-  check, type GraphIssue, type Model, PenjingError, pipeline, type TaskOptions, type WeightRecord,
-} from '@penjing/core';
-import { convertHuggingFace, openHuggingFaceFolder, serializeOnnx } from '@penjing/graph-io';
+/** Runs a recipe: open the input, build its graphs, apply the passes, stream the result to disk, load it once. */
+import { join } from 'node:path';
+import { check, type GraphIssue, type Model, PenjingError, pipeline, type TaskOptions, type WeightRecord } from '@penjing/core';
+import type { FileLayout } from '@penjing/graph-io';
 import { saveFile, saveLayouts, type SaveResult } from '@penjing/graph-io/node';
 import { checkLoads, type LoadCheck } from './check-loads.js';
-import { clientFacts, companionFiles, graphName, planVariant } from './model-layout.js';
-import { rememberGraph } from './manifest.js';
-import { detectInput, type Input, openOnnx } from './open-input.js';
-import type { ConvertStep, Recipe, RecipeStep } from './recipe-schema.js';
 import { writeReport } from './compare-inputs.js';
+import type { Input } from './inputs/input.js';
+import { openInput } from './inputs/open-input.js';
+import { rememberGraph } from './manifest.js';
+import { companionFiles, type GraphFacts, graphFacts, planVariant, type Variant } from './model-layout.js';
+import { outputFormat } from './outputs/formats.js';
+import type { GraphOutput } from './outputs/output-format.js';
+import type { ConvertStep, Recipe, RecipeStep } from './recipe-schema.js';
 import { recordsPage } from './report/records-page.js';
 import { passesOf } from './steps.js';
 
@@ -42,38 +43,42 @@ export interface RecipeResult {
 export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}): Promise<RecipeResult> {
   const started = performance.now();
   const { signal, onProgress, seed, onNote = () => {} } = options;
-  const input = await detectInput(recipe.input);
-  const variant = await planVariant(input, recipe);
-  const built = await buildModel(input, recipe, signal);
-  const passes = passesOf(recipe.steps);
-  const before = new Set(check(built).map(issueKey));
   const task: TaskOptions = { ...(signal && { signal }), ...(onProgress && { onProgress }), ...(seed !== undefined && { seed }) };
-  const { model, records, warnings } = await pipeline(passes).run(built, task);
-  assertNoNewIssues(model, before);
+  const convert = convertOptions(recipe.steps);
+  const format = outputFormat(convert, recipe.output);
+  const input = await openInput(recipe.input);
+  const { to: _to, ...building } = convert;
+  assertAccepted(input, building);
+  const variant = await planVariant(input, recipe, format);
+  const { files, graphs, records, warnings } =
+    format.kind === 'weights'
+      ? { ...nothing, files: await format.layouts(await input.checkpoint(signal), { name: variant.graph('model'), input, steps: recipe.steps }) }
+      : await graphFiles({ input, variant, format, recipe, options, task, building });
   signal?.throwIfAborted();
 
-  const graphs = serializeOnnx(model, { name: graphName(variant), externalData: options.externalData ?? 'auto' });
-  const companions = await companionFiles(input, variant, clientFacts(model, graphs));
-  let loaded: LoadCheck | undefined;
+  const loaded: LoadCheck[] = [];
+  const checked = options.check !== false && format.name === 'onnx';
   const saving = {
     ...task,
     force: options.force ?? false,
     resume: options.resume ?? false,
     planKey: JSON.stringify(recipe.steps),
     ...(options.threads !== undefined && { threads: options.threads }),
-    ...(options.check !== false && {
+    ...(checked && {
       verify: async (folder: string) => {
-        loaded = await checkLoads(join(folder, graphName(variant)), { name: recipe.output, signal });
+        for (const graph of graphs) loaded.push(await checkLoads(join(folder, graph), { name: recipe.output, signal }));
       },
     }),
   };
   const saved =
     variant.kind === 'file'
-      ? await saveFile(variant.target, graphs, saving)
-      : await saveLayouts(variant.target, [...companions, ...graphs], { ...saving, add: variant.adds, replace: ['config.json'] });
+      ? await saveFile(variant.target, files, saving)
+      : await saveLayouts(variant.target, files, { ...saving, add: variant.adds, replace: ['config.json'] });
   saved.notes.forEach(onNote);
   const completed = completeRecords(records, saved);
-  if (variant.kind === 'folder') await rememberGraph(variant.target, variant.graph, { steps: recipe.steps, records: completed });
+  if (variant.kind === 'folder') {
+    for (const graph of graphs) await rememberGraph(variant.target, graph, { steps: recipe.steps, records: completed });
+  }
   if (options.report !== undefined) await writeReport(options.report, recordsPage(recipe, completed, saved.bytes));
   return {
     output: recipe.output,
@@ -82,8 +87,76 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
     seconds: (performance.now() - started) / 1000,
     records: completed,
     warnings,
-    ...(loaded && { check: loaded }),
+    ...(loaded.length > 0 && { check: mergeChecks(loaded) }),
   };
+}
+
+/** What is to be written, nothing computed yet. */
+interface Planned {
+  readonly files: readonly FileLayout[];
+  /** The graphs among the files, by name. */
+  readonly graphs: readonly string[];
+  readonly records: readonly WeightRecord[];
+  readonly warnings: readonly string[];
+}
+
+const nothing = { graphs: [], records: [], warnings: [] } as const;
+
+interface GraphFilesInput {
+  readonly input: Input;
+  readonly variant: Variant;
+  readonly format: GraphOutput;
+  readonly recipe: Recipe;
+  readonly options: RunRecipeOptions;
+  readonly task: TaskOptions;
+  readonly building: Omit<ConvertStep, 'to'>;
+}
+
+/** Builds every graph, applies the steps to each, and lays out their files with those that belong beside them. */
+async function graphFiles({ input, variant, format, recipe, options, task, building }: GraphFilesInput): Promise<Planned> {
+  const models = await input.graphs({ ...building, signal: options.signal });
+  if (variant.kind === 'file' && models.size > 1) {
+    throw new PenjingError('E_OPTION', `${recipe.input} becomes several graphs (${[...models.keys()].join(', ')}): ${recipe.output} is one file`, {
+      hint: `Give a folder: -o ${recipe.output.replace(/\.\w+$/, '')}`,
+    });
+  }
+  const passes = passesOf(recipe.steps);
+  const files: FileLayout[] = [];
+  const graphs: string[] = [];
+  const records: WeightRecord[] = [];
+  const warnings: string[] = [];
+  const facts: GraphFacts[] = [];
+  for (const [stem, built] of models) {
+    const before = new Set(check(built).map(issueKey));
+    const result = await pipeline(passes).run(built, task);
+    assertNoNewIssues(result.model, before);
+    const name = variant.graph(stem);
+    const layouts = await format.layouts(result.model, { name, externalData: options.externalData ?? 'auto', convert: building });
+    files.push(...layouts);
+    graphs.push(name);
+    records.push(...result.records);
+    warnings.push(...result.warnings);
+    facts.push(graphFacts(stem, result.model, layouts));
+  }
+  return { files: [...(await companionFiles(input, variant, facts)), ...files], graphs, records, warnings };
+}
+
+/** Throws `E_OPTION` for an option of the conversion that means nothing for this input. */
+function assertAccepted({ path, format, accepts }: Input, convert: Omit<ConvertStep, 'to'>): void {
+  for (const [name, value] of Object.entries(convert)) {
+    // float32 is what everything is converted to anyway
+    if (value === undefined || value === 'float32' || accepts.includes(name as (typeof accepts)[number])) continue;
+    throw new PenjingError('E_OPTION', `${path} is ${format}: ${name} cannot be chosen for it`, {
+      hint: accepts.length > 0 ? `What can be chosen: ${accepts.join(', ')}.` : 'Convert the checkpoint again, or store the weights as float16 with a `cast` step.',
+    });
+  }
+}
+
+function mergeChecks(checks: readonly LoadCheck[]): LoadCheck {
+  const [first, ...rest] = checks;
+  if (first && rest.length === 0) return first;
+  const milliseconds = checks.reduce((sum, { milliseconds = 0 }) => sum + milliseconds, 0);
+  return { done: checks.every(({ done }) => done), text: [...new Set(checks.map(({ text }) => text))].join('; '), milliseconds };
 }
 
 /** Files that ONNX Runtime takes may break an invariant of ours from the start; what counts is that the passes break none. */
@@ -99,27 +172,6 @@ function assertNoNewIssues(model: Model, before: ReadonlySet<string>): void {
 
 function issueKey({ graph, message }: GraphIssue): string {
   return `${graph}\n${message}`;
-}
-
-async function buildModel(input: Input, recipe: Recipe, signal: AbortSignal | undefined): Promise<Model> {
-  const convert = convertOptions(recipe.steps);
-  if (input.kind !== 'huggingface' && (convert.dtype === 'float16' || convert.attention !== undefined)) {
-    throw new PenjingError('E_OPTION', `${input.path} is a graph already: its element type and attention are not chosen any more`, {
-      hint: 'Convert the checkpoint again, or store the weights as float16 with a `cast` step.',
-    });
-  }
-  switch (input.kind) {
-    case 'huggingface':
-      return convertHuggingFace(await openHuggingFaceFolder(input.folder), convert);
-    case 'onnx':
-      return openOnnx(input.path, signal);
-    case 'model-folder':
-      return openOnnx(resolve(input.path, input.graphs[0]!), signal);
-    case 'safetensors':
-      throw new PenjingError('E_FORMAT', `${input.path} has weights but no graph`, {
-        hint: 'Give the folder that holds it together with its config.json.',
-      });
-  }
 }
 
 /** How the model is built; throws `E_RECIPE` unless conversion, if there is any, comes first and once. */

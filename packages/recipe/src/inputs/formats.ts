@@ -1,0 +1,8 @@
+/** Every format that can be opened, in the order in which folders are tried. A new one is a file here and a line. */
+import { huggingFaceInput } from './hugging-face.js';
+import type { InputFormat } from './input.js';
+import { modelFolderInput } from './model-folder.js';
+import { onnxInput } from './onnx.js';
+import { safetensorsInput } from './safetensors.js';
+
+export const inputFormats: readonly InputFormat[] = [huggingFaceInput, modelFolderInput, onnxInput, safetensorsInput];

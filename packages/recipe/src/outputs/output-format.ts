@@ -1,0 +1,39 @@
+/** What a result is written as; one file per format implements it. */
+import type { Checkpoint, Model } from '@penjing/core';
+import type { FileLayout } from '@penjing/graph-io';
+import type { Input } from '../inputs/input.js';
+import type { ConvertStep, RecipeStep } from '../recipe-schema.js';
+
+export type OutputName = NonNullable<ConvertStep['to']>;
+
+export interface GraphOutputOptions {
+  /** Name of the file, relative to the folder it goes to. */
+  readonly name: string;
+  readonly externalData: 'auto' | 'always' | 'never';
+  readonly convert: ConvertStep;
+}
+
+/** Written from graphs: a file per graph, the first layout being the file itself. */
+export interface GraphOutput {
+  readonly kind: 'graph';
+  readonly name: OutputName;
+  readonly extension: string;
+  layouts(model: Model, options: GraphOutputOptions): Promise<readonly FileLayout[]>;
+}
+
+/** Written from named weights: no graph is needed. */
+export interface WeightsOutput {
+  readonly kind: 'weights';
+  readonly name: OutputName;
+  readonly extension: string;
+  /** Throws `E_OPTION` for steps that this format has no form for. */
+  layouts(checkpoint: Checkpoint, options: WeightsOutputOptions): Promise<readonly FileLayout[]>;
+}
+
+export interface WeightsOutputOptions {
+  readonly name: string;
+  readonly input: Input;
+  readonly steps: readonly RecipeStep[];
+}
+
+export type OutputFormat = GraphOutput | WeightsOutput;
