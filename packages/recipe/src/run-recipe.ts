@@ -49,11 +49,16 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   const input = await openInput(recipe.input);
   const { to: _to, ...building } = convert;
   assertAccepted(input, building);
+  // Graphs before the plan: weights alone are refused as such, whatever is wrong with the name of the output.
+  const source =
+    format.kind === 'graph'
+      ? { kind: format.kind, format, models: await input.graphs({ ...building, signal }) }
+      : { kind: format.kind, format, checkpoint: await input.checkpoint(signal) };
   const variant = await planVariant(input, recipe, format);
   const { files, graphs, records, warnings } =
-    format.kind === 'weights'
-      ? { ...nothing, files: await format.layouts(await input.checkpoint(signal), { name: variant.graph('model'), input, steps: recipe.steps }) }
-      : await graphFiles({ input, variant, format, recipe, options, task, building });
+    source.kind === 'graph'
+      ? await graphFiles({ ...source, input, variant, recipe, options, task, building })
+      : { ...nothing, files: await source.format.layouts(source.checkpoint, { name: variant.graph('model'), input, steps: recipe.steps }) };
   signal?.throwIfAborted();
 
   const loaded: LoadCheck[] = [];
@@ -104,6 +109,7 @@ const nothing = { graphs: [], records: [], warnings: [] } as const;
 
 interface GraphFilesInput {
   readonly input: Input;
+  readonly models: ReadonlyMap<string, Model>;
   readonly variant: Variant;
   readonly format: GraphOutput;
   readonly recipe: Recipe;
@@ -112,9 +118,8 @@ interface GraphFilesInput {
   readonly building: Omit<ConvertStep, 'to'>;
 }
 
-/** Builds every graph, applies the steps to each, and lays out their files with those that belong beside them. */
-async function graphFiles({ input, variant, format, recipe, options, task, building }: GraphFilesInput): Promise<Planned> {
-  const models = await input.graphs({ ...building, signal: options.signal });
+/** Applies the steps to every graph, and lays out their files with those that belong beside them. */
+async function graphFiles({ input, models, variant, format, recipe, options, task, building }: GraphFilesInput): Promise<Planned> {
   if (variant.kind === 'file' && models.size > 1) {
     throw new PenjingError('E_OPTION', `${recipe.input} becomes several graphs (${[...models.keys()].join(', ')}): ${recipe.output} is one file`, {
       hint: `Give a folder: -o ${recipe.output.replace(/\.\w+$/, '')}`,
