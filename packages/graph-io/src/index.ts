@@ -10,7 +10,7 @@ export { type SafetensorsOptions, openSafetensors, openSafetensorsIndex, safeten
 export { type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, ggufShardNames, openGguf, openGgufShards } from './gguf/index.js';
 export {
   type AttentionForm, type ConvertHuggingFaceOptions, type HuggingFaceConfig, type HuggingFaceFolder, type JsonObject, type ModelFolder, type Task,
-  type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, convertHuggingFaceGraphs, openHuggingFaceConfig, openHuggingFaceFolder, transformersJsFiles,
+  type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, convertHuggingFaceGraphs, companionFiles, GENAI_GRAPH, genaiFiles, openHuggingFaceConfig, openHuggingFaceFolder, transformersJsFiles,
   transformersJsModels, transformersJsPath,
 } from './hf/index.js';
 export { blobSource } from './blob-source.js';

@@ -1,19 +1,16 @@
 /** Where a result goes: one file, or a graph of a model folder with the files that belong beside it. */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
-import { type Model, PenjingError } from '@penjing/core';
-import {
-  type FileLayout, type JsonObject, openHuggingFaceConfig, type TransformersJsDType, transformersJsFiles, transformersJsModels, transformersJsPath,
-  type TransformersJsVariant,
-} from '@penjing/graph-io';
+import { basename, join } from 'node:path';
+import { PenjingError } from '@penjing/core';
+import { type FileLayout, type JsonObject, openHuggingFaceConfig, type TransformersJsDType } from '@penjing/graph-io';
 import { openFolder } from '@penjing/graph-io/node';
 import type { Input } from './inputs/input.js';
+import type { FolderLayout, WrittenGraph } from './layouts/folder-layout.js';
+import { layouts } from './layouts/layouts.js';
+import { CLIENT } from './layouts/transformers-js.js';
 import type { OutputFormat } from './outputs/output-format.js';
-import type { Recipe, RecipeStep } from './recipe-schema.js';
-
-/** The field of config.json that is for transformers.js alone. */
-const CLIENT = 'transformers.js_config';
+import type { ConvertStep, Recipe, RecipeStep } from './recipe-schema.js';
 
 export type Variant = VariantFile | VariantFolder;
 
@@ -27,6 +24,7 @@ interface VariantFile {
 interface VariantFolder {
   readonly kind: 'folder';
   readonly target: string;
+  readonly layout: FolderLayout;
   /** Name of a graph relative to the folder. */
   graph(stem: string): string;
   /** How transformers.js calls what the steps make, when it has a word for it. */
@@ -35,8 +33,15 @@ interface VariantFolder {
   readonly adds: boolean;
 }
 
+export interface VariantRequest {
+  readonly input: Input;
+  readonly recipe: Recipe;
+  readonly format: OutputFormat;
+  readonly convert: ConvertStep;
+}
+
 /** Throws `E_OPTION` when the output does not fit the input. */
-export async function planVariant(input: Input, recipe: Recipe, format: OutputFormat): Promise<Variant> {
+export async function planVariant({ input, recipe, format, convert }: VariantRequest): Promise<Variant> {
   const target = recipe.output.replace(/(?<=.)[/\\]+$/, '');
   if (target.endsWith(format.extension)) return { kind: 'file', target, graph: () => basename(target) };
   if (!input.folder || format.name !== 'onnx') {
@@ -45,10 +50,10 @@ export async function planVariant(input: Input, recipe: Recipe, format: OutputFo
       hint: `For example -o ${target}${format.extension}`,
     });
   }
+  const layout: FolderLayout = layouts[convert.layout ?? 'transformers.js'];
   const dtype = dtypeOf(recipe.steps);
-  // transformers.js has no name for weights stored in bfloat16
-  const graph = (stem: string): string => (dtype === undefined ? `onnx/${stem}_bf16.onnx` : transformersJsPath(stem, dtype));
-  return { kind: 'folder', target, graph, dtype, adds: existsSync(join(target, 'onnx')) && (await holdsModel(target, input)) };
+  const adds = layout.shared !== undefined && existsSync(join(target, layout.shared)) && (await holdsModel(target, input));
+  return { kind: 'folder', target, layout, graph: (stem) => layout.graph(stem, dtype), dtype, adds };
 }
 
 /** True when the configurations agree on every field that both have; those of transformers.js are about files. */
@@ -85,41 +90,12 @@ function dtypeOf(steps: readonly RecipeStep[]): TransformersJsDType | undefined 
   return half || stored === 'float16' ? 'fp16' : 'fp32';
 }
 
-/** What transformers.js must know of a graph before it loads it. */
-export interface GraphFacts extends Omit<TransformersJsVariant, 'dtype'> {
-  readonly stem: string;
-}
-
-export function graphFacts(stem: string, model: Model, files: readonly FileLayout[]): GraphFacts {
-  const cache = model.graph.inputs.find(({ name }) => name.startsWith('past_key_values.'))?.type;
-  const half = cache?.kind === 'tensor' && cache.dtype === 'float16';
-  return { stem, externalFiles: files.length - 1, ...(half && { cacheDtype: 'float16' }) };
-}
-
-/** config.json, tokenizer and the rest; nothing for single files and folders that have no configuration. */
-export async function companionFiles(input: Input, variant: Variant, facts: readonly GraphFacts[]): Promise<FileLayout[]> {
+/** Configuration, tokenizer and the rest; nothing for single files and folders that have no configuration. */
+export async function besideGraphs(input: Input, variant: Variant, graphs: readonly WrittenGraph[]): Promise<FileLayout[]> {
   if (variant.kind === 'file' || !input.folder) return [];
+  const { target, layout, dtype, adds } = variant;
   // A folder that is there already keeps its own configuration.
-  const from = variant.adds ? openFolder(variant.target) : input.folder;
+  const from = adds ? openFolder(target) : input.folder;
   if (!(await from.list()).includes('config.json')) return [];
-  const folder = await openHuggingFaceConfig(from);
-  const { dtype } = variant;
-  const added: TransformersJsVariant[] = dtype === undefined ? [] : facts.map((fact) => ({ ...fact, dtype }));
-  const others = variant.adds ? await otherVariants(variant, facts) : [];
-  const files = await transformersJsFiles(folder, [...others, ...added]);
-  // Its files are left alone, except that transformers.js must learn of data files and caches.
-  return variant.adds ? files.filter(({ name, pieces }) => name === 'config.json' && pieces[0]?.kind === 'bytes') : files;
-}
-
-/** The other graphs of the folder that are parts of the same model. */
-async function otherVariants(variant: VariantFolder, facts: readonly GraphFacts[]): Promise<TransformersJsVariant[]> {
-  const settings = (await configOf(variant.target))?.[CLIENT] as { readonly kv_cache_dtype?: Readonly<Record<string, 'float16'>> } | undefined;
-  return (Object.keys(transformersJsModels) as TransformersJsDType[]).flatMap((dtype) =>
-    facts.flatMap(({ stem }) => {
-      const path = resolve(variant.target, transformersJsPath(stem, dtype));
-      if (dtype === variant.dtype || !existsSync(path)) return [];
-      const cacheDtype = settings?.kv_cache_dtype?.[dtype];
-      return [{ dtype, stem, externalFiles: existsSync(`${path}_data`) ? 1 : 0, ...(cacheDtype && { cacheDtype }) }];
-    }),
-  );
+  return layout.companions({ folder: await openHuggingFaceConfig(from), target, dtype, adds, graphs });
 }

@@ -3,6 +3,8 @@
 export interface ConvertStep {
   /** Format of the result; by the extension of the output, else ONNX. */
   readonly to?: 'onnx' | 'safetensors';
+  /** Which program a model folder is for: transformers.js when absent. */
+  readonly layout?: 'transformers.js' | 'genai' | 'plain';
   /** What the model is for, as Optimum names it; from config.json when absent. */
   readonly task?: string;
   /** Version of ai.onnx. */
@@ -66,6 +68,7 @@ export const recipeSchema = {
           properties: {
             convert: object({
               to: { enum: ['onnx', 'safetensors'] },
+              layout: { enum: ['transformers.js', 'genai', 'plain'] },
               task: { type: 'string', minLength: 1 },
               opset: { type: 'integer', minimum: 1 },
               dtype: { enum: ['float32', 'float16'] },

@@ -8,7 +8,8 @@ import { writeReport } from './compare-inputs.js';
 import type { Input } from './inputs/input.js';
 import { openInput } from './inputs/open-input.js';
 import { rememberGraph } from './manifest.js';
-import { companionFiles, type GraphFacts, graphFacts, planVariant, type Variant } from './model-layout.js';
+import type { WrittenGraph } from './layouts/folder-layout.js';
+import { besideGraphs, planVariant, type Variant } from './model-layout.js';
 import { outputFormat } from './outputs/formats.js';
 import type { GraphOutput } from './outputs/output-format.js';
 import type { ConvertStep, Recipe, RecipeStep } from './recipe-schema.js';
@@ -47,14 +48,14 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   const convert = convertOptions(recipe.steps);
   const format = outputFormat(convert, recipe.output);
   const input = await openInput(recipe.input);
-  const { to: _to, ...building } = convert;
+  const { to: _to, layout: _layout, ...building } = convert;
   assertAccepted(input, building);
   // Graphs before the plan: weights alone are refused as such, whatever is wrong with the name of the output.
   const source =
     format.kind === 'graph'
       ? { kind: format.kind, format, models: await input.graphs({ ...building, signal }) }
       : { kind: format.kind, format, checkpoint: await input.checkpoint(signal) };
-  const variant = await planVariant(input, recipe, format);
+  const variant = await planVariant({ input, recipe, format, convert });
   const { files, graphs, records, warnings } =
     source.kind === 'graph'
       ? await graphFiles({ ...source, input, variant, recipe, options, task, building })
@@ -115,7 +116,7 @@ interface GraphFilesInput {
   readonly recipe: Recipe;
   readonly options: RunRecipeOptions;
   readonly task: TaskOptions;
-  readonly building: Omit<ConvertStep, 'to'>;
+  readonly building: Omit<ConvertStep, 'to' | 'layout'>;
 }
 
 /** Applies the steps to every graph, and lays out their files with those that belong beside them. */
@@ -130,7 +131,7 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
   const graphs: string[] = [];
   const records: WeightRecord[] = [];
   const warnings: string[] = [];
-  const facts: GraphFacts[] = [];
+  const written: WrittenGraph[] = [];
   for (const [stem, built] of models) {
     const before = new Set(check(built).map(issueKey));
     const result = await pipeline(passes).run(built, task);
@@ -141,13 +142,13 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
     graphs.push(name);
     records.push(...result.records);
     warnings.push(...result.warnings);
-    facts.push(graphFacts(stem, result.model, layouts));
+    written.push({ stem, model: result.model, files: layouts });
   }
-  return { files: [...(await companionFiles(input, variant, facts)), ...files], graphs, records, warnings };
+  return { files: [...(await besideGraphs(input, variant, written)), ...files], graphs, records, warnings };
 }
 
 /** Throws `E_OPTION` for an option of the conversion that means nothing for this input. */
-function assertAccepted({ path, format, accepts }: Input, convert: Omit<ConvertStep, 'to'>): void {
+function assertAccepted({ path, format, accepts }: Input, convert: Omit<ConvertStep, 'to' | 'layout'>): void {
   for (const [name, value] of Object.entries(convert)) {
     // float32 is what everything is converted to anyway
     if (value === undefined || value === 'float32' || accepts.includes(name as (typeof accepts)[number])) continue;

@@ -10,6 +10,7 @@ export const convert: Command = {
   options: [
     common.output,
     { flags: '--to <format>', help: 'format of the result; by the extension of the output when absent', choices: ['onnx', 'safetensors'] },
+    { flags: '--layout <layout>', help: 'the program a model folder is for; plain puts the graph beside its configuration', choices: ['transformers.js', 'genai', 'plain'] },
     { flags: '--task <task>', help: 'what the model is for, as text-generation or fill-mask; from config.json when absent', parse: filled },
     { flags: '--dtype <dtype>', help: 'element type of weights and computation', choices: ['float32', 'float16'] },
     { flags: '--opset <version>', help: 'version of the ONNX operators (21 when absent)', parse: integer(1, 64) },
@@ -18,7 +19,7 @@ export const convert: Command = {
     common.threads,
   ],
   examples: ['penjing convert models/sapling -o out/sapling', 'penjing convert model.onnx -o rewritten.onnx --force'],
-  run: (context) => runSteps(context, [{ convert: chosen(context.options, ['to', 'task', 'dtype', 'opset', 'attention']) }]),
+  run: (context) => runSteps(context, [{ convert: chosen(context.options, ['to', 'layout', 'task', 'dtype', 'opset', 'attention']) }]),
 };
 
 /** The options that were given, by the names of the recipe's fields. */

@@ -5,3 +5,5 @@ export { type ConvertHuggingFaceOptions, convertHuggingFace, convertHuggingFaceG
 export type { Task } from './architecture.js';
 export type { AttentionForm } from './blocks/attention.js';
 export { type TransformersJsDType, type TransformersJsVariant, transformersJsFiles, transformersJsModels, transformersJsPath } from './transformers-js.js';
+export { GENAI_GRAPH, genaiFiles } from './genai.js';
+export { companionFiles } from './companion-files.js';

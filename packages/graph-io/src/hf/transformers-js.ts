@@ -1,6 +1,6 @@
 /** The folder that transformers.js loads: where each graph goes, and the files that go beside it. */
-import { type ByteSource, lazy } from '@penjing/core';
 import type { FileLayout } from '../layout.js';
+import { companionFiles, copiedFile, jsonFile } from './companion-files.js';
 import { Fields } from './fields.js';
 import { isObject, type JsonObject } from './folder.js';
 import type { HuggingFaceConfig } from './open.js';
@@ -42,14 +42,6 @@ export interface TransformersJsVariant {
   readonly cacheDtype?: 'float32' | 'float16';
 }
 
-/** Copied byte for byte when they are there; licences travel with the weights. */
-const COPIED = [
-  'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json',
-  'tokenizer.model', 'spiece.model', 'sentencepiece.bpe.model', 'vocab.txt', 'vocab.json', 'merges.txt', 'normalizer.json',
-  'preprocessor_config.json', 'processor_config.json',
-  'chat_template.jinja', 'chat_template.json', 'LICENSE', 'LICENSE.txt', 'LICENSE.md', 'NOTICE',
-];
-
 /**
  * Everything but the graphs: config.json, and the tokenizer's and generation's files. `variants` are all graphs of
  * the folder, those already there too. config.json is copied as well unless transformers.js needs more from it.
@@ -58,17 +50,10 @@ export async function transformersJsFiles(
   folder: HuggingFaceConfig,
   variants: readonly TransformersJsVariant[],
 ): Promise<FileLayout[]> {
-  const names = COPIED.filter((name) => folder.files.includes(name));
-  const copies = await Promise.all(names.map(async (name) => copied(name, await folder.folder.open(name))));
+  const copies = await companionFiles(folder);
   const added = { ...missingFields(folder), ...clientSettings(folder, variants) };
-  if (Object.keys(added).length === 0) return [copied('config.json', await folder.folder.open('config.json')), ...copies];
-  const bytes = new TextEncoder().encode(`${JSON.stringify({ ...folder.config, ...added }, null, 2)}\n`);
-  return [{ name: 'config.json', size: bytes.byteLength, pieces: [{ kind: 'bytes', offset: 0, bytes }] }, ...copies];
-}
-
-function copied(name: string, source: ByteSource): FileLayout {
-  const tensor = lazy.source(source, 0, 'uint8', [source.size]);
-  return { name, size: source.size, pieces: [{ kind: 'tensor', offset: 0, name, tensor }] };
+  if (Object.keys(added).length === 0) return [await copiedFile(folder, 'config.json'), ...copies];
+  return [jsonFile('config.json', { ...folder.config, ...added }), ...copies];
 }
 
 /** Older transformers.js takes the shape of the cache from the config, and knows no defaults. */

@@ -4,7 +4,7 @@ import type { FormatName, ModelFolder } from '@penjing/graph-io';
 import type { ConvertStep } from '../recipe-schema.js';
 import type { Inspection, InspectOptions } from './describe.js';
 
-export interface BuildOptions extends Omit<ConvertStep, 'to'> {
+export interface BuildOptions extends Omit<ConvertStep, 'to' | 'layout'> {
   readonly signal?: AbortSignal | undefined;
 }
 
