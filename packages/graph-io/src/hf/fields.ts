@@ -66,6 +66,23 @@ export class Fields {
     throw this.wrong(name, `a list of ${count} numbers above 0`);
   }
 
+  /** What `read` makes of a field; undefined when the file says null, `fallback` when it says nothing. */
+  nullable<T>(name: string, read: (name: string) => T, fallback: T | undefined): T | undefined {
+    if (!Object.hasOwn(this.values, name)) return fallback;
+    return this.has(name) ? read(name) : undefined;
+  }
+
+  /** `count` values, one per layer; undefined when absent. */
+  perLayer<T>(name: string, count: number, known: (item: unknown) => item is T, wanted: string): readonly T[] | undefined {
+    const value = this.get(name);
+    if (value === undefined) return undefined;
+    if (Array.isArray(value) && value.length === count) {
+      const list = value as readonly unknown[];
+      if (list.every(known)) return list;
+    }
+    throw this.wrong(name, `a list of ${count} ${wanted}`);
+  }
+
   /** One of the keys of a table. */
   choice<K extends string>(name: string, table: Readonly<Record<K, unknown>>, fallback?: K): K {
     const value = this.#or(name, fallback);

@@ -58,6 +58,16 @@ export class Network {
     return this.#once('matrix', name, (full) => lazy.transpose(this.weights.take(full, [outputs, inputs]), [1, 0]));
   }
 
+  /** A tensor of the checkpoint by its name inside this module; in the network's type unless `dtype` says otherwise. */
+  stored(name: string, shape: Shape, dtype: FloatDType = this.dtype): Tensor {
+    return this.weights.take(this.#full(name), shape, dtype);
+  }
+
+  /** A weight of this module that is made from what the checkpoint stores. */
+  derived(name: string, tensor: Tensor): Value {
+    return this.builder.initializer(this.#full(name), tensor);
+  }
+
   op(type: string, inputs: readonly (Value | undefined)[], attributes: Attributes = {}, options: NodeOptions = {}): Value {
     return this.builder.op(type, inputs, attributes, { name: options.name ?? type, ...options });
   }

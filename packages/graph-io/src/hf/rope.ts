@@ -4,7 +4,7 @@ import { Fields } from './fields.js';
 
 /** How positions become angles. */
 export interface Rope {
-  /** Angle per position of each pair, (headDim / 2). */
+  /** Angle per position of each pair of columns; half the width that is rotated. */
   readonly inverseFrequencies: readonly number[];
   /** Multiplies cos and sin. */
   readonly attentionFactor: number;
@@ -112,28 +112,51 @@ export interface RopeShape {
   readonly dim: number;
   /** `max_position_embeddings`. */
   readonly maxPositions: number;
+  /** `original_max_position_embeddings` where the config names none; `maxPositions` when absent. */
+  readonly originalPositions?: number;
+  /** Where the config says it outside the rotary settings, and what it is when nothing is said. */
+  readonly theta?: { readonly field: string; readonly value: number };
+  /** The same for the share of a head that is rotated, its first columns. Whole heads, and nothing else, when absent. */
+  readonly partial?: { readonly field: string; readonly value: number };
+  /** Older names of scalings that this architecture's configs use. */
+  readonly aliases?: Readonly<Record<string, RopeType>>;
+  /** The settings, where they are not `rope_parameters` or `rope_scaling` as a whole; null when there are none. */
+  readonly settings?: Fields | null;
 }
+
+type RopeType = keyof typeof ropes;
 
 /**
  * The rotary settings of a config in either spelling: `rope_parameters` of transformers 5, or `rope_theta` with
  * `rope_scaling` before it. Throws `E_CONFIG` naming the field.
  */
-export function readRope(config: Fields, { dim, maxPositions }: RopeShape): Rope {
-  if (dim % 2 !== 0) throw new PenjingError('E_CONFIG', `${config.where}: rotary heads must have an even width, not ${dim}`);
-  const scaling = nonEmpty(config.inside('rope_scaling')) ?? nonEmpty(config.inside('rope_parameters'));
-  const fields = scaling ?? new Fields({}, config.where);
-  const theta = fields.has('rope_theta') ? fields.positive('rope_theta') : config.positive('rope_theta', 10_000);
-  for (const place of [config, fields]) {
-    place.only('partial_rotary_factor', 1, 'this architecture rotates whole heads');
-  }
-  const type = fields.choice(fields.has('rope_type') ? 'rope_type' : 'type', ropes, 'default');
+export function readRope(config: Fields, shape: RopeShape): Rope {
+  const { maxPositions, theta: base = { field: 'rope_theta', value: 10_000 }, aliases = {} } = shape;
+  const given = shape.settings === undefined ? (nonEmpty(config.inside('rope_scaling')) ?? config.inside('rope_parameters')) : shape.settings;
+  const fields = nonEmpty(given) ?? new Fields({}, config.where);
+  const theta = fields.has('rope_theta') ? fields.positive('rope_theta') : config.positive(base.field, base.value);
+  const dim = rotatedWidth(config, fields, shape);
+  if (dim < 2 || dim % 2 !== 0) throw new PenjingError('E_CONFIG', `${config.where}: rotary heads must have an even width, not ${dim}`);
+  const type = fields.choice(fields.has('rope_type') ? 'rope_type' : 'type', { ...ropes, ...aliases }, 'default');
   const original = 'original_max_position_embeddings';
-  const originalPositions = config.has(original) ? config.size(original) : fields.size(original, maxPositions);
+  const originalPositions = config.has(original) ? config.size(original) : fields.size(original, shape.originalPositions ?? maxPositions);
   const powers = Array.from({ length: dim / 2 }, (_, i) => f32(theta ** f32((2 * i) / dim)));
-  const base = powers.map((power) => f32(1 / power));
-  const rope: Rope = ropes[type]({ fields, theta, dim, maxPositions, originalPositions, powers, base });
+  const frequencies = powers.map((power) => f32(1 / power));
+  const rope: Rope = ropes[aliases[type] ?? (type as RopeType)]({ fields, theta, dim, maxPositions, originalPositions, powers, base: frequencies });
   if ([...rope.inverseFrequencies, rope.attentionFactor].every(Number.isFinite)) return rope;
   throw new PenjingError('E_CONFIG', `${fields.where}: these rotary settings give frequencies that are not finite`);
+}
+
+/** Columns of a head that take part. */
+function rotatedWidth(config: Fields, fields: Fields, { dim, partial }: RopeShape): number {
+  if (!partial) {
+    for (const place of [config, fields]) place.only('partial_rotary_factor', 1, 'this architecture rotates whole heads');
+    return dim;
+  }
+  const own = fields.has('partial_rotary_factor');
+  const share = own ? fields.positive('partial_rotary_factor') : config.positive(partial.field, partial.value);
+  if (share > 1) throw (own ? fields : config).wrong(own ? 'partial_rotary_factor' : partial.field, 'at most 1');
+  return Math.floor(dim * share);
 }
 
 function plain(inverseFrequencies: readonly number[]): Rope {
@@ -153,6 +176,6 @@ function optional(fields: Fields, name: string): number | undefined {
   return fields.has(name) ? fields.number(name) || undefined : undefined;
 }
 
-function nonEmpty(fields: Fields | undefined): Fields | undefined {
+function nonEmpty(fields: Fields | null | undefined): Fields | undefined {
   return fields && Object.keys(fields.values).length > 0 ? fields : undefined;
 }

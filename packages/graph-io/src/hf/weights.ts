@@ -41,7 +41,7 @@ export class Weights {
   }
 
   /** Throws `E_WEIGHTS` when the checkpoint has no such tensor, or one of another shape or kind. */
-  take(name: string, shape: Shape): Tensor {
+  take(name: string, shape: Shape, dtype: FloatDType = this.#dtype): Tensor {
     const tensor = this.#tensors.get(name);
     if (!tensor) {
       throw new PenjingError('E_WEIGHTS', `the checkpoint has no tensor ${name}`, {
@@ -63,7 +63,7 @@ export class Weights {
       });
     }
     this.#taken.add(name);
-    return lazy.cast(tensor, this.#dtype);
+    return lazy.cast(tensor, dtype);
   }
 
   /** Throws `E_WEIGHTS` naming tensors that nothing took and no pattern excuses: a model without them would be wrong. */

@@ -2,7 +2,7 @@
 import { attribute, type Value } from '@penjing/core';
 import type { Network } from '../network.js';
 import type { Rope } from '../rope.js';
-import type { Attend, AttentionInputs, AttentionShape } from './attention.js';
+import { type Attend, type AttentionInputs, type AttentionShape, once } from './attention.js';
 import { cosSin, rotaryAngles } from './rotary.js';
 
 const INT32 = 6;
@@ -16,38 +16,48 @@ const MASKED = { float32: -1e9, float16: -3e4 } as const;
 
 /**
  * The operator's own rotation takes its positions from the cache length, which is wrong for padded rows; so queries
- * and keys are rotated before it. Its lengths are those of the whole buffer: padding inside it is the bias' business.
+ * and keys are rotated before it. Its lengths are those of the whole buffer: padding inside it is the bias' business,
+ * and a window counts places of the buffer, as it does in transformers.
  */
-export function groupQueryAttention(
-  net: Network,
-  inputs: AttentionInputs,
-  shape: AttentionShape,
-  rope: Rope,
-): Attend {
-  const { heads, kvHeads, scale } = shape;
-  const rotate = rotation(net, inputs.positions, shape, rope);
+export function groupQueryAttention(net: Network, inputs: AttentionInputs): (shape: AttentionShape) => Attend {
   const { lengths, total, bias } = net.module('attention', () => masks(net, inputs));
-  return ({ query, key, value }, past) => {
-    const [q, k] = [rotate('q_rotary', query), rotate('k_rotary', key)];
-    const [output, presentKey, presentValue] = net.contrib(
-      'GroupQueryAttention',
-      [q, k, value, past.key, past.value, lengths, total, undefined, undefined, undefined, bias],
-      { num_heads: heads, kv_num_heads: kvHeads, scale: attribute.float(scale) },
-      3,
-    );
-    return { output: output!, present: { key: presentKey!, value: presentValue! } };
+  const rotation = once((rope: Rope) => rotate(net, inputs.positions, rope));
+  return (shape) => {
+    const { heads, kvHeads, scale, window, softcap, rope } = shape;
+    const turn: Rotate = rope ? rotation(rope) : (_, x) => x;
+    return ({ query, key, value }, past) => {
+      const q = turn('q_rotary', query, { heads, headDim: shape.headDim });
+      const k = turn('k_rotary', key, { heads: kvHeads, headDim: shape.headDim });
+      const [output, presentKey, presentValue] = net.contrib(
+        'GroupQueryAttention',
+        [q, k, value, past.key, past.value, lengths, total, undefined, undefined, undefined, bias],
+        {
+          num_heads: heads, kv_num_heads: kvHeads, scale: attribute.float(scale),
+          ...(window !== undefined && { local_window_size: window }),
+          ...(softcap !== undefined && { softcap: attribute.float(softcap) }),
+        },
+        3,
+      );
+      return { output: output!, present: { key: presentKey!, value: presentValue! } };
+    };
   };
 }
 
+type Rotate = (name: string, x: Value, shape: { readonly heads: number; readonly headDim: number }) => Value;
+
 /** Rotates (batch, seq, heads · headDim) by com.microsoft.RotaryEmbedding. */
-function rotation(net: Network, positions: Value, { headDim }: AttentionShape, rope: Rope): (name: string, x: Value) => Value {
+function rotate(net: Network, positions: Value, rope: Rope): Rotate {
   const angles = rotaryAngles(net, positions, rope);
+  const pairs = rope.inverseFrequencies.length;
   return net.module('rotary_emb', () => {
     // the operator looks angles up in a table by position; ours holds the tokens of this run, in order
-    const { cos, sin } = cosSin(net, net.op('Reshape', [angles, net.ints([-1, headDim / 2])]), rope);
+    const { cos, sin } = cosSin(net, net.op('Reshape', [angles, net.ints([-1, pairs])]), rope);
     const count = net.op('Range', [net.ints(0), net.op('Size', [positions]), net.ints(1)]);
     const places = net.op('Reshape', [count, net.op('Shape', [positions])]);
-    return (name, x) => net.module(name, () => net.contrib('RotaryEmbedding', [x, places, cos, sin])[0]!);
+    return (name, x, { heads, headDim }) => {
+      const partial = { num_heads: heads, rotary_embedding_dim: 2 * pairs };
+      return net.module(name, () => net.contrib('RotaryEmbedding', [x, places, cos, sin], 2 * pairs < headDim ? partial : {})[0]!);
+    };
   });
 }
 

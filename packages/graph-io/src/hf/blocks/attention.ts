@@ -1,10 +1,9 @@
-/** Causal self-attention with a cache, in two forms that share one interface. */
+/** Causal attention with a cache, in two forms that share one interface. */
 import type { Value } from '@penjing/core';
 import type { Network } from '../network.js';
 import type { Rope } from '../rope.js';
 import { groupQueryAttention } from './attention-gqa.js';
 import { standardAttention } from './attention-standard.js';
-import { linear } from './linear.js';
 
 /** `gqa`: com.microsoft.GroupQueryAttention, the fast kernel. `standard`: operators of ai.onnx only. */
 export type AttentionForm = 'gqa' | 'standard';
@@ -16,6 +15,12 @@ export interface AttentionShape {
   readonly headDim: number;
   /** Multiplies the scores. */
   readonly scale: number;
+  /** Tokens that a token sees, itself among them, by their places in the buffer; all before it when absent. */
+  readonly window?: number;
+  /** Scores become cap · tanh(score / cap). */
+  readonly softcap?: number;
+  /** Rotates the first columns of queries and keys; no rotation when absent. */
+  readonly rope?: Rope;
 }
 
 export interface KeyValue {
@@ -46,8 +51,8 @@ export interface Attended {
 /** Attends from the new tokens to themselves and to the cache, (batch, kvHeads, past, headDim) each. */
 export type Attend = (projections: Projections, past: KeyValue) => Attended;
 
-/** Builds what all layers share (masks, cos, sin) and gives the function of a layer. */
-export type AttentionMaker = (net: Network, inputs: AttentionInputs, shape: AttentionShape, rope: Rope) => Attend;
+/** Gives the function of one kind of layers; what kinds share (masks, cos, sin) is built once. */
+export type AttentionMaker = (net: Network, inputs: AttentionInputs) => (shape: AttentionShape) => Attend;
 
 const makers: Readonly<Record<AttentionForm, AttentionMaker>> = {
   gqa: groupQueryAttention,
@@ -56,28 +61,20 @@ const makers: Readonly<Record<AttentionForm, AttentionMaker>> = {
 
 export const attentionForms = Object.keys(makers) as readonly AttentionForm[];
 
-export function causalAttention(net: Network, inputs: AttentionInputs, shape: AttentionShape, rope: Rope): Attend {
-  return makers[net.attention](net, inputs, shape, rope);
+/** The functions of all layers; layers of the same shape object share one. */
+export function causalAttention(net: Network, inputs: AttentionInputs, layers: readonly AttentionShape[]): Attend[] {
+  const make = once(makers[net.attention](net, inputs));
+  return layers.map(make);
 }
 
-export interface SelfAttentionShape extends AttentionShape {
-  readonly hidden: number;
-  readonly bias: boolean;
-}
-
-/** q, k, v and output projections around `attend`; x and the output are (batch, seq, hidden). */
-export function selfAttention(
-  net: Network,
-  name: string,
-  x: Value,
-  { attend, past, shape }: { readonly attend: Attend; readonly past: KeyValue; readonly shape: SelfAttentionShape },
-): Attended {
-  const { hidden, heads, kvHeads, headDim, bias } = shape;
-  return net.module(name, () => {
-    const query = linear(net, 'q_proj', x, { inputs: hidden, outputs: heads * headDim, bias });
-    const key = linear(net, 'k_proj', x, { inputs: hidden, outputs: kvHeads * headDim, bias });
-    const value = linear(net, 'v_proj', x, { inputs: hidden, outputs: kvHeads * headDim, bias });
-    const { output, present } = attend({ query, key, value }, past);
-    return { output: linear(net, 'o_proj', output, { inputs: heads * headDim, outputs: hidden, bias }), present };
-  });
+/** `make`, called once per key. */
+export function once<K, V>(make: (key: K) => V): (key: K) => V {
+  const made = new Map<K, V>();
+  return (key) => {
+    const known = made.get(key);
+    if (known !== undefined) return known;
+    const value = make(key);
+    made.set(key, value);
+    return value;
+  };
 }

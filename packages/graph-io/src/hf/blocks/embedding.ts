@@ -5,6 +5,7 @@ import { linear } from './linear.js';
 
 export interface VocabularyShape {
   readonly vocabulary: number;
+  /** Width of the embeddings. */
   readonly hidden: number;
 }
 

@@ -11,14 +11,36 @@ export interface MlpShape {
   readonly bias: boolean;
 }
 
+export interface GatedMlpShape extends MlpShape {
+  /** Module that holds gate and up projection in one, in this order. */
+  readonly fused?: string;
+}
+
 /** down(act(gate(x)) * up(x)), (batch, seq, hidden). */
-export function gatedMlp(net: Network, name: string, x: Value, shape: MlpShape): Value {
-  const { hidden, intermediate, activation, bias } = shape;
+export function gatedMlp(net: Network, name: string, x: Value, shape: GatedMlpShape): Value {
+  const { hidden, intermediate, activation, bias, fused } = shape;
   return net.module(name, () => {
     const wider = { inputs: hidden, outputs: intermediate, bias };
-    const gate = linear(net, 'gate_proj', x, wider);
-    const up = linear(net, 'up_proj', x, wider);
+    const stored = (start: number) => (fused === undefined ? {} : { stored: { module: fused, outputs: 2 * intermediate, start } });
+    const gate = linear(net, 'gate_proj', x, { ...wider, ...stored(0) });
+    const up = linear(net, 'up_proj', x, { ...wider, ...stored(intermediate) });
     const gated = net.op('Mul', [net.module('act_fn', () => activations[activation](net, gate)), up]);
     return linear(net, 'down_proj', gated, { inputs: intermediate, outputs: hidden, bias });
   });
+}
+
+export interface PlainMlpShape extends MlpShape {
+  /** Names of the two layers. */
+  readonly names: readonly [string, string];
+  /** Stored as (inputs, outputs). */
+  readonly turned?: boolean;
+}
+
+/** second(act(first(x))), in the module of the caller; (batch, seq, hidden). */
+export function plainMlp(net: Network, x: Value, shape: PlainMlpShape): Value {
+  const { hidden, intermediate, activation, bias, names: [first, second], turned = false } = shape;
+  const stored = (module: string) => (turned ? { stored: { module, turned } } : {});
+  const wide = linear(net, first, x, { inputs: hidden, outputs: intermediate, bias, ...stored(first) });
+  const active = net.module('act', () => activations[activation](net, wide));
+  return linear(net, second, active, { inputs: intermediate, outputs: hidden, bias, ...stored(second) });
 }

@@ -4,7 +4,7 @@ import type { Network } from '../network.js';
 import type { Rope } from '../rope.js';
 
 /**
- * Angles of every token, (batch, seq, headDim / 2), in float32. Computed once per run: a table for 128 K positions
+ * Angles of every token, (batch, seq, pairs), in float32. Computed once per run: a table for 128 K positions
  * would weigh 64 MB and could not follow scalings that depend on the length.
  */
 export function rotaryAngles(net: Network, positions: Value, rope: Rope): Value {
@@ -24,7 +24,7 @@ export function cosSin(net: Network, angles: Value, rope: Rope): { readonly cos:
   }));
 }
 
-/** (headDim / 2). */
+/** (pairs). */
 function frequencies(net: Network, positions: Value, rope: Rope): Value {
   const near = net.float32(rope.inverseFrequencies);
   const { far } = rope;
