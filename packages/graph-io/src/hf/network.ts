@@ -53,19 +53,14 @@ export class Network {
     return this.#once('weight', name, (full) => this.weights.take(full, shape));
   }
 
-  /** The weight of a linear layer, (inputs, outputs): turned, because torch keeps (outputs, inputs). */
-  matrix(name: string, inputs: number, outputs: number): Value {
-    return this.#once('matrix', name, (full) => lazy.transpose(this.weights.take(full, [outputs, inputs]), [1, 0]));
-  }
-
   /** A tensor of the checkpoint by its name inside this module; in the network's type unless `dtype` says otherwise. */
   stored(name: string, shape: Shape, dtype: FloatDType = this.dtype): Tensor {
     return this.weights.take(this.#full(name), shape, dtype);
   }
 
-  /** A weight of this module that is made from what the checkpoint stores. */
+  /** A weight of this module that is made from what the checkpoint stores; layers that share weights get the same value. */
   derived(name: string, tensor: Tensor): Value {
-    return this.builder.initializer(this.#full(name), tensor);
+    return this.#once('derived', name, () => tensor);
   }
 
   op(type: string, inputs: readonly (Value | undefined)[], attributes: Attributes = {}, options: NodeOptions = {}): Value {
@@ -105,8 +100,12 @@ export class Network {
     return this.dtype === 'float32' ? value : this.op('Cast', [value], { to: FLOAT16 });
   }
 
+  #full(name: string): string {
+    return this.#path === '' ? name : `${this.#path}.${name}`;
+  }
+
   #once(kind: string, name: string, make: (full: string) => Tensor): Value {
-    const full = this.#path === '' ? name : `${this.#path}.${name}`;
+    const full = this.#full(name);
     const key = `${kind} ${full}`;
     const value = this.#known.get(key) ?? this.builder.initializer(full, make(full));
     this.#known.set(key, value);

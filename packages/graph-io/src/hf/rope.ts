@@ -142,7 +142,7 @@ export function readRope(config: Fields, shape: RopeShape): Rope {
   const originalPositions = config.has(original) ? config.size(original) : fields.size(original, shape.originalPositions ?? maxPositions);
   const powers = Array.from({ length: dim / 2 }, (_, i) => f32(theta ** f32((2 * i) / dim)));
   const frequencies = powers.map((power) => f32(1 / power));
-  const rope: Rope = ropes[aliases[type] ?? (type as RopeType)]({ fields, theta, dim, maxPositions, originalPositions, powers, base: frequencies });
+  const rope: Rope = ropes[aliases[type] ?? type]({ fields, theta, dim, maxPositions, originalPositions, powers, base: frequencies });
   if ([...rope.inverseFrequencies, rope.attentionFactor].every(Number.isFinite)) return rope;
   throw new PenjingError('E_CONFIG', `${fields.where}: these rotary settings give frequencies that are not finite`);
 }

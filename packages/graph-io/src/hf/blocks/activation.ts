@@ -32,3 +32,8 @@ export const activations = {
 } as const satisfies Record<string, Activation>;
 
 export type ActivationName = keyof typeof activations;
+
+/** cap · tanh(x / cap), float32. */
+export function softcap(net: Network, x: Value, cap: number): Value {
+  return net.op('Mul', [net.op('Tanh', [net.op('Div', [x, net.float32(cap)])]), net.float32(cap)]);
+}

@@ -2,7 +2,8 @@
 import { attribute, type Value } from '@penjing/core';
 import type { Network } from '../network.js';
 import type { Rope } from '../rope.js';
-import { type Attend, type AttentionInputs, type AttentionShape, once } from './attention.js';
+import type { Attend, AttentionInputs, AttentionShape } from './attention.js';
+import { once } from './once.js';
 import { cosSin, rotaryAngles } from './rotary.js';
 
 const INT32 = 6;

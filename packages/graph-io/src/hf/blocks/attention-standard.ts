@@ -2,7 +2,9 @@
 import type { Value } from '@penjing/core';
 import type { Network } from '../network.js';
 import type { Rope } from '../rope.js';
-import { type Attend, type AttentionInputs, type AttentionShape, once } from './attention.js';
+import type { Attend, AttentionInputs, AttentionShape } from './attention.js';
+import { softcap as capped } from './activation.js';
+import { once } from './once.js';
 import { cosSin, rotaryAngles } from './rotary.js';
 
 /** Scores of what must not be seen; finite, so that a row of padding, which sees nothing, stays finite. */
@@ -32,8 +34,8 @@ export function standardAttention(net: Network, inputs: AttentionInputs): (shape
       const stacked = grouped ? net.op('Reshape', [scaled, net.ints([0, kvHeads, -1, headDim])]) : scaled;
       const products = net.op('MatMul', [stacked, net.op('Transpose', [key], { perm: [0, 1, 3, 2] })]);
       const scores = grouped ? net.op('Reshape', [products, net.ints([0, heads, -1, 0])]) : products; // (batch, heads, seq, total)
-      const capped = capScores(net, net.widen(scores), softcap);
-      const weights = net.narrow(net.op('Softmax', [net.op('Add', [capped, bias])], { axis: -1 }));
+      const bounded = softcap === undefined ? net.widen(scores) : capped(net, net.widen(scores), softcap);
+      const weights = net.narrow(net.op('Softmax', [net.op('Add', [bounded, bias])], { axis: -1 }));
       const shares = grouped ? net.op('Reshape', [weights, net.ints([0, kvHeads, -1, 0])]) : weights;
       const mixed = net.op('MatMul', [shares, value]); // (batch, kvHeads, group · seq, headDim)
       const apart = grouped ? net.op('Reshape', [mixed, net.ints([0, heads, -1, headDim])]) : mixed;
@@ -41,12 +43,6 @@ export function standardAttention(net: Network, inputs: AttentionInputs): (shape
       return { output, present: { key, value } };
     };
   };
-}
-
-/** cap · tanh(x / cap), float32; x when there is no cap. */
-export function capScores(net: Network, x: Value, cap: number | undefined): Value {
-  if (cap === undefined) return x;
-  return net.op('Mul', [net.op('Tanh', [net.op('Div', [x, net.float32(cap)])]), net.float32(cap)]);
 }
 
 type Rotate = (name: string, x: Value, headDim: number) => Value;

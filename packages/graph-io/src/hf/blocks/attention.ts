@@ -4,6 +4,7 @@ import type { Network } from '../network.js';
 import type { Rope } from '../rope.js';
 import { groupQueryAttention } from './attention-gqa.js';
 import { standardAttention } from './attention-standard.js';
+import { once } from './once.js';
 
 /** `gqa`: com.microsoft.GroupQueryAttention, the fast kernel. `standard`: operators of ai.onnx only. */
 export type AttentionForm = 'gqa' | 'standard';
@@ -65,16 +66,4 @@ export const attentionForms = Object.keys(makers) as readonly AttentionForm[];
 export function causalAttention(net: Network, inputs: AttentionInputs, layers: readonly AttentionShape[]): Attend[] {
   const make = once(makers[net.attention](net, inputs));
   return layers.map(make);
-}
-
-/** `make`, called once per key. */
-export function once<K, V>(make: (key: K) => V): (key: K) => V {
-  const made = new Map<K, V>();
-  return (key) => {
-    const known = made.get(key);
-    if (known !== undefined) return known;
-    const value = make(key);
-    made.set(key, value);
-    return value;
-  };
 }

@@ -4,7 +4,7 @@ import type { BuildGraph } from '../architecture.js';
 import type { Fields } from '../fields.js';
 import type { Network } from '../network.js';
 import type { AttentionShape } from './attention.js';
-import { capScores } from './attention-standard.js';
+import { softcap } from './activation.js';
 import { causalDecoder, type DecoderShape, llamaNames, residualLayer } from './decoder.js';
 import { rmsNorm } from './norm.js';
 import { perHead, selfAttention, type SelfAttentionShape } from './self-attention.js';
@@ -70,7 +70,7 @@ function build(net: Network, spec: RmsDecoder): void {
         mlp: (x) => maybe(inner.after, spec.feedForward(net, maybe(inner.before, x), index)),
       }),
     norm: (x) => norm('norm', x),
-    logits: (x) => capScores(net, x, logitSoftcap),
+    ...(logitSoftcap !== undefined && { logits: (x: Value) => softcap(net, x, logitSoftcap) }),
   });
 }
 
