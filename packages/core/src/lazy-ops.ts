@@ -1,4 +1,5 @@
 /** Operations on tensors that compute nothing yet: each gives a tensor over a larger expression. */
+import type { BlockCodecName } from '@penjing/kernels';
 import type { DType } from './dtype.js';
 import { PenjingError } from './errors.js';
 import * as build from './expr/build.js';
@@ -12,6 +13,18 @@ export interface QuantizedTensors {
   readonly values: Tensor;
   readonly scales: Tensor;
   readonly zeroPoints: Tensor | undefined;
+}
+
+/** Block-quantized weights of MatMulNBits: w = (value − 2^(bits−1)) · scale + correction. */
+export interface RepackedTensors {
+  /** uint8 (rows, blocks, blockSize · bits / 8). */
+  readonly values: Tensor;
+  /** (rows, blocks). */
+  readonly scales: Tensor;
+  /** (rows, blocks), when the format has minimums. */
+  readonly correction: Tensor | undefined;
+  readonly bits: 2 | 4 | 8;
+  readonly blockSize: number;
 }
 
 export const lazy = {
@@ -48,6 +61,24 @@ export const lazy = {
   },
   mask(input: Tensor, keep: Tensor): Tensor {
     return map([input, keep], ([x, m]) => build.mask(x!, m!));
+  },
+  /** Blocks of a GGUF file as float32; the last axis of `input` (uint8) counts the bytes of whole blocks. */
+  decode(input: Tensor, codec: BlockCodecName): Tensor {
+    return map([input], ([x]) => build.decode(x!, codec));
+  },
+  /** A matrix whose weights are blocks of a GGUF file, as MatMulNBits takes it without rounding; undefined for any other tensor. */
+  repack(input: Tensor, scaleDtype: DType = 'float32'): RepackedTensors | undefined {
+    if (input.kind !== 'lazy' || input.shape.length !== 2) return undefined;
+    const { expr, sources } = input as LazyTensor;
+    if (expr.op !== 'decode') return undefined;
+    const { values, scales, correction, scheme } = build.repack(expr, scaleDtype);
+    return {
+      values: new LazyTensor(values, sources),
+      scales: new LazyTensor(scales, sources),
+      correction: correction && new LazyTensor(correction, sources),
+      bits: scheme.bits,
+      blockSize: scheme.blockSize,
+    };
   },
   /** Block quantization along the last axis of a matrix; the outputs are computed together when saved. */
   quantize(input: Tensor, scheme: BlockScheme, scaleDtype: DType = 'float32'): QuantizedTensors {

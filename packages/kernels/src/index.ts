@@ -1,8 +1,9 @@
 /** @penjing/kernels: casts, packing, block quantization and statistics over typed arrays. */
 export { plainKernels } from './plain/index.js';
 export { wasmKernels } from './wasm/index.js';
+export { type BlockCodec, type BlockCodecName, blockCodecs } from './shared/block-codecs.js';
 export {
   KernelError,
-  type Arena, type BlockLayout, type BlockStats, type DequantizeBlocksArgs, type FloatDType, type FromFloatOptions,
-  type IntDType, type Kernels, type NumberDType, type QuantizeBlocksArgs, type SourceDType, type TypedArray,
+  type Arena, type BlockLayout, type BlockStats, type DecodeBlocksArgs, type DequantizeBlocksArgs, type FloatDType, type FromFloatOptions,
+  type IntDType, type Kernels, type NumberDType, type QuantizeBlocksArgs, type RepackBlocksArgs, type SourceDType, type TypedArray,
 } from './kernels.js';

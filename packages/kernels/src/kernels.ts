@@ -1,5 +1,7 @@
 /** The one interface of this package: everything `plainKernels()` and `wasmKernels()` can do, with shapes, units and errors. */
 
+import type { BlockCodecName } from './shared/block-codecs.js';
+
 /** Float element types, spelled as in the dtype table of `@penjing/core`. */
 export type FloatDType =
   | 'float64' | 'float32' | 'float16' | 'bfloat16'
@@ -88,6 +90,26 @@ export interface DequantizeBlocksArgs extends BlockLayout {
   readonly dst: Float32Array;
 }
 
+export interface DecodeBlocksArgs {
+  readonly codec: BlockCodecName;
+  /** Whole blocks, one after the other. */
+  readonly src: Uint8Array;
+  /** blockSize per block. */
+  readonly dst: Float32Array;
+}
+
+export interface RepackBlocksArgs {
+  readonly codec: BlockCodecName;
+  /** Whole blocks, one after the other. */
+  readonly src: Uint8Array;
+  /** Codes as MatMulNBits packs them, first in the low bits, `bits` each. */
+  readonly values: Uint8Array;
+  /** One per sub-block. */
+  readonly scales: Float32Array;
+  /** One per sub-block: what is added to every weight of it. Present exactly when the format is `corrected`. */
+  readonly correction?: Float32Array;
+}
+
 export interface FromFloatOptions {
   /**
    * Floats only, default false. False: what rounds beyond the largest finite value becomes infinity, or NaN where the type has
@@ -122,6 +144,14 @@ export interface Kernels {
   quantizeBlocks(args: QuantizeBlocksArgs): BlockStats;
   /** (code − zero point) · scale, one float32 rounding. */
   dequantizeBlocks(args: DequantizeBlocksArgs): void;
+
+  /** Blocks of a GGUF file to float32, bit for bit as ggml and gguf-py give them (one rounding per operation). */
+  decodeBlocks(args: DecodeBlocksArgs): void;
+  /**
+   * Blocks of a GGUF file to codes, scales and corrections of MatMulNBits: w = scale · (code − 2^(bits−1)) + correction.
+   * Nothing is rounded but the correction, once.
+   */
+  repackBlocks(args: RepackBlocksArgs): void;
 
   /** Packs one code per byte (its low `bits` count) into dst, first in the low bits; unused bits of the last byte are 0. */
   pack(bits: 2 | 4, src: Uint8Array | Int8Array, dst: Uint8Array): void;

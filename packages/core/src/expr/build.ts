@@ -1,8 +1,9 @@
 /** Constructors of expressions: they compute and check dtype and shape, and cancel what undoes itself. */
+import { type BlockCodecName, blockCodecs } from '@penjing/kernels';
 import { byteSize, dtypes, type DType } from '../dtype.js';
 import { PenjingError } from '../errors.js';
 import { broadcastShapes, elementCount, normalizeAxis, sameShape, type Shape } from '../shape.js';
-import type { BlockScheme, QuantizeExpr, TensorExpr } from './tensor-expr.js';
+import type { BlockScheme, DecodeExpr, OutputExpr, QuantizeExpr, RepackExpr, TensorExpr } from './tensor-expr.js';
 
 /** A contiguous, row-major range of a source. `offset` in bytes. */
 export function source(key: string, offset: number, dtype: DType, shape: Shape): TensorExpr {
@@ -45,6 +46,7 @@ export function reshape(input: TensorExpr, shape: Shape): TensorExpr {
   }
   if (input.op === 'source') return { ...input, shape };
   if (input.op === 'reshape') return reshape(input.input, shape);
+  if (input.op === 'decode' && (shape.at(-1) ?? 1) % blockCodecs[input.codec].blockSize === 0) return belowDecode(input, (bytes) => reshape(bytes, rowsInBytes(input.codec, shape)));
   return { op: 'reshape', dtype: input.dtype, shape, input };
 }
 
@@ -75,6 +77,9 @@ export function slice(input: TensorExpr, starts: readonly number[], shape: Shape
     );
   }
   if (sameShape(shape, input.shape)) return input;
+  if (input.op === 'decode' && [starts.at(-1)!, shape.at(-1)!].every((number) => number % blockCodecs[input.codec].blockSize === 0)) {
+    return belowDecode(input, (bytes) => slice(bytes, rowsInBytes(input.codec, starts), rowsInBytes(input.codec, shape)));
+  }
   return { op: 'slice', dtype: input.dtype, shape, input, starts };
 }
 
@@ -90,6 +95,10 @@ export function concat(inputs: readonly TensorExpr[], axis: number): TensorExpr 
       other.shape.every((dim, i) => i === at || dim === first.shape[i]);
     if (!fits) throw new PenjingError('E_SHAPE', 'concatenated tensors must agree in dtype and in all other axes');
   }
+  if (first.op === 'decode' && at < first.shape.length - 1) {
+    const same = inputs.flatMap((input) => (input.op === 'decode' && input.codec === first.codec ? [input.input] : []));
+    if (same.length === inputs.length) return decode(concat(same, at), first.codec);
+  }
   const total = inputs.reduce((sum, input) => sum + input.shape[at]!, 0);
   const shape = first.shape.map((dim, i) => (i === at ? total : dim));
   return { op: 'concat', dtype: first.dtype, shape, inputs, axis: at };
@@ -101,6 +110,7 @@ export function gather(input: TensorExpr, indices: TensorExpr, axis = 0): Tensor
     throw new PenjingError('E_SHAPE', 'gather indices must be int32 or int64 of rank 1');
   }
   const at = normalizeAxis(axis, input.shape.length);
+  if (input.op === 'decode' && at < input.shape.length - 1) return belowDecode(input, (bytes) => gather(bytes, indices, at));
   const shape = input.shape.map((dim, i) => (i === at ? indices.shape[0]! : dim));
   return { op: 'gather', dtype: input.dtype, shape, input, indices, axis: at };
 }
@@ -175,6 +185,54 @@ export function dequantize(inputs: DequantizeInputs): TensorExpr {
   expect('scales', scales, [rows, blocks]);
   if (zeroPoints) expect('zero points', zeroPoints, nbits ? [rows, Math.ceil((blocks * bits) / 8)] : [rows, blocks]);
   return { op: 'dequantize', dtype, shape, values, scales, scheme, ...(zeroPoints && { zeroPoints }) };
+}
+
+/**
+ * Blocks of a GGUF file as float32; the last axis of `input` (uint8) counts the bytes of whole blocks. Whatever moves whole
+ * rows or blocks moves below it, so that blocks stay recognisable at the root.
+ */
+export function decode(input: TensorExpr, codec: BlockCodecName): DecodeExpr {
+  const { blockSize, blockBytes } = blockCodecs[codec];
+  const bytes = input.shape.at(-1);
+  if (input.dtype !== 'uint8') throw new PenjingError('E_DTYPE', `blocks of ${codec} are bytes, not ${input.dtype}`);
+  if (bytes === undefined || bytes % blockBytes !== 0) throw new PenjingError('E_SHAPE', `rows of ${bytes ?? 1} bytes are no whole blocks of ${codec}`);
+  return { op: 'decode', dtype: 'float32', shape: [...input.shape.slice(0, -1), (bytes / blockBytes) * blockSize], input, codec };
+}
+
+export interface RepackedExprs {
+  /** uint8 (rows, blocks, blockSize · bits / 8). */
+  readonly values: TensorExpr;
+  /** (rows, blocks). */
+  readonly scales: TensorExpr;
+  /** (rows, blocks): what is added to every weight of a block; only of formats with minimums. */
+  readonly correction: TensorExpr | undefined;
+  readonly scheme: BlockScheme;
+}
+
+/** The blocks of a decoded matrix as MatMulNBits takes them: nothing is rounded to another grid. */
+export function repack({ input, codec, shape }: DecodeExpr, scaleDtype: DType = 'float32'): RepackedExprs {
+  const { subSize, bits, corrected } = blockCodecs[codec];
+  const scheme: BlockScheme = { bits, blockSize: subSize, symmetric: true, layout: 'nbits' };
+  if (scaleDtype !== 'float32' && scaleDtype !== 'float16') throw new PenjingError('E_DTYPE', `scales are float32 or float16, not ${scaleDtype}`);
+  const { rows, blocks } = blocksOf(shape, scheme);
+  const of: RepackExpr = { op: 'repack', dtype: 'float32', shape, input, codec, scheme, scaleDtype };
+  const output = (name: OutputExpr['name'], dtype: DType, shape: Shape): TensorExpr => ({ op: 'output', of, name, dtype, shape });
+  return {
+    values: output('values', 'uint8', [rows, blocks, (subSize * bits) / 8]),
+    scales: output('scales', scaleDtype, [rows, blocks]),
+    correction: corrected ? output('correction', scaleDtype, [rows, blocks]) : undefined,
+    scheme,
+  };
+}
+
+function belowDecode({ input, codec }: DecodeExpr, move: (bytes: TensorExpr) => TensorExpr): TensorExpr {
+  return decode(move(input), codec);
+}
+
+/** A shape, or a place in it, with the last axis counted in bytes instead of weights. */
+function rowsInBytes(codec: BlockCodecName, shape: readonly number[]): number[] {
+  const { blockSize, blockBytes } = blockCodecs[codec];
+  return [...shape.slice(0, -1), (shape.at(-1)! / blockSize) * blockBytes];
 }
 
 /** Throws `E_SHAPE` unless `shape` is a matrix that can be cut into whole-byte blocks. */

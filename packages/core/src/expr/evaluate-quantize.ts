@@ -21,17 +21,17 @@ export const output: Rule<OutputExpr> = (expr, window, context) => {
   const b1 = Math.min(blocks, Math.ceil(Math.ceil(c1 / perBlock) / period) * period);
   const quantized = context.quantized(of, r0, r1, b0, b1);
   const bytes = quantized[name];
-  if (!bytes) throw new PenjingError('E_EXPR', 'a symmetric quantization has no zero points');
+  if (!bytes) throw new PenjingError('E_EXPR', `this quantization has no ${name}`);
   const rows = r1 - r0;
   const stride = rows === 0 ? 0 : bytes.byteLength / rows;
-  const width = name === 'scales' ? elementBytes(of.scaleDtype) : 1;
+  const width = name === 'scales' || name === 'correction' ? elementBytes(of.scaleDtype) : 1;
   return cropColumns(bytes, rows, stride, (c0 - b0 * perBlock) * width, (c1 - c0) * width, context);
 };
 
 function outputColumns(scheme: BlockScheme, name: OutputExpr['name']): { perBlock: number; period: number } {
   const { bits, blockSize, layout } = scheme;
   const period = blocksPerByte(scheme);
-  if (name === 'scales') return { perBlock: 1, period };
+  if (name === 'scales' || name === 'correction') return { perBlock: 1, period };
   if (name === 'values') return { perBlock: layout === 'nbits' ? (blockSize * bits) / 8 : blockSize, period };
   return { perBlock: layout === 'nbits' ? bits / 8 : 1, period };
 }

@@ -1,7 +1,7 @@
 /** Windows against the obvious: random expressions, evaluated by random rows and whole, give what plain indexing gives. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { plainKernels, wasmKernels } from '@penjing/kernels';
+import { blockCodecs, plainKernels, wasmKernels } from '@penjing/kernels';
 import { memorySource } from '../bytes.js';
 import { byteSize, type DType, dtypes, typedView } from '../dtype.js';
 import { elementCount, matrixView, type Shape, stridesOf } from '../shape.js';
@@ -93,11 +93,24 @@ function naive(expr: TensorExpr): Uint8Array {
       keep.forEach((value, i) => { if (value === 0) out.fill(0, i * width, (i + 1) * width); });
       return out;
     }
+    case 'decode': {
+      kernels.decodeBlocks({ codec: expr.codec, src: naive(expr.input), dst: typedView('float32', out) as Float32Array });
+      return out;
+    }
     case 'output': {
       const { scheme, scaleDtype, input, shape } = expr.of;
       const [rows = 0, cols = 0] = shape;
       const blocks = Math.ceil(cols / scheme.blockSize);
       const nbits = scheme.layout === 'nbits';
+      if (expr.of.op === 'repack') {
+        const { corrected } = blockCodecs[expr.of.codec];
+        const [scales, correction] = [new Float32Array(rows * blocks), new Float32Array(corrected ? rows * blocks : 0)];
+        const values = new Uint8Array((rows * cols * scheme.bits) / 8);
+        kernels.repackBlocks({ codec: expr.of.codec, src: naive(input), values, scales, ...(corrected && { correction }) });
+        if (expr.name === 'values') return values;
+        fromFloats(scaleDtype, expr.name === 'scales' ? scales : correction, out, context);
+        return out;
+      }
       const parts = {
         values: new Uint8Array(rows * (nbits ? (blocks * scheme.blockSize * scheme.bits) / 8 : cols)),
         scales: new Uint8Array(rows * blocks * elementBytes(scaleDtype)),
@@ -108,7 +121,7 @@ function naive(expr: TensorExpr): Uint8Array {
         scaleDtype: scaleDtype as 'float32', scales: typedView(scaleDtype, parts.scales) as Float32Array,
         ...(!scheme.symmetric && { zeroPoints: parts.zeroPoints }),
       });
-      return parts[expr.name];
+      return parts[expr.name as keyof typeof parts];
     }
     case 'dequantize': {
       const [rows = 0, cols = 0] = expr.shape;
@@ -189,6 +202,16 @@ const grow: readonly ((expr: TensorExpr, draw: Draw) => TensorExpr)[] = [
     const { values, scales, zeroPoints } = build.quantize(expr, scheme);
     if (draw(2) === 0) return build.dequantize({ values, scales, zeroPoints, scheme, shape: expr.shape, dtype: floatTypes[draw(3)]! });
     return [values, scales, zeroPoints ?? values][draw(3)]!;
+  },
+  // NVFP4 is finite whatever the bytes.
+  (_, draw) => {
+    const bytes = 36 * (1 + draw(2));
+    return build.decode(build.source('bytes', draw(99), 'uint8', [[bytes], [1 + draw(9), bytes], [2, 1 + draw(3), bytes]][draw(3)]!), 'NVFP4');
+  },
+  (expr, draw) => {
+    if (expr.op !== 'decode' || expr.shape.length !== 2) return expr;
+    const { values, scales } = build.repack(expr, draw(2) === 0 ? 'float32' : 'float16');
+    return draw(2) === 0 ? values : scales;
   },
 ];
 
@@ -283,6 +306,32 @@ describe('evaluate', () => {
     expect(cast('uint64')).toEqual([2n ** 53n + 1n, 2n ** 64n - 7n]);
     expect(cast('int32')).toEqual([1, -7]);
     expect(cast('float64')).toEqual([2 ** 53, -7]);
+  });
+
+  test('repacks any blocks of any rows, also turned', () => {
+    // Zeros everywhere but in the integer scales: finite whatever the rest.
+    const bytes = fileBytes.slice(0, 7 * 2 * 144);
+    for (let at = 0; at < bytes.length; at += 144) bytes.set([0x11, 0x20, 0x33, 0x1c], at);
+    files.set('q4_k', bytes);
+    const { values, scales, correction } = build.repack(build.decode(build.source('q4_k', 0, 'uint8', [7, 288]), 'Q4_K'));
+    for (const output of [values, scales, correction!]) {
+      const turned = output.shape.length === 2 ? build.transpose(output, [1, 0]) : output;
+      for (const expr of [output, turned]) expect(same(byRows(expr, [3, 5], kernels), packed(expr))).toBe(true);
+    }
+  });
+
+  test('moves rows and blocks below their decoding, and nothing else', () => {
+    const blocks = build.decode(build.source('bytes', 0, 'uint8', [4, 3, 72]), 'NVFP4');
+    const rows = build.constant('int32', [2], new Uint8Array(Int32Array.of(2, 0).buffer));
+    const moved = [
+      build.slice(blocks, [1, 0, 64], [2, 3, 64]), build.gather(blocks, rows, 1), build.concat([blocks, blocks], 1), build.reshape(blocks, [12, 128]), build.reshape(blocks, [6, 256]),
+    ];
+    for (const expr of moved) expect([expr.op, expr.shape]).toEqual(['decode', expr.shape]);
+    expect(moved.map(({ shape }) => shape)).toEqual([[2, 3, 64], [4, 2, 128], [4, 6, 128], [12, 128], [6, 256]]);
+    const kept = [build.slice(blocks, [0, 0, 1], [4, 3, 64]), build.gather(blocks, rows, 2), build.concat([blocks, blocks], 2), build.reshape(blocks, [48, 32])];
+    expect(kept.map(({ op }) => op)).toEqual(['slice', 'gather', 'concat', 'reshape']);
+    for (const expr of [...moved, ...kept]) expect(same(byRows(expr, [1], kernels), packed(expr))).toBe(true);
+    expect(() => build.decode(build.source('bytes', 0, 'uint8', [35]), 'NVFP4')).toThrow(/whole blocks/);
   });
 
   test('refuses indices and rows outside', () => {

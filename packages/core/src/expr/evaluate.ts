@@ -6,6 +6,7 @@ import { matrixView } from '../shape.js';
 import { type RowRange, rowBytes } from '../tensor.js';
 import { arithmetic, mask } from './evaluate-arithmetic.js';
 import { cast, convert, floatsOf } from './evaluate-cast.js';
+import { decode, repackWindow } from './evaluate-decode.js';
 import { constant, fill, source } from './evaluate-leaves.js';
 import { concat, gather, reshape, slice } from './evaluate-movement.js';
 import { dequantize, output, quantizeWindow } from './evaluate-quantize.js';
@@ -35,7 +36,7 @@ const rules: Rules = {
   source, constant, fill, cast, reshape, transpose, slice, concat, gather,
   multiply: arithmetic,
   add: arithmetic,
-  mask, output, dequantize,
+  mask, output, dequantize, decode,
 };
 
 /** Outputs of the same quantization over the same blocks are computed together. */
@@ -57,9 +58,9 @@ export function evaluate(requests: readonly EvaluationRequest[], read: ReadRange
       const key = `${r0} ${r1} ${b0} ${b1}`;
       let result = blocks.get(key);
       if (!result) {
-        result = quantizeWindow(expr, r0, r1, b0, b1, stats, context);
+        quantized ||= expr.op === 'quantize';
+        result = expr.op === 'quantize' ? quantizeWindow(expr, r0, r1, b0, b1, stats, context) : repackWindow(expr, r0, r1, b0, b1, context);
         blocks.set(key, result);
-        quantized = true;
       }
       return result;
     },

@@ -3,6 +3,7 @@
  * An expression is data, so it can be hashed, sent to a thread, or stored in a journal.
  * Every node carries its dtype and shape; the constructors in `build.ts` compute and check them.
  */
+import type { BlockCodecName } from '@penjing/kernels';
 import type { DType } from '../dtype.js';
 import type { Shape } from '../shape.js';
 
@@ -112,11 +113,36 @@ export interface QuantizeExpr extends Typed {
   readonly scaleDtype: DType;
 }
 
+/**
+ * Blocks of a GGUF file as MatMulNBits wants them, nothing rounded: weight = (value − 2^(bits−1)) · scale + correction.
+ * Three outputs; `output` selects one. The shape is that of the weights.
+ */
+export interface RepackExpr extends Typed {
+  readonly op: 'repack';
+  /** uint8 (rows, bytes of a row): whole blocks. */
+  readonly input: TensorExpr;
+  readonly codec: BlockCodecName;
+  /** What comes out; always symmetric, in the layout `nbits`. */
+  readonly scheme: BlockScheme;
+  readonly scaleDtype: DType;
+}
+
+/** Operations that have several outputs. */
+export type MultiExpr = QuantizeExpr | RepackExpr;
+
 /** One output of a quantization; expressions that select from the same quantization are evaluated together. */
 export interface OutputExpr extends Typed {
   readonly op: 'output';
-  readonly of: QuantizeExpr;
-  readonly name: 'values' | 'scales' | 'zeroPoints';
+  readonly of: MultiExpr;
+  readonly name: 'values' | 'scales' | 'zeroPoints' | 'correction';
+}
+
+/** Blocks of a GGUF file as numbers, bit for bit as ggml computes them. Blocks lie along the last axis. */
+export interface DecodeExpr extends Typed {
+  readonly op: 'decode';
+  /** uint8: the shape of the result with the bytes of a row in place of its weights. */
+  readonly input: TensorExpr;
+  readonly codec: BlockCodecName;
 }
 
 /** (values - zeroPoint) * scale per block, back to a float dtype. */
@@ -131,10 +157,10 @@ export interface DequantizeExpr extends Typed {
 export type TensorExpr =
   | SourceExpr | ConstantExpr | FillExpr
   | CastExpr | ReshapeExpr | TransposeExpr | SliceExpr | ConcatExpr | GatherExpr
-  | ArithmeticExpr | MaskExpr | OutputExpr | DequantizeExpr;
+  | ArithmeticExpr | MaskExpr | OutputExpr | DequantizeExpr | DecodeExpr;
 
 /** The operands of an expression, in order. */
-export function exprInputs(expr: TensorExpr | QuantizeExpr): readonly (TensorExpr | QuantizeExpr)[] {
+export function exprInputs(expr: TensorExpr | MultiExpr): readonly (TensorExpr | MultiExpr)[] {
   switch (expr.op) {
     case 'source': case 'constant': case 'fill': return [];
     case 'concat': return expr.inputs;
@@ -148,7 +174,7 @@ export function exprInputs(expr: TensorExpr | QuantizeExpr): readonly (TensorExp
 }
 
 /** Every source key that an expression reads. */
-export function exprSources(expr: TensorExpr | QuantizeExpr, into: Set<string> = new Set()): Set<string> {
+export function exprSources(expr: TensorExpr | MultiExpr, into: Set<string> = new Set()): Set<string> {
   if (expr.op === 'source') into.add(expr.source);
   for (const input of exprInputs(expr)) exprSources(input, into);
   return into;

@@ -2,7 +2,7 @@
 import type { Kernels } from '@penjing/kernels';
 import { dtypes, type DType } from '../dtype.js';
 import { matrixView, type Shape } from '../shape.js';
-import type { QuantizeExpr, TensorExpr } from './tensor-expr.js';
+import type { MultiExpr, TensorExpr } from './tensor-expr.js';
 
 /** Rows [r0, r1) and columns [c0, c1) of a tensor seen as (dimension 0, everything else). */
 export interface Window {
@@ -34,7 +34,8 @@ export interface QuantizeStats {
 export interface QuantizedBlocks {
   readonly values: Uint8Array;
   readonly scales: Uint8Array;
-  readonly zeroPoints: Uint8Array | undefined;
+  readonly zeroPoints?: Uint8Array | undefined;
+  readonly correction?: Uint8Array | undefined;
 }
 
 /** What the rules of the operations work with. */
@@ -48,8 +49,8 @@ export interface EvaluationContext {
    * who allocated them writes to them.
    */
   window(expr: TensorExpr, window: Window): Uint8Array;
-  /** Rows [r0, r1), blocks [b0, b1) of a quantization, computed once per evaluation. */
-  quantized(expr: QuantizeExpr, r0: number, r1: number, b0: number, b1: number): QuantizedBlocks;
+  /** Rows [r0, r1), blocks [b0, b1) of an operation with several outputs, computed once per evaluation. */
+  quantized(expr: MultiExpr, r0: number, r1: number, b0: number, b1: number): QuantizedBlocks;
 }
 
 /** A rule computes a window of one operation. */

@@ -25,6 +25,8 @@ export interface GgufHeader {
 
 const DEFAULT_ALIGNMENT = 32;
 
+const QUANTIZATION_VERSION = 2;
+
 /** name length, rank, type, offset. */
 const LEAST_INFO_BYTES = 8 + 4 + 4 + 8;
 /** key length, value type, one byte of value. */
@@ -66,6 +68,7 @@ function parse(cursor: Cursor): GgufHeader {
   const start = Math.ceil(cursor.at / alignment) * alignment;
   const infos = raw.map((info) => place(info, start, alignment, cursor));
   checkOverlaps(infos, uri);
+  checkQuantization(metadata, infos, uri);
   return { version, littleEndian: cursor.littleEndian, metadata, infos };
 }
 
@@ -109,7 +112,7 @@ function readInfo(cursor: Cursor, index: number): RawInfo {
   const type = ggmlTypes.get(code);
   if (!type) {
     const removed = removedTypes.get(code);
-    throw new PenjingError('E_DTYPE', `${uri}: ${at} has the type ${code}${removed === undefined ? ', which is not known' : `, ${removed}, which llama.cpp has given up`}`, {
+    throw new PenjingError('E_DTYPE', `${uri}: ${at} has the type ${code}${removed === undefined ? ', which is not known' : `, ${removed}, which no longer stands in files`}`, {
       ...(removed !== undefined && { hint: 'Quantize the model again with a newer llama.cpp.' }),
       details: { name, type: code },
     });
@@ -142,6 +145,15 @@ function place(info: RawInfo, start: number, alignment: number, { uri, fileSize 
     });
   }
   return { ...info, offset: info.byteLength === 0 ? start : Number(BigInt(start) + info.offset) };
+}
+
+/** Blocks of other versions have other layouts under the same names. */
+function checkQuantization(metadata: ReadonlyMap<string, GgufValue>, infos: readonly GgufTensorInfo[], uri: string): void {
+  const version = metadata.get('general.quantization_version') ?? QUANTIZATION_VERSION;
+  if (version === QUANTIZATION_VERSION || infos.every(({ type }) => type.codec === undefined)) return;
+  throw new PenjingError('E_GGUF', `${uri}: general.quantization_version ${show(version)} is not read, only ${QUANTIZATION_VERSION}`, {
+    hint: 'Quantize the model again with a newer llama.cpp.',
+  });
 }
 
 /** Also names that stand twice. */

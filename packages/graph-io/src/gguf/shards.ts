@@ -2,7 +2,7 @@
 import { type ByteSource, PenjingError } from '@penjing/core';
 import { ggufLimits } from '../limits.js';
 import { quote } from './metadata.js';
-import { type GgufFile, type GgufTensor, openGguf } from './open.js';
+import { ggufFile, type GgufFile, type GgufTensor, openGguf } from './open.js';
 
 const SHARD = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
 
@@ -45,5 +45,5 @@ export async function openGgufShards(sources: readonly ByteSource[]): Promise<Gg
   if (total !== undefined && total !== tensors.size) {
     throw new PenjingError('E_GGUF', `${only.uri} announces ${String(total)} tensors in all shards, they hold ${tensors.size}`);
   }
-  return { metadata, tensors };
+  return ggufFile(metadata, tensors);
 }

@@ -1,8 +1,8 @@
 /** Recognises the outputs of a quantization, so that values, scales and zero points are computed together. */
-import { matrixView, type QuantizeExpr, type TensorExpr } from '@penjing/core';
+import { matrixView, type MultiExpr, type TensorExpr } from '@penjing/core';
 
 export interface Quantization {
-  readonly of: QuantizeExpr;
+  readonly of: MultiExpr;
   /** True when the output is stored transposed: it is cut along the blocks, not along the rows. */
   readonly turned: boolean;
   /** Rows of this output per row (turned: per block) of the quantization. */

@@ -1,6 +1,6 @@
 /** What a save will do, fixed before it starts: which tensors are computed together, cut into which chunks. */
 import {
-  byteSize, dtypes, elementCount, expr as build, exprInputs, type LazyTensor, matrixView, PenjingError, type QuantizeExpr, type RowRange, type SourceMap, type TensorExpr,
+  byteSize, dtypes, elementCount, expr as build, exprInputs, type LazyTensor, matrixView, PenjingError, type MultiExpr, type RowRange, type SourceMap, type TensorExpr,
 } from '@penjing/core';
 import type { FileLayout } from '../layout.js';
 import { quantizationOf } from './quantization-of.js';
@@ -41,8 +41,8 @@ type Member = PlannedOutput & { readonly sources: SourceMap; readonly unitRows: 
 /** Every lazy tensor of a layout, in order of its place. */
 export function planSave(files: readonly FileLayout[]): PlannedGroup[] {
   const groups: Member[][] = [];
-  const rows = new Map<QuantizeExpr, Member[]>();
-  const blocks = new Map<QuantizeExpr, Member[]>();
+  const rows = new Map<MultiExpr, Member[]>();
+  const blocks = new Map<MultiExpr, Member[]>();
   files.forEach((layout, file) => {
     for (const { name, offset, tensor } of layout.pieces.flatMap((piece) => (piece.kind === 'tensor' ? [piece] : []))) {
       if (tensor.kind === 'dense' || tensor.byteLength === 0) continue;
@@ -106,19 +106,19 @@ function unitsPerByte({ expr, unitRows }: Member): number {
 
 /** Bytes that exist while whole expressions are evaluated, each operation once. */
 function workingBytes(roots: readonly TensorExpr[]): number {
-  const seen = new Set<TensorExpr | QuantizeExpr>();
-  const visit = (expr: TensorExpr | QuantizeExpr, cap: number): number => {
+  const seen = new Set<TensorExpr | MultiExpr>();
+  const visit = (expr: TensorExpr | MultiExpr, cap: number): number => {
     if (seen.has(expr)) return 0;
     seen.add(expr);
     const count = Math.min(elementCount(expr.shape), cap);
     const width = Math.max(1, dtypes[expr.dtype].bits / 8);
     const floats = passesFloats(expr) ? 4 : 0;
-    let total = expr.op === 'quantize' || expr.op === 'reshape' ? 0 : count * (width + floats);
+    let total = expr.op === 'quantize' || expr.op === 'repack' || expr.op === 'reshape' ? 0 : count * (width + floats);
     for (const input of exprInputs(expr)) {
       // The kernel of a quantization widens half floats by itself.
       const fused = expr.op === 'quantize' && input.op === 'cast' && input.dtype === 'float32' && dtypes[input.input.dtype].bits === 16;
       const next = fused ? input.input : input;
-      total += visit(next, next.op === 'quantize' ? elementCount(next.shape) : cap);
+      total += visit(next, next.op === 'quantize' || next.op === 'repack' ? elementCount(next.shape) : cap);
     }
     return total;
   };
@@ -126,16 +126,16 @@ function workingBytes(roots: readonly TensorExpr[]): number {
 }
 
 /** True when float32 numbers exist beside the operation's own elements. */
-function passesFloats(expr: TensorExpr | QuantizeExpr): boolean {
+function passesFloats(expr: TensorExpr | MultiExpr): boolean {
   if (expr.op === 'cast') return expr.dtype !== 'float32' && expr.input.dtype !== 'float32';
   return expr.op === 'multiply' || expr.op === 'add';
 }
 
-function isTurned(expr: TensorExpr | QuantizeExpr): boolean {
+function isTurned(expr: TensorExpr | MultiExpr): boolean {
   return expr.op === 'transpose' || exprInputs(expr).some(isTurned);
 }
 
-function isHardTranspose(expr: TensorExpr | QuantizeExpr): boolean {
+function isHardTranspose(expr: TensorExpr | MultiExpr): boolean {
   const hard = expr.op === 'transpose' && expr.perm.length > 2 && expr.perm[0] !== 0 && elementCount(expr.shape) * (dtypes[expr.dtype].bits / 8) <= WHOLE_BYTES;
   return hard || exprInputs(expr).some(isHardTranspose);
 }

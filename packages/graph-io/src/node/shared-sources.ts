@@ -1,5 +1,5 @@
 /** Sources that a thread cannot open by itself: their ranges are copied into shared memory, a group at a time. */
-import { byteSize, elementCount, exprInputs, type QuantizeExpr, type SourceExpr, type TensorExpr } from '@penjing/core';
+import { byteSize, elementCount, exprInputs, type MultiExpr, type SourceExpr, type TensorExpr } from '@penjing/core';
 import type { WorkerGroup, WorkerSource } from './pool-protocol.js';
 import type { PlannedGroup } from './save-plan.js';
 
@@ -12,8 +12,8 @@ export interface LeafRange {
 /** The ranges that the leaves of a group cover, each once. */
 export function leafRanges({ outputs }: Pick<PlannedGroup, 'outputs'>): LeafRange[] {
   const ranges = new Map<string, LeafRange>();
-  const seen = new Set<TensorExpr | QuantizeExpr>();
-  const visit = (expr: TensorExpr | QuantizeExpr): void => {
+  const seen = new Set<TensorExpr | MultiExpr>();
+  const visit = (expr: TensorExpr | MultiExpr): void => {
     if (seen.has(expr)) return;
     seen.add(expr);
     if (expr.op === 'source') ranges.set(rangeKey(expr), { key: expr.source, offset: expr.offset, length: leafBytes(expr) });

@@ -1,6 +1,7 @@
 /** Every kernel in plain TypeScript: the definition of the results, the test oracle, and the fallback without WebAssembly. */
 import { bumpArena } from '../arena.js';
 import type { Kernels } from '../kernels.js';
+import { decodeBlocks, repackBlocks } from './block-codecs/decode.js';
 import { fromFloat32, toFloat32 } from './cast.js';
 import { dequantizeBlocks } from './dequantize.js';
 import { pack, unpack } from './pack.js';
@@ -13,7 +14,7 @@ export function plainKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: numbe
   return {
     name: 'plain',
     arena: bumpArena(new ArrayBuffer(arenaBytes)),
-    toFloat32, fromFloat32, quantizeBlocks, dequantizeBlocks, pack, unpack, transpose2d,
+    toFloat32, fromFloat32, quantizeBlocks, dequantizeBlocks, decodeBlocks, repackBlocks, pack, unpack, transpose2d,
     minMax, absMax, errorStats, klDivergence, cosine, argMax, topK,
   };
 }

@@ -75,14 +75,14 @@ export function checkBlocks(args: BlockLayout, dtype: SourceDType, floats: Float
   if (arrayName(floats) !== floatArray) throw argumentError(`${dtype} needs a ${floatArray}, got ${arrayName(floats)}`);
   const scaleArray = args.scaleDtype === 'float32' ? 'Float32Array' : 'Uint16Array';
   if (arrayName(args.scales) !== scaleArray) throw argumentError(`${args.scaleDtype} scales need a ${scaleArray}`);
-  expect('floats', floats.length, rows * cols);
-  expect('values', args.values.length, rows * valueBytes);
-  expect('scales', args.scales.length, rows * blocks);
-  expect('zeroPoints', args.zeroPoints?.length ?? 0, rows * zeroBytes);
+  expectLength('floats', floats.length, rows * cols);
+  expectLength('values', args.values.length, rows * valueBytes);
+  expectLength('scales', args.scales.length, rows * blocks);
+  expectLength('zeroPoints', args.zeroPoints?.length ?? 0, rows * zeroBytes);
   return { blocks, valueBytes, zeroBytes };
 }
 
-function expect(name: string, got: number, wanted: number): void {
+export function expectLength(name: string, got: number, wanted: number): void {
   if (got !== wanted) throw argumentError(`${name}: ${wanted} elements expected, got ${got}`);
 }
 

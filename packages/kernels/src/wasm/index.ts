@@ -1,5 +1,6 @@
 /** Every kernel over one WebAssembly memory: SIMD where it pays, the plain twin elsewhere. Same results, bit for bit. */
 import type { Kernels } from '../kernels.js';
+import { decodeBlocks, repackBlocks } from '../plain/block-codecs/decode.js';
 import { blockKernels } from './blocks.js';
 import { castKernels } from './cast.js';
 import { instantiate } from './instance.js';
@@ -18,6 +19,8 @@ export function wasmKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: number
     arena: instance.arena,
     ...castKernels(instance),
     ...blockKernels(instance),
+    decodeBlocks,
+    repackBlocks,
     ...packKernels(instance),
     transpose2d: transposeKernel(instance),
     ...statsKernels(instance),

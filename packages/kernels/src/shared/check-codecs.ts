@@ -1,0 +1,29 @@
+/** Argument checks of the block decoders. */
+import type { DecodeBlocksArgs, RepackBlocksArgs } from '../kernels.js';
+import { blockCodecs } from './block-codecs.js';
+import { argumentError, expectLength } from './check.js';
+
+/** Gives the number of blocks. */
+export function checkDecode({ codec, src, dst }: DecodeBlocksArgs): number {
+  const blocks = countBlocks(codec, src);
+  expectLength('floats', dst.length, blocks * blockCodecs[codec].blockSize);
+  return blocks;
+}
+
+/** Gives the number of blocks. */
+export function checkRepack({ codec, src, values, scales, correction }: RepackBlocksArgs): number {
+  const blocks = countBlocks(codec, src);
+  const { blockSize, subSize, bits, corrected } = blockCodecs[codec];
+  const subs = (blocks * blockSize) / subSize;
+  expectLength('values', values.length, (blocks * blockSize * bits) / 8);
+  expectLength('scales', scales.length, subs);
+  expectLength('correction', correction?.length ?? 0, corrected ? subs : 0);
+  return blocks;
+}
+
+function countBlocks(codec: DecodeBlocksArgs['codec'], src: Uint8Array): number {
+  if (!Object.hasOwn(blockCodecs, codec)) throw argumentError(`no block format ${String(codec)}`);
+  const blocks = src.length / blockCodecs[codec].blockBytes;
+  if (!Number.isInteger(blocks)) throw argumentError(`${src.length} bytes are no whole blocks of ${codec}`);
+  return blocks;
+}
