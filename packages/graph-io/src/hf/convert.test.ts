@@ -131,7 +131,7 @@ describe('what cannot be converted is named', () => {
 
   test('an unknown activation comes with the known ones', async () => {
     const error = await failure(convert({ ...tinyConfig, hidden_act: 'mish' }));
-    expect(error.hint).toBe('Supported here: silu, swish, gelu, gelu_new, gelu_pytorch_tanh, relu.');
+    expect(error.hint).toMatch(/^Supported here: silu, swish, gelu, /);
   });
 
   test('a missing weight', async () => {

@@ -28,7 +28,9 @@ export const activations = {
   gelu,
   gelu_new: geluTanh,
   gelu_pytorch_tanh: geluTanh,
+  quick_gelu: (net, x) => net.op('Mul', [x, net.op('Sigmoid', [net.op('Mul', [x, net.scalar(1.702)])])]),
   relu: (net, x) => net.op('Relu', [x]),
+  tanh: (net, x) => net.op('Tanh', [x]),
 } as const satisfies Record<string, Activation>;
 
 export type ActivationName = keyof typeof activations;

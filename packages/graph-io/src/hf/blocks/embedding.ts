@@ -23,12 +23,16 @@ export function embedding(net: Network, name: string, ids: Value, { vocabulary, 
   });
 }
 
-/** Logits (batch, seq, vocabulary) in float32: by the transposed embedding table when tied, by an own matrix otherwise. */
-export function languageHead(net: Network, name: string, x: Value, shape: VocabularyShape, tied?: Value): Value {
+/**
+ * Logits (batch, seq, vocabulary) in float32: by the transposed embedding table when tied, by an own matrix otherwise;
+ * with a `bias` of its own in both cases.
+ */
+export function languageHead(net: Network, name: string, x: Value, shape: VocabularyShape, tied?: Value, bias = false): Value {
   const { hidden, vocabulary } = shape;
-  if (!tied) return net.widen(linear(net, name, x, { inputs: hidden, outputs: vocabulary, bias: false }));
+  if (!tied) return net.widen(linear(net, name, x, { inputs: hidden, outputs: vocabulary, bias }));
   return net.module(name, () => {
     const turned = net.op('Transpose', [tied], { perm: [1, 0] });
-    return net.widen(net.op('MatMul', [x, turned]));
+    const product = net.op('MatMul', [x, turned]);
+    return net.widen(bias ? net.op('Add', [product, net.weight('bias', [vocabulary])]) : product);
   });
 }

@@ -29,12 +29,14 @@ export function rmsNorm(net: Network, name: string, x: Value, { width, epsilon, 
 export interface LayerNormShape {
   readonly width: number;
   readonly epsilon: number;
+  /** True when absent. */
+  readonly bias?: boolean;
 }
 
 /** (x - mean) / sqrt(variance + eps) * weight + bias, (…, width). */
-export function layerNorm(net: Network, name: string, x: Value, { width, epsilon }: LayerNormShape): Value {
+export function layerNorm(net: Network, name: string, x: Value, { width, epsilon, bias = true }: LayerNormShape): Value {
   return net.module(name, () => {
-    const [weight, bias] = [net.weight('weight', [width]), net.weight('bias', [width])];
-    return net.op('LayerNormalization', [x, weight, bias], { axis: -1, epsilon: attribute.float(epsilon) });
+    const inputs = [x, net.weight('weight', [width]), ...(bias ? [net.weight('bias', [width])] : [])];
+    return net.op('LayerNormalization', inputs, { axis: -1, epsilon: attribute.float(epsilon) });
   });
 }

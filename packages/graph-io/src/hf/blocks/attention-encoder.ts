@@ -1,0 +1,66 @@
+/** Attention of encoders: every token looks at every other that is no padding. Operators of ai.onnx only. */
+import type { Value } from '@penjing/core';
+import type { Network } from '../network.js';
+import type { Projections } from './attention.js';
+import { linear } from './linear.js';
+
+/** Scores of what must not be seen; finite, so that a row of padding, which sees nothing, stays finite. */
+const MASKED = -1e9;
+const BOOL = 9;
+
+export interface HeadShape {
+  readonly heads: number;
+  readonly headDim: number;
+}
+
+export interface EncoderAttentionShape extends HeadShape {
+  readonly hidden: number;
+  readonly bias: boolean;
+}
+
+/** Modules of the four projections, as the checkpoint names them. */
+export interface ProjectionNames {
+  readonly query: string;
+  readonly key: string;
+  readonly value: string;
+  readonly output: string;
+}
+
+/** The four projections around `attend`; x and the result are (batch, seq, hidden). */
+export function encoderAttention(net: Network, x: Value, names: ProjectionNames, shape: EncoderAttentionShape, bias?: Value): Value {
+  const { hidden, heads, headDim } = shape;
+  const project = (name: string): Value => linear(net, name, x, { inputs: hidden, outputs: heads * headDim, bias: shape.bias });
+  const projections = { query: project(names.query), key: project(names.key), value: project(names.value) };
+  const mixed = attend(net, projections, shape, { bias });
+  return linear(net, names.output, mixed, { inputs: heads * headDim, outputs: hidden, bias: shape.bias });
+}
+
+export interface AttendOptions {
+  /** Added to the scores, float32, broadcast to (batch, heads, seq, seq). */
+  readonly bias?: Value | undefined;
+  /** What happens to queries and keys, (batch, heads, seq, headDim), before they meet. */
+  readonly rotate?: (x: Value) => Value;
+}
+
+/** softmax(q · kᵀ / √headDim + bias) · v, from (batch, seq, heads · headDim) to the same. */
+export function attend(net: Network, { query, key, value }: Projections, { heads, headDim }: HeadShape, options: AttendOptions = {}): Value {
+  const { bias, rotate = (x) => x } = options;
+  const split = (x: Value): Value =>
+    net.op('Transpose', [net.op('Reshape', [x, net.ints([0, 0, heads, headDim])])], { perm: [0, 2, 1, 3] });
+  const scaled = net.op('Mul', [rotate(split(query)), net.scalar(headDim ** -0.5)]);
+  const turned = net.op('Transpose', [rotate(split(key))], { perm: [0, 1, 3, 2] });
+  const scores = net.widen(net.op('MatMul', [scaled, turned])); // (batch, heads, seq, seq)
+  const weights = net.op('Softmax', [bias ? net.op('Add', [scores, bias]) : scores], { axis: -1 });
+  const mixed = net.op('MatMul', [net.narrow(weights), split(value)]); // (batch, heads, seq, headDim)
+  return net.op('Reshape', [net.op('Transpose', [mixed], { perm: [0, 2, 1, 3] }), net.ints([0, 0, heads * headDim])]);
+}
+
+/** True where a token is real, (batch, 1, 1, seq), of the mask (batch, seq). */
+export function realTokens(net: Network, mask: Value): Value {
+  return net.op('Unsqueeze', [net.op('Cast', [mask], { to: BOOL }), net.ints([1, 2])]);
+}
+
+/** 0 where a token may be seen, float32, shaped like `seen`. */
+export function maskBias(net: Network, seen: Value): Value {
+  return net.op('Where', [seen, net.float32(0), net.float32(MASKED)]);
+}

@@ -1,0 +1,76 @@
+/** The layers that encoders are stacks of, and the fields of a config that give their sizes. */
+import type { Value } from '@penjing/core';
+import { type Fields, MAX_LAYERS } from '../fields.js';
+import type { Network } from '../network.js';
+import { type ActivationName, activations } from './activation.js';
+import { encoderAttention, type EncoderAttentionShape, type ProjectionNames } from './attention-encoder.js';
+import { type MlpShape, plainMlp, type PlainMlpShape } from './mlp.js';
+import { layerNorm, type LayerNormShape } from './norm.js';
+
+export interface EncoderShape {
+  readonly layers: number;
+  readonly hidden: number;
+  readonly attention: EncoderAttentionShape;
+  readonly mlp: MlpShape;
+  readonly norm: LayerNormShape;
+}
+
+/** Modules of a layer, as the checkpoint names them. */
+export interface EncoderLayerNames extends ProjectionNames {
+  readonly attentionNorm: string;
+  readonly mlp: PlainMlpShape['names'];
+  readonly mlpNorm: string;
+}
+
+/** The original order: norm(x + attention(x)), then norm(x + mlp(x)). */
+export function postNormLayer(net: Network, x: Value, names: EncoderLayerNames, shape: EncoderShape, bias?: Value): Value {
+  const attended = encoderAttention(net, x, names, shape.attention, bias);
+  const middle = layerNorm(net, names.attentionNorm, net.op('Add', [x, attended]), shape.norm);
+  const fed = plainMlp(net, middle, { ...shape.mlp, names: names.mlp });
+  return layerNorm(net, names.mlpNorm, net.op('Add', [middle, fed]), shape.norm);
+}
+
+/** How the fields of the sizes are called, and what transformers takes when the activation or the epsilon is absent. */
+export interface EncoderFields {
+  readonly hidden: string;
+  readonly layers: string;
+  readonly heads: string;
+  readonly intermediate: string;
+  readonly activation: string;
+  readonly defaultActivation: ActivationName;
+  /** Field of the norms' epsilon; undefined where the code fixes it. */
+  readonly epsilon?: string;
+  readonly defaultEpsilon: number;
+}
+
+/** As BERT calls them. */
+export const BERT_FIELDS: EncoderFields = {
+  hidden: 'hidden_size',
+  layers: 'num_hidden_layers',
+  heads: 'num_attention_heads',
+  intermediate: 'intermediate_size',
+  activation: 'hidden_act',
+  defaultActivation: 'gelu',
+  epsilon: 'layer_norm_eps',
+  defaultEpsilon: 1e-12,
+};
+
+export function readEncoder(config: Fields, names: EncoderFields = BERT_FIELDS): EncoderShape {
+  const hidden = config.size(names.hidden);
+  const heads = config.size(names.heads);
+  if (hidden % heads !== 0) throw config.wrong(names.hidden, `a multiple of ${names.heads} ${heads}`);
+  const activation: ActivationName = config.choice(names.activation, activations, names.defaultActivation);
+  return {
+    layers: config.size(names.layers, undefined, MAX_LAYERS),
+    hidden,
+    attention: { hidden, heads, headDim: hidden / heads, bias: true },
+    mlp: { hidden, intermediate: config.size(names.intermediate), activation, bias: true },
+    norm: { width: hidden, epsilon: names.epsilon === undefined ? names.defaultEpsilon : config.positive(names.epsilon, names.defaultEpsilon) },
+  };
+}
+
+/** The number of classes: transformers takes two when the config names none. */
+export function readLabels(config: Fields): number {
+  const names = config.inside('id2label');
+  return names ? Object.keys(names.values).length : config.size('num_labels', 2);
+}

@@ -1,0 +1,134 @@
+/** The heads of text encoders: from the last hidden states to the outputs of a task, named as Optimum names them. */
+import { PenjingError, tensorType, type Value } from '@penjing/core';
+import type { Renaming, Task } from '../architecture.js';
+import type { Network } from '../network.js';
+import { type ActivationName, activations } from './activation.js';
+import { languageHead, type VocabularyShape } from './embedding.js';
+import { linear } from './linear.js';
+import { layerNorm, type LayerNormShape } from './norm.js';
+
+/** What an architecture decides; x is (batch, seq, hidden). Absent: not a task of this architecture. */
+export interface TextHeads {
+  readonly hidden: number;
+  /** Number of classes. */
+  readonly labels: number;
+  readonly vocabulary: number;
+  /** (batch, seq, vocabulary). */
+  readonly fillMask?: (x: Value) => Value;
+  /** (batch, labels). */
+  readonly classify: (x: Value) => Value;
+  /** What a head over single tokens sees of x, (batch, seq, hidden); x itself when absent. */
+  readonly tokens?: (x: Value) => Value;
+}
+
+/** Puts the head of `task` on x and makes its results the outputs of the graph, in float32. */
+export function textOutputs(net: Network, task: Task, x: Value, heads: TextHeads): void {
+  if (!isTextTask(task)) throw new PenjingError('E_TASK', `an encoder of text has no head for ${task}`);
+  outputs[task](net, x, heads);
+}
+
+type TextTask = 'feature-extraction' | 'fill-mask' | 'text-classification' | 'token-classification' | 'question-answering';
+
+const outputs: Readonly<Record<TextTask, (net: Network, x: Value, heads: TextHeads) => void>> = {
+  'feature-extraction': (net, x, { hidden }) => give(net, x, 'last_hidden_state', [...TOKENS, hidden]),
+
+  'fill-mask': (net, x, { fillMask, vocabulary }) => {
+    if (!fillMask) throw new PenjingError('E_TASK', 'this architecture has no head for fill-mask');
+    give(net, fillMask(x), 'logits', [...TOKENS, vocabulary]);
+  },
+
+  'text-classification': (net, x, { classify, labels }) => give(net, classify(x), 'logits', ['batch_size', labels]),
+
+  'token-classification': (net, x, { tokens = same, hidden, labels }) => {
+    const logits = linear(net, 'classifier', tokens(x), { inputs: hidden, outputs: labels, bias: true });
+    give(net, logits, 'logits', [...TOKENS, labels]);
+  },
+
+  'question-answering': (net, x, { tokens = same, hidden }) => {
+    const both = linear(net, 'qa_outputs', tokens(x), { inputs: hidden, outputs: 2, bias: true });
+    const [start, end] = net.builder.nodes('Split', [both], { axis: -1, num_outputs: 2 }, { outputCount: 2 });
+    give(net, net.op('Squeeze', [start, net.ints([-1])]), 'start_logits', TOKENS);
+    give(net, net.op('Squeeze', [end, net.ints([-1])]), 'end_logits', TOKENS);
+  },
+};
+
+const TOKENS = ['batch_size', 'sequence_length'] as const;
+const same = (x: Value): Value => x;
+
+function isTextTask(task: Task): task is TextTask {
+  return Object.hasOwn(outputs, task);
+}
+
+function give(net: Network, value: Value, name: string, shape: readonly (string | number)[]): void {
+  net.builder.output(net.widen(value), name, tensorType('float32', shape));
+}
+
+/** Classes of transformers by what is appended to the family's name: `BertForMaskedLM`. */
+const TEXT_CLASSES: Readonly<Record<string, TextTask>> = {
+  Model: 'feature-extraction',
+  ForMaskedLM: 'fill-mask',
+  ForSequenceClassification: 'text-classification',
+  ForTokenClassification: 'token-classification',
+  ForQuestionAnswering: 'question-answering',
+};
+
+export function textClasses(family: string): Record<string, TextTask> {
+  return Object.fromEntries(Object.entries(TEXT_CLASSES).map(([suffix, task]) => [family + suffix, task]));
+}
+
+/** The hidden state of the first token, (batch, hidden). */
+export function firstToken(net: Network, x: Value): Value {
+  return net.op('Gather', [x, net.ints(0)], { axis: 1 });
+}
+
+/** tanh(W · first token + b), (batch, hidden), inside the module `name`. */
+export function pooler(net: Network, name: string, x: Value, hidden: number): Value {
+  return net.op('Tanh', [linear(net, name, firstToken(net, x), { inputs: hidden, outputs: hidden, bias: true })]);
+}
+
+/** out_proj(act(dense(first token))), (batch, labels), inside the module `name`. */
+export function firstTokenClassifier(
+  net: Network,
+  name: string,
+  x: Value,
+  { hidden, labels, activation }: { readonly hidden: number; readonly labels: number; readonly activation: ActivationName },
+): Value {
+  return net.module(name, () => {
+    const dense = linear(net, 'dense', firstToken(net, x), { inputs: hidden, outputs: hidden, bias: true });
+    return linear(net, 'out_proj', activations[activation](net, dense), { inputs: hidden, outputs: labels, bias: true });
+  });
+}
+
+export interface MaskedHeadShape {
+  readonly hidden: number;
+  readonly activation: ActivationName;
+  /** Of the embeddings, which the head's matrix is tied to. */
+  readonly words: VocabularyShape;
+  readonly norm: LayerNormShape;
+}
+
+/** Modules of the head, as the checkpoint names them. */
+export interface MaskedHeadNames {
+  readonly dense: string;
+  readonly norm: string;
+  readonly decoder: string;
+}
+
+/**
+ * The bias of the decoder is stored beside it, or inside it, or, when it is untied, in both places with only the one inside
+ * meant.
+ */
+export function decoderBias(head: string): Renaming {
+  return [new RegExp(`^${head.replaceAll('.', '\\.')}\\.bias$`), `${head}.decoder.bias`];
+}
+
+/** The head of RoBERTa and those that copied it, inside the module `lm_head`. */
+export const LM_HEAD: MaskedHeadNames = { dense: 'dense', norm: 'layer_norm', decoder: 'decoder' };
+
+/** decoder(norm(act(dense(x)))), (batch, seq, vocabulary); `table` is the embedding table. */
+export function maskedHead(net: Network, x: Value, table: Value, names: MaskedHeadNames, shape: MaskedHeadShape): Value {
+  const { hidden, activation, words, norm } = shape;
+  const dense = linear(net, names.dense, x, { inputs: hidden, outputs: words.hidden, bias: true });
+  const normed = layerNorm(net, names.norm, activations[activation](net, dense), norm);
+  return languageHead(net, names.decoder, normed, words, net.tied ? table : undefined, true);
+}

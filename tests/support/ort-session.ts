@@ -1,0 +1,59 @@
+/**
+ * ONNX Runtime on the thread of the test: the engine of the runtime package starts a thread for every model, which is most
+ * of the time when a hundred small ones are tried.
+ */
+import { createRequire } from 'node:module';
+import { DenseTensor, type DType, type Model } from '@penjing/core';
+import { layoutToBytes, serializeOnnx } from '@penjing/graph-io';
+
+interface OrtTensor {
+  readonly type: string;
+  readonly dims: readonly number[];
+  readonly data: DenseTensor['data'];
+}
+
+interface OrtSession {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  run(feeds: Readonly<Record<string, OrtTensor>>): Promise<Record<string, OrtTensor>>;
+  release(): Promise<void>;
+}
+
+interface Ort {
+  readonly InferenceSession: { create(bytes: Uint8Array, options: object): Promise<OrtSession> };
+  readonly Tensor: new (type: string, data: DenseTensor['data'], dims: readonly number[]) => OrtTensor;
+}
+
+const ort = createRequire(new URL('../../packages/runtime/package.json', import.meta.url))('onnxruntime-node') as Ort;
+
+export class TestSession implements AsyncDisposable {
+  readonly #session: OrtSession;
+
+  private constructor(session: OrtSession) {
+    this.#session = session;
+  }
+
+  static async load(model: Model): Promise<TestSession> {
+    const [file] = serializeOnnx(model);
+    const options = { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 4 };
+    return new TestSession(await ort.InferenceSession.create(await layoutToBytes(file!), options));
+  }
+
+  get inputs(): readonly string[] {
+    return this.#session.inputNames;
+  }
+
+  get outputs(): readonly string[] {
+    return this.#session.outputNames;
+  }
+
+  async run(feeds: Readonly<Record<string, DenseTensor>>): Promise<Record<string, DenseTensor>> {
+    const given = Object.entries(feeds).map(([name, { dtype, data, shape }]) => [name, new ort.Tensor(dtype, data, shape)] as const);
+    const results = Object.entries(await this.#session.run(Object.fromEntries(given)));
+    return Object.fromEntries(results.map(([name, { type, data, dims }]) => [name, DenseTensor.of(type as DType, dims, data)]));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#session.release();
+  }
+}
