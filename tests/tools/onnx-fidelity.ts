@@ -96,7 +96,7 @@ function put(path: string, bytes: Uint8Array): void {
 }
 
 /** A serialized TensorProto, read as the only initializer of a model around it. */
-async function fixture(bytes: Uint8Array): Promise<unknown> {
+export async function fixture(bytes: Uint8Array): Promise<unknown> {
   const field = (tag: number, body: Uint8Array): Uint8Array => Buffer.concat([Uint8Array.of(tag, ...varint(body.length)), body]);
   const { graph } = await readOnnx(memorySource(field(0x3a, field(0x2a, bytes))));
   const tensor = [...graph.initializers.values()][0]!.tensor!;

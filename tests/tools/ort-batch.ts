@@ -11,13 +11,17 @@ export interface OrtJob {
   readonly variants: readonly string[];
   readonly fixtures?: readonly unknown[];
   readonly loadOnly?: boolean;
+  /** Floats may differ by this share of the largest magnitude of their output. */
+  readonly tolerance?: number;
 }
 
 export interface OrtAnswer {
   readonly id: string;
   readonly verdict:
     | 'identical' | 'different' | 'original-refused' | 'rewritten-refused' | 'not-fed' | 'not-run' | 'not-deterministic'
-    | 'crash' | 'error';
+    | 'crash' | 'error'
+    /** Within the tolerance only while ONNX Runtime's own graph optimizations are off. */
+    | 'equal-as-written';
   readonly detail?: string;
   readonly fixtures?: boolean;
 }

@@ -146,7 +146,8 @@ export function denseOf(dtype: DType, shape: Shape, values: readonly number[]): 
   return new DenseTensor(dtype, shape, bytesOf(data));
 }
 
-function toAttribute(input: AttributeInput): Attribute {
+/** An attribute from a plain value. */
+export function toAttribute(input: AttributeInput): Attribute {
   if (typeof input === 'number') return Number.isSafeInteger(input) ? attribute.int(input) : attribute.float(input);
   if (typeof input === 'bigint') return attribute.int(input);
   if (typeof input === 'string') return attribute.string(input);

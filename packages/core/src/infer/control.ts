@@ -4,7 +4,9 @@ import type { Dim } from '../shape.js';
 import { type InferRule, type Known, tensor } from './rule.js';
 import { joinTypes, loosen } from './sequence.js';
 
-/** A loop-carried value may change shape, so a second round runs with what survived the first. */
+const MAX_ROUNDS = 8;
+
+/** A loop-carried value may change shape, so further rounds run with what survived the ones before. */
 const loop: InferRule = (c) => {
   const body = c.node.subgraph('body');
   if (!body) return [];
@@ -12,10 +14,13 @@ const loop: InferRule = (c) => {
   let state = Array.from({ length: count }, (_, i): Known => ({ type: c.type(i + 2) }));
   const run = (): (Known | undefined)[] => c.subgraph(body, [tensor('int64', []), tensor('bool', []), ...state]);
   let outputs = run();
-  const next = state.map((first, i) => loosen(first, outputs[i + 1]));
-  if (JSON.stringify(next) !== JSON.stringify(state)) {
-    state = next;
+  for (let round = 0; ; round++) {
+    const next = state.map((first, i) => loosen(first, outputs[i + 1]));
+    if (JSON.stringify(next) === JSON.stringify(state)) break;
+    // Each round loses a size of some value or is the last; odd bodies are cut short and know nothing.
+    state = round < MAX_ROUNDS ? next : state.map(() => ({ type: undefined }));
     outputs = run();
+    if (round >= MAX_ROUNDS) break;
   }
   const trips = c.values(0)?.[0];
   return [

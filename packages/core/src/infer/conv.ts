@@ -84,7 +84,8 @@ const resize: InferRule = (c) => {
     const scale = scales?.[i];
     if (sizes) out[axis] = sizes[i] ?? null;
     else if (scale === undefined) out[axis] = null;
-    else if (typeof size === 'number') out[axis] = Math.floor(size * scale);
+    // In float32, as ONNX Runtime does.
+    else if (typeof size === 'number') out[axis] = Math.floor(Math.fround(size * scale));
     else out[axis] = Number.isInteger(scale) ? multiplyDims(size, scale) : scale === 0.5 ? floorDivideDims(size, 2) : null;
   });
   const policy = c.node.string('keep_aspect_ratio_policy', 'stretch');
@@ -126,7 +127,7 @@ export const convRules = {
   Resize: resize,
   Upsample(c) {
     const scales = c.node.floats('scales') ?? c.numbers(1);
-    return [tensor(c.dtype(0), c.shape(0)?.map((dim, i) => (typeof dim === 'number' && scales?.[i] ? Math.floor(dim * scales[i]) : null)))];
+    return [tensor(c.dtype(0), c.shape(0)?.map((dim, i) => (typeof dim === 'number' && scales?.[i] ? Math.floor(Math.fround(dim * scales[i])) : null)))];
   },
   GridSample(c) {
     const x = c.shape(0);

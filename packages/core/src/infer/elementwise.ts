@@ -58,7 +58,8 @@ function isFloat(dtype: DType | undefined): boolean {
 }
 
 function divide(x: Dim, y: Dim, dtype: DType | undefined): Dim {
-  if (!isFloat(dtype)) return floorDivideDims(x, y);
+  // Division of integers rounds towards zero.
+  if (!isFloat(dtype)) return typeof x === 'number' && typeof y === 'number' && y !== 0 ? Math.trunc(x / y) : floorDivideDims(x, y);
   return typeof x === 'number' && typeof y === 'number' ? x / y : (exactQuotient(x, y) ?? null);
 }
 
@@ -67,6 +68,9 @@ function cast(c: InferContext, to: DType | undefined): ReturnType<InferRule> {
   const values = c.values(0)?.map((x) => (whole && typeof x === 'number' ? Math.trunc(x) : x));
   return [tensor(to, c.shape(0), to === 'bool' ? values?.map((x) => (typeof x === 'number' ? Number(x !== 0) : null)) : values)];
 }
+
+/** A difference of sizes, as text. */
+const mayBeNegative = (dim: Dim): boolean => typeof dim === 'string' && dim.includes('-');
 
 const dropout: InferRule = (c) => [{ type: c.type(0) }, tensor('bool', c.shape(0))];
 
@@ -90,7 +94,7 @@ export const elementwiseRules = {
     if (sameDim(x, y)) return true;
     // A symbol is a size, so it never equals a negative number such as the -1 of Expand and Reshape.
     const negative = (typeof x === 'number' && x < 0) || (typeof y === 'number' && y < 0);
-    if (negative && x !== null && y !== null) return false;
+    if (negative && x !== null && y !== null) return mayBeNegative(x) || mayBeNegative(y) ? undefined : false;
     return typeof x === 'number' && typeof y === 'number' ? x === y : undefined;
   }),
   Greater: order((x, y) => x > y), GreaterOrEqual: order((x, y) => x >= y), Less: order((x, y) => x < y), LessOrEqual: order((x, y) => x <= y),

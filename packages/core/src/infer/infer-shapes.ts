@@ -1,5 +1,5 @@
 /** Fills in the types of values from the types of inputs and weights, through subgraphs and function calls. */
-import type { DType } from '../dtype.js';
+import { type DType, dtypes } from '../dtype.js';
 import type { Graph } from '../graph/graph.js';
 import type { Model } from '../graph/model.js';
 import type { Node } from '../graph/node.js';
@@ -7,6 +7,7 @@ import { type ValueType, formatType } from '../graph/value-type.js';
 import type { Value } from '../graph/value.js';
 import { calledFunction, instantiate } from '../ops/instantiate.js';
 import { type OpName, opName, schemaOf } from '../ops/lookup.js';
+import { elementCount } from '../shape.js';
 import { constantValues, MAX_VALUES } from './constants.js';
 import { mergeTypes } from './merge-types.js';
 import type { Dims, InferContext, Known } from './rule.js';
@@ -29,6 +30,14 @@ interface State {
   readonly gaps: Set<string>;
   readonly opsets: ReadonlyMap<string, number>;
   readonly depth: number;
+  readonly strict: boolean;
+}
+
+/** What is known of the values of a model. */
+export interface Inference {
+  readonly types: ReadonlyMap<Value, ValueType>;
+  /** Elements of small integer tensors, in row-major order. */
+  readonly values: ReadonlyMap<Value, Dims>;
 }
 
 /**
@@ -36,7 +45,7 @@ interface State {
  * each other the declared type stays and the contradiction is a gap. Bodies of functions keep their declared types.
  */
 export function inferShapes(model: Model): InferResult {
-  const state: State = { model, types: new Map(), values: new Map(), gaps: new Set(), opsets: model.opsetImports, depth: 0 };
+  const state: State = { model, types: new Map(), values: new Map(), gaps: new Set(), opsets: model.opsetImports, depth: 0, strict: false };
   inferGraph(model.graph, state);
   let inferred = 0;
   for (const [value, type] of state.types) {
@@ -45,6 +54,18 @@ export function inferShapes(model: Model): InferResult {
     inferred++;
   }
   return { inferred, gaps: [...state.gaps] };
+}
+
+/**
+ * Only what holds for every feed, in function bodies too, without touching the model: what a rewrite may rely on. Elements
+ * of floating-point results are left out (they would have to be rounded as the operator does), sizes that a slice may
+ * clamp too, and a rule wins over a declared type that contradicts it.
+ */
+export function inferFacts(model: Model): Inference {
+  const state: State = { model, types: new Map(), values: new Map(), gaps: new Set(), opsets: model.opsetImports, depth: 0, strict: true };
+  inferGraph(model.graph, state);
+  for (const fn of model.functions) inferGraph(fn.body, { ...state, opsets: fn.opsetImports });
+  return state;
 }
 
 function inferGraph(graph: Graph, state: State): void {
@@ -69,12 +90,24 @@ function record(value: Value, known: Known, node: Node, state: State): void {
   const declared = value.type;
   const merged = mergeTypes(declared, known.type);
   if (merged === undefined) {
+    if (state.strict && known.type) state.types.set(value, known.type);
     state.gaps.add(`${value.name} is declared ${formatType(declared)} but ${node.describe()} gives ${formatType(known.type)}`);
   } else {
     state.types.set(value, merged);
   }
-  if (known.values && known.values.length <= MAX_VALUES) state.values.set(value, known.values);
+  const values = state.strict ? exactValues(known, node) : known.values;
+  if (values && values.length <= MAX_VALUES) state.values.set(value, values);
   else state.values.delete(value);
+}
+
+/** Elements as the operator itself would give them, or none. */
+function exactValues({ type, values }: Known, node: Node): Dims | undefined {
+  if (!values || type?.kind !== 'tensor' || !type.dtype) return undefined;
+  const { kind, bits } = dtypes[type.dtype];
+  if (kind === 'float') return node.opType === 'Constant' ? values : undefined;
+  if (type.shape?.every((dim) => typeof dim === 'number') && elementCount(type.shape) !== values.length) return undefined;
+  const [low, high] = kind === 'bool' ? [0, 1] : kind === 'int' ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
+  return values.map((x) => (typeof x === 'number' && !(Number.isSafeInteger(x) && x >= low && x <= high) ? null : x));
 }
 
 function knownOutputs(node: Node, state: State): readonly (Known | undefined)[] {
@@ -165,6 +198,7 @@ function contextOf(node: Node, state: State): InferContext {
       return values?.every((value) => typeof value === 'number') ? (values) : undefined;
     },
     subgraph: (graph, inputs) => inferCall(graph, inputs, state),
+    strict: state.strict,
     gap: (message) => void state.gaps.add(`${node.describe()}: ${message}`),
   };
 }

@@ -109,14 +109,14 @@ const gather: InferRule = (c) => {
 };
 
 /** Length of start:end:step over `size`; bounds saturate as ONNX says. */
-function sliceLength(size: Dim, start: Dim, end: Dim, step: number): Dim {
+function sliceLength(size: Dim, start: Dim, end: Dim, step: number, strict: boolean): Dim {
   if (typeof size === 'number' && typeof start === 'number' && typeof end === 'number') {
     const [from, to] = sliceBounds(size, start, end, step);
     return Math.max(0, Math.ceil((to - from) / step));
   }
   if (step < 0) return step === -1 && isWhole(start, end, size) ? size : null;
-  const from = bound(start, size);
-  const to = bound(end, size);
+  const from = bound(start, size, strict);
+  const to = bound(end, size, strict);
   if (from === undefined || to === undefined) return null;
   const length = subtractDims(to, from);
   if (typeof length === 'number' && length < 0) return 0;
@@ -124,14 +124,17 @@ function sliceLength(size: Dim, start: Dim, end: Dim, step: number): Dim {
 }
 
 /** A slice bound on a symbolic axis; undefined where it cannot be told whether it saturates. */
-function bound(at: Dim, size: Dim): Dim | undefined {
+function bound(at: Dim, size: Dim, strict: boolean): Dim | undefined {
   if (typeof at === 'number') {
     if (at >= 2 ** 31 - 1) return size;
     if (at < -(2 ** 31)) return 0;
     if (at === 0) return 0;
+    // Strictly, only that there is at least one element.
+    if (strict && at !== -1 && typeof size !== 'number') return undefined;
     // A bound beyond a symbolic size would saturate; exporters do not slice beyond what they know is there.
     return at < 0 ? addDims(size, at) : typeof size === 'number' ? Math.min(at, size) : at;
   }
+  if (strict && !sameDim(at, size)) return undefined;
   return at ?? undefined;
 }
 
@@ -154,7 +157,7 @@ const slice: InferRule = (c) => {
   for (const [i, given] of axes.entries()) {
     const axis = axisIn(given, shape.length);
     if (axis === undefined) c.gap(`axis ${given} is outside rank ${shape.length}`);
-    else out[axis] = steps && steps[i] !== 0 ? sliceLength(shape[axis]!, starts?.[i] ?? null, ends?.[i] ?? null, steps[i]!) : null;
+    else out[axis] = steps && steps[i] !== 0 ? sliceLength(shape[axis]!, starts?.[i] ?? null, ends?.[i] ?? null, steps[i]!, c.strict) : null;
   }
   const values = c.values(0);
   const from = node.ints('starts')?.[0] ?? c.numbers(1)?.[0];

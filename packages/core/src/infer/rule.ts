@@ -31,6 +31,8 @@ export interface InferContext {
   numbers(index: number): readonly number[] | undefined;
   /** Infers a subgraph whose inputs are as given; gives what is known of its outputs. */
   subgraph(graph: Graph, inputs: readonly (Known | undefined)[]): (Known | undefined)[];
+  /** Only what holds for every feed may be said; otherwise what holds for sensible ones. */
+  readonly strict: boolean;
   /** Reports something that does not fit together. */
   gap(message: string): void;
 }

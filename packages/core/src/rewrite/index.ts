@@ -1,0 +1,3 @@
+/** @penjing/core/rewrite: graphs made smaller without changing what they compute. */
+export { type SimplifyOptions, type SimplifyPass, type SimplifyResult, simplify, simplifyRules } from './simplify.js';
+export type { Fusions } from './rule.js';
