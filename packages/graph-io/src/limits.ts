@@ -116,3 +116,14 @@ export interface TfliteLimits {
 }
 
 export const tfliteLimits: TfliteLimits = { tables: 1 << 22, scalars: 1 << 25, textBytes: 1 << 26, tableBytes: 1 << 26, rank: 64 };
+
+export const tokenizerLimits = {
+  /** Bytes of a SentencePiece model. That of the largest vocabulary in use, 256,000 pieces, takes 4 MB. */
+  modelBytes: 1 << 26,
+  /** Pieces of a vocabulary. The largest have 262,144. */
+  pieces: 1 << 20,
+  /** Characters of a piece: all its splits are looked at. SentencePiece trains 16, runs of spaces reach 128. */
+  pieceLength: 1024,
+  /** Merges of a vocabulary; there are some two for each piece. */
+  merges: 1 << 22,
+} as const;

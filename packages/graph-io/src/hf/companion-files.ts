@@ -1,6 +1,7 @@
 /** Files that travel beside the graphs, whatever the layout: tokenizer, generation settings, processors, licences. */
 import { lazy } from '@penjing/core';
 import type { FileLayout } from '../layout.js';
+import { folderTokenizer } from '../tokenizer/folder-tokenizer.js';
 import type { JsonObject } from './folder.js';
 import type { HuggingFaceConfig } from './open.js';
 
@@ -12,9 +13,15 @@ const COPIED = [
   'chat_template.jinja', 'chat_template.json', 'LICENSE', 'LICENSE.txt', 'LICENSE.md', 'NOTICE',
 ];
 
-/** Those of the folder, and others by name. */
+/**
+ * Those of the folder, and others by name; a SentencePiece model without a tokenizer.json becomes one. Throws what
+ * `sentencePieceTokenizer` throws.
+ */
 export async function companionFiles(folder: HuggingFaceConfig, others: readonly string[] = []): Promise<FileLayout[]> {
-  return Promise.all([...others, ...COPIED].filter((name) => folder.files.includes(name)).map((name) => copiedFile(folder, name)));
+  const tokenizer = await folderTokenizer(folder);
+  const written = tokenizer ? [jsonFile('tokenizer.json', tokenizer.tokenizerJson), jsonFile('tokenizer_config.json', tokenizer.tokenizerConfig)] : [];
+  const names = [...others, ...COPIED].filter((name) => folder.files.includes(name) && !written.some((file) => file.name === name));
+  return [...(await Promise.all(names.map((name) => copiedFile(folder, name)))), ...written];
 }
 
 export async function copiedFile({ folder }: HuggingFaceConfig, name: string): Promise<FileLayout> {

@@ -5,12 +5,22 @@ import { LAZY_ABOVE_BYTES, type OnnxLimits } from '../limits.js';
 import type { AnyMessage, AnySchema, NamedField, Payload, ScalarKind } from './message.js';
 import { decodeName } from './text.js';
 
+/** What the messages of a file are, for errors. */
+export interface WireFormat {
+  /** Of malformed messages. */
+  readonly code: `E_${string}`;
+  /** As in "is no ONNX model". */
+  readonly name: string;
+}
+
+const onnxFormat: WireFormat = { code: 'E_ONNX_WIRE', name: 'ONNX model' };
+
 /** What a file has asked for so far, against its limits. */
 export class Budget {
   messages = 0;
   scalars = 0;
 
-  constructor(readonly limits: OnnxLimits) {}
+  constructor(readonly limits: OnnxLimits, readonly format: WireFormat = onnxFormat) {}
 
   enter(schema: AnySchema, depth: number): void {
     if (depth > this.limits.nesting) throw limit(`${schema.name} is nested deeper than ${this.limits.nesting} messages`);
@@ -28,9 +38,9 @@ export function limit(message: string): PenjingError {
   });
 }
 
-export function malformed(where: string, offset: number, what: string, cause?: unknown): PenjingError {
-  return new PenjingError('E_ONNX_WIRE', `${where} at byte ${offset}: ${what}`, {
-    hint: 'The file is damaged or is no ONNX model; download or export it again.',
+export function malformed({ code, name }: WireFormat, where: string, offset: number, what: string, cause?: unknown): PenjingError {
+  return new PenjingError(code, `${where} at byte ${offset}: ${what}`, {
+    hint: `The file is damaged or is no ${name}; download or export it again.`,
     cause,
     details: { offset },
   });
@@ -67,7 +77,7 @@ export function decodeFields(schema: AnySchema, target: AnyMessage, cursor: Curs
   while (reader.pos < reader.len) decodeField(schema, target, cursor, depth);
 }
 
-/** Reads the field that starts at the reader. Throws `E_ONNX_WIRE` or `E_LIMIT`. */
+/** Reads the field that starts at the reader. Throws the code of the format, or `E_LIMIT`. */
 export function decodeField(schema: AnySchema, target: AnyMessage, cursor: Cursor, depth: number): void {
   const { reader, base } = cursor;
   const start = reader.pos;
@@ -90,7 +100,7 @@ export function decodeField(schema: AnySchema, target: AnyMessage, cursor: Curso
     checkEnd(reader);
   } catch (error) {
     if (error instanceof PenjingError) throw error;
-    throw malformed(schema.name, base + start, error instanceof Error ? error.message : 'malformed', error);
+    throw malformed(cursor.budget.format, schema.name, base + start, error instanceof Error ? error.message : 'malformed', error);
   }
 }
 

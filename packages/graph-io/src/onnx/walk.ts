@@ -103,12 +103,12 @@ class Walker {
       const length = this.#reader.size();
       return { tag, length, body: this.#start + this.#reader.pos };
     } catch (error) {
-      throw malformed(schema.name, at, error instanceof Error ? error.message : 'malformed', error);
+      throw malformed(this.#budget.format, schema.name, at, error instanceof Error ? error.message : 'malformed', error);
     }
   }
 
   #cut(schema: AnySchema, at: number, stop: number, end: number): PenjingError {
-    if (stop <= this.#source.size) return malformed(schema.name, at, `a field ends at ${stop}, its message at ${end}`);
+    if (stop <= this.#source.size) return malformed(this.#budget.format, schema.name, at, `a field ends at ${stop}, its message at ${end}`);
     return new PenjingError('E_TRUNCATED', `${schema.name} at byte ${at} reaches to byte ${stop} of ${this.#source.size}`, {
       hint: 'The file is cut short, or is no ONNX model; download or export it again.',
       details: { offset: at, size: this.#source.size },

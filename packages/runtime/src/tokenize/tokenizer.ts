@@ -2,6 +2,7 @@
 import { Tokenizer as Library } from '@huggingface/tokenizers';
 import { PenjingError } from '@penjing/core';
 import { type ChatMessage, type ChatTemplateOptions, type ChatTemplates, chatTemplates } from './chat-template.js';
+import { type Completable, completeLibrary } from './complete-library.js';
 import { type StreamDecoder, createStreamDecoder } from './stream-decoder.js';
 import type { TokenizerFiles } from './tokenizer-files.js';
 import { withDeadline } from './with-deadline.js';
@@ -86,7 +87,7 @@ export function createTokenizer({ tokenizer, config, template }: TokenizerFiles,
 }
 
 /** What is used of the library; its own declarations do not resolve under Node's module rules. */
-interface LibraryTokenizer {
+interface LibraryTokenizer extends Completable {
   encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
   decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string;
   token_to_id(token: string): number | undefined;
@@ -98,8 +99,11 @@ type LibraryConstructor = new (tokenizer: object, config: object) => LibraryToke
 
 function openLibrary(tokenizer: object, config: object): LibraryTokenizer {
   try {
-    return new (Library as unknown as LibraryConstructor)(tokenizer, config);
+    const library = new (Library as unknown as LibraryConstructor)(tokenizer, config);
+    completeLibrary(library);
+    return library;
   } catch (cause) {
+    if (cause instanceof PenjingError) throw cause;
     throw new PenjingError('E_TOKENIZER', `tokenizer.json cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`, {
       cause,
       hint: 'Save the tokenizer again with a current version of transformers (`tokenizer.save_pretrained`).',
