@@ -2,7 +2,7 @@
 import { PenjingError } from '@penjing/core';
 import { onnxLimits, tokenizerLimits } from '../limits.js';
 import { Budget, decodeFields, newReader, type WireFormat } from '../onnx/decode.js';
-import { type AnyMessage, type AnySchema, bytes, defineMessage, type Extra, float, int, many, message, type Schema, string } from '../onnx/message.js';
+import { type AnyMessage, bytes, defineMessage, type Extra, float, int, many, message, type Schema, string } from '../onnx/message.js';
 import { readCharsmap } from './charsmap.js';
 import { checkPieces, type Piece, pieceKind } from './pieces.js';
 
@@ -54,7 +54,7 @@ export interface SentencePieceModel {
 export function readSentencePiece(file: Uint8Array): SentencePieceModel {
   if (file.length > tokenizerLimits.modelBytes) throw new PenjingError('E_LIMIT', `a SentencePiece model of ${file.length} bytes is larger than any`);
   const target: AnyMessage = {};
-  decodeFields(modelSchema as AnySchema, target, { reader: newReader(file), base: 0, budget: new Budget(onnxLimits, format) }, 0);
+  decodeFields(modelSchema, target, { reader: newReader(file), base: 0, budget: new Budget(onnxLimits, format) }, 0);
   const { pieces: protos = [], trainer = {}, normalizer = {} } = target as ModelProto;
   const pieces = protos.map(({ piece = '', score = 0, type = 1 }, id): Piece => {
     const kind = pieceKind(type);
