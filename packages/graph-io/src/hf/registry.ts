@@ -1,8 +1,11 @@
 /** Every architecture that converts. A new one is a file in `arch/` and a line here. */
 import type { Architecture } from './architecture.js';
+import { albert } from './arch/albert.js';
 import { bert } from './arch/bert.js';
 import { distilbert } from './arch/distilbert.js';
+import { electra } from './arch/electra.js';
 import { llama } from './arch/llama.js';
+import { modernbert } from './arch/modernbert.js';
 import { mpnet } from './arch/mpnet.js';
 import { camembert, roberta, xlmRoberta } from './arch/roberta.js';
 
@@ -15,4 +18,7 @@ export const architectures: readonly Architecture[] = [
   camembert,
   distilbert,
   mpnet,
+  modernbert,
+  electra,
+  albert,
 ];

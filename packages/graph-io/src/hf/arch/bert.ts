@@ -42,7 +42,7 @@ const build: BuildGraph = (net, config, task) => {
     vocabulary,
     fillMask: (x) => {
       const names = { dense: 'transform.dense', norm: 'transform.LayerNorm', decoder: 'decoder' };
-      const head = { hidden, activation: mlp.activation, words: { vocabulary, hidden }, norm };
+      const head = { hidden, activation: mlp.activation, vocabulary, norm };
       return net.module('cls.predictions', () => maskedHead(net, x, table, names, head));
     },
     classify: (x) => {

@@ -39,7 +39,7 @@ const build: BuildGraph = (net, config, task) => {
     vocabulary,
     fillMask: (x) => {
       const names = { dense: 'vocab_transform', norm: 'vocab_layer_norm', decoder: 'vocab_projector' };
-      return maskedHead(net, x, table, names, { hidden, activation: mlp.activation, words: { vocabulary, hidden }, norm });
+      return maskedHead(net, x, table, names, { hidden, activation: mlp.activation, vocabulary, norm });
     },
     classify: (x) => {
       const dense = linear(net, 'pre_classifier', firstToken(net, x), { inputs: hidden, outputs: hidden, bias: true });

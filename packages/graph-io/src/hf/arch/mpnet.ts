@@ -46,7 +46,7 @@ const build: BuildGraph = (net, config, task) => {
     labels,
     vocabulary,
     fillMask: (x) => {
-      const head = { hidden, activation: 'gelu', words: { vocabulary, hidden }, norm } as const;
+      const head = { hidden, activation: 'gelu', vocabulary, norm } as const;
       return net.module('lm_head', () => maskedHead(net, x, table, LM_HEAD, head));
     },
     classify: (x) => firstTokenClassifier(net, 'classifier', x, { hidden, labels, activation: 'tanh' }),

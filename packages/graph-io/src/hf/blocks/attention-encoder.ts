@@ -2,6 +2,7 @@
 import type { Value } from '@penjing/core';
 import type { Network } from '../network.js';
 import type { Projections } from './attention.js';
+import type { Rotate } from './attention-standard.js';
 import { linear } from './linear.js';
 
 /** Scores of what must not be seen; finite, so that a row of padding, which sees nothing, stays finite. */
@@ -16,6 +17,8 @@ export interface HeadShape {
 export interface EncoderAttentionShape extends HeadShape {
   readonly hidden: number;
   readonly bias: boolean;
+  /** Module that holds query, key and value in one, in this order. */
+  readonly fused?: string;
 }
 
 /** Modules of the four projections, as the checkpoint names them. */
@@ -26,29 +29,39 @@ export interface ProjectionNames {
   readonly output: string;
 }
 
-/** The four projections around `attend`; x and the result are (batch, seq, hidden). */
-export function encoderAttention(net: Network, x: Value, names: ProjectionNames, shape: EncoderAttentionShape, bias?: Value): Value {
-  const { hidden, heads, headDim } = shape;
-  const project = (name: string): Value => linear(net, name, x, { inputs: hidden, outputs: heads * headDim, bias: shape.bias });
-  const projections = { query: project(names.query), key: project(names.key), value: project(names.value) };
-  const mixed = attend(net, projections, shape, { bias });
-  return linear(net, names.output, mixed, { inputs: heads * headDim, outputs: hidden, bias: shape.bias });
-}
-
 export interface AttendOptions {
   /** Added to the scores, float32, broadcast to (batch, heads, seq, seq). */
   readonly bias?: Value | undefined;
-  /** What happens to queries and keys, (batch, heads, seq, headDim), before they meet. */
-  readonly rotate?: (x: Value) => Value;
+  /** Turns queries and keys, (batch, heads, seq, headDim), by their places. */
+  readonly rotate?: Rotate | undefined;
+}
+
+/** The four projections around `attend`; x and the result are (batch, seq, hidden). */
+export function encoderAttention(
+  net: Network,
+  x: Value,
+  names: ProjectionNames,
+  shape: EncoderAttentionShape,
+  options: AttendOptions = {},
+): Value {
+  const { hidden, heads, headDim, bias, fused } = shape;
+  const outputs = heads * headDim;
+  const project = (name: string, part: number): Value =>
+    linear(net, name, x, {
+      inputs: hidden, outputs, bias,
+      ...(fused !== undefined && { stored: { module: fused, outputs: 3 * outputs, start: part * outputs } }),
+    });
+  const projections = { query: project(names.query, 0), key: project(names.key, 1), value: project(names.value, 2) };
+  return linear(net, names.output, attend(net, projections, shape, options), { inputs: outputs, outputs: hidden, bias });
 }
 
 /** softmax(q · kᵀ / √headDim + bias) · v, from (batch, seq, heads · headDim) to the same. */
 export function attend(net: Network, { query, key, value }: Projections, { heads, headDim }: HeadShape, options: AttendOptions = {}): Value {
-  const { bias, rotate = (x) => x } = options;
+  const { bias, rotate = (_, x) => x } = options;
   const split = (x: Value): Value =>
     net.op('Transpose', [net.op('Reshape', [x, net.ints([0, 0, heads, headDim])])], { perm: [0, 2, 1, 3] });
-  const scaled = net.op('Mul', [rotate(split(query)), net.scalar(headDim ** -0.5)]);
-  const turned = net.op('Transpose', [rotate(split(key))], { perm: [0, 1, 3, 2] });
+  const scaled = net.op('Mul', [rotate('q_rotary', split(query), headDim), net.scalar(headDim ** -0.5)]);
+  const turned = net.op('Transpose', [rotate('k_rotary', split(key), headDim)], { perm: [0, 1, 3, 2] });
   const scores = net.widen(net.op('MatMul', [scaled, turned])); // (batch, heads, seq, seq)
   const weights = net.op('Softmax', [bias ? net.op('Add', [scores, bias]) : scores], { axis: -1 });
   const mixed = net.op('MatMul', [net.narrow(weights), split(value)]); // (batch, heads, seq, headDim)
@@ -58,6 +71,12 @@ export function attend(net: Network, { query, key, value }: Projections, { heads
 /** True where a token is real, (batch, 1, 1, seq), of the mask (batch, seq). */
 export function realTokens(net: Network, mask: Value): Value {
   return net.op('Unsqueeze', [net.op('Cast', [mask], { to: BOOL }), net.ints([1, 2])]);
+}
+
+/** True where two places (1, seq) are at most `distance` apart, (seq, seq). */
+export function nearTokens(net: Network, places: Value, distance: number): Value {
+  const apart = net.op('Abs', [net.op('Sub', [places, net.op('Transpose', [places], { perm: [1, 0] })])]);
+  return net.op('LessOrEqual', [apart, net.ints(distance)]);
 }
 
 /** 0 where a token may be seen, float32, shaped like `seen`. */

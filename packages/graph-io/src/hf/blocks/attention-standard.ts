@@ -45,10 +45,10 @@ export function standardAttention(net: Network, inputs: AttentionInputs): (shape
   };
 }
 
-type Rotate = (name: string, x: Value, headDim: number) => Value;
+export type Rotate = (name: string, x: Value, headDim: number) => Value;
 
 /** Rotates (batch, heads, seq, headDim): the first half of the rotated columns pairs with the second. */
-function rotate(net: Network, positions: Value, rope: Rope): Rotate {
+export function rotate(net: Network, positions: Value, rope: Rope): Rotate {
   const angles = net.op('Unsqueeze', [rotaryAngles(net, positions, rope), net.ints([1])]);
   const { cos, sin } = cosSin(net, angles, rope); // (batch, 1, seq, pairs)
   const pairs = rope.inverseFrequencies.length;

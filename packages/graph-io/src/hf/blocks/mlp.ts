@@ -14,18 +14,20 @@ export interface MlpShape {
 export interface GatedMlpShape extends MlpShape {
   /** Module that holds gate and up projection in one, in this order. */
   readonly fused?: string;
+  /** Module of the last projection; `down_proj` when absent. */
+  readonly down?: string;
 }
 
 /** down(act(gate(x)) * up(x)), (batch, seq, hidden). */
 export function gatedMlp(net: Network, name: string, x: Value, shape: GatedMlpShape): Value {
-  const { hidden, intermediate, activation, bias, fused } = shape;
+  const { hidden, intermediate, activation, bias, fused, down = 'down_proj' } = shape;
   return net.module(name, () => {
     const wider = { inputs: hidden, outputs: intermediate, bias };
     const stored = (start: number) => (fused === undefined ? {} : { stored: { module: fused, outputs: 2 * intermediate, start } });
     const gate = linear(net, 'gate_proj', x, { ...wider, ...stored(0) });
     const up = linear(net, 'up_proj', x, { ...wider, ...stored(intermediate) });
     const gated = net.op('Mul', [net.module('act_fn', () => activations[activation](net, gate)), up]);
-    return linear(net, 'down_proj', gated, { inputs: intermediate, outputs: hidden, bias });
+    return linear(net, down, gated, { inputs: intermediate, outputs: hidden, bias });
   });
 }
 

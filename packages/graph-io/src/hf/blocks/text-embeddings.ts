@@ -60,6 +60,11 @@ export function positionsFromPadding(net: Network, ids: Value, padding: number):
   });
 }
 
+/** int64 (1, seq): 0, 1, 2, … for as many tokens as a row has. */
+export function placesInOrder(net: Network, ids: Value): Value {
+  return net.op('Unsqueeze', [net.op('Range', [net.ints(0), net.op('Squeeze', [lengthOf(net, ids)]), net.ints(1)]), net.ints([0])]);
+}
+
 /** int64 (1): the number of tokens in a row. */
 export function lengthOf(net: Network, ids: Value): Value {
   return net.op('Shape', [ids], { start: 1, end: 2 });

@@ -3,7 +3,7 @@ import { PenjingError, tensorType, type Value } from '@penjing/core';
 import type { Renaming, Task } from '../architecture.js';
 import type { Network } from '../network.js';
 import { type ActivationName, activations } from './activation.js';
-import { languageHead, type VocabularyShape } from './embedding.js';
+import { languageHead } from './embedding.js';
 import { linear } from './linear.js';
 import { layerNorm, type LayerNormShape } from './norm.js';
 
@@ -19,6 +19,8 @@ export interface TextHeads {
   readonly classify: (x: Value) => Value;
   /** What a head over single tokens sees of x, (batch, seq, hidden); x itself when absent. */
   readonly tokens?: (x: Value) => Value;
+  /** Module of the head that finds answers; `qa_outputs` when absent. */
+  readonly answers?: string;
 }
 
 /** Puts the head of `task` on x and makes its results the outputs of the graph, in float32. */
@@ -26,6 +28,8 @@ export function textOutputs(net: Network, task: Task, x: Value, heads: TextHeads
   if (!isTextTask(task)) throw new PenjingError('E_TASK', `an encoder of text has no head for ${task}`);
   outputs[task](net, x, heads);
 }
+
+const FLOAT = 1;
 
 type TextTask = 'feature-extraction' | 'fill-mask' | 'text-classification' | 'token-classification' | 'question-answering';
 
@@ -44,8 +48,8 @@ const outputs: Readonly<Record<TextTask, (net: Network, x: Value, heads: TextHea
     give(net, logits, 'logits', [...TOKENS, labels]);
   },
 
-  'question-answering': (net, x, { tokens = same, hidden }) => {
-    const both = linear(net, 'qa_outputs', tokens(x), { inputs: hidden, outputs: 2, bias: true });
+  'question-answering': (net, x, { tokens = same, hidden, answers = 'qa_outputs' }) => {
+    const both = linear(net, answers, tokens(x), { inputs: hidden, outputs: 2, bias: true });
     const [start, end] = net.builder.nodes('Split', [both], { axis: -1, num_outputs: 2 }, { outputCount: 2 });
     give(net, net.op('Squeeze', [start, net.ints([-1])]), 'start_logits', TOKENS);
     give(net, net.op('Squeeze', [end, net.ints([-1])]), 'end_logits', TOKENS);
@@ -81,6 +85,15 @@ export function firstToken(net: Network, x: Value): Value {
   return net.op('Gather', [x, net.ints(0)], { axis: 1 });
 }
 
+/** The mean of the hidden states of real tokens, (batch, hidden), of the mask (batch, seq). */
+export function meanOfTokens(net: Network, x: Value, mask: Value): Value {
+  const weights = net.op('Unsqueeze', [net.op('Cast', [mask], { to: FLOAT }), net.ints([-1])]); // (batch, seq, 1)
+  const sum = net.op('ReduceSum', [net.op('Mul', [net.widen(x), weights]), net.ints([1])], { keepdims: 0 });
+  // a row of nothing but padding has no mean; it gets 0
+  const count = net.op('Max', [net.op('ReduceSum', [weights, net.ints([1])], { keepdims: 0 }), net.float32(1)]);
+  return net.narrow(net.op('Div', [sum, count]));
+}
+
 /** tanh(W · first token + b), (batch, hidden), inside the module `name`. */
 export function pooler(net: Network, name: string, x: Value, hidden: number): Value {
   return net.op('Tanh', [linear(net, name, firstToken(net, x), { inputs: hidden, outputs: hidden, bias: true })]);
@@ -99,12 +112,23 @@ export function firstTokenClassifier(
   });
 }
 
-export interface MaskedHeadShape {
+export interface TransformShape {
   readonly hidden: number;
   readonly activation: ActivationName;
-  /** Of the embeddings, which the head's matrix is tied to. */
-  readonly words: VocabularyShape;
   readonly norm: LayerNormShape;
+  /** Of the dense layer; true when absent. */
+  readonly bias?: boolean;
+}
+
+/** norm(act(dense(x))), (…, hidden) to (…, width of the norm). */
+export function transform(net: Network, x: Value, names: { readonly dense: string; readonly norm: string }, shape: TransformShape): Value {
+  const { hidden, activation, norm, bias = true } = shape;
+  const dense = linear(net, names.dense, x, { inputs: hidden, outputs: norm.width, bias });
+  return layerNorm(net, names.norm, activations[activation](net, dense), norm);
+}
+
+export interface MaskedHeadShape extends TransformShape {
+  readonly vocabulary: number;
 }
 
 /** Modules of the head, as the checkpoint names them. */
@@ -125,10 +149,8 @@ export function decoderBias(head: string): Renaming {
 /** The head of RoBERTa and those that copied it, inside the module `lm_head`. */
 export const LM_HEAD: MaskedHeadNames = { dense: 'dense', norm: 'layer_norm', decoder: 'decoder' };
 
-/** decoder(norm(act(dense(x)))), (batch, seq, vocabulary); `table` is the embedding table. */
+/** decoder(transform(x)), (batch, seq, vocabulary); `table` is the embedding table, which the head's matrix may be tied to. */
 export function maskedHead(net: Network, x: Value, table: Value, names: MaskedHeadNames, shape: MaskedHeadShape): Value {
-  const { hidden, activation, words, norm } = shape;
-  const dense = linear(net, names.dense, x, { inputs: hidden, outputs: words.hidden, bias: true });
-  const normed = layerNorm(net, names.norm, activations[activation](net, dense), norm);
-  return languageHead(net, names.decoder, normed, words, net.tied ? table : undefined, true);
+  const words = { vocabulary: shape.vocabulary, hidden: shape.norm.width };
+  return languageHead(net, names.decoder, transform(net, x, names, shape), words, net.tied ? table : undefined, true);
 }

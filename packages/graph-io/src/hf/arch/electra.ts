@@ -1,0 +1,51 @@
+/** ELECTRA: BERT with embeddings of their own width, and other heads. */
+import type { Architecture, BuildGraph } from '../architecture.js';
+import { readEncoder, readLabels } from '../blocks/encoder.js';
+import { linear } from '../blocks/linear.js';
+import { readTextEmbeddings } from '../blocks/text-embeddings.js';
+import { postNormEncoder } from '../blocks/text-encoder.js';
+import { firstTokenClassifier, maskedHead, textClasses, textOutputs } from '../blocks/text-heads.js';
+import { BERT_LAYER } from './bert.js';
+
+export const electra: Architecture = {
+  modelType: 'electra',
+  backbone: 'electra',
+  // what was trained to tell replaced words apart is published to be used without that head
+  classes: { ...textClasses('Electra'), ElectraForPreTraining: 'feature-extraction' },
+  otherTasks: ['feature-extraction'],
+  tied: { table: 'electra.embeddings.word_embeddings.weight', head: 'generator_lm_head.weight', byDefault: true },
+  ignoredWeights: [/\.embeddings\.position_ids$/, /^discriminator_predictions\./],
+  clientConfig: () => ({}),
+  graphs: () => ({ model: build }),
+};
+
+const build: BuildGraph = (net, config, task) => {
+  config.only('is_decoder', false, 'this architecture is an encoder here');
+  config.only('position_embedding_type', 'absolute', 'places are absolute here');
+  const shape = readEncoder(config);
+  const { hidden } = shape;
+  const words = readTextEmbeddings(config, config.size('embedding_size', 128), shape.norm.epsilon);
+  const { vocabulary, width, norm } = words;
+  const labels = readLabels(config);
+
+  const { table, hidden: last } = postNormEncoder(net, {
+    module: 'electra',
+    tokenTypes: true,
+    words,
+    shape,
+    names: BERT_LAYER,
+    layer: (i) => `encoder.layer.${i}`,
+    ...(width !== hidden && { project: (x) => linear(net, 'embeddings_project', x, { inputs: width, outputs: hidden, bias: true }) }),
+  });
+
+  textOutputs(net, task, last, {
+    hidden,
+    labels,
+    vocabulary,
+    fillMask: (x) => {
+      const names = { dense: 'generator_predictions.dense', norm: 'generator_predictions.LayerNorm', decoder: 'generator_lm_head' };
+      return maskedHead(net, x, table, names, { hidden, activation: 'gelu', vocabulary, norm });
+    },
+    classify: (x) => firstTokenClassifier(net, 'classifier', x, { hidden, labels, activation: 'gelu' }),
+  });
+};
