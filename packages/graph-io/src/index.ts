@@ -6,6 +6,7 @@ export { type SerializeOnnxOptions, serializeOnnx } from './onnx/serialize-onnx.
 export { layoutToBytes } from './onnx/layout-bytes.js';
 export { readNpy, writeNpy } from './npy.js';
 export { type FormatName, SNIFF_BYTES, sniffFormat } from './sniff.js';
+export { type OpenPytorchOptions, openPytorch, openPytorchIndex } from './pytorch/index.js';
 export { type SafetensorsOptions, openSafetensors, openSafetensorsIndex, safetensorsLayout } from './safetensors/index.js';
 export { type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, ggufShardNames, openGguf, openGgufShards } from './gguf/index.js';
 export {

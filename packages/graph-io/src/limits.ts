@@ -78,6 +78,27 @@ export const zipLimits = {
   entryBytes: 1 << 26,
 } as const;
 
+export const pickleLimits = {
+  /** Bytes of one pickle. That of a checkpoint with 100,000 tensors takes some 10 MB; weights stand outside. */
+  bytes: 1 << 26,
+  /** Values made while reading: some 45 for each tensor, so 90,000 tensors. Each takes up to 100 bytes of memory. */
+  values: 1 << 22,
+  /** Values on the stack at once. Picklers write the items of a list or dict 1,000 at a time. */
+  stack: 1 << 20,
+  /** Containers begun and not ended. CPython's pickler gives up at some 1,000. */
+  marks: 1 << 16,
+  /** Bytes of an integer. torch's magic number takes 10. */
+  integerBytes: 256,
+  /** Dimensions of a tensor: torch itself stops at 64. */
+  rank: 64,
+  /** Containers and modules inside each other, when names are made of them. */
+  nesting: 64,
+  /** Values met when names are made: a value that stands in several places counts each time, so bombs end here. */
+  visits: 1 << 22,
+  /** Elements of a view that no slice or transpose expresses; each is one index. */
+  gathered: 1 << 17,
+} as const;
+
 export const ggufLimits = {
   /** Bytes before the tensor data. Vocabularies of 256 K tokens with merges and scores take some 16 MB. */
   headerBytes: 2 ** 27,

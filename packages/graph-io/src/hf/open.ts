@@ -1,5 +1,6 @@
 /** A Hugging Face model folder: its configuration, read and checked, and its weights, still on disk. */
 import { type Checkpoint, PenjingError } from '@penjing/core';
+import { openPytorch, openPytorchIndex } from '../pytorch/index.js';
 import { openSafetensors, openSafetensorsIndex } from '../safetensors/index.js';
 import { Fields } from './fields.js';
 import { type JsonObject, type ModelFolder, readJsonObject } from './folder.js';
@@ -28,6 +29,8 @@ const CONFIG = 'config.json';
 const GENERATION_CONFIG = 'generation_config.json';
 const WEIGHTS = 'model.safetensors';
 const WEIGHTS_INDEX = 'model.safetensors.index.json';
+const TORCH_WEIGHTS = 'pytorch_model.bin';
+const TORCH_WEIGHTS_INDEX = 'pytorch_model.bin.index.json';
 
 /** Throws `E_FORMAT` when the folder is no Hugging Face model, `E_CONFIG` when its config.json is not one. */
 export async function openHuggingFaceFolder(folder: ModelFolder): Promise<HuggingFaceFolder> {
@@ -61,10 +64,10 @@ async function openWeights(folder: ModelFolder, files: readonly string[]): Promi
   if (files.includes(WEIGHTS_INDEX)) {
     return openSafetensorsIndex(await folder.open(WEIGHTS_INDEX), (name) => folder.open(name));
   }
-  throw new PenjingError('E_WEIGHTS', `${folder.name} has no weights: neither ${WEIGHTS} nor ${WEIGHTS_INDEX}`, {
-    hint: files.some((name) => name.endsWith('.bin'))
-      ? 'Only safetensors are read so far: download the safetensors version of the model.'
-      : 'Download the weights into the folder too.',
+  if (files.includes(TORCH_WEIGHTS)) return openPytorch(await folder.open(TORCH_WEIGHTS));
+  if (files.includes(TORCH_WEIGHTS_INDEX)) return openPytorchIndex(await folder.open(TORCH_WEIGHTS_INDEX), (name) => folder.open(name));
+  throw new PenjingError('E_WEIGHTS', `${folder.name} has no weights: neither ${WEIGHTS} nor ${TORCH_WEIGHTS}, nor an index of shards of them`, {
+    hint: 'Download the weights into the folder too.',
   });
 }
 

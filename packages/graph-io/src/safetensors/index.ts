@@ -1,4 +1,4 @@
 /** safetensors: a validated reader, sharded or not, and a deterministic writer. */
 export { openSafetensors } from './open.js';
-export { openSafetensorsIndex } from './shards.js';
+export { openSafetensorsIndex, openShards } from './shards.js';
 export { type SafetensorsOptions, safetensorsLayout } from './layout.js';

@@ -1,4 +1,4 @@
-/** A checkpoint in several safetensors files, tied together by `model.safetensors.index.json`. */
+/** A checkpoint in several files, tied together by an index such as `model.safetensors.index.json`. */
 import { type ByteSource, type Checkpoint, PenjingError, type Tensor } from '@penjing/core';
 import { onnxLimits, safetensorsLimits } from '../limits.js';
 import { checkExternalLocation } from '../onnx/external-location.js';
@@ -9,7 +9,12 @@ import { isObject, parseUniqueJson } from './unique-json.js';
  * `index` is the JSON file; `open` opens a shard by its name, relative to the folder of the index. Tensors come in the
  * order of the index. Throws `E_SAFETENSORS` when index and shards disagree or a name leaves the folder.
  */
-export async function openSafetensorsIndex(index: ByteSource, open: (name: string) => Promise<ByteSource>): Promise<Checkpoint> {
+export function openSafetensorsIndex(index: ByteSource, open: (name: string) => Promise<ByteSource>): Promise<Checkpoint> {
+  return openShards(index, async (name) => openSafetensors(await open(name)));
+}
+
+/** The same for shards of any format. */
+export async function openShards(index: ByteSource, openShard: (name: string) => Promise<Checkpoint>): Promise<Checkpoint> {
   const weightMap = await readWeightMap(index);
   const names = [...new Set(weightMap.values())];
   if (names.length > safetensorsLimits.shards) {
@@ -19,7 +24,7 @@ export async function openSafetensorsIndex(index: ByteSource, open: (name: strin
   // A few at a time: enough to hide the latency of a disk, few enough to keep the headers' memory small.
   const queue = names.values();
   const opener = async (): Promise<void> => {
-    for (const name of queue) shards.set(name, await openSafetensors(await open(name)));
+    for (const name of queue) shards.set(name, await openShard(name));
   };
   await Promise.all(Array.from({ length: 4 }, opener));
 

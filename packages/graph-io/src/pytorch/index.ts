@@ -1,0 +1,2 @@
+/** PyTorch's own files, read without running anything. */
+export { type OpenPytorchOptions, openPytorch, openPytorchIndex } from './open.js';
