@@ -8,7 +8,7 @@ export { readNpy, writeNpy } from './npy.js';
 export { type FormatName, SNIFF_BYTES, sniffFormat } from './sniff.js';
 export { type OpenPytorchOptions, openPytorch, openPytorchIndex } from './pytorch/index.js';
 export { type SafetensorsOptions, openSafetensors, openSafetensorsIndex, safetensorsLayout } from './safetensors/index.js';
-export { type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, ggufShardNames, openGguf, openGgufShards } from './gguf/index.js';
+export { type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, ggufShardNames, ggufToHuggingFace, openGguf, openGgufShards } from './gguf/index.js';
 export {
   type AttentionForm, type ConvertHuggingFaceOptions, type HuggingFaceConfig, type HuggingFaceFolder, type JsonObject, type ModelFolder, type Task,
   type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, convertHuggingFaceGraphs, companionFiles, GENAI_GRAPH, genaiFiles, openHuggingFaceConfig, openHuggingFaceFolder, transformersJsFiles,

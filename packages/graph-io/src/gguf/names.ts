@@ -1,0 +1,95 @@
+/** Names of tensors in GGUF files, as llama.cpp gives them, and in the checkpoints they come from. */
+
+/** Both without the `.weight` or `.bias` at the end. */
+export interface GgufNames {
+  /** Outside of layers. */
+  readonly outer: Readonly<Record<string, string>>;
+  /** `model.layers`: what `blk` is. */
+  readonly layers: string;
+  /** Inside a layer. */
+  readonly layer: Readonly<Record<string, string>>;
+}
+
+const outer = { token_embd: 'model.embed_tokens', output_norm: 'model.norm', output: 'lm_head' };
+
+const attention = {
+  attn_q: 'self_attn.q_proj', attn_k: 'self_attn.k_proj', attn_v: 'self_attn.v_proj', attn_output: 'self_attn.o_proj',
+};
+const headNorms = { attn_q_norm: 'self_attn.q_norm', attn_k_norm: 'self_attn.k_norm' };
+const mlp = { ffn_gate: 'mlp.gate_proj', ffn_up: 'mlp.up_proj', ffn_down: 'mlp.down_proj' };
+const preNorms = { attn_norm: 'input_layernorm', ffn_norm: 'post_attention_layernorm' };
+
+const decoder = (layer: GgufNames['layer']): GgufNames => ({ outer, layers: 'model.layers', layer });
+
+/** Llama, Mistral, Qwen2, Gemma, SmolLM3. */
+export const llamaNames = decoder({ ...preNorms, ...attention, ...mlp });
+
+export const qwen3Names = decoder({ ...preNorms, ...attention, ...headNorms, ...mlp });
+
+const sandwich = {
+  attn_norm: 'input_layernorm', post_attention_norm: 'post_attention_layernorm',
+  ffn_norm: 'pre_feedforward_layernorm', post_ffw_norm: 'post_feedforward_layernorm',
+};
+
+export const gemma2Names = decoder({ ...sandwich, ...attention, ...mlp });
+
+export const gemma3Names = decoder({ ...sandwich, ...attention, ...headNorms, ...mlp });
+
+export const olmo2Names = decoder({
+  post_attention_norm: 'post_attention_layernorm', post_ffw_norm: 'post_feedforward_layernorm', ...attention, ...headNorms, ...mlp,
+});
+
+export const phi3Names = decoder({
+  ...preNorms, attn_qkv: 'self_attn.qkv_proj', attn_output: 'self_attn.o_proj', ffn_up: 'mlp.gate_up_proj', ffn_down: 'mlp.down_proj',
+});
+
+export const gpt2Names: GgufNames = {
+  outer: { token_embd: 'transformer.wte', position_embd: 'transformer.wpe', output_norm: 'transformer.ln_f', output: 'lm_head' },
+  layers: 'transformer.h',
+  layer: { attn_norm: 'ln_1', attn_qkv: 'attn.c_attn', attn_output: 'attn.c_proj', ffn_norm: 'ln_2', ffn_up: 'mlp.c_fc', ffn_down: 'mlp.c_proj' },
+};
+
+export const gptNeoXNames: GgufNames = {
+  outer: { token_embd: 'gpt_neox.embed_in', output_norm: 'gpt_neox.final_layer_norm', output: 'embed_out' },
+  layers: 'gpt_neox.layers',
+  layer: {
+    attn_norm: 'input_layernorm', attn_qkv: 'attention.query_key_value', attn_output: 'attention.dense',
+    ffn_norm: 'post_attention_layernorm', ffn_up: 'mlp.dense_h_to_4h', ffn_down: 'mlp.dense_4h_to_h',
+  },
+};
+
+export interface GgufPlace {
+  /** `blk.3` or empty. */
+  readonly layer: number | undefined;
+  /** `attn_q`. */
+  readonly stem: string;
+  /** `.weight`, `.bias`. */
+  readonly suffix: string;
+}
+
+const TENSOR = /^(?:blk\.(\d{1,4})\.)?(.+?)(\.weight|\.bias)?$/;
+
+export function ggufPlace(name: string): GgufPlace {
+  const [, layer, stem = '', suffix = ''] = TENSOR.exec(name) ?? [];
+  return { layer: layer === undefined ? undefined : Number(layer), stem, suffix };
+}
+
+/** The name in the checkpoint; undefined for a tensor that is not known. */
+export function checkpointName({ outer, layers, layer: inner }: GgufNames, { layer, stem, suffix }: GgufPlace): string | undefined {
+  const table = layer === undefined ? outer : inner;
+  if (!Object.hasOwn(table, stem)) return undefined;
+  return layer === undefined ? `${table[stem]!}${suffix}` : `${layers}.${layer}.${table[stem]!}${suffix}`;
+}
+
+/** The place in a GGUF file of a tensor of the checkpoint; undefined for one that is not known. */
+export function ggufPlaceOf({ outer, layers, layer: inner }: GgufNames, name: string): GgufPlace | undefined {
+  const [, module = '', suffix = ''] = /^(.+?)(\.weight|\.bias)?$/.exec(name) ?? [];
+  const inLayer = module.startsWith(`${layers}.`) ? /^(\d{1,4})\.(.+)$/.exec(module.slice(layers.length + 1)) : null;
+  const [table, wanted] = inLayer ? [inner, inLayer[2]!] : [outer, module];
+  const stem = Object.keys(table).find((key) => table[key] === wanted);
+  return stem === undefined ? undefined : { layer: inLayer ? Number(inLayer[1]) : undefined, stem, suffix };
+}
+
+export function ggufName({ layer, stem, suffix }: GgufPlace): string {
+  return `${layer === undefined ? '' : `blk.${layer}.`}${stem}${suffix}`;
+}
