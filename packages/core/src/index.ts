@@ -29,6 +29,6 @@ export * as expr from './expr/build.js';
 export { type QuantizedTensors, type RepackedTensors, lazy } from './lazy-ops.js';
 export { type OpName, schemaOf } from './ops/lookup.js';
 export type { OpSchema } from './ops/schema.js';
-export { type InferResult, inferShapes } from './infer/infer-shapes.js';
+export { GrowingInference, type InferResult, inferShapes } from './infer/infer-shapes.js';
 export { type Evaluation, type EvaluationRequest, evaluate } from './expr/evaluate.js';
 export { type QuantizeStats, type ReadRange } from './expr/window.js';

@@ -7,7 +7,7 @@ import { type ValueType, formatType } from '../graph/value-type.js';
 import type { Value } from '../graph/value.js';
 import { calledFunction, instantiate } from '../ops/instantiate.js';
 import { type OpName, opName, schemaOf } from '../ops/lookup.js';
-import { elementCount } from '../shape.js';
+import { type Dim, elementCount } from '../shape.js';
 import { constantValues, MAX_VALUES } from './constants.js';
 import { mergeTypes } from './merge-types.js';
 import type { Dims, InferContext, Known } from './rule.js';
@@ -66,6 +66,40 @@ export function inferFacts(model: Model): Inference {
   inferGraph(model.graph, state);
   for (const fn of model.functions) inferGraph(fn.body, { ...state, opsets: fn.opsetImports });
   return state;
+}
+
+/** Inference that keeps up with a graph while it is built: types are set on the values as each node comes in. */
+export class GrowingInference {
+  readonly #state: State;
+
+  constructor(model: Model) {
+    this.#state = { model, types: new Map(), values: new Map(), gaps: new Set(), opsets: model.opsetImports, depth: 0, strict: false };
+  }
+
+  /** Infers the outputs of a node whose inputs are known already. */
+  add(node: Node): void {
+    for (const value of node.inputs) if (value) this.values(value);
+    for (const [index, known] of knownOutputs(node, this.#state).entries()) {
+      const value = node.outputs[index];
+      if (!value || value.name === '' || !known) continue;
+      record(value, known, node, this.#state);
+      value.type = this.#state.types.get(value) ?? value.type;
+    }
+  }
+
+  /** Elements of a small tensor, in row-major order: numbers, symbols where they are sizes, null where unknown. */
+  values(value: Value): readonly Dim[] | undefined {
+    const known = this.#state.values.get(value);
+    if (known || !value.tensor) return known;
+    const stored = constantValues(value.tensor);
+    if (stored) this.#state.values.set(value, stored);
+    return stored;
+  }
+
+  /** What did not fit together so far. */
+  get gaps(): readonly string[] {
+    return [...this.#state.gaps];
+  }
 }
 
 function inferGraph(graph: Graph, state: State): void {
