@@ -147,4 +147,13 @@ export const tokenizerLimits = {
   pieceLength: 1024,
   /** Merges of a vocabulary; there are some two for each piece. */
   merges: 1 << 22,
+export const pt2Limits = {
+  /** Bytes of the program: some 2 KB for each node. */
+  programBytes: 1 << 28,
+  /** Nodes of all graphs: the largest decomposed models have some 100,000. */
+  nodes: 1 << 20,
+  /** Graphs inside graphs (control flow). */
+  graphDepth: 16,
+  /** Dimensions of a tensor: torch itself stops at 64. */
+  rank: 64,
 } as const;

@@ -87,6 +87,15 @@ export class GrowingInference {
     }
   }
 
+  /** Adds what a file says about a value; what contradicts the inferred type is left out, and false returned. */
+  refine(value: Value, type: ValueType): boolean {
+    const merged = mergeTypes(value.type, type);
+    if (!merged) return false;
+    this.#state.types.set(value, merged);
+    value.type = merged;
+    return true;
+  }
+
   /** Elements of a small tensor, in row-major order: numbers, symbols where they are sizes, null where unknown. */
   values(value: Value): readonly Dim[] | undefined {
     const known = this.#state.values.get(value);

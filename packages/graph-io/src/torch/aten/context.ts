@@ -1,7 +1,7 @@
 /** What the rows of the ATen table build with: a graph whose types are known as it grows, and short forms of common nodes. */
 import {
   attribute, type Attribute, type AttributeInput, denseOf, type Dim, type DType, dtypes, GraphBuilder, GrowingInference, lazy, type Model, type NodeOptions, PenjingError,
-  type Tensor, type Value,
+  type Tensor, tensorType, type Value,
 } from '@penjing/core';
 import { isFloat, type PromotionOperand, promoteTypes, resultType } from './promote.js';
 import { isFloatScalar, isSym, type Operand, plainNumber, type Scalar, type Sym, type SymInt } from './values.js';
@@ -67,6 +67,11 @@ export class AtenContext {
 
   values(value: Value): readonly Dim[] | undefined {
     return this.#inference.values(value);
+  }
+
+  /** Adds what is known of a value from elsewhere; false when it contradicts what was inferred. */
+  refine(value: Value, dtype: DType, shape: readonly Dim[]): boolean {
+    return this.#inference.refine(value, tensorType(dtype, shape));
   }
 
   /** Throws `E_UNSUPPORTED` when it is not known. */

@@ -14,6 +14,7 @@
  * number that is computed in the graph is a `Sym`. The overload (`aten.add.Tensor`) may be left out: the arguments decide.
  */
 export { AtenContext } from './context.js';
+export { type Cell, Environment, isCell } from './environment.js';
 export { atenFamilies, callAten, hasAten, isInPlace } from './table.js';
 export { finishAten } from './finish.js';
 export { type AtenArgument, type AtenResult, dtypeOfC10, dtypeOfExport, type Float, isFloatScalar, isSym, isValue, type Scalar, type Sym, type SymInt } from './values.js';
