@@ -1,5 +1,5 @@
 /** Binds the arguments of a call to a signature, by position and by name, and checks what they are. */
-import { dtypeNames, type DType } from '@penjing/core';
+import { dtypeNames } from '@penjing/core';
 import type { Kind, Signature } from './signature.js';
 import { dtypeOfC10, isFloatScalar, isSym, isValue } from './values.js';
 
