@@ -147,6 +147,8 @@ export const tokenizerLimits = {
   pieceLength: 1024,
   /** Merges of a vocabulary; there are some two for each piece. */
   merges: 1 << 22,
+} as const;
+
 export const pt2Limits = {
   /** Bytes of the program: some 2 KB for each node. */
   programBytes: 1 << 28,
