@@ -1,0 +1,24 @@
+/** Activations that TFLite fuses into the operators before them. */
+import type { Value } from '@penjing/core';
+import { activation } from '../schema.js';
+import type { TfliteReading } from './operator.js';
+
+/** By code of ActivationFunctionType. */
+const apply: Readonly<Record<number, (reading: TfliteReading, x: Value) => Value>> = {
+  [activation.NONE]: (_, x) => x,
+  [activation.RELU]: (reading, x) => reading.op('Relu', [x]),
+  [activation.RELU_N1_TO_1]: (reading, x) => clip(reading, x, -1, 1),
+  [activation.RELU6]: (reading, x) => clip(reading, x, 0, 6),
+  [activation.TANH]: (reading, x) => reading.op('Tanh', [x]),
+};
+
+export function activate(reading: TfliteReading, x: Value, code = 0): Value {
+  const row = apply[code];
+  if (!row) throw reading.fail(`its fused activation has the code ${code}, which is not read`);
+  return row(reading, x);
+}
+
+export function clip(reading: TfliteReading, x: Value, low: number, high: number): Value {
+  const { builder } = reading.values;
+  return reading.op('Clip', [x, builder.constant('float32', low), builder.constant('float32', high)]);
+}

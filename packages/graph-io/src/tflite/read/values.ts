@@ -1,0 +1,212 @@
+/** The tensors of a subgraph while it becomes a graph: constants, computed values in either place of the channels, quantization. */
+import { bytesOf, DenseTensor, type DType, dtypes, GraphBuilder, lazy, LazyTensor, PenjingError, type Shape, type Tensor, toDense, type Value } from '@penjing/core';
+import type { TfliteFile, TfliteSubgraph, TfliteTensor } from '../open-tflite.js';
+import { constantFirst, TO_FIRST, TO_LAST } from './places.js';
+
+/** A value as one operator made it. */
+interface Known {
+  /** As TFLite has it. */
+  last?: Value;
+  /** (batch, channels, height, width), where an operator of ONNX made it so. */
+  first?: Value;
+  /** The stored integers of a quantized tensor, in the place of `last`. */
+  integers?: Value;
+}
+
+/** Scales of one tensor: one, or one per slice of `axis`. */
+export interface Scales {
+  readonly scales: readonly number[];
+  readonly zeroPoints: readonly number[];
+  readonly axis: number;
+}
+
+/** Constants larger than this are never needed as numbers: shapes, axes, paddings are short. */
+const MAX_NUMBERS = 1 << 16;
+
+export class TfliteValues {
+  readonly builder: GraphBuilder;
+  readonly #file: TfliteFile;
+  readonly #subgraph: TfliteSubgraph;
+  readonly #known = new Map<number, Known>();
+  /** Constants that an operator computed from constants: float16 weights, widened. */
+  readonly #folded = new Map<number, Tensor>();
+  readonly #numbers = new Map<number, readonly number[]>();
+  readonly #loaded = new Map<string, Value>();
+
+  constructor(builder: GraphBuilder, file: TfliteFile, subgraph: TfliteSubgraph) {
+    this.builder = builder;
+    this.#file = file;
+    this.#subgraph = subgraph;
+  }
+
+  /** Reads the short integer constants, which say how operators work. */
+  async load(): Promise<void> {
+    for (const [index, { dtype, shape, data, name }] of this.#subgraph.tensors.entries()) {
+      const count = shape.reduce((product, dim) => product * dim, 1);
+      if (!data || count > MAX_NUMBERS || dtypes[dtype].kind === 'string' || dtypes[dtype].bits < 8) continue;
+      if (!['int', 'uint', 'bool'].includes(dtypes[dtype].kind) && count > 1) continue;
+      const dense = await toDense(lazy.source(this.#file.source, data.offset, dtype, shape));
+      if (dtypes[dtype].kind === 'float' && dtypes[dtype].bits < 32) continue;
+      const numbers = Array.from(dense.data as ArrayLike<number | bigint>, Number);
+      if (numbers.some((number) => dtypes[dtype].kind === 'int' && !Number.isSafeInteger(number))) throw new PenjingError('E_TFLITE', `${name} holds integers beyond 2^53`);
+      this.#numbers.set(index, numbers);
+    }
+  }
+
+  tensor(index: number): TfliteTensor {
+    return this.#subgraph.tensors[index]!;
+  }
+
+  /** The element type of a value in the graph: quantized tensors are computed in float32. */
+  dtype(index: number): DType {
+    return this.scales(index) ? 'float32' : this.tensor(index).dtype;
+  }
+
+  /** Undefined for tensors that are not quantized; floats sometimes carry a range and no scale. */
+  scales(index: number): Scales | undefined {
+    const { dtype, quantization } = this.tensor(index);
+    const scales = quantization?.scale ?? [];
+    if (scales.length === 0 || dtypes[dtype].kind === 'float' || dtypes[dtype].kind === 'bool') return undefined;
+    if (quantization?.details) {
+      throw new PenjingError('E_TFLITE_OPERATOR', `${this.tensor(index).name} is quantized as ${quantization.details.type}, which is not read`);
+    }
+    const given = quantization?.zeroPoint ?? [];
+    return { scales, zeroPoints: scales.map((_, i) => given[i] ?? given[0] ?? 0), axis: quantization?.quantizedDimension ?? 0 };
+  }
+
+  /** The content of a constant as it is stored; undefined for computed values. */
+  constant(index: number): Tensor | undefined {
+    const folded = this.#folded.get(index);
+    if (folded) return folded;
+    const { data, dtype, shape, sparsity, name } = this.tensor(index);
+    if (sparsity) throw new PenjingError('E_TFLITE_OPERATOR', `${name} is stored sparse, which is not read`);
+    if (!data) return shape.includes(0) ? new DenseTensor(dtype, shape, new Uint8Array(0)) : undefined;
+    return lazy.source(this.#file.source, data.offset, dtype, shape);
+  }
+
+  /** Makes a computed tensor a constant: what follows takes it as one. */
+  fold(index: number, tensor: Tensor): void {
+    this.#folded.set(index, tensor);
+  }
+
+  /** The numbers of a short constant; undefined for anything else. */
+  numbers(index: number): readonly number[] | undefined {
+    return this.#numbers.get(index);
+  }
+
+  /** A weight, brought into shape by `move` and dequantized; its slices move to `axis`. */
+  weight(index: number, move: (tensor: Tensor) => Tensor = (tensor) => tensor, axis = 0): Value {
+    const tensor = this.constant(index);
+    const { name } = this.tensor(index);
+    if (!tensor) throw new PenjingError('E_TFLITE_OPERATOR', `${name} is computed, where only a constant weight is read`);
+    const scales = this.scales(index);
+    if (!scales) {
+      const moved = move(dtypes[tensor.dtype].kind === 'float' ? lazy.cast(tensor, 'float32') : tensor);
+      return this.#initializer(name, moved);
+    }
+    const stored = this.#initializer(`${name}_quantized`, move(tensor));
+    return this.dequantize(stored, tensor.dtype, { ...scales, axis });
+  }
+
+  dequantize(stored: Value, dtype: DType, { scales, zeroPoints, axis }: Scales): Value {
+    const perTensor = scales.length === 1;
+    const scale = this.builder.constant('float32', perTensor ? scales[0]! : scales);
+    // int32 has no zero point in ONNX; TFLite's is 0
+    const zero = dtype === 'int32' ? undefined : this.#integers(dtype, perTensor ? [] : [scales.length], zeroPoints);
+    return this.builder.op('DequantizeLinear', [stored, scale, zero], perTensor ? {} : { axis });
+  }
+
+  quantize(value: Value, dtype: DType, { scales, zeroPoints }: Scales): Value {
+    return this.builder.op('QuantizeLinear', [value, this.builder.constant('float32', scales[0]!), this.#integers(dtype, [], zeroPoints)]);
+  }
+
+  /** The graph takes this value under the name and type of the tensor. */
+  input(index: number, value: Value): void {
+    const scales = this.scales(index);
+    const { dtype } = this.tensor(index);
+    this.#known.set(index, scales ? { integers: value, last: this.dequantize(value, dtype, scales) } : { last: value });
+  }
+
+  /** What an operator made; quantized tensors are rounded to their grid, so that every later reader sees what TFLite sees. */
+  define(index: number, value: Value, place: 'first' | 'last' = 'last'): void {
+    const scales = this.scales(index);
+    const { dtype } = this.tensor(index);
+    if (!scales) return void this.#known.set(index, { [place]: value });
+    const integers = this.quantize(value, dtype, scales);
+    this.#known.set(index, { [place]: this.dequantize(integers, dtype, scales), ...(place === 'last' && { integers }) });
+  }
+
+  /** As TFLite has it. */
+  last(index: number): Value {
+    const known = this.#known.get(index);
+    if (!known) return this.#constantValue(index);
+    return (known.last ??= this.builder.op('Transpose', [known.first!], { perm: TO_LAST }));
+  }
+
+  /** A picture with its channels second. */
+  first(index: number): Value {
+    const known = this.#known.get(index);
+    if (known) return (known.first ??= this.builder.op('Transpose', [known.last!], { perm: TO_FIRST }));
+    return this.weight(index, (tensor) => lazy.transpose(tensor, TO_FIRST), FIRST_AXIS[this.scales(index)?.axis ?? 0]);
+  }
+
+  /** A constant operand beside channels-first pictures; undefined when it has no such form. */
+  constantFirst(index: number): Value | undefined {
+    const tensor = this.constant(index);
+    const moved = tensor && constantFirst(tensor);
+    if (!moved || (this.scales(index)?.scales.length ?? 1) > 1) return undefined;
+    return this.weight(index, () => constantFirst(tensor)!);
+  }
+
+  isConstant(index: number): boolean {
+    return !this.#known.has(index);
+  }
+
+  /** True when some operator made this picture channels-first: what follows had better stay there. */
+  isFirst(index: number): boolean {
+    return this.#known.get(index)?.first !== undefined && this.tensor(index).shape.length === 4;
+  }
+
+  /** The stored integers of a quantized tensor, or the value itself: what the graph gives as an output. */
+  stored(index: number): Value {
+    const scales = this.scales(index);
+    if (!scales || this.isConstant(index)) return this.last(index);
+    const known = this.#known.get(index)!;
+    return (known.integers ??= this.quantize(this.last(index), this.tensor(index).dtype, scales));
+  }
+
+  /** Numbers that ONNX wants in int64: shapes, axes, sizes. */
+  int64(index: number): Value {
+    const numbers = this.numbers(index);
+    if (numbers) return this.builder.constant('int64', numbers, this.tensor(index).shape);
+    const value = this.last(index);
+    return this.tensor(index).dtype === 'int64' ? value : this.builder.op('Cast', [value], { to: dtypes.int64.onnx });
+  }
+
+  #constantValue(index: number): Value {
+    const { name, shape, data } = this.tensor(index);
+    if (!data && !this.#folded.has(index) && !shape.includes(0)) {
+      throw new PenjingError('E_TFLITE', `${name} is used before anything computes it`);
+    }
+    return this.weight(index, undefined, this.scales(index)?.axis);
+  }
+
+  /** Names are those of the file; tensors that share a name, or forms of one tensor, get numbers. */
+  #initializer(name: string, tensor: Tensor): Value {
+    const key = tensor instanceof LazyTensor ? JSON.stringify(tensor.expr) : undefined;
+    const known = key === undefined ? undefined : this.#loaded.get(key);
+    if (known) return known;
+    const value = this.builder.initializer(name, tensor);
+    if (key !== undefined) this.#loaded.set(key, value);
+    return value;
+  }
+
+  #integers(dtype: DType, shape: Shape, values: readonly number[]): Value {
+    if (dtypes[dtype].bits >= 8) return this.builder.constant(dtype, shape.length === 0 ? values[0]! : values, shape);
+    // packed types have no numbers of their own
+    const wide = bytesOf(Int8Array.from(shape.length === 0 ? [values[0]!] : values));
+    return this.builder.initializer(`zero_point_${dtype}`, lazy.cast(new DenseTensor('int8', shape, wide), dtype));
+  }
+}
+
+const FIRST_AXIS = [0, 2, 3, 1] as const;
