@@ -17,3 +17,5 @@ export {
 export { type SentencePieceOptions, type TokenizerJsonFiles, readCharsmap, sentencePieceTokenizer } from './tokenizer/index.js';
 export { blobSource } from './blob-source.js';
 export { type HttpSourceOptions, httpSource } from './http-source.js';
+export { type TfliteFile, openTflite } from './tflite/open-tflite.js';
+export { type ReadTfliteOptions, isTfliteOperatorRead, readTflite } from './tflite/read/read-tflite.js';

@@ -27,7 +27,7 @@ export interface InspectOptions {
 
 export interface Named {
   readonly name: string;
-  readonly tensor: Tensor;
+  readonly tensor: Pick<Tensor, 'dtype' | 'shape' | 'byteLength'>;
 }
 
 export function entriesOf(tensors: ReadonlyMap<string, Tensor>): Named[] {
@@ -54,15 +54,23 @@ export function describeModel(format: string, model: Model, before: readonly Fac
 }
 
 function countOperators(model: Model): Inspection['operators'] {
-  const counts = new Map<string, { count: number; known: boolean }>();
   const local = new Set(model.functions.map((fn) => `${fn.domain}.${fn.name}`));
-  for (const graph of [model.graph, ...model.functions.map((fn) => fn.body)]) {
-    for (const node of allNodes(graph)) {
-      const name = node.domain ? `${node.domain}.${node.opType}` : node.opType;
-      const entry = counts.get(name);
-      if (entry) entry.count++;
-      else counts.set(name, { count: 1, known: local.has(name) || schemaOf(node.domain, node.opType, model.opset(node.domain) ?? 0) !== undefined });
-    }
+  const nodes = [model.graph, ...model.functions.map((fn) => fn.body)].flatMap((graph) => [...allNodes(graph)]);
+  return countNames(
+    nodes.map(({ domain, opType }) => {
+      const name = domain ? `${domain}.${opType}` : opType;
+      return { name, known: () => local.has(name) || schemaOf(domain, opType, model.opset(domain) ?? 0) !== undefined };
+    }),
+  );
+}
+
+/** Operators by use; `known` is asked once per name. */
+export function countNames(uses: Iterable<{ readonly name: string; readonly known: () => boolean }>): Inspection['operators'] {
+  const counts = new Map<string, { count: number; known: boolean }>();
+  for (const { name, known } of uses) {
+    const entry = counts.get(name);
+    if (entry) entry.count++;
+    else counts.set(name, { count: 1, known: known() });
   }
   return [...counts].map(([name, entry]) => ({ name, ...entry })).sort((a, b) => b.count - a.count || (a.name < b.name ? -1 : 1));
 }

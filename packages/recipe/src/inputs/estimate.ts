@@ -21,7 +21,7 @@ const START_SECONDS = 0.4;
 /** Written bytes per second: conversion is bound by the disk, on two cores. */
 const WRITE_BYTES_PER_SECOND = 1e9;
 
-export function estimateConversion(tensors: readonly { readonly tensor: Tensor }[]): ConversionEstimate {
+export function estimateConversion(tensors: readonly { readonly tensor: Pick<Tensor, 'dtype' | 'shape'> }[]): ConversionEstimate {
   let parameters = 0;
   let written = 0;
   for (const { tensor } of tensors) {

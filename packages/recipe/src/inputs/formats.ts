@@ -4,5 +4,6 @@ import type { InputFormat } from './input.js';
 import { modelFolderInput } from './model-folder.js';
 import { onnxInput } from './onnx.js';
 import { safetensorsInput } from './safetensors.js';
+import { tfliteInput } from './tflite.js';
 
-export const inputFormats: readonly InputFormat[] = [huggingFaceInput, modelFolderInput, onnxInput, safetensorsInput];
+export const inputFormats: readonly InputFormat[] = [huggingFaceInput, modelFolderInput, onnxInput, safetensorsInput, tfliteInput];

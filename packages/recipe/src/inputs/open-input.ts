@@ -12,7 +12,6 @@ const notRead: Readonly<Partial<Record<FormatName, string>>> = {
   gguf: 'GGUF files are not read yet; start from the Hugging Face checkpoint.',
   pytorch: 'PyTorch files are not read yet; start from safetensors.',
   pickle: 'Old PyTorch files are not read yet; start from safetensors.',
-  tflite: 'TensorFlow Lite files are not read yet.',
   hdf5: 'Keras files are not read.',
   gzip: 'Unpack the archive first.',
 };
@@ -29,7 +28,7 @@ export async function openInput(path: string): Promise<Input> {
   const found = inputFormats.find(({ files }) => files?.includes(format));
   if (found) return found.open(path);
   throw new PenjingError('E_FORMAT', `${path} is ${format === 'unknown' ? 'no model file that is known' : `a ${format} file`}`, {
-    hint: notRead[format] ?? 'Penjing reads Hugging Face folders, safetensors and ONNX.',
+    hint: notRead[format] ?? 'Penjing reads Hugging Face folders, safetensors, ONNX and TensorFlow Lite.',
     details: { path, format },
   });
 }

@@ -105,7 +105,7 @@ export class TfliteReading {
   /** Options that old writers leave out when all of them have their default. */
   optional<T extends BuiltinOptions['type']>(type: T): Partial<OptionsOf<T>> {
     const { options } = this.operator;
-    return options?.type === type ? (options.value as OptionsOf<T>) : {};
+    return options?.type === type ? (options.value as Partial<OptionsOf<T>>) : {};
   }
 
   op(opType: string, inputs: readonly (Value | undefined)[], attributes: Attributes = {}): Value {

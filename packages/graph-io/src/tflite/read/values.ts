@@ -1,17 +1,22 @@
 /** The tensors of a subgraph while it becomes a graph: constants, computed values in either place of the channels, quantization. */
-import { bytesOf, DenseTensor, type DType, dtypes, GraphBuilder, lazy, LazyTensor, PenjingError, type Shape, type Tensor, toDense, type Value } from '@penjing/core';
+import { bytesOf, DenseTensor, type DType, dtypes, type GraphBuilder, lazy, LazyTensor, PenjingError, type Shape, type Tensor, toDense, type Value } from '@penjing/core';
 import type { TfliteFile, TfliteSubgraph, TfliteTensor } from '../open-tflite.js';
 import { constantFirst, TO_FIRST, TO_LAST } from './places.js';
 
-/** A value as one operator made it. */
+/** `last` as TFLite has it, `first` as (batch, channels, height, width). */
+type Place = 'first' | 'last';
+
+/** A value in the places it was made or asked for. */
 interface Known {
-  /** As TFLite has it. */
-  last?: Value;
-  /** (batch, channels, height, width), where an operator of ONNX made it so. */
-  first?: Value;
-  /** The stored integers of a quantized tensor, in the place of `last`. */
-  integers?: Value;
+  readonly floats: Partial<Record<Place, Value>>;
+  /**
+   * The stored integers of a quantized tensor. They are what is moved: a Transpose between DequantizeLinear and a convolution
+   * makes ONNX Runtime 1.30 insert a QuantizeLinear without its zero point ("output_dtype INT8 does not match …").
+   */
+  readonly integers: Partial<Record<Place, Value>>;
 }
+
+const MOVES = { first: TO_FIRST, last: TO_LAST } as const;
 
 /** Scales of one tensor: one, or one per slice of `axis`. */
 export interface Scales {
@@ -123,31 +128,41 @@ export class TfliteValues {
   /** The graph takes this value under the name and type of the tensor. */
   input(index: number, value: Value): void {
     const scales = this.scales(index);
-    const { dtype } = this.tensor(index);
-    this.#known.set(index, scales ? { integers: value, last: this.dequantize(value, dtype, scales) } : { last: value });
+    this.#known.set(index, scales ? { floats: {}, integers: { last: value } } : { floats: { last: value }, integers: {} });
   }
 
   /** What an operator made; quantized tensors are rounded to their grid, so that every later reader sees what TFLite sees. */
-  define(index: number, value: Value, place: 'first' | 'last' = 'last'): void {
+  define(index: number, value: Value, place: Place = 'last'): void {
     const scales = this.scales(index);
-    const { dtype } = this.tensor(index);
-    if (!scales) return void this.#known.set(index, { [place]: value });
-    const integers = this.quantize(value, dtype, scales);
-    this.#known.set(index, { [place]: this.dequantize(integers, dtype, scales), ...(place === 'last' && { integers }) });
+    const integers = scales ? { [place]: this.quantize(value, this.tensor(index).dtype, scales) } : {};
+    this.#known.set(index, { floats: scales ? {} : { [place]: value }, integers });
   }
 
   /** As TFLite has it. */
   last(index: number): Value {
     const known = this.#known.get(index);
-    if (!known) return this.#constantValue(index);
-    return (known.last ??= this.builder.op('Transpose', [known.first!], { perm: TO_LAST }));
+    return known ? this.#placed(index, known, 'last') : this.#constantValue(index);
   }
 
   /** A picture with its channels second. */
   first(index: number): Value {
     const known = this.#known.get(index);
-    if (known) return (known.first ??= this.builder.op('Transpose', [known.last!], { perm: TO_FIRST }));
+    if (known) return this.#placed(index, known, 'first');
     return this.weight(index, (tensor) => lazy.transpose(tensor, TO_FIRST), FIRST_AXIS[this.scales(index)?.axis ?? 0]);
+  }
+
+  #placed(index: number, { floats, integers }: Known, place: Place): Value {
+    const there = floats[place];
+    if (there) return there;
+    const scales = this.scales(index);
+    if (!scales) return (floats[place] = this.#moved(floats, place));
+    return (floats[place] = this.dequantize((integers[place] ??= this.#moved(integers, place)), this.tensor(index).dtype, scales));
+  }
+
+  /** From the other place. */
+  #moved(values: Partial<Record<Place, Value>>, place: Place): Value {
+    const other = values[place === 'first' ? 'last' : 'first'];
+    return this.builder.op('Transpose', [other!], { perm: MOVES[place] });
   }
 
   /** A constant operand beside channels-first pictures; undefined when it has no such form. */
@@ -164,15 +179,16 @@ export class TfliteValues {
 
   /** True when some operator made this picture channels-first: what follows had better stay there. */
   isFirst(index: number): boolean {
-    return this.#known.get(index)?.first !== undefined && this.tensor(index).shape.length === 4;
+    const known = this.#known.get(index);
+    return (known?.floats.first ?? known?.integers.first) !== undefined && this.tensor(index).shape.length === 4;
   }
 
   /** The stored integers of a quantized tensor, or the value itself: what the graph gives as an output. */
   stored(index: number): Value {
     const scales = this.scales(index);
     if (!scales || this.isConstant(index)) return this.last(index);
-    const known = this.#known.get(index)!;
-    return (known.integers ??= this.quantize(this.last(index), this.tensor(index).dtype, scales));
+    const { integers } = this.#known.get(index)!;
+    return (integers.last ??= this.#moved(integers, 'last'));
   }
 
   /** Numbers that ONNX wants in int64: shapes, axes, sizes. */

@@ -80,7 +80,7 @@ const transposeConv: ReadRow = (reading) => {
     const total = Math.max(0, full - result[i + 1]!);
     if (pad === padding.VALID && total > 0) throw reading.fail(`its output of ${result[i + 1]!} is smaller than VALID padding makes it`);
     pads[i] = Math.floor(total / 2);
-    pads[i + 2] = total - pads[i]!;
+    pads[i + 2] = total - pads[i];
     extra[i] = Math.max(0, result[i + 1]! - full);
   });
   // weights are (outputs, height, width, inputs)
