@@ -14,7 +14,7 @@ export {
   type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, convertHuggingFaceGraphs, companionFiles, GENAI_GRAPH, genaiFiles, openHuggingFaceConfig, openHuggingFaceFolder, transformersJsFiles,
   transformersJsModels, transformersJsPath,
 } from './hf/index.js';
-export { type SentencePieceOptions, type TokenizerJsonFiles, readCharsmap, sentencePieceTokenizer } from './tokenizer/index.js';
+export { type SentencePieceOptions, type TokenizerJsonFiles, ggufTokenizer, readCharsmap, sentencePieceTokenizer } from './tokenizer/index.js';
 export { blobSource } from './blob-source.js';
 export { type HttpSourceOptions, httpSource } from './http-source.js';
 export { type TfliteFile, openTflite } from './tflite/open-tflite.js';

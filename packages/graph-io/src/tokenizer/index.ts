@@ -2,3 +2,4 @@
 export type { TokenizerJsonFiles } from './tokenizer-json.js';
 export { type SentencePieceOptions, sentencePieceTokenizer } from './sentencepiece.js';
 export { readCharsmap } from './charsmap.js';
+export { ggufTokenizer } from './gguf-tokenizer.js';

@@ -24,7 +24,10 @@ export interface ScoredVocabulary {
 const SPACE = '\u2581';
 
 export function scoredPipeline(vocabulary: ScoredVocabulary): Pipeline {
-  return { ...steps(vocabulary), decoder: decoder(vocabulary), model: model(vocabulary) };
+  const { charsmap, removeExtraWhitespaces, dummyPrefix } = vocabulary;
+  // as SentencePiece does, where a symbol alone is normalized as it is in a text
+  const normalizedSymbols = !charsmap && !removeExtraWhitespaces && !dummyPrefix;
+  return { ...steps(vocabulary), decoder: decoder(vocabulary), model: model(vocabulary), normalizedSymbols };
 }
 
 function model({ pieces, algorithm, unknown, byteFallback }: ScoredVocabulary): JsonObject {

@@ -81,8 +81,7 @@ export function sentencePieceTokenizer(bytes: Uint8Array, options: SentencePiece
   const family = familyOf(model, config, modelType);
   const pieces = [...(family.pieces?.(model, config) ?? model.pieces)];
   const dummyPrefix = model.dummyPrefix && flag(config, 'add_prefix_space', true);
-  // found in the normalized text, as SentencePiece finds them, where normalizing them alone gives the same
-  const added = folderTokens(pieces, config, addedTokens, !dummyPrefix && !model.removeExtraWhitespaces && !model.charsmap);
+  const added = folderTokens(pieces, config, addedTokens);
   const ids = new Map([...pieces.map(({ text }, id) => [text, id] as const), ...added.map(({ id, content }) => [content, id] as const)]);
 
   const text = (name: string, own: number | undefined): string | undefined =>
@@ -113,10 +112,10 @@ function flag(config: JsonObject, name: string, fallback = false): boolean {
 }
 
 /** Control and user-defined pieces, and what the folder adds; pieces whose text an added token changes are renamed. */
-function folderTokens(pieces: Piece[], config: JsonObject, addedTokens: JsonObject, normalized: boolean): AddedToken[] {
+function folderTokens(pieces: Piece[], config: JsonObject, addedTokens: JsonObject): AddedToken[] {
   const tokens = new Map<number, AddedToken>();
   for (const [id, { text, kind }] of pieces.entries()) {
-    if (kind === 'control' || kind === 'user-defined') tokens.set(id, { id, content: text, special: kind === 'control', normalized: normalized && kind === 'user-defined' });
+    if (kind === 'control' || kind === 'user-defined') tokens.set(id, { id, content: text, special: kind === 'control' });
   }
   const limit = tokenizerLimits.pieces;
   for (const [content, id] of Object.entries(addedTokens)) {

@@ -32,6 +32,8 @@ export interface Pipeline {
   readonly pre_tokenizer: JsonObject | null;
   readonly decoder: JsonObject;
   readonly model: JsonObject;
+  /** Symbols that are no special tokens are looked for in the normalized text. */
+  readonly normalizedSymbols?: boolean;
 }
 
 /** Tokens around a text, and between the two of a pair. */
@@ -50,7 +52,9 @@ export function tokenizerJson(pipeline: Pipeline, added: readonly AddedToken[], 
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: tokens.map(({ id, content, special, lstrip = false, rstrip = false, single_word = false, normalized = false }) => ({
+    added_tokens: tokens.map(({
+      id, content, special, lstrip = false, rstrip = false, single_word = false, normalized = !special && pipeline.normalizedSymbols === true,
+    }) => ({
       id, content, single_word, lstrip, rstrip, normalized, special,
     })),
     normalizer: pipeline.normalizer,
