@@ -30,6 +30,8 @@ export interface Architecture {
   readonly renamed?: readonly Renaming[];
   /** The embedding table, and the head that is the same matrix when `tie_word_embeddings` is true. */
   readonly tied?: { readonly table: string; readonly head: string; readonly byDefault: boolean };
+  /** Tensors that a task other than the trained one does not need, besides those outside the backbone. */
+  readonly unneeded?: Readonly<Partial<Record<Task, readonly RegExp[]>>>;
   /** Tensors that old checkpoints carry and transformers does not read. */
   readonly ignoredWeights: readonly RegExp[];
   /** Fields that transformers.js reads from config.json and that old files leave out. */

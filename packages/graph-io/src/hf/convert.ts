@@ -83,7 +83,7 @@ export async function convertHuggingFaceGraphs(
     if ([...allNodes(model.graph)].some(({ domain }) => domain === 'com.microsoft')) model.opsetImports.set('com.microsoft', 1);
     return [name, model] as const;
   });
-  weights.assertAllTaken(unused(architecture, task === trained));
+  weights.assertAllTaken(unused(architecture, task, trained));
   return new Map(graphs);
 }
 
@@ -93,8 +93,10 @@ async function tieEmbeddings({ tied }: Architecture, config: Fields, weights: We
 }
 
 /** What may stay in the checkpoint: a head trained for one task is nothing to another. */
-function unused({ ignoredWeights, backbone }: Architecture, ownTask: boolean): readonly RegExp[] {
-  return ownTask || backbone === undefined ? ignoredWeights : [...ignoredWeights, new RegExp(`^(?!${backbone}\\.)`)];
+function unused({ ignoredWeights, backbone, unneeded }: Architecture, task: Task, trained: Task): readonly RegExp[] {
+  if (task === trained) return ignoredWeights;
+  const outside = backbone === undefined ? [] : [new RegExp(`^(?!${backbone}\\.)`)];
+  return [...ignoredWeights, ...outside, ...(unneeded?.[task] ?? [])];
 }
 
 export interface FoundArchitecture {

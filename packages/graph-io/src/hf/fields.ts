@@ -37,6 +37,20 @@ export class Fields {
     throw this.wrong(name, `a size from 1 to ${most}`);
   }
 
+  /** Two sizes, which one number may give: height and width. */
+  pair(name: string, fallback?: number, most = MAX_SIZE): readonly [number, number] {
+    const value = this.get(name);
+    if (!Array.isArray(value)) {
+      const size = this.size(name, fallback, most);
+      return [size, size];
+    }
+    const list = value as readonly unknown[];
+    const [first, second] = list;
+    const known = (size: unknown): size is number => typeof size === 'number' && Number.isInteger(size) && size >= 1 && size <= most;
+    if (list.length === 2 && known(first) && known(second)) return [first, second];
+    throw this.wrong(name, `a size from 1 to ${most}, or two of them`);
+  }
+
   number(name: string, fallback?: number): number {
     const value = this.#or(name, fallback);
     if (typeof value === 'number' && Number.isFinite(value)) return value;

@@ -2,12 +2,15 @@
 import type { Architecture } from './architecture.js';
 import { albert } from './arch/albert.js';
 import { bert } from './arch/bert.js';
+import { clip, clipText, clipVision } from './arch/clip.js';
+import { dinov2 } from './arch/dinov2.js';
 import { distilbert } from './arch/distilbert.js';
 import { electra } from './arch/electra.js';
 import { llama } from './arch/llama.js';
 import { modernbert } from './arch/modernbert.js';
 import { mpnet } from './arch/mpnet.js';
 import { camembert, roberta, xlmRoberta } from './arch/roberta.js';
+import { deit, deitWithTeacher, vit } from './arch/vit.js';
 
 export const architectures: readonly Architecture[] = [
   llama,
@@ -21,4 +24,12 @@ export const architectures: readonly Architecture[] = [
   modernbert,
   electra,
   albert,
+  // encoders of pictures
+  vit,
+  deit,
+  deitWithTeacher,
+  dinov2,
+  clip,
+  clipText,
+  clipVision,
 ];

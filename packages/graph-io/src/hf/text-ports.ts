@@ -11,7 +11,8 @@ export interface TextInputs {
   readonly types: Value | undefined;
 }
 
-export function textInputs(net: Network, { tokenTypes }: { readonly tokenTypes: boolean }): TextInputs {
-  const input = (name: string): Value => net.builder.input(name, tensorType('int64', ['batch_size', 'sequence_length']));
+/** `batch` names the axis where pictures have another. */
+export function textInputs(net: Network, { tokenTypes, batch = 'batch_size' }: { readonly tokenTypes: boolean; readonly batch?: string }): TextInputs {
+  const input = (name: string): Value => net.builder.input(name, tensorType('int64', [batch, 'sequence_length']));
   return { ids: input('input_ids'), mask: input('attention_mask'), types: tokenTypes ? input('token_type_ids') : undefined };
 }

@@ -40,6 +40,11 @@ export class Weights {
     return true;
   }
 
+  /** Undefined when the checkpoint has no such tensor. */
+  shapeOf(name: string): Shape | undefined {
+    return this.#tensors.get(name)?.shape;
+  }
+
   /** Throws `E_WEIGHTS` when the checkpoint has no such tensor, or one of another shape or kind. */
   take(name: string, shape: Shape, dtype: FloatDType = this.#dtype): Tensor {
     const tensor = this.#tensors.get(name);

@@ -17,6 +17,8 @@ export interface HeadShape {
 export interface EncoderAttentionShape extends HeadShape {
   readonly hidden: number;
   readonly bias: boolean;
+  /** Of the output projection; like the others when absent. */
+  readonly outputBias?: boolean;
   /** Module that holds query, key and value in one, in this order. */
   readonly fused?: string;
 }
@@ -44,7 +46,7 @@ export function encoderAttention(
   shape: EncoderAttentionShape,
   options: AttendOptions = {},
 ): Value {
-  const { hidden, heads, headDim, bias, fused } = shape;
+  const { hidden, heads, headDim, bias, outputBias = bias, fused } = shape;
   const outputs = heads * headDim;
   const project = (name: string, part: number): Value =>
     linear(net, name, x, {
@@ -52,7 +54,7 @@ export function encoderAttention(
       ...(fused !== undefined && { stored: { module: fused, outputs: 3 * outputs, start: part * outputs } }),
     });
   const projections = { query: project(names.query, 0), key: project(names.key, 1), value: project(names.value, 2) };
-  return linear(net, names.output, attend(net, projections, shape, options), { inputs: outputs, outputs: hidden, bias });
+  return linear(net, names.output, attend(net, projections, shape, options), { inputs: outputs, outputs: hidden, bias: outputBias });
 }
 
 /** softmax(q · kᵀ / √headDim + bias) · v, from (batch, seq, heads · headDim) to the same. */
@@ -77,6 +79,11 @@ export function realTokens(net: Network, mask: Value): Value {
 export function nearTokens(net: Network, places: Value, distance: number): Value {
   const apart = net.op('Abs', [net.op('Sub', [places, net.op('Transpose', [places], { perm: [1, 0] })])]);
   return net.op('LessOrEqual', [apart, net.ints(distance)]);
+}
+
+/** True where the place of a key, (1, seq), is not behind that of the query, (seq, seq). */
+export function pastTokens(net: Network, places: Value): Value {
+  return net.op('LessOrEqual', [places, net.op('Transpose', [places], { perm: [1, 0] })]);
 }
 
 /** 0 where a token may be seen, float32, shaped like `seen`. */

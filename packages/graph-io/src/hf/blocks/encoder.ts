@@ -30,12 +30,34 @@ export function postNormLayer(net: Network, x: Value, names: EncoderLayerNames, 
   return layerNorm(net, names.mlpNorm, net.op('Add', [middle, fed]), shape.norm);
 }
 
+export interface NormFirstNames {
+  readonly attentionNorm: string;
+  readonly mlpNorm: string;
+  /** Weights, (hidden), that what is added is multiplied by; none when absent. */
+  readonly scales?: readonly [attention: string, mlp: string];
+}
+
+/** x + attention(norm(x)), then x + mlp(norm(x)). */
+export function normFirstLayer(
+  net: Network,
+  x: Value,
+  { attentionNorm, mlpNorm, scales }: NormFirstNames,
+  { norm, attention, mlp }: { readonly norm: LayerNormShape; readonly attention: (x: Value) => Value; readonly mlp: (x: Value) => Value },
+): Value {
+  const scaled = (x: Value, name?: string): Value => (name === undefined ? x : net.op('Mul', [x, net.weight(name, [norm.width])]));
+  const middle = net.op('Add', [x, scaled(attention(layerNorm(net, attentionNorm, x, norm)), scales?.[0])]);
+  return net.op('Add', [middle, scaled(mlp(layerNorm(net, mlpNorm, middle, norm)), scales?.[1])]);
+}
+
 /** How the fields of the sizes are called, and what transformers takes when the activation or the epsilon is absent. */
 export interface EncoderFields {
   readonly hidden: string;
   readonly layers: string;
   readonly heads: string;
-  readonly intermediate: string;
+  /** Undefined where the config has no such field; then it is four times `hidden`. */
+  readonly intermediate?: string;
+  /** What transformers takes when a size is absent, where configs leave sizes out. */
+  readonly sizes?: { readonly hidden: number; readonly layers: number; readonly heads: number; readonly intermediate: number };
   readonly activation: string;
   readonly defaultActivation: ActivationName;
   /** Field of the norms' epsilon; undefined where the code fixes it. */
@@ -56,15 +78,16 @@ export const BERT_FIELDS: EncoderFields = {
 };
 
 export function readEncoder(config: Fields, names: EncoderFields = BERT_FIELDS): EncoderShape {
-  const hidden = config.size(names.hidden);
-  const heads = config.size(names.heads);
+  const { sizes } = names;
+  const hidden = config.size(names.hidden, sizes?.hidden);
+  const heads = config.size(names.heads, sizes?.heads);
   if (hidden % heads !== 0) throw config.wrong(names.hidden, `a multiple of ${names.heads} ${heads}`);
   const activation: ActivationName = config.choice(names.activation, activations, names.defaultActivation);
   return {
-    layers: config.size(names.layers, undefined, MAX_LAYERS),
+    layers: config.size(names.layers, sizes?.layers, MAX_LAYERS),
     hidden,
     attention: { hidden, heads, headDim: hidden / heads, bias: true },
-    mlp: { hidden, intermediate: config.size(names.intermediate), activation, bias: true },
+    mlp: { hidden, intermediate: names.intermediate === undefined ? 4 * hidden : config.size(names.intermediate, sizes?.intermediate), activation, bias: true },
     norm: { width: hidden, epsilon: names.epsilon === undefined ? names.defaultEpsilon : config.positive(names.epsilon, names.defaultEpsilon) },
   };
 }
