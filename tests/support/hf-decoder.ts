@@ -22,12 +22,15 @@ export interface Padding {
   readonly positions: Ids;
 }
 
+/** What a decoder runs on. */
+export type DecoderRunner = Pick<Executor, 'inputs' | 'run'> & AsyncDisposable;
+
 export class CachedDecoder implements AsyncDisposable {
-  readonly #executor: Executor;
+  readonly #executor: DecoderRunner;
   #past: Record<string, DenseTensor> = {};
   #length = 0;
 
-  constructor(executor: Executor) {
+  constructor(executor: DecoderRunner) {
     this.#executor = executor;
   }
 
@@ -138,4 +141,15 @@ function ints(shape: readonly number[], at: (i: number) => number): Ids {
 
 function tensorOf({ data, shape }: Ids): DenseTensor {
   return new DenseTensor('int64', shape, bytesOf(data));
+}
+
+/** The tokens of highest logit, one after the other. */
+export async function greedy(decoder: CachedDecoder, prompt: Ids, count: number): Promise<number[]> {
+  const tokens: number[] = [];
+  let logits = await decoder.forward(prompt);
+  for (;;) {
+    tokens.push(argmax(logits));
+    if (tokens.length === count) return tokens;
+    logits = await decoder.forward({ data: BigInt64Array.of(BigInt(tokens.at(-1)!)), shape: [1, 1] });
+  }
 }

@@ -24,7 +24,7 @@ async function run(executor: Executor, tokens: Tokens, before?: Fetches): Promis
   const batch = tokens.input_ids.length;
   const past = executor.inputs.slice(3).map(({ name }) => {
     const cached = before?.[name.replace('past_key_values', 'present')];
-    return [name, cached ?? new DenseTensor('float32', [batch, 1, 0, 4], new Uint8Array(0))] as const;
+    return [name, cached ?? new DenseTensor('float32', [batch, 1, 0, 8], new Uint8Array(0))] as const;
   });
   const { input_ids, attention_mask, position_ids } = tokens;
   return executor.run({

@@ -33,17 +33,17 @@ describe('a Llama', () => {
       'input_ids int64 batch_size sequence_length',
       'attention_mask int64 batch_size total_sequence_length',
       'position_ids int64 batch_size sequence_length',
-      'past_key_values.0.key float32 batch_size 1 past_sequence_length 4',
-      'past_key_values.0.value float32 batch_size 1 past_sequence_length 4',
-      'past_key_values.1.key float32 batch_size 1 past_sequence_length 4',
-      'past_key_values.1.value float32 batch_size 1 past_sequence_length 4',
+      'past_key_values.0.key float32 batch_size 1 past_sequence_length 8',
+      'past_key_values.0.value float32 batch_size 1 past_sequence_length 8',
+      'past_key_values.1.key float32 batch_size 1 past_sequence_length 8',
+      'past_key_values.1.value float32 batch_size 1 past_sequence_length 8',
     ]);
     expect(describe(graph.outputs)).toEqual([
       'logits float32 batch_size sequence_length 11',
-      'present.0.key float32 batch_size 1 total_sequence_length 4',
-      'present.0.value float32 batch_size 1 total_sequence_length 4',
-      'present.1.key float32 batch_size 1 total_sequence_length 4',
-      'present.1.value float32 batch_size 1 total_sequence_length 4',
+      'present.0.key float32 batch_size 1 total_sequence_length 8',
+      'present.0.value float32 batch_size 1 total_sequence_length 8',
+      'present.1.key float32 batch_size 1 total_sequence_length 8',
+      'present.1.value float32 batch_size 1 total_sequence_length 8',
     ]);
   });
 
@@ -59,7 +59,7 @@ describe('a Llama', () => {
   test('multiplies by matrices (inputs, outputs), lazily turned', async () => {
     const { graph } = await convert();
     const down = graph.initializers.get('model.layers.0.mlp.down_proj.weight')!;
-    expect(down.tensor).toMatchObject({ kind: 'lazy', shape: [6, 8], dtype: 'float32' });
+    expect(down.tensor).toMatchObject({ kind: 'lazy', shape: [6, 16], dtype: 'float32' });
     expect(down.uses().map(({ node, index }) => `${node.opType} ${index}`)).toEqual(['MatMul 1']);
   });
 
@@ -74,6 +74,12 @@ describe('a Llama', () => {
     expect(await domains('standard')).toEqual(['']);
   });
 
+  test('with heads that the fast operator refuses has the standard form', async () => {
+    const narrow = { ...tinyConfig, num_attention_heads: 4, num_key_value_heads: 2 };
+    const model = await convert(narrow, { attention: 'gqa' });
+    expect([...model.opsetImports.keys()]).toEqual(['']);
+  });
+
   test('stores tied embeddings once', async () => {
     const tied = { ...tinyConfig, tie_word_embeddings: true };
     const { graph } = await convert(tied, {}, without('lm_head.weight'));
@@ -85,7 +91,7 @@ describe('a Llama', () => {
   test('takes tied embeddings from the head when only the head is stored', async () => {
     const tied = { ...tinyConfig, tie_word_embeddings: true };
     const { graph } = await convert(tied, {}, without('model.embed_tokens.weight'));
-    expect(graph.initializers.get('model.embed_tokens.weight')?.tensor?.shape).toEqual([11, 8]);
+    expect(graph.initializers.get('model.embed_tokens.weight')?.tensor?.shape).toEqual([11, 16]);
   });
 
   test('does not tie what the checkpoint stores twice and differently', async () => {
@@ -105,7 +111,7 @@ describe('a Llama', () => {
   });
 
   test('ignores the rotary buffers of old checkpoints', async () => {
-    await convert(tinyConfig, {}, { ...tinyShapes, 'model.layers.0.self_attn.rotary_emb.inv_freq': [2] });
+    await convert(tinyConfig, {}, { ...tinyShapes, 'model.layers.0.self_attn.rotary_emb.inv_freq': [4] });
   });
 });
 
@@ -141,16 +147,16 @@ describe('what cannot be converted is named', () => {
 
   test('a weight of another shape', async () => {
     const error = await failure(convert(tinyConfig, {}, { ...tinyShapes, 'model.norm.weight': [9] }));
-    expect(error).toMatchObject({ code: 'E_WEIGHTS', message: 'model.norm.weight is [9], config.json makes it [8]' });
+    expect(error).toMatchObject({ code: 'E_WEIGHTS', message: 'model.norm.weight is [9], config.json makes it [16]' });
   });
 
   test('weights without a place', async () => {
-    const error = await failure(convert(tinyConfig, {}, { ...tinyShapes, 'model.layers.0.self_attn.q_norm.weight': [4] }));
+    const error = await failure(convert(tinyConfig, {}, { ...tinyShapes, 'model.layers.0.self_attn.q_norm.weight': [8] }));
     expect(error).toMatchObject({ code: 'E_WEIGHTS', message: expect.stringContaining('q_norm.weight') as string });
   });
 
   test('a biased checkpoint whose config says nothing of biases', async () => {
-    const error = await failure(convert(tinyConfig, {}, { ...tinyShapes, 'model.layers.0.self_attn.q_proj.bias': [8] }));
+    const error = await failure(convert(tinyConfig, {}, { ...tinyShapes, 'model.layers.0.self_attn.q_proj.bias': [16] }));
     expect(error).toMatchObject({ code: 'E_WEIGHTS', message: expect.stringContaining('q_proj.bias') as string });
   });
 

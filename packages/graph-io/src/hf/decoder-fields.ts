@@ -2,6 +2,7 @@
 import { type Fields, MAX_HEAD_DIM, MAX_LAYERS } from './fields.js';
 import { type ActivationName, activations } from './blocks/activation.js';
 import type { GatedMlpShape } from './blocks/mlp.js';
+import type { AttentionShape } from './blocks/attention.js';
 import type { DecoderShape } from './blocks/decoder.js';
 import type { SelfAttentionShape } from './blocks/self-attention.js';
 import type { JsonObject } from './folder.js';
@@ -67,6 +68,11 @@ export function groupedClientConfig(defaults: DecoderDefaults): (config: Fields)
     const { heads: { kvHeads, headDim } } = decoderSizes(config, defaults);
     return { num_key_value_heads: kvHeads, head_dim: headDim };
   };
+}
+
+/** The same way of attending in all layers. */
+export function everyLayer(layers: number, shape: AttentionShape): readonly AttentionShape[] {
+  return new Array<AttentionShape>(layers).fill(shape);
 }
 
 const layerTypes = { full_attention: false, sliding_attention: true } as const;

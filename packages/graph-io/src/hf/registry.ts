@@ -6,14 +6,39 @@ import { clip, clipText, clipVision } from './arch/clip.js';
 import { dinov2 } from './arch/dinov2.js';
 import { distilbert } from './arch/distilbert.js';
 import { electra } from './arch/electra.js';
+import { gemma } from './arch/gemma.js';
+import { gemma2 } from './arch/gemma2.js';
+import { gemma3 } from './arch/gemma3.js';
+import { gptNeoX } from './arch/gpt-neox.js';
+import { gpt2 } from './arch/gpt2.js';
 import { llama } from './arch/llama.js';
+import { mistral } from './arch/mistral.js';
 import { modernbert } from './arch/modernbert.js';
 import { mpnet } from './arch/mpnet.js';
+import { olmo2 } from './arch/olmo2.js';
+import { opt } from './arch/opt.js';
+import { phi3 } from './arch/phi3.js';
+import { qwen2 } from './arch/qwen2.js';
+import { qwen3 } from './arch/qwen3.js';
 import { camembert, roberta, xlmRoberta } from './arch/roberta.js';
+import { smollm3 } from './arch/smollm3.js';
 import { deit, deitWithTeacher, vit } from './arch/vit.js';
 
 export const architectures: readonly Architecture[] = [
+  // decoders
   llama,
+  mistral,
+  qwen2,
+  qwen3,
+  phi3,
+  gemma,
+  gemma2,
+  gemma3,
+  smollm3,
+  olmo2,
+  gpt2,
+  gptNeoX,
+  opt,
   // encoders of text
   bert,
   roberta,

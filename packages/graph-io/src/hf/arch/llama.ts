@@ -2,7 +2,7 @@
 import type { Architecture } from '../architecture.js';
 import { gatedMlp } from '../blocks/mlp.js';
 import { preNorm, type RmsDecoder, rmsDecoder } from '../blocks/rms-decoder.js';
-import { decoderSizes, gatedMlpFields, plainProjections } from '../decoder-fields.js';
+import { decoderSizes, everyLayer, gatedMlpFields, plainProjections } from '../decoder-fields.js';
 import type { Fields } from '../fields.js';
 import { readRope } from '../rope.js';
 
@@ -25,7 +25,7 @@ function read(config: Fields): RmsDecoder {
   const mlp = gatedMlpFields(config, heads.hidden, { bias: config.boolean('mlp_bias', false) });
   return {
     decoder,
-    attention: Array(decoder.layers).fill({ ...heads, scale: heads.headDim ** -0.5, rope }),
+    attention: everyLayer(decoder.layers, { ...heads, scale: heads.headDim ** -0.5, rope }),
     projections: plainProjections(sizes, { inputs: bias, output: bias }),
     norms: { epsilon: config.positive('rms_norm_eps', 1e-6), around: preNorm },
     feedForward: (net, x) => gatedMlp(net, 'mlp', x, mlp),

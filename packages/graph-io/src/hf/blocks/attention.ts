@@ -62,8 +62,15 @@ const makers: Readonly<Record<AttentionForm, AttentionMaker>> = {
 
 export const attentionForms = Object.keys(makers) as readonly AttentionForm[];
 
-/** The functions of all layers; layers of the same shape object share one. */
+/** GroupQueryAttention refuses heads of any other width when it runs. */
+const HEAD_MULTIPLE = 8;
+
+/**
+ * The functions of all layers; layers of the same shape object share one. Shapes that the fused operator does not take
+ * get the standard form.
+ */
 export function causalAttention(net: Network, inputs: AttentionInputs, layers: readonly AttentionShape[]): Attend[] {
-  const make = once(makers[net.attention](net, inputs));
+  const odd = layers.some(({ headDim }) => headDim % HEAD_MULTIPLE !== 0);
+  const make = once(makers[odd ? 'standard' : net.attention](net, inputs));
   return layers.map(make);
 }

@@ -8,7 +8,7 @@ export const tinyConfig = {
   architectures: ['LlamaForCausalLM'],
   model_type: 'llama',
   vocab_size: 11,
-  hidden_size: 8,
+  hidden_size: 16,
   intermediate_size: 6,
   num_hidden_layers: 2,
   num_attention_heads: 2,
@@ -19,24 +19,24 @@ export const tinyConfig = {
 
 /** Name and shape of every tensor of `tinyConfig`. */
 export const tinyShapes: Readonly<Record<string, Shape>> = {
-  'model.embed_tokens.weight': [11, 8],
+  'model.embed_tokens.weight': [11, 16],
   ...layer(0),
   ...layer(1),
-  'model.norm.weight': [8],
-  'lm_head.weight': [11, 8],
+  'model.norm.weight': [16],
+  'lm_head.weight': [11, 16],
 };
 
 function layer(i: number): Record<string, Shape> {
   const shapes: Record<string, Shape> = {
-    'input_layernorm.weight': [8],
-    'mlp.down_proj.weight': [8, 6],
-    'mlp.gate_proj.weight': [6, 8],
-    'mlp.up_proj.weight': [6, 8],
-    'post_attention_layernorm.weight': [8],
-    'self_attn.k_proj.weight': [4, 8],
-    'self_attn.o_proj.weight': [8, 8],
-    'self_attn.q_proj.weight': [8, 8],
-    'self_attn.v_proj.weight': [4, 8],
+    'input_layernorm.weight': [16],
+    'mlp.down_proj.weight': [16, 6],
+    'mlp.gate_proj.weight': [6, 16],
+    'mlp.up_proj.weight': [6, 16],
+    'post_attention_layernorm.weight': [16],
+    'self_attn.k_proj.weight': [8, 16],
+    'self_attn.o_proj.weight': [16, 16],
+    'self_attn.q_proj.weight': [16, 16],
+    'self_attn.v_proj.weight': [8, 16],
   };
   return Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [`model.layers.${i}.${name}`, shape]));
 }
