@@ -1,0 +1,222 @@
+/** What a lowering sees of its node: inputs and attributes in TFLite's terms, and the operators it emits. */
+import {
+  type DenseTensor, denseOf, type Dim, type DType, type Node, type Tensor, type Value,
+} from '@penjing/core';
+import type { BuiltinOperator } from '../operators-schema.js';
+import type { BuiltinOptionsInit } from '../schema.js';
+import type { NodeLayouts } from './assign-layouts.js';
+import { constantOf, type Emitter } from './emitter.js';
+import { type Layout, physicalAxis, physicalShape } from './layouts.js';
+import { fixedShape, type Quantization, type TfTensor } from './tf-graph.js';
+import { unsupported } from './tf-error.js';
+
+export interface EmitOptions {
+  /** Shape as it lies in memory; that of the node's first output by default. */
+  readonly shape?: readonly Dim[];
+  /** That of the node's first output by default. */
+  readonly dtype?: DType;
+  readonly options?: BuiltinOptionsInit;
+  readonly quantization?: Quantization;
+}
+
+export class LowerContext {
+  readonly node: Node;
+  readonly opset: number;
+  readonly emitter: Emitter;
+  readonly layouts: NodeLayouts;
+  #count = 0;
+
+  constructor(node: Node, opset: number, emitter: Emitter, layouts: NodeLayouts) {
+    this.node = node;
+    this.opset = opset;
+    this.emitter = emitter;
+    this.layouts = layouts;
+  }
+
+  /** Order of the axes of the node's images. */
+  get layout(): Layout {
+    return this.layouts.input;
+  }
+
+  has(index: number): boolean {
+    return hasInput(this.node, index);
+  }
+
+  value(index: number): Value {
+    const value = this.node.input(index);
+    if (!value || value.name === '') throw this.fail(`input ${index} is missing`);
+    return value;
+  }
+
+  /** Shape of an input in ONNX's order. */
+  shape(index: number): readonly Dim[] {
+    return shapeOf(this.value(index), this.node);
+  }
+
+  /** The same when all sizes must be known. */
+  sizes(index: number): number[] {
+    return fixedShape(this.shape(index)) ?? this.failOpen(this.value(index));
+  }
+
+  rank(index: number): number {
+    return this.shape(index).length;
+  }
+
+  /** Shape of an output in ONNX's order. */
+  outShape(index = 0): readonly Dim[] {
+    return shapeOf(this.node.output(index), this.node);
+  }
+
+  outSizes(index = 0): number[] {
+    return fixedShape(this.outShape(index)) ?? this.failOpen(this.node.output(index));
+  }
+
+  dtype(index: number): DType {
+    return dtypeOf(this.value(index), this.node);
+  }
+
+  outDtype(index = 0): DType {
+    return dtypeOf(this.node.output(index), this.node);
+  }
+
+  /** Content of an input that is a constant. */
+  constant(index: number): Tensor | undefined {
+    return this.has(index) ? this.value(index).tensor : undefined;
+  }
+
+  /** The numbers of a small constant input; undefined when it is omitted. */
+  numbers(index: number): number[] | undefined {
+    if (!this.has(index)) return undefined;
+    const tensor = this.constant(index);
+    if (tensor?.kind !== 'dense') throw this.fail(`input ${this.value(index).name} must be a constant`, 'Give the inputs of the model fixed shapes (inputShapes), so that it can be computed while converting.');
+    return numbersOf(tensor as DenseTensor);
+  }
+
+  /** The list that is an attribute in old operator sets and an input in newer ones. */
+  list(attribute: string, index: number): number[] | undefined {
+    return this.node.ints(attribute) ?? this.numbers(index);
+  }
+
+  /** An axis as it lies in memory, in a tensor of the given rank. */
+  axis(axis: number, rank: number): number {
+    return physicalAxis(axis, rank, this.layout);
+  }
+
+  /** An input with its axes in the order of the node. */
+  input(index: number): TfTensor {
+    const value = this.value(index);
+    const tensor = value.tensor;
+    return tensor ? this.emitter.constant(value, tensor, tensor.shape.length, this.layout) : this.emitter.read(value, this.layout);
+  }
+
+  /** An input that broadcasts with others to `rank` axes. */
+  operand(index: number, rank: number): TfTensor {
+    const value = this.value(index);
+    const { tensor } = value;
+    if (!tensor) return this.emitter.read(value, this.layout);
+    // A scalar stays one: kernels have short cuts for it.
+    return this.emitter.constant(value, tensor, tensor.shape.length === 0 ? 0 : rank, this.layout);
+  }
+
+  /** A weight in a form of its own: always stored as this expression says. */
+  weight(index: number, edit: (tensor: Tensor) => Tensor): TfTensor {
+    const value = this.value(index);
+    if (!value.tensor) throw this.fail(`${value.name} is computed while the model runs, and TFLite wants a constant`);
+    return constantOf(value.name, edit(value.tensor));
+  }
+
+  floats(values: readonly number[], shape: readonly number[] = []): TfTensor {
+    return constantOf(this.#name('constant'), denseOf('float32', shape, values));
+  }
+
+  /** A scalar of an element type. */
+  scalar(value: number, dtype: DType): TfTensor {
+    return constantOf(this.#name('constant'), denseOf(dtype, [], [value]));
+  }
+
+  tensorConstant(tensor: Tensor): TfTensor {
+    return constantOf(this.#name('constant'), tensor);
+  }
+
+  /** Appends an operator with one output. */
+  emit(type: BuiltinOperator, inputs: readonly (TfTensor | null)[], options: EmitOptions = {}): TfTensor {
+    const output: TfTensor = {
+      name: this.#name(type.toLowerCase()),
+      dtype: options.dtype ?? this.outDtype(),
+      shape: options.shape ?? physicalShape(this.outShape(), this.layouts.output),
+      ...(options.quantization && { quantization: options.quantization }),
+    };
+    this.emitter.operator(type, inputs, [output], options.options, this.node.describe());
+    return output;
+  }
+
+  /** Appends an operator with several outputs, each of the shape (in memory) and type given. */
+  emitMany(type: BuiltinOperator, inputs: readonly (TfTensor | null)[], shapes: readonly (readonly Dim[])[], dtypes: readonly DType[], options?: BuiltinOptionsInit): TfTensor[] {
+    const outputs = shapes.map((shape, i): TfTensor => ({ name: this.#name(type.toLowerCase()), dtype: dtypes[i]!, shape }));
+    this.emitter.operator(type, inputs, outputs, options, this.node.describe());
+    return outputs;
+  }
+
+  reshape(tensor: TfTensor, shape: readonly Dim[]): TfTensor {
+    return this.emitter.reshape(tensor, shape, this.#name('reshape'));
+  }
+
+  transpose(tensor: TfTensor, perm: readonly number[]): TfTensor {
+    return this.emitter.transpose(tensor, perm, this.#name('transpose'));
+  }
+
+  ints(values: readonly number[], shape?: readonly number[]): TfTensor {
+    return this.emitter.ints(values, shape);
+  }
+
+  /** Says that output `index` is this tensor. */
+  set(tensor: TfTensor, index = 0): void {
+    const value = this.node.outputs[index];
+    if (value && value.name !== '') this.emitter.bind(value, tensor, this.layouts.output);
+  }
+
+  /** Short for operators that are the whole node. */
+  replace(type: BuiltinOperator, inputs: readonly (TfTensor | null)[], options?: BuiltinOptionsInit): void {
+    this.set(this.emit(type, inputs, options ? { options } : {}));
+  }
+
+  /** An error that names the node. */
+  fail(why: string, hint = 'Change the model so that it does not need this, or keep it in ONNX.'): Error {
+    return unsupported(this.node, why, hint);
+  }
+
+  failOpen(value: Value): never {
+    throw this.fail(`the size of ${value.name} is not known before the model runs`, 'Give the inputs of the model fixed shapes (inputShapes).');
+  }
+
+  #name(what: string): string {
+    return `${this.node.output().name}/${what}${this.#count++ || ''}`;
+  }
+}
+
+export function hasInput(node: Node, index: number): boolean {
+  const value = node.input(index);
+  return value !== undefined && value.name !== '';
+}
+
+export function shapeOf(value: Value, node: Node): readonly Dim[] {
+  const { type } = value;
+  if (value.tensor) return value.tensor.shape;
+  if (type?.kind === 'tensor' && type.shape) return type.shape;
+  throw unsupported(node, `the shape of ${value.name} is not known before the model runs`, 'Give the inputs of the model fixed shapes (inputShapes).');
+}
+
+export function dtypeOf(value: Value, node: Node): DType {
+  if (value.tensor) return value.tensor.dtype;
+  if (value.type?.kind === 'tensor' && value.type.dtype) return value.type.dtype;
+  throw unsupported(node, `the element type of ${value.name} is not known`, 'Declare the types of the inputs of the model.');
+}
+
+export function numbersOf(tensor: DenseTensor): number[] {
+  return Array.from(tensor.data as ArrayLike<number | bigint>, (value) => {
+    // Slices say "to the end" with the largest int64.
+    const number = Number(value);
+    return Number.isSafeInteger(number) || !Number.isInteger(number) ? number : Math.sign(number) * Number.MAX_SAFE_INTEGER;
+  });
+}
+

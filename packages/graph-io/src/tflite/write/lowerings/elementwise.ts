@@ -1,0 +1,168 @@
+/** Arithmetic, comparison, logic and casts. */
+import { type Dim, type DType, dtypes, type Node } from '@penjing/core';
+import type { BuiltinOperator } from '../../operators-schema.js';
+import type { BuiltinOptionsInit } from '../../schema.js';
+import type { LayoutWish } from '../assign-layouts.js';
+import { hasLayouts, physicalShape } from '../layouts.js';
+import { hasInput, type LowerContext, shapeOf } from '../lower-context.js';
+import type { Lowering } from '../lowering.js';
+import { knownCount, type TfTensor } from '../tf-graph.js';
+
+/** Any order, as long as no computed operand has fewer axes than the result (it would have to be reshaped for channels last). */
+export function broadcastWish(node: Node): LayoutWish {
+  const rank = shapeOf(node.output(), node).length;
+  if (!hasLayouts(rank)) return 'first';
+  const odd = node.inputs.some((value, i) => {
+    if (!value || !hasInput(node, i) || value.tensor) return false;
+    const shape = shapeOf(value, node);
+    return shape.length !== rank && knownCount(shape) !== 1;
+  });
+  return odd ? 'first' : 'any';
+}
+
+const options = (type: 'AddOptions' | 'SubOptions' | 'MulOptions' | 'DivOptions'): BuiltinOptionsInit => ({ type, value: { fusedActivationFunction: 0 } });
+
+/** Options of the operators that take two operands. */
+const binaryOptions: Partial<Record<BuiltinOperator, BuiltinOptionsInit>> = {
+  ADD: options('AddOptions'), SUB: options('SubOptions'), MUL: options('MulOptions'), DIV: options('DivOptions'),
+  POW: { type: 'PowOptions', value: {} }, MAXIMUM: { type: 'MaximumMinimumOptions', value: {} }, MINIMUM: { type: 'MaximumMinimumOptions', value: {} },
+  SQUARED_DIFFERENCE: { type: 'SquaredDifferenceOptions', value: {} }, FLOOR_MOD: { type: 'FloorModOptions', value: {} }, FLOOR_DIV: { type: 'FloorDivOptions', value: {} },
+  EQUAL: { type: 'EqualOptions', value: {} }, NOT_EQUAL: { type: 'NotEqualOptions', value: {} }, LESS: { type: 'LessOptions', value: {} },
+  LESS_EQUAL: { type: 'LessEqualOptions', value: {} }, GREATER: { type: 'GreaterOptions', value: {} }, GREATER_EQUAL: { type: 'GreaterEqualOptions', value: {} },
+  LOGICAL_AND: { type: 'LogicalAndOptions', value: {} }, LOGICAL_OR: { type: 'LogicalOrOptions', value: {} },
+};
+
+/** An operator with two operands that broadcast. */
+export function binary(c: LowerContext, type: BuiltinOperator, a: TfTensor, b: TfTensor, shape?: readonly Dim[], dtype?: DType): TfTensor {
+  const given = binaryOptions[type];
+  return c.emit(type, [a, b], { ...(given && { options: given }), ...(shape && { shape }), ...(dtype && { dtype }) });
+}
+
+/** An operator with one operand. */
+export function unary(c: LowerContext, type: BuiltinOperator, x: TfTensor, given?: BuiltinOptionsInit): TfTensor {
+  return c.emit(type, [x], { shape: x.shape, dtype: x.dtype, ...(given && { options: given }) });
+}
+
+/** Short form of binary and unary chains over tensors of one shape, for decompositions: a number is a scalar of the other's type. */
+export function formula(c: LowerContext) {
+  const two = (type: BuiltinOperator) => (a: TfTensor | number, b: TfTensor | number): TfTensor => {
+    const dtype = typeof a === 'number' ? (b as TfTensor).dtype : a.dtype;
+    const [x, y] = [a, b].map((item) => (typeof item === 'number' ? c.scalar(item, dtype) : item)) as [TfTensor, TfTensor];
+    return binary(c, type, x, y, knownCount(x.shape) >= knownCount(y.shape) ? x.shape : y.shape, dtype);
+  };
+  const one = (type: BuiltinOperator, given?: BuiltinOptionsInit) => (x: TfTensor): TfTensor => unary(c, type, x, given);
+  return {
+    add: two('ADD'), sub: two('SUB'), mul: two('MUL'), div: two('DIV'), max: two('MAXIMUM'), min: two('MINIMUM'), pow: two('POW'),
+    exp: one('EXP', { type: 'ExpOptions', value: {} }), log: one('LOG'), sqrt: one('SQRT'), rsqrt: one('RSQRT'), abs: one('ABS', { type: 'AbsOptions', value: {} }),
+    neg: one('NEG', { type: 'NegOptions', value: {} }), sign: one('SIGN', { type: 'SignOptions', value: {} }), square: one('SQUARE', { type: 'SquareOptions', value: {} }),
+    logistic: one('LOGISTIC'), tanh: one('TANH'), relu: one('RELU'), relu6: one('RELU6'),
+  } as const;
+}
+
+/** Operands of every element-wise operator, in the order of the node. */
+export const operands = (c: LowerContext): TfTensor[] => c.node.inputs.map((_, i) => c.operand(i, c.outShape().length));
+
+const pairwise = (type: BuiltinOperator): Lowering => ({
+  layout: broadcastWish,
+  lower(c) {
+    const [a, b] = operands(c) as [TfTensor, TfTensor];
+    c.set(binary(c, type, a, b));
+  },
+});
+
+/** Two or more operands, folded from the left. */
+const variadic = (type: BuiltinOperator, finish?: (c: LowerContext, sum: TfTensor, count: number) => TfTensor): Lowering => ({
+  layout: broadcastWish,
+  lower(c) {
+    const [head, ...rest] = operands(c) as [TfTensor, ...TfTensor[]];
+    const shape = physicalShape(c.outShape(), c.layout);
+    let sum = rest.reduce((left, right) => binary(c, type, left, right, shape), head);
+    if (finish) sum = finish(c, sum, rest.length + 1);
+    c.set(sum === head ? c.reshape(head, head.shape) : sum);
+  },
+});
+
+const simple = (type: BuiltinOperator, given?: BuiltinOptionsInit): Lowering => ({
+  layout: 'any',
+  lower: (c) => c.replace(type, [c.input(0)], given),
+});
+
+export const elementwise = {
+  Add: pairwise('ADD'),
+  Sub: pairwise('SUB'),
+  Mul: pairwise('MUL'),
+  Div: {
+    layout: broadcastWish,
+    lower(c) {
+      const [a, b] = operands(c) as [TfTensor, TfTensor];
+      if (a.dtype !== 'float32' && a.dtype !== 'int32') throw c.fail(`DIV takes float32 and int32, not ${a.dtype}`, 'Cast the operands to int32 or float32.');
+      c.set(binary(c, 'DIV', a, b));
+    },
+  },
+  Pow: {
+    layout: broadcastWish,
+    lower(c) {
+      const exponent = c.constant(1)?.kind === 'dense' ? c.numbers(1) : undefined;
+      const { square, sqrt } = formula(c);
+      // Layer normalization and GELU are exported with these two.
+      if (exponent?.length === 1 && exponent[0] === 2) return c.set(square(c.input(0)));
+      if (exponent?.length === 1 && exponent[0] === 0.5) return c.set(sqrt(c.input(0)));
+      const [a, b] = operands(c) as [TfTensor, TfTensor];
+      if (a.dtype !== b.dtype) throw c.fail(`POW takes two operands of one type, not ${a.dtype} and ${b.dtype}`, 'Cast the exponent to the type of the base.');
+      c.set(binary(c, 'POW', a, b));
+    },
+  },
+  Mod: {
+    layout: broadcastWish,
+    lower(c) {
+      if (c.node.int('fmod', 0) === 1) throw c.fail('the sign of the remainder follows the dividend (fmod=1)', 'Write x - y * trunc(x / y) instead.');
+      const [a, b] = operands(c) as [TfTensor, TfTensor];
+      c.set(binary(c, 'FLOOR_MOD', a, b));
+    },
+    note: 'fmod=0',
+  },
+  Min: variadic('MINIMUM'),
+  Max: variadic('MAXIMUM'),
+  Sum: variadic('ADD'),
+  Mean: variadic('ADD', (c, sum, count) => formula(c).mul(sum, 1 / count)),
+  Equal: pairwise('EQUAL'),
+  Less: pairwise('LESS'),
+  LessOrEqual: pairwise('LESS_EQUAL'),
+  Greater: pairwise('GREATER'),
+  GreaterOrEqual: pairwise('GREATER_EQUAL'),
+  And: pairwise('LOGICAL_AND'),
+  Or: pairwise('LOGICAL_OR'),
+  Xor: pairwise('NOT_EQUAL'),
+  Not: simple('LOGICAL_NOT', { type: 'LogicalNotOptions', value: {} }),
+  Where: { layout: broadcastWish, lower: (c) => c.replace('SELECT_V2', operands(c), { type: 'SelectV2Options', value: {} }) },
+  Abs: simple('ABS', { type: 'AbsOptions', value: {} }),
+  Neg: simple('NEG', { type: 'NegOptions', value: {} }),
+  Exp: simple('EXP', { type: 'ExpOptions', value: {} }),
+  Log: simple('LOG'),
+  Sqrt: simple('SQRT'),
+  Ceil: simple('CEIL'),
+  Floor: simple('FLOOR'),
+  Round: simple('ROUND'),
+  Sin: simple('SIN'),
+  Cos: simple('COS', { type: 'CosOptions', value: {} }),
+  Sign: simple('SIGN', { type: 'SignOptions', value: {} }),
+  Reciprocal: { layout: 'any', lower: (c) => c.set(formula(c).div(1, c.input(0))) },
+  Cast: {
+    layout: 'any',
+    lower(c) {
+      const from = c.dtype(0);
+      const to = c.outDtype();
+      const x = c.input(0);
+      // Both ends of float16 and float64 are computed in float32, see prepare.ts.
+      if (from === to) return c.set(c.reshape(x, x.shape));
+      c.set(c.emit('CAST', [x], { options: { type: 'CastOptions', value: { inDataType: tfliteType(c, from), outDataType: tfliteType(c, to) } } }));
+    },
+  },
+} satisfies Record<string, Lowering>;
+
+
+function tfliteType(c: LowerContext, dtype: DType): number {
+  const code = dtypes[dtype].tflite;
+  if (code === undefined) throw c.fail(`TFLite has no type ${dtype}`);
+  return code;
+}

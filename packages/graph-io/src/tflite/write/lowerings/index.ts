@@ -1,0 +1,22 @@
+/** The one table of lowerings: ONNX operator to TFLite operators. */
+import { opNameOf } from '../op-name.js';
+import type { Node } from '@penjing/core';
+import type { Lowering } from '../lowering.js';
+import { activation } from './activation.js';
+import { conv } from './conv.js';
+import { elementwise } from './elementwise.js';
+import { linalg } from './linalg.js';
+import { movement } from './movement.js';
+import { norm } from './norm.js';
+import { pool } from './pool.js';
+import { reductions } from './reduce.js';
+import { resize } from './resize.js';
+
+export const lowerings: Readonly<Record<string, Lowering>> = {
+  ...elementwise, ...activation, ...reductions, ...linalg, ...conv, ...pool, ...norm, ...movement, ...resize,
+};
+
+export function loweringOf(node: Node): Lowering | undefined {
+  const name = opNameOf(node);
+  return Object.hasOwn(lowerings, name) ? lowerings[name] : undefined;
+}

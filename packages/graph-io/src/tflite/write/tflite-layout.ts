@@ -1,0 +1,89 @@
+/** ONNX to TensorFlow Lite: the plan of a .tflite file for a model. */
+import { type Model, type Node, type Value } from '@penjing/core';
+import type { FileLayout } from '../../layout.js';
+import { assignLayouts } from './assign-layouts.js';
+import { Emitter } from './emitter.js';
+import { encodeTflite } from './encode-model.js';
+import { type Layout, physicalShape } from './layouts.js';
+import { dtypeOf, LowerContext, shapeOf } from './lower-context.js';
+import { readIndices } from './lowering.js';
+import { loweringOf } from './lowerings/index.js';
+import { neededNodes, prepare, type PrepareOptions } from './prepare.js';
+import { unsupported } from './tf-error.js';
+import { type TfGraph, type TfTensor } from './tf-graph.js';
+import { tidy } from './tidy.js';
+
+export interface TfliteOptions extends PrepareOptions {
+  /** File name, `model.tflite` by default. */
+  readonly name?: string;
+  /** Order of the axes of images among the inputs and outputs: as in ONNX (N, C, H, W) by default, or channels last (N, H, W, C). */
+  readonly images?: 'channels-first' | 'channels-last';
+  /** How weights are stored: as they are, or in half precision, unpacked when the model is loaded. */
+  readonly weights?: 'float32' | 'float16' | 'int8';
+  /** Weights go behind the FlatBuffer, found by offset, when they take more bytes than this; just under 2 GiB by default. */
+  readonly appendAbove?: number;
+}
+
+/**
+ * The plan of a .tflite file (schema 3) with one subgraph and the signature `serving_default`. Only weights that are read are read, when the
+ * plan is saved. Throws `E_TFLITE_OPERATOR` for what TFLite cannot express, naming the node, and `E_TFLITE_SHAPE` for open input sizes.
+ */
+export async function tfliteLayout(model: Model, options: TfliteOptions = {}): Promise<FileLayout[]> {
+  const graph = await tfliteGraph(model, options);
+  return [encodeTflite(graph, {
+    name: options.name ?? 'model.tflite',
+    description: 'written by Penjing',
+    ...(options.appendAbove !== undefined && { appendAbove: options.appendAbove }),
+  })];
+}
+
+/** The same as a graph of TFLite operators. */
+export async function tfliteGraph(original: Model, options: TfliteOptions = {}): Promise<TfGraph> {
+  const model = await prepare(original, options);
+  const { graph } = model;
+  const reads = (node: Node): Value[] => readIndices(node, lowering(node)).map((index) => node.input(index)!);
+  const nodes = neededNodes(graph, reads);
+  const border: Layout = options.images === 'channels-last' ? 'last' : 'first';
+  const layouts = assignLayouts({
+    graph, nodes, reads, border,
+    wish(node) {
+      const { layout = 'first' } = lowering(node);
+      return typeof layout === 'function' ? layout(node) : layout;
+    },
+    shapeOf: (value) => (value.type?.kind === 'tensor' ? (value.type.shape ?? []) : []),
+  });
+
+  const emitter = new Emitter();
+  for (const value of graph.inputs) {
+    const type = value.type as { dtype: TfTensor['dtype']; shape: TfTensor['shape'] };
+    const tensor: TfTensor = { name: value.name, dtype: type.dtype, shape: physicalShape(type.shape, border) };
+    emitter.bind(value, tensor, border);
+    emitter.graph.inputs.push({ name: value.name, tensor });
+  }
+  for (const node of nodes) {
+    options.signal?.throwIfAborted();
+    for (const value of [...reads(node), ...node.outputs.filter(({ name, useCount }) => name !== '' && useCount > 0)]) {
+      shapeOf(value, node);
+      dtypeOf(value, node);
+    }
+    lowering(node).lower(new LowerContext(node, model.opset(node.domain) ?? 1, emitter, layouts.get(node)!));
+  }
+  for (const value of graph.outputs) emitter.graph.outputs.push({ name: value.name, tensor: outputTensor(emitter, value, border) });
+  return tidy(emitter.graph);
+}
+
+function lowering(node: Node) {
+  const found = loweringOf(node);
+  if (!found) {
+    throw unsupported(node, 'there is no rule for this operator', 'See docs/tflite-operators.md for the operators that convert; replace this one by some of them, or keep the model in ONNX.');
+  }
+  return found;
+}
+
+/** A tensor of its own for every output: one that is an input, a constant or another output is copied. */
+function outputTensor(emitter: Emitter, value: Value, border: Layout): TfTensor {
+  const { tensor: content } = value;
+  const tensor = content ? emitter.constant(value, content, content.shape.length, border) : emitter.read(value, border);
+  const taken = content || [...emitter.graph.inputs, ...emitter.graph.outputs].some((port) => port.tensor === tensor);
+  return taken ? emitter.reshape(tensor, tensor.shape, `${value.name}:copy`) : tensor;
+}
