@@ -19,3 +19,4 @@ export { blobSource } from './blob-source.js';
 export { type HttpSourceOptions, httpSource } from './http-source.js';
 export { type TfliteFile, openTflite } from './tflite/open-tflite.js';
 export { type ReadTfliteOptions, isTfliteOperatorRead, readTflite } from './tflite/read/read-tflite.js';
+export { type TfliteOptions, tfliteLayout } from './tflite/write/tflite-layout.js';

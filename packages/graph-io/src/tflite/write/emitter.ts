@@ -22,6 +22,10 @@ export class Emitter {
     this.#made.set(value, { layout, tensors: new Map([[layout, tensor]]) });
   }
 
+  has(value: Value): boolean {
+    return this.#made.has(value);
+  }
+
   /** A computed value with its axes in the given order. */
   read(value: Value, layout: Layout): TfTensor {
     const made = this.#made.get(value);

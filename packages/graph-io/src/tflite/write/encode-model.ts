@@ -1,5 +1,5 @@
 /** A TFLite graph as the plan of its file: indices given, contents placed, everything else fixed. */
-import { type Dim, DenseTensor, dtypes, encodeText, PenjingError, type Tensor } from '@penjing/core';
+import { type Dim, type DenseTensor, dtypes, encodeText, PenjingError, type Tensor } from '@penjing/core';
 import type { FileLayout, LayoutPiece } from '../../layout.js';
 import { encodeFlatBuffer, MAX_FLATBUFFER_BYTES } from '../flatbuffer-writer.js';
 import { builtinCode } from '../operators-schema.js';

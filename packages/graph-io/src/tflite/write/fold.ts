@@ -54,7 +54,7 @@ async function foldNode(model: Model, node: Node): Promise<boolean> {
     become(graph, node, [moved]);
     return true;
   }
-  const count = (type: Value['type']): number => (type?.kind === 'tensor' && type.shape?.every((dim) => typeof dim === 'number') ? elementCount(type.shape as number[]) : Infinity);
+  const count = (type: Value['type']): number => (type?.kind === 'tensor' && type.shape?.every((dim) => typeof dim === 'number') ? elementCount(type.shape) : Infinity);
   const total = node.outputs.reduce((sum, value) => sum + (value.name === '' ? 0 : count(value.type)), 0);
   if (total > FOLDED_ELEMENTS || tensors.some((tensor) => tensor && elementCount(tensor.shape) > FOLDED_ELEMENTS)) return false;
   const results = await compute(model, node, tensors);

@@ -10,6 +10,21 @@ import { type Layout, physicalAxis, physicalShape } from './layouts.js';
 import { fixedShape, type Quantization, type TfTensor } from './tf-graph.js';
 import { unsupported } from './tf-error.js';
 
+const NUMBERS: readonly DType[] = ['float32', 'int32', 'int64'];
+const FLOATS: readonly DType[] = ['float32'];
+
+/** Element types for which LiteRT has kernels, quantized ones apart; others end in errors, or in an abort of the whole process, when the model runs. */
+const arithmeticTypes: Partial<Record<BuiltinOperator, readonly DType[]>> = {
+  ADD: NUMBERS, SUB: NUMBERS, MUL: NUMBERS, MAXIMUM: NUMBERS, MINIMUM: NUMBERS, FLOOR_MOD: NUMBERS,
+  DIV: ['float32', 'int32'], POW: ['float32', 'int32'], ABS: ['float32', 'int32'], NEG: NUMBERS, SQUARE: FLOATS, SUM: NUMBERS, MEAN: NUMBERS,
+  EQUAL: [...NUMBERS, 'bool'], NOT_EQUAL: [...NUMBERS, 'bool'], LESS: NUMBERS, LESS_EQUAL: NUMBERS, GREATER: NUMBERS, GREATER_EQUAL: NUMBERS,
+  REDUCE_MAX: NUMBERS, REDUCE_MIN: NUMBERS, REDUCE_PROD: NUMBERS, TOPK_V2: NUMBERS, CUMSUM: NUMBERS, ONE_HOT: ['int32', 'int64'],
+  EXP: FLOATS, LOG: FLOATS, SQRT: FLOATS, RSQRT: FLOATS, LOGISTIC: FLOATS, TANH: FLOATS, RELU: FLOATS, RELU6: FLOATS, SOFTMAX: FLOATS, LOG_SOFTMAX: FLOATS, GELU: FLOATS,
+  ELU: FLOATS, LEAKY_RELU: FLOATS, PRELU: FLOATS, HARD_SWISH: FLOATS, CEIL: FLOATS, FLOOR: FLOATS, ROUND: FLOATS, SIN: FLOATS, COS: FLOATS,
+  CONV_2D: FLOATS, DEPTHWISE_CONV_2D: FLOATS, FULLY_CONNECTED: FLOATS, BATCH_MATMUL: FLOATS, RESIZE_BILINEAR: FLOATS, AVERAGE_POOL_2D: FLOATS, MAX_POOL_2D: FLOATS,
+  CAST: ['float32', 'int32', 'int64', 'int16', 'int8', 'uint8', 'bool'],
+};
+
 export interface EmitOptions {
   /** Shape as it lies in memory; that of the node's first output by default. */
   readonly shape?: readonly Dim[];
@@ -138,8 +153,17 @@ export class LowerContext {
     return constantOf(this.#name('constant'), tensor);
   }
 
+  /** Throws unless a computation has kernels for an element type. */
+  checkType(type: BuiltinOperator, dtype: DType): void {
+    const allowed = arithmeticTypes[type];
+    if (allowed && !allowed.includes(dtype)) {
+      throw this.fail(`${type} takes ${allowed.join(', ')}, not ${dtype}`, `Cast its operands to ${allowed[0]!}, and the result back.`);
+    }
+  }
+
   /** Appends an operator with one output. */
   emit(type: BuiltinOperator, inputs: readonly (TfTensor | null)[], options: EmitOptions = {}): TfTensor {
+    if (inputs[0] && !inputs[0].quantization) this.checkType(type, inputs[0].dtype);
     const output: TfTensor = {
       name: this.#name(type.toLowerCase()),
       dtype: options.dtype ?? this.outDtype(),

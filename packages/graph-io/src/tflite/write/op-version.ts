@@ -11,7 +11,7 @@ interface Signature {
   readonly rank: number;
   /** Operands of different shapes. */
   readonly broadcasts: boolean;
-  option(name: string): unknown;
+  readonly option: (name: string) => unknown;
 }
 
 type Rule = (signature: Signature) => number;

@@ -1,5 +1,5 @@
 /** Makes a model ready to be lowered: fixed sizes, known types, constants folded, floats of one width. */
-import { attribute, cloneModel, type DType, type Graph, inferShapes, lazy, Model, type Node, PenjingError, tensorType, type Value } from '@penjing/core';
+import { attribute, cloneModel, type DType, type Graph, inferShapes, lazy, type Model, type Node, PenjingError, tensorType, type Value } from '@penjing/core';
 import { foldConstants, loadSmallConstants } from './fold.js';
 import { opNameOf } from './op-name.js';
 import { rewriteForTflite } from './rewrite.js';

@@ -1,6 +1,6 @@
 /** Rewrites of the ONNX graph before it is lowered: what TFLite says in another way, or does not say at all. */
 import {
-  attribute, DenseTensor, denseOf, type Graph, lazy, type Model, Node, normalizeAxis, type Tensor, Value,
+  attribute, type DenseTensor, denseOf, type Graph, lazy, type Model, Node, normalizeAxis, type Tensor, Value,
 } from '@penjing/core';
 import { numbersOf } from './lower-context.js';
 import { opNameOf } from './op-name.js';
@@ -159,5 +159,5 @@ function modernSoftmax(graph: Graph, node: Node): void {
 function flat(shape: readonly (number | string | null)[], axis: number, type: NonNullable<Value['type']>): NonNullable<Value['type']> {
   const count = (dims: typeof shape): number | null => dims.reduce<number | null>((product, dim) => (product === null || typeof dim !== 'number' ? null : product * dim), 1);
   const head = shape.slice(0, axis);
-  return { ...type, kind: 'tensor', shape: [head.length === 1 ? head[0]! : count(head), count(shape.slice(axis))] } as NonNullable<Value['type']>;
+  return { ...type, kind: 'tensor', shape: [head.length === 1 ? head[0]! : count(head), count(shape.slice(axis))] };
 }

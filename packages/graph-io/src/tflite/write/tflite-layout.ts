@@ -60,13 +60,17 @@ export async function tfliteGraph(original: Model, options: TfliteOptions = {}):
     emitter.bind(value, tensor, border);
     emitter.graph.inputs.push({ name: value.name, tensor });
   }
+  const wanted = new Set([...graph.outputs, ...nodes.flatMap(reads)]);
   for (const node of nodes) {
     options.signal?.throwIfAborted();
-    for (const value of [...reads(node), ...node.outputs.filter(({ name, useCount }) => name !== '' && useCount > 0)]) {
+    const results = node.outputs.filter((value) => wanted.has(value));
+    for (const value of [...reads(node), ...results]) {
       shapeOf(value, node);
       dtypeOf(value, node);
     }
     lowering(node).lower(new LowerContext(node, model.opset(node.domain) ?? 1, emitter, layouts.get(node)!));
+    const missing = results.find((value) => !emitter.has(value));
+    if (missing) throw unsupported(node, `its output ${missing.name} is used`, 'Only its first output can be computed.');
   }
   for (const value of graph.outputs) emitter.graph.outputs.push({ name: value.name, tensor: outputTensor(emitter, value, border) });
   return tidy(emitter.graph);

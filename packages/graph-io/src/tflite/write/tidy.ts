@@ -31,8 +31,8 @@ function dropDead(graph: TfGraph): void {
 interface Links {
   readonly producer: ReadonlyMap<TfTensor, TfOperator>;
   /** The only operator that reads a tensor which is no output. */
-  only(tensor: TfTensor): TfOperator | undefined;
-  isOutput(tensor: TfTensor): boolean;
+  readonly only: (tensor: TfTensor) => TfOperator | undefined;
+  readonly isOutput: (tensor: TfTensor) => boolean;
 }
 
 function linksOf(graph: TfGraph): Links {

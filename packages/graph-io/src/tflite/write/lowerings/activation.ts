@@ -2,14 +2,14 @@
 import type { LowerContext } from '../lower-context.js';
 import type { Lowering } from '../lowering.js';
 import type { TfTensor } from '../tf-graph.js';
-import { binary, broadcastWish, formula, operands, unary } from './elementwise.js';
+import { binary, broadcastWish, type Formula, formula, operands, unary } from './elementwise.js';
 
 const simple = (type: 'RELU' | 'LOGISTIC' | 'TANH' | 'HARD_SWISH'): Lowering => ({
   layout: 'any',
   lower: (c) => c.replace(type, [c.input(0)], type === 'HARD_SWISH' ? { type: 'HardSwishOptions', value: {} } : undefined),
 });
 
-const computed = (make: (c: LowerContext, x: TfTensor, f: ReturnType<typeof formula>) => TfTensor, note?: string): Lowering => ({
+const computed = (make: (c: LowerContext, x: TfTensor, f: Formula) => TfTensor, note?: string): Lowering => ({
   layout: 'any',
   reads: [0],
   lower: (c) => c.set(make(c, c.input(0), formula(c))),
@@ -17,7 +17,7 @@ const computed = (make: (c: LowerContext, x: TfTensor, f: ReturnType<typeof form
 });
 
 /** log(1 + exp(x)) without overflow. */
-function softplus(x: TfTensor, f: ReturnType<typeof formula>): TfTensor {
+function softplus(x: TfTensor, f: Formula): TfTensor {
   return f.add(f.relu(x), f.log(f.add(f.exp(f.neg(f.abs(x))), 1)));
 }
 
@@ -81,7 +81,7 @@ export const activation = {
     const alpha = c.node.float('alpha', 1);
     return f.mul(x, f.logistic(alpha === 1 ? x : f.mul(x, alpha)));
   }),
-  ThresholdedRelu: computed((c, x, f) => {
+  ThresholdedRelu: computed((c, x) => {
     const above = binary(c, 'GREATER', x, c.scalar(c.node.float('alpha', 1), x.dtype), x.shape, 'bool');
     return c.emit('SELECT_V2', [above, x, c.scalar(0, x.dtype)], { shape: x.shape, options: { type: 'SelectV2Options', value: {} } });
   }),

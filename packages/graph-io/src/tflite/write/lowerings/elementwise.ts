@@ -43,8 +43,16 @@ export function unary(c: LowerContext, type: BuiltinOperator, x: TfTensor, given
   return c.emit(type, [x], { shape: x.shape, dtype: x.dtype, ...(given && { options: given }) });
 }
 
+type Two = (a: TfTensor | number, b: TfTensor | number) => TfTensor;
+type One = (x: TfTensor) => TfTensor;
+
+/** Arithmetic on tensors, each call an operator. */
+export type Formula =
+  & Readonly<Record<'add' | 'sub' | 'mul' | 'div' | 'max' | 'min' | 'pow', Two>>
+  & Readonly<Record<'exp' | 'log' | 'sqrt' | 'rsqrt' | 'abs' | 'neg' | 'sign' | 'square' | 'logistic' | 'tanh' | 'relu' | 'relu6', One>>;
+
 /** Short form of binary and unary chains over tensors of one shape, for decompositions: a number is a scalar of the other's type. */
-export function formula(c: LowerContext) {
+export function formula(c: LowerContext): Formula {
   const two = (type: BuiltinOperator) => (a: TfTensor | number, b: TfTensor | number): TfTensor => {
     const dtype = typeof a === 'number' ? (b as TfTensor).dtype : a.dtype;
     const [x, y] = [a, b].map((item) => (typeof item === 'number' ? c.scalar(item, dtype) : item)) as [TfTensor, TfTensor];
@@ -56,7 +64,7 @@ export function formula(c: LowerContext) {
     exp: one('EXP', { type: 'ExpOptions', value: {} }), log: one('LOG'), sqrt: one('SQRT'), rsqrt: one('RSQRT'), abs: one('ABS', { type: 'AbsOptions', value: {} }),
     neg: one('NEG', { type: 'NegOptions', value: {} }), sign: one('SIGN', { type: 'SignOptions', value: {} }), square: one('SQUARE', { type: 'SquareOptions', value: {} }),
     logistic: one('LOGISTIC'), tanh: one('TANH'), relu: one('RELU'), relu6: one('RELU6'),
-  } as const;
+  };
 }
 
 /** Operands of every element-wise operator, in the order of the node. */
@@ -87,18 +95,24 @@ const simple = (type: BuiltinOperator, given?: BuiltinOptionsInit): Lowering => 
   lower: (c) => c.replace(type, [c.input(0)], given),
 });
 
+const cast: Lowering = {
+  layout: 'any',
+  reads: [0],
+  lower(c) {
+    const [from, to] = [c.dtype(0), c.outDtype()];
+    const x = c.input(0);
+    if (from === to) return c.set(c.reshape(x, x.shape));
+    c.checkType('CAST', to);
+    c.set(c.emit('CAST', [x], { options: { type: 'CastOptions', value: { inDataType: tfliteType(c, from), outDataType: tfliteType(c, to) } } }));
+  },
+  note: 'float16, bfloat16 and float64 are computed in float32',
+};
+
 export const elementwise = {
   Add: pairwise('ADD'),
   Sub: pairwise('SUB'),
   Mul: pairwise('MUL'),
-  Div: {
-    layout: broadcastWish,
-    lower(c) {
-      const [a, b] = operands(c) as [TfTensor, TfTensor];
-      if (a.dtype !== 'float32' && a.dtype !== 'int32') throw c.fail(`DIV takes float32 and int32, not ${a.dtype}`, 'Cast the operands to int32 or float32.');
-      c.set(binary(c, 'DIV', a, b));
-    },
-  },
+  Div: pairwise('DIV'),
   Pow: {
     layout: broadcastWish,
     lower(c) {
@@ -147,17 +161,8 @@ export const elementwise = {
   Cos: simple('COS', { type: 'CosOptions', value: {} }),
   Sign: simple('SIGN', { type: 'SignOptions', value: {} }),
   Reciprocal: { layout: 'any', lower: (c) => c.set(formula(c).div(1, c.input(0))) },
-  Cast: {
-    layout: 'any',
-    lower(c) {
-      const from = c.dtype(0);
-      const to = c.outDtype();
-      const x = c.input(0);
-      // Both ends of float16 and float64 are computed in float32, see prepare.ts.
-      if (from === to) return c.set(c.reshape(x, x.shape));
-      c.set(c.emit('CAST', [x], { options: { type: 'CastOptions', value: { inDataType: tfliteType(c, from), outDataType: tfliteType(c, to) } } }));
-    },
-  },
+  Cast: cast,
+  CastLike: cast,
 } satisfies Record<string, Lowering>;
 
 

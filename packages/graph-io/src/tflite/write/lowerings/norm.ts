@@ -26,6 +26,9 @@ function standardized(c: LowerContext, x: TfTensor, axes: readonly number[], eps
   return f.mul(centred, f.rsqrt(f.add(variance, epsilon)));
 }
 
+/** Keeps the zero vector zero. */
+const SMALLEST = 1e-37;
+
 const spatialAxes = (rank: number): number[] => Array.from({ length: rank - 2 }, (_, i) => i + 2);
 
 export const norm = {
@@ -86,7 +89,6 @@ export const norm = {
   },
   LayerNormalization: {
     lower(c) {
-      if (c.node.outputs.slice(1).some((value) => value.name !== '' && value.useCount > 0)) throw c.fail('its mean or deviation is used');
       const rank = c.rank(0);
       const axis = normalizeAxis(c.node.int('axis', -1), rank);
       const normal = standardized(c, c.input(0), Array.from({ length: rank - axis }, (_, i) => axis + i), c.node.float('epsilon', 1e-5));
@@ -120,7 +122,7 @@ export const norm = {
       if (c.node.int('p', 2) !== 2) throw c.fail('it divides by the sum of magnitudes (p=1)');
       const f = formula(c);
       const x = c.input(0);
-      c.set(f.div(x, f.sqrt(reduce(c, 'SUM', f.square(x), [normalizeAxis(c.node.int('axis', -1), c.rank(0))], true))));
+      c.set(f.div(x, f.sqrt(f.max(reduce(c, 'SUM', f.square(x), [normalizeAxis(c.node.int('axis', -1), c.rank(0))], true), SMALLEST))));
     },
     note: 'p=2',
   },

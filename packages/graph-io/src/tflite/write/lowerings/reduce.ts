@@ -6,7 +6,7 @@ import { hasLayouts, type Layout, permutationOf, physicalShape } from '../layout
 import { type LowerContext, numbersOf, shapeOf } from '../lower-context.js';
 import type { Lowering } from '../lowering.js';
 import type { TfTensor } from '../tf-graph.js';
-import { formula } from './elementwise.js';
+import { type Formula, formula } from './elementwise.js';
 
 const keepsDims = (node: Node): boolean => node.int('keepdims', 1) === 1;
 
@@ -40,7 +40,7 @@ export function reduce(c: LowerContext, type: BuiltinOperator, x: TfTensor, axes
   return c.emit(type, [x, c.ints(physical)], { shape, dtype: x.dtype, options: { type: 'ReducerOptions', value: { keepDims } } });
 }
 
-const reduction = (type: BuiltinOperator, before?: (f: ReturnType<typeof formula>, x: TfTensor) => TfTensor, after?: (f: ReturnType<typeof formula>, x: TfTensor) => TfTensor): Lowering => ({
+const reduction = (type: BuiltinOperator, before?: (f: Formula, x: TfTensor) => TfTensor, after?: (f: Formula, x: TfTensor) => TfTensor): Lowering => ({
   layout: reduceWish,
   reads: [0],
   lower(c) {
