@@ -1,8 +1,9 @@
 /** Computes at conversion what does not depend on the inputs: movements of weights stay lazy, small results come from the reference engine. */
 import {
-  type Attribute, DenseTensor, denseOf, type DType, dtypeOfOnnx, elementCount, Graph, inferShapes, lazy, Model, Node, normalizeAxis, type Tensor, toDense, Value,
+  type Attribute, DenseTensor, denseOf, type Dim, type DType, dtypeOfOnnx, elementCount, Graph, inferShapes, lazy, Model, Node, normalizeAxis, type Tensor, toDense, Value,
 } from '@penjing/core';
 import { runReference } from '@penjing/core/reference';
+import { numbersOf } from './lower-context.js';
 import { opNameOf } from './op-name.js';
 
 /** Constants up to this are loaded: parameters and vectors over channels. Larger ones are weights, which stay on disk. */
@@ -44,6 +45,11 @@ async function foldNode(model: Model, node: Node): Promise<boolean> {
     const sizes = foldShape(node);
     if (!sizes) return false;
     become(graph, node, [sizes]);
+    return true;
+  }
+  const picked = pickSizes(node);
+  if (picked) {
+    become(graph, node, [picked]);
     return true;
   }
   const inputs = node.inputs.map((value) => (value && value.name !== '' ? value.tensor : null));
@@ -90,6 +96,20 @@ function foldShape(node: Node): Tensor | undefined {
   const shape = type.shape.slice(start, node.int('end'));
   if (!shape.every((dim) => typeof dim === 'number')) return undefined;
   return node.opType === 'Size' ? denseOf('int64', [], [elementCount(shape)]) : denseOf('int64', [shape.length], shape);
+}
+
+/** Sizes that are known, picked out of a shape that is not known as a whole (the batch is open). */
+function pickSizes(node: Node): Tensor | undefined {
+  const shape = node.input(0)?.producer;
+  const type = shape?.opType === 'Shape' && !shape.attributes.has('start') && !shape.attributes.has('end') ? shape.input(0)?.type : undefined;
+  if (type?.kind !== 'tensor' || !type.shape || node.domain !== '') return undefined;
+  const lists = node.inputs.slice(1).map((value) => (value?.tensor?.kind === 'dense' ? numbersOf(value.tensor as DenseTensor) : undefined));
+  if (lists.includes(undefined)) return undefined;
+  let picked: readonly (Dim | undefined)[] = [];
+  if (node.opType === 'Gather' && node.int('axis', 0) === 0) picked = lists[0]!.map((index) => type.shape!.at(index));
+  else if (node.opType === 'Slice' && lists.length >= 2 && (lists[3]?.[0] ?? 1) === 1) picked = type.shape.slice(lists[0]![0], lists[1]![0]);
+  if (picked.length === 0 || !picked.every((dim) => typeof dim === 'number')) return undefined;
+  return denseOf('int64', node.opType === 'Gather' ? node.input(1)!.tensor!.shape : [picked.length], picked);
 }
 
 type Mover = (node: Node, x: Tensor, shape: readonly number[]) => Tensor;

@@ -37,7 +37,8 @@ export const linalg = {
       const { node } = c;
       const [alpha, beta] = [node.float('alpha', 1), node.float('beta', 1)];
       const [transA, transB] = [node.int('transA', 0) === 1, node.int('transB', 0) === 1];
-      const n = c.outSizes().at(-1)!;
+      const n = c.outShape().at(-1)!;
+      if (typeof n !== 'number') return c.failOpen(node.output());
       const weight = c.constant(1);
       const addend = c.has(2) ? c.constant(2) : undefined;
       const bias = addend && biasOf(addend, n);

@@ -1,0 +1,101 @@
+/** ONNX to TFLite: what LiteRT computes for the written files is what ONNX Runtime computes for the models. */
+import { createHash } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { type DenseTensor, type Feeds, memorySource, type Model, toDense } from '@penjing/core';
+import { layoutToBytes, openTflite, type TfliteOptions, tfliteLayout } from '@penjing/graph-io';
+import { ortEngine } from '@penjing/runtime';
+import { floatCases, NetworkBuilder } from './support/tflite-models.js';
+import { judged } from './support/tflite-peer.js';
+
+async function convert(model: Model, options: TfliteOptions = {}): Promise<Uint8Array> {
+  const [file] = await tfliteLayout(model, options);
+  return layoutToBytes(file!);
+}
+
+async function onnxRuntime(model: Model, feeds: Feeds): Promise<Record<string, DenseTensor>> {
+  await using executor = await ortEngine({ threads: 1 }).load(model);
+  const fetched = await executor.run(feeds);
+  return Object.fromEntries(await Promise.all(Object.entries(fetched).map(async ([name, value]) => [name, await toDense(value)] as const)));
+}
+
+function worst(a: DenseTensor, b: DenseTensor): number {
+  expect([a.dtype, a.shape]).toEqual([b.dtype, b.shape]);
+  const [x, y] = [a.data, b.data];
+  let error = 0;
+  for (let i = 0; i < x.length; i++) error = Math.max(error, Math.abs(Number(x[i]) - Number(y[i])));
+  return error;
+}
+
+describe('LiteRT computes what ONNX Runtime computes', () => {
+  test.each(floatCases.map((make) => make()))('for $name', async ({ name, model, feeds }) => {
+    const bytes = await convert(model);
+    const actual = await judged(name, bytes, feeds);
+    if (!actual) return;
+    const expected = await onnxRuntime(model, feeds);
+    expect(Object.keys(actual).sort()).toEqual(Object.keys(expected).sort());
+    for (const [output, tensor] of Object.entries(expected)) expect(worst(actual[output]!, tensor), output).toBeLessThanOrEqual(1e-4);
+  });
+});
+
+test('the same model gives the same bytes', async () => {
+  const digest = async (): Promise<string> => createHash('sha256').update(await convert(floatCases[1]!().model)).digest('hex');
+  expect(await digest()).toBe(await digest());
+});
+
+describe('layouts', () => {
+  const transposes = async (model: Model, options: TfliteOptions = {}): Promise<number> => {
+    const file = await openTflite(memorySource(await convert(model, options)));
+    return file.subgraphs[0]!.operators.filter(({ type }) => type === 'TRANSPOSE').length;
+  };
+
+  // One for each image that comes in, one for each that goes out, and nothing between.
+  test.each([
+    ['mobilenet-v2', 1], ['mobilenet-v3', 1], ['resnet', 1], ['squeezenet', 1], ['efficientnet', 1], ['unet', 2],
+  ])('%s is transposed %i times, at its borders', async (name, count) => {
+    const { model } = floatCases.map((make) => make()).find((each) => each.name === name)!;
+    expect(await transposes(model)).toBe(count);
+    expect(await transposes(model, { images: 'channels-last' })).toBe(0);
+  });
+
+  test('transposes of the model itself cancel', async () => {
+    const n = new NetworkBuilder(21);
+    const x = n.b.op('Transpose', [n.input('x', [1, 8, 8, 3])], { perm: [0, 3, 1, 2] });
+    const y = n.b.op('Transpose', [n.b.op('Relu', [n.conv(x, [3, 4], 3)])], { perm: [0, 2, 3, 1] });
+    expect(await transposes(n.done('nhwc', y).model)).toBe(0);
+  });
+
+  test('a value that many read in the other order is transposed once', async () => {
+    const n = new NetworkBuilder(22);
+    const x = n.input('x', [1, 4, 8, 8]);
+    const sum = n.b.op('Add', [n.b.op('Add', [n.conv(x, [4, 4], 3), n.conv(x, [4, 4], 1)]), n.conv(x, [4, 4], 5)]);
+    const rows = n.b.op('MatMul', [sum, n.weight([8, 8])]);
+    const columns = n.b.op('MatMul', [sum, n.weight([8, 5])]);
+    expect(await transposes(n.done('shared', n.b.op('Concat', [rows, columns], { axis: 3 })).model)).toBe(2);
+  });
+});
+
+describe('what TFLite cannot express', () => {
+  test('is refused with the operator, the node and a way out', async () => {
+    const n = new NetworkBuilder(23);
+    const { model } = n.done('strange', n.b.op('Det', [n.input('x', [2, 3, 3])], {}, { name: 'strange/det' }));
+    await expect(convert(model)).rejects.toMatchObject({ code: 'E_TFLITE_OPERATOR', message: expect.stringContaining("Det 'strange/det'") as string, hint: expect.stringContaining('docs/tflite-operators.md') as string });
+  });
+
+  test('of open sizes only the batch converts; others ask for sizes', async () => {
+    const open = (): Model => {
+      const n = new NetworkBuilder(24);
+      return n.done('open', n.conv(n.input('image', [1, 3, 8, 8], ['n', 3, 'h', 'w']), [3, 4], 3)).model;
+    };
+    await expect(convert(open())).rejects.toMatchObject({ code: 'E_TFLITE_SHAPE', message: expect.stringContaining('image [n, 3, h, w]') as string, hint: expect.stringContaining('inputShapes') as string });
+    const file = await openTflite(memorySource(await convert(open(), { inputShapes: { image: [1, 3, 8, 8] } })));
+    expect(file.subgraphs[0]!.tensors[0]!.shape).toEqual([1, 3, 8, 8]);
+    await expect(convert(open(), { inputShapes: { picture: [1, 3, 8, 8] } })).rejects.toMatchObject({ code: 'E_INPUT' });
+    await expect(convert(open(), { inputShapes: { image: [1, 4, 8, 8] } })).rejects.toMatchObject({ code: 'E_TFLITE_SHAPE' });
+  });
+
+  test('an open batch is written as -1', async () => {
+    const file = await openTflite(memorySource(await convert(floatCases[0]!().model)));
+    expect(file.subgraphs[0]!.tensors[0]).toMatchObject({ name: 'x', shape: [1, 20], shapeSignature: [-1, 20] });
+    expect(file.signatures).toEqual([{ key: 'serving_default', subgraph: 0, inputs: new Map([['x', 0]]), outputs: new Map([['output', expect.any(Number)]]) }]);
+  });
+});
