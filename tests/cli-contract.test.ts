@@ -141,7 +141,7 @@ describe('a process of its own', () => {
       symlinkSync(join('../../blobs', `${name}.b`), at('hub/snapshots/abc', name));
     }
     const output = at('出 力', 'a b');
-    const { code, stdout, stderr } = await penjing(['convert', 'snapshots/abc/', '-o', `${output}/`, '--json'], { cwd: at('hub') });
+    const { code, stdout, stderr } = await penjing(['convert', 'snapshots/abc/', '-o', `${output}/`, '--json', '--quiet'], { cwd: at('hub') });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(JSON.parse(stdout)).toMatchObject({ check: { done: true } });
     expect(readdirSync(at('出 力'))).toEqual(['a b']);

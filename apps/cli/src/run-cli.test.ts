@@ -14,7 +14,7 @@ describe('the command line contract', () => {
     const { code, stdout } = await penjing('--help');
     const listed = [...stdout.matchAll(/^ {2}([a-z]+)(?= )/gm)].map((match) => match[1]).filter((name) => name !== 'help');
     expect(code).toBe(0);
-    expect(listed).toEqual(['inspect', 'convert', 'quantize', 'compare', 'bench', 'run', 'generate', 'apply', 'doctor']);
+    expect(listed).toEqual(['inspect', 'convert', 'simplify', 'quantize', 'compare', 'bench', 'run', 'generate', 'apply', 'doctor']);
     expect(listed).toEqual(verbs.map(({ name }) => name));
   });
 
@@ -58,7 +58,7 @@ describe('the command line contract', () => {
 
   test.each([
     ['text', 'just words', 'E_FORMAT'],
-    ['gguf', 'GGUF\x03\0\0\0', 'E_FORMAT'],
+    ['a GGUF header cut off', 'GGUF\x03\0\0\0', 'E_TRUNCATED'],
     ['truncated onnx', '\x08\x0a\x12\x7fx', 'E_'],
     ['empty', '', 'E_FORMAT'],
   ])('a file that is %s is refused by content', async (name, content, code) => {

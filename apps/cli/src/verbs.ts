@@ -8,6 +8,7 @@ import { generate } from './commands/generate.js';
 import { inspect } from './commands/inspect.js';
 import { quantize } from './commands/quantize.js';
 import { run } from './commands/run.js';
+import { simplify } from './commands/simplify.js';
 import type { Command } from './command.js';
 
-export const verbs: readonly Command[] = [inspect, convert, quantize, compare, bench, run, generate, apply, doctor];
+export const verbs: readonly Command[] = [inspect, convert, simplify, quantize, compare, bench, run, generate, apply, doctor];

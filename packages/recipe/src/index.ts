@@ -6,6 +6,6 @@ export type { Inspection, InspectOptions } from './inputs/describe.js';
 export type { LayerError } from './layer-errors.js';
 export { type LoadCheck } from './check-loads.js';
 export { completeRecipe, parseRecipe, type RecipeFile } from './recipe-file.js';
-export { type CastStep, type ConvertStep, type QuantizeStep, type Recipe, recipeSchema, type RecipeStep } from './recipe-schema.js';
+export { type CastStep, type ConvertStep, type QuantizeStep, type Recipe, recipeSchema, type RecipeStep, type SimplifyStep } from './recipe-schema.js';
 export { type RecipeResult, runRecipe, type RunRecipeOptions } from './run-recipe.js';
 export { runModel, type RunModelOptions, type RunModelResult, type RunOutput } from './run-model.js';

@@ -27,13 +27,24 @@ export interface QuantizeStep {
   readonly exclude?: readonly string[];
 }
 
+export interface SimplifyStep {
+  /** Operators that fusions may make: those of ai.onnx, or those of ONNX Runtime too. */
+  readonly fusions?: 'none' | 'standard' | 'onnxruntime';
+  /** Compare the result with the original on so many random inputs before it appears. */
+  readonly check?: number;
+}
+
 export interface CastStep {
   readonly dtype: 'float16' | 'bfloat16';
   readonly minElements?: number;
 }
 
 /** One step: its name and its options. */
-export type RecipeStep = { readonly convert: ConvertStep } | { readonly quantize: QuantizeStep } | { readonly cast: CastStep };
+export type RecipeStep =
+  | { readonly convert: ConvertStep }
+  | { readonly simplify: SimplifyStep }
+  | { readonly quantize: QuantizeStep }
+  | { readonly cast: CastStep };
 
 export interface Recipe {
   /** Model to start from: a folder or a file, recognised by its content. */
@@ -74,6 +85,7 @@ export const recipeSchema = {
               dtype: { enum: ['float32', 'float16'] },
               attention: { enum: ['gqa', 'standard'] },
             }),
+            simplify: object({ fusions: { enum: ['none', 'standard', 'onnxruntime'] }, check: { type: 'integer', minimum: 1, maximum: 1000 } }),
             quantize: object({
               bits: { enum: [2, 4, 8] },
               blockSize: { enum: [16, 32, 64, 128, 256] },

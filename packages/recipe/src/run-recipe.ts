@@ -1,12 +1,14 @@
 /** Runs a recipe: open the input, build its graphs, apply the passes, stream the result to disk, load it once. */
 import { join } from 'node:path';
-import { check, type GraphIssue, type Model, PenjingError, pipeline, type TaskOptions, type WeightRecord } from '@penjing/core';
+import { check, cloneModel, type Engine, type GraphIssue, type Model, PenjingError, pipeline, type TaskOptions, type WeightRecord } from '@penjing/core';
 import type { FileLayout } from '@penjing/graph-io';
 import { saveFile, saveLayouts, type SaveResult } from '@penjing/graph-io/node';
+import { checkEquivalent, type PlannedComparison } from './check-equivalent.js';
 import { checkLoads, type LoadCheck } from './check-loads.js';
 import { writeReport } from './compare-inputs.js';
 import type { Input } from './inputs/input.js';
 import { openInput } from './inputs/open-input.js';
+import { loadRuntime } from './load-runtime.js';
 import { rememberGraph } from './manifest.js';
 import type { WrittenGraph } from './layouts/folder-layout.js';
 import { besideGraphs, planVariant, type Variant } from './model-layout.js';
@@ -56,7 +58,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
       ? { kind: format.kind, format, models: await input.graphs({ ...building, signal }) }
       : { kind: format.kind, format, checkpoint: await input.checkpoint(signal) };
   const variant = await planVariant({ input, recipe, format, convert });
-  const { files, graphs, records, warnings } =
+  const { files, graphs, comparisons, records, warnings } =
     source.kind === 'graph'
       ? await graphFiles({ ...source, input, variant, recipe, options, task, building })
       : { ...nothing, files: await source.format.layouts(source.checkpoint, { name: variant.graph('model'), input, steps: recipe.steps }) };
@@ -73,6 +75,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
     ...(checked && {
       verify: async (folder: string) => {
         for (const graph of graphs) loaded.push(await checkLoads(join(folder, graph), { name: recipe.output, signal }));
+        for (const comparison of comparisons) await checkEquivalent(comparison, folder, { name: recipe.output, signal });
       },
     }),
   };
@@ -102,11 +105,13 @@ interface Planned {
   readonly files: readonly FileLayout[];
   /** The graphs among the files, by name. */
   readonly graphs: readonly string[];
+  /** Graphs that must compute what they computed before. */
+  readonly comparisons: readonly PlannedComparison[];
   readonly records: readonly WeightRecord[];
   readonly warnings: readonly string[];
 }
 
-const nothing = { graphs: [], records: [], warnings: [] } as const;
+const nothing = { graphs: [], comparisons: [], records: [], warnings: [] } as const;
 
 interface GraphFilesInput {
   readonly input: Input;
@@ -127,14 +132,17 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
     });
   }
   const passes = passesOf(recipe.steps);
+  const samples = Math.max(0, ...recipe.steps.map((step) => ('simplify' in step ? (step.simplify.check ?? 0) : 0)));
   const files: FileLayout[] = [];
   const graphs: string[] = [];
   const records: WeightRecord[] = [];
   const warnings: string[] = [];
   const written: WrittenGraph[] = [];
+  const comparisons: PlannedComparison[] = [];
   for (const [stem, built] of models) {
     const before = new Set(check(built).map(issueKey));
-    const result = await pipeline(passes).run(built, task);
+    const original = samples > 0 ? cloneModel(built) : undefined;
+    const result = await pipeline(passes).run(built, { ...task, ...(await engineFor(recipe.steps)) });
     assertNoNewIssues(result.model, before);
     const name = variant.graph(stem);
     const layouts = await format.layouts(result.model, { name, externalData: options.externalData ?? 'auto', convert: building });
@@ -142,9 +150,16 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
     graphs.push(name);
     records.push(...result.records);
     warnings.push(...result.warnings);
+    if (original) comparisons.push({ original, graph: name, samples });
     written.push({ stem, model: result.model, files: layouts });
   }
-  return { files: [...(await besideGraphs(input, variant, written)), ...files], graphs, records, warnings };
+  return { files: [...(await besideGraphs(input, variant, written)), ...files], graphs, comparisons, records, warnings };
+}
+
+/** Simplifying runs the parts of a graph that depend on constants only; without a runtime they stay. */
+async function engineFor(steps: readonly RecipeStep[]): Promise<{ readonly engine?: Engine }> {
+  if (!steps.some((step) => 'simplify' in step)) return {};
+  return loadRuntime().then(({ ortEngine }) => ({ engine: ortEngine() }), () => ({}));
 }
 
 /** Throws `E_OPTION` for an option of the conversion that means nothing for this input. */

@@ -1,18 +1,24 @@
 /** Recipe steps by name: the pass each one stands for. */
 import { type Pass, PenjingError } from '@penjing/core';
+import { simplify } from '@penjing/core/rewrite';
 import { castWeights, quantizeWeights } from '@penjing/quantize';
-import type { CastStep, QuantizeStep, RecipeStep } from './recipe-schema.js';
+import type { CastStep, QuantizeStep, RecipeStep, SimplifyStep } from './recipe-schema.js';
 
 /** The passes of a recipe, in order; `convert` says how the model is built and is no pass. */
 export function passesOf(steps: readonly RecipeStep[]): Pass[] {
   return steps.flatMap((step) => {
     if ('quantize' in step) return [quantizePass(step.quantize)];
+    if ('simplify' in step) return [simplifyPass(step.simplify)];
     return 'cast' in step ? [castPass(step.cast)] : [];
   });
 }
 
 function quantizePass({ method: _method, exclude = [], ...options }: QuantizeStep): Pass {
   return quantizeWeights({ ...options, exclude: exclude.map(toRule) });
+}
+
+function simplifyPass({ check: _check, ...options }: SimplifyStep): Pass {
+  return simplify(options);
 }
 
 function castPass(options: CastStep): Pass {

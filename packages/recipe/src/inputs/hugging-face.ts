@@ -4,7 +4,7 @@ import { openFolder } from '@penjing/graph-io/node';
 import { conversionFacts, describeTensors, entriesOf } from './describe.js';
 import type { InputFormat } from './input.js';
 
-const isWeights = (name: string): boolean => name.endsWith('.safetensors') || name === 'model.safetensors.index.json';
+const isWeights = (name: string): boolean => /\.safetensors(\.index\.json)?$|^pytorch_model.*\.bin(\.index\.json)?$/.test(name);
 
 export const huggingFaceInput: InputFormat = {
   holds: (names) => names.includes('config.json') && names.some(isWeights),

@@ -9,9 +9,6 @@ import { firstGraph } from './model-folder.js';
 
 /** What to do with files that are recognised and not read. */
 const notRead: Readonly<Partial<Record<FormatName, string>>> = {
-  gguf: 'GGUF files are not read yet; start from the Hugging Face checkpoint.',
-  pytorch: 'PyTorch files are not read yet; start from safetensors.',
-  pickle: 'Old PyTorch files are not read yet; start from safetensors.',
   hdf5: 'Keras files are not read.',
   gzip: 'Unpack the archive first.',
 };
@@ -28,7 +25,7 @@ export async function openInput(path: string): Promise<Input> {
   const found = inputFormats.find(({ files }) => files?.includes(format));
   if (found) return found.open(path);
   throw new PenjingError('E_FORMAT', `${path} is ${format === 'unknown' ? 'no model file that is known' : `a ${format} file`}`, {
-    hint: notRead[format] ?? 'Penjing reads Hugging Face folders, safetensors, ONNX and TensorFlow Lite.',
+    hint: notRead[format] ?? 'Penjing reads Hugging Face folders, PyTorch, safetensors, GGUF, ONNX and TensorFlow Lite.',
     details: { path, format },
   });
 }
@@ -51,8 +48,8 @@ async function openFolderInput(path: string): Promise<Input> {
   if (found) return found.open(path);
   throw new PenjingError('E_FORMAT', `${path} holds no model that this version reads`, {
     hint: names.includes('config.json')
-      ? 'Its weights must be in safetensors (model.safetensors, or shards with model.safetensors.index.json).'
-      : 'A model folder has a config.json and safetensors weights, or onnx/model.onnx.',
+      ? 'Its weights must be there too: model.safetensors or pytorch_model.bin, or shards with their index.'
+      : 'A model folder has a config.json and weights, or onnx/model.onnx.',
   });
 }
 
