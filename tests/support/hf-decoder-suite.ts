@@ -9,7 +9,7 @@ import {
 } from '@penjing/graph-io';
 import { openFolder } from '@penjing/graph-io/node';
 import { describe, expect, test } from 'vitest';
-import { CachedDecoder, type DecoderRunner, greedy, idsOf, maxDifference, recorded, rowsOf, steps } from './hf-decoder.js';
+import { CachedDecoder, greedy, idsOf, maxDifference, recorded, rowsOf, steps } from './hf-decoder.js';
 import { TestSession } from './ort-session.js';
 
 /** Largest difference of a logit. */
@@ -30,7 +30,18 @@ export function decoderCases(fixtures: string): readonly DecoderCase[] {
 }
 
 export async function openDecoder(folder: ModelFolder, options: ConvertHuggingFaceOptions): Promise<CachedDecoder> {
-  return new CachedDecoder(await runnerOf(await convertHuggingFace(await openHuggingFaceFolder(folder), options)));
+  return cachedDecoder(await convertHuggingFace(await openHuggingFaceFolder(folder), options));
+}
+
+/** On ONNX Runtime, on the thread of the test. */
+export async function cachedDecoder(model: Model): Promise<CachedDecoder> {
+  const session = await TestSession.load(model);
+  const inputs = model.graph.inputs.map(({ name, type }) => ({ name, type: type! }));
+  return new CachedDecoder({
+    inputs,
+    run: (feeds) => session.run(feeds as Readonly<Record<string, DenseTensor>>),
+    [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
+  });
 }
 
 /** One pass, a padded batch, token by token, in chunks, and greedily, for every case and form. */
@@ -81,12 +92,6 @@ export function decoderSuite(fixtures: string, cases: readonly DecoderCase[], fo
     const old: ModelFolder = { ...folder, open: (file) => folder.open(file === 'config.json' ? 'config.old.json' : file) };
     expect((await graphBytes(folder)).equals(await graphBytes(old))).toBe(true);
   });
-}
-
-async function runnerOf(model: Model): Promise<DecoderRunner> {
-  const session = await TestSession.load(model);
-  const inputs = model.graph.inputs.map(({ name, type }) => ({ name, type: type! }));
-  return { inputs, run: (feeds) => session.run(feeds as Readonly<Record<string, DenseTensor>>), [Symbol.asyncDispose]: () => session[Symbol.asyncDispose]() };
 }
 
 function folderOf(fixtures: string): string {

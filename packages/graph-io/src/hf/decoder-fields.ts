@@ -62,6 +62,17 @@ export function gatedMlpFields(config: Fields, hidden: number, names: GatedMlpNa
   };
 }
 
+/** More experts than any model has; each is a dozen nodes of the graph. */
+const MAX_EXPERTS = 1024;
+
+/** How many experts there are, under the name `field`, and how many a token is sent to. */
+export function expertsPerToken(
+  config: Fields, field: string, usual: { readonly experts: number; readonly perToken: number },
+): { readonly experts: number; readonly perToken: number } {
+  const experts = config.size(field, usual.experts, MAX_EXPERTS);
+  return { experts, perToken: config.size('num_experts_per_tok', usual.perToken, experts) };
+}
+
 /** What transformers.js reads of decoders with groups of heads, where old files leave it out. */
 export function groupedClientConfig(defaults: DecoderDefaults): (config: Fields) => JsonObject {
   return (config) => {

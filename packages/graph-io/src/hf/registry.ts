@@ -13,11 +13,13 @@ import { gptNeoX } from './arch/gpt-neox.js';
 import { gpt2 } from './arch/gpt2.js';
 import { llama } from './arch/llama.js';
 import { mistral } from './arch/mistral.js';
+import { mixtral } from './arch/mixtral.js';
 import { modernbert } from './arch/modernbert.js';
 import { mpnet } from './arch/mpnet.js';
 import { olmo2 } from './arch/olmo2.js';
 import { opt } from './arch/opt.js';
 import { phi3 } from './arch/phi3.js';
+import { qwen2Moe, qwen3Moe } from './arch/qwen-moe.js';
 import { qwen2 } from './arch/qwen2.js';
 import { qwen3 } from './arch/qwen3.js';
 import { camembert, roberta, xlmRoberta } from './arch/roberta.js';
@@ -28,8 +30,11 @@ export const architectures: readonly Architecture[] = [
   // decoders
   llama,
   mistral,
+  mixtral,
   qwen2,
   qwen3,
+  qwen2Moe,
+  qwen3Moe,
   phi3,
   gemma,
   gemma2,

@@ -27,7 +27,7 @@ const build: BuildGraph = (net, config, task) => {
   const pixels = pixelInput(net, patches, { anySize: true });
   const mlp = (x: Value): Value =>
     swiglu
-      ? gatedMlp(net, 'mlp', x, { hidden, intermediate: widths.gated, activation: 'silu', bias: true, fused: 'weights_in', down: 'weights_out' })
+      ? gatedMlp(net, 'mlp', x, { hidden, intermediate: widths.gated, activation: 'silu', bias: true, fused: 'weights_in', names: { down: 'weights_out' } })
       : plainMlp(net, x, { ...shape.mlp, intermediate: widths.plain, names: ['mlp.fc1', 'mlp.fc2'] });
 
   const last = net.module('dinov2', () => {

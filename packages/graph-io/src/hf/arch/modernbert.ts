@@ -98,7 +98,7 @@ function read(config: Fields) {
     ...sizes,
     norm,
     attention: { ...sizes.attention, bias: config.boolean('attention_bias', false), fused: 'Wqkv' },
-    mlp: { ...sizes.mlp, bias: config.boolean('mlp_bias', false), fused: 'Wi', down: 'Wo' },
+    mlp: { ...sizes.mlp, bias: config.boolean('mlp_bias', false), fused: 'Wi', names: { down: 'Wo' } },
   };
   const everywhere: Kind = { rope: ropeOf(config, 'full_attention', shape.attention.headDim), distance: Infinity };
   const near: Kind = {

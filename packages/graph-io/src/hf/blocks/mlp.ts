@@ -11,23 +11,32 @@ export interface MlpShape {
   readonly bias: boolean;
 }
 
+export interface GatedMlpNames {
+  readonly gate: string;
+  readonly up: string;
+  readonly down: string;
+}
+
+const llamaNames: GatedMlpNames = { gate: 'gate_proj', up: 'up_proj', down: 'down_proj' };
+
 export interface GatedMlpShape extends MlpShape {
+  /** Of the three projections, where they are not `gate_proj`, `up_proj` and `down_proj`. */
+  readonly names?: Partial<GatedMlpNames>;
   /** Module that holds gate and up projection in one, in this order. */
   readonly fused?: string;
-  /** Module of the last projection; `down_proj` when absent. */
-  readonly down?: string;
 }
 
 /** down(act(gate(x)) * up(x)), (batch, seq, hidden). */
 export function gatedMlp(net: Network, name: string, x: Value, shape: GatedMlpShape): Value {
-  const { hidden, intermediate, activation, bias, fused, down = 'down_proj' } = shape;
+  const { hidden, intermediate, activation, bias, fused } = shape;
+  const names = { ...llamaNames, ...shape.names };
   return net.module(name, () => {
     const wider = { inputs: hidden, outputs: intermediate, bias };
     const stored = (start: number) => (fused === undefined ? {} : { stored: { module: fused, outputs: 2 * intermediate, start } });
-    const gate = linear(net, 'gate_proj', x, { ...wider, ...stored(0) });
-    const up = linear(net, 'up_proj', x, { ...wider, ...stored(intermediate) });
+    const gate = linear(net, names.gate, x, { ...wider, ...stored(0) });
+    const up = linear(net, names.up, x, { ...wider, ...stored(intermediate) });
     const gated = net.op('Mul', [net.module('act_fn', () => activations[activation](net, gate)), up]);
-    return linear(net, down, gated, { inputs: intermediate, outputs: hidden, bias });
+    return linear(net, names.down, gated, { inputs: intermediate, outputs: hidden, bias });
   });
 }
 
