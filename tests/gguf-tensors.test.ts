@@ -57,7 +57,8 @@ describe.skipIf(!testData)('stories260K (needs PENJING_TESTDATA)', () => {
 test('a repacked Q8_0 matrix dequantizes to itself', async () => {
   const fixture = await openSafetensors(await fileSource(fileURLToPath(new URL('./fixtures/gguf/blocks.safetensors', import.meta.url))));
   const matrix = lazy.decode(fixture.tensors.get('Q8_0.blocks')!, 'Q8_0');
-  const { values, scales, correction, bits, blockSize } = lazy.repack(matrix)!;
+  const { planes: [plane], correction } = lazy.repack(matrix)!;
+  const { values, scales, bits, blockSize } = plane!;
   expect([bits, blockSize, correction]).toEqual([8, 32, undefined]);
   const [codes, steps, wanted] = [await values.load(), (await toDense(scales)).data, await toDense(matrix)];
   const weights = Float32Array.from(codes, (code, i) => (code - 128) * (steps[Math.floor(i / 32)] as number));

@@ -26,6 +26,7 @@ export { type Pass, type PassContext, type PassResult, pipeline } from './pass.j
 export type { WeightRecord } from './record.js';
 export { EXPR_VERSION, type BlockScheme, type DecodeExpr, type MultiExpr, type QuantizeExpr, type SourceExpr, type TensorExpr, exprInputs, exprSources } from './expr/tensor-expr.js';
 export * as expr from './expr/build.js';
+export type { BlockPlane, RepackOptions } from './expr/build.js';
 export { type QuantizedTensors, type RepackedTensors, lazy } from './lazy-ops.js';
 export { type OpName, schemaOf } from './ops/lookup.js';
 export type { OpSchema } from './ops/schema.js';

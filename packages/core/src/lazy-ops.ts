@@ -3,6 +3,7 @@ import type { BlockCodecName } from '@penjing/kernels';
 import type { DType } from './dtype.js';
 import { PenjingError } from './errors.js';
 import * as build from './expr/build.js';
+import type { Repacked, RepackOptions } from './expr/build.js';
 import type { BlockScheme, TensorExpr } from './expr/tensor-expr.js';
 import { LazyTensor, type SourceMap } from './lazy.js';
 import { memorySource, type ByteSource } from './bytes.js';
@@ -15,17 +16,7 @@ export interface QuantizedTensors {
   readonly zeroPoints: Tensor | undefined;
 }
 
-/** Block-quantized weights of MatMulNBits: w = (value − 2^(bits−1)) · scale + correction. */
-export interface RepackedTensors {
-  /** uint8 (rows, blocks, blockSize · bits / 8). */
-  readonly values: Tensor;
-  /** (rows, blocks). */
-  readonly scales: Tensor;
-  /** (rows, blocks), when the format has minimums. */
-  readonly correction: Tensor | undefined;
-  readonly bits: 2 | 4 | 8;
-  readonly blockSize: number;
-}
+export type RepackedTensors = Repacked<Tensor>;
 
 export const lazy = {
   /** A range of a source, as a tensor. `offset` in bytes. */
@@ -67,17 +58,17 @@ export const lazy = {
     return map([input], ([x]) => build.decode(x!, codec));
   },
   /** A matrix whose weights are blocks of a GGUF file, as MatMulNBits takes it without rounding; undefined for any other tensor. */
-  repack(input: Tensor, scaleDtype: DType = 'float32'): RepackedTensors | undefined {
+  repack(input: Tensor, options: RepackOptions = {}): RepackedTensors | undefined {
     if (input.kind !== 'lazy' || input.shape.length !== 2) return undefined;
     const { expr, sources } = input as LazyTensor;
     if (expr.op !== 'decode') return undefined;
-    const { values, scales, correction, scheme } = build.repack(expr, scaleDtype);
+    const { planes, correction } = build.repack(expr, options);
+    const tensor = (x: TensorExpr): Tensor => new LazyTensor(x, sources);
     return {
-      values: new LazyTensor(values, sources),
-      scales: new LazyTensor(scales, sources),
-      correction: correction && new LazyTensor(correction, sources),
-      bits: scheme.bits,
-      blockSize: scheme.blockSize,
+      planes: planes.map((plane) => ({
+        ...plane, values: tensor(plane.values), scales: tensor(plane.scales), zeroPoints: plane.zeroPoints && tensor(plane.zeroPoints),
+      })),
+      correction: correction && tensor(correction),
     };
   },
   /** Block quantization along the last axis of a matrix; the outputs are computed together when saved. */

@@ -102,10 +102,15 @@ export interface RepackBlocksArgs {
   readonly codec: BlockCodecName;
   /** Whole blocks, one after the other. */
   readonly src: Uint8Array;
-  /** Codes as MatMulNBits packs them, first in the low bits, `bits` each. */
+  /** Codes as MatMulNBits packs them, first in the low bits, `bits` each; with `low`, the high nibbles of codes of 8 bits. */
   readonly values: Uint8Array;
-  /** One per sub-block. */
+  /** One per sub-block; with `low`, times 16. */
   readonly scales: Float32Array;
+  /**
+   * Codes of 8 bits as two matrices of 4: w = 16 · scale · (high − 8) + scale · low. Here go the low nibbles, whose zero
+   * point is 0, and their scales.
+   */
+  readonly low?: { readonly values: Uint8Array; readonly scales: Float32Array };
   /** One per sub-block: what is added to every weight of it. Present exactly when the format is `corrected`. */
   readonly correction?: Float32Array;
 }

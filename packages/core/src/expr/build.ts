@@ -199,30 +199,48 @@ export function decode(input: TensorExpr, codec: BlockCodecName): DecodeExpr {
   return { op: 'decode', dtype: 'float32', shape: [...input.shape.slice(0, -1), (bytes / blockBytes) * blockSize], input, codec };
 }
 
-export interface RepackedExprs {
+/** w = (value − zero point) · scale; the zero point is 2^(bits−1) where none is given. */
+export interface BlockPlane<T> {
   /** uint8 (rows, blocks, blockSize · bits / 8). */
-  readonly values: TensorExpr;
+  readonly values: T;
   /** (rows, blocks). */
-  readonly scales: TensorExpr;
+  readonly scales: T;
+  /** uint8 (rows, ceil(blocks · bits / 8)). */
+  readonly zeroPoints?: T | undefined;
+  readonly bits: 2 | 4 | 8;
+  readonly blockSize: number;
+}
+
+/** The matrix is the sum of its planes and the correction. */
+export interface Repacked<T> {
+  readonly planes: readonly BlockPlane<T>[];
   /** (rows, blocks): what is added to every weight of a block; only of formats with minimums. */
-  readonly correction: TensorExpr | undefined;
-  readonly scheme: BlockScheme;
+  readonly correction: T | undefined;
+}
+
+export interface RepackOptions {
+  /** float32 when absent; float16 rounds the scales of most formats. */
+  readonly scaleDtype?: DType;
+  /** Two matrices of 4 bits instead of one of 8: ONNX Runtime has no fast kernel with float32 activations for the latter. */
+  readonly split?: boolean;
 }
 
 /** The blocks of a decoded matrix as MatMulNBits takes them: nothing is rounded to another grid. */
-export function repack({ input, codec, shape }: DecodeExpr, scaleDtype: DType = 'float32'): RepackedExprs {
-  const { subSize, bits, corrected } = blockCodecs[codec];
-  const scheme: BlockScheme = { bits, blockSize: subSize, symmetric: true, layout: 'nbits' };
+export function repack({ input, codec, shape }: DecodeExpr, { scaleDtype = 'float32', split = false }: RepackOptions = {}): Repacked<TensorExpr> {
+  const { subSize: blockSize, bits: whole, corrected } = blockCodecs[codec];
+  const twice = split && whole === 8;
+  const bits = twice ? 4 : whole;
+  const scheme: BlockScheme = { bits, blockSize, symmetric: true, layout: 'nbits' };
   if (scaleDtype !== 'float32' && scaleDtype !== 'float16') throw new PenjingError('E_DTYPE', `scales are float32 or float16, not ${scaleDtype}`);
   const { rows, blocks } = blocksOf(shape, scheme);
-  const of: RepackExpr = { op: 'repack', dtype: 'float32', shape, input, codec, scheme, scaleDtype };
-  const output = (name: OutputExpr['name'], dtype: DType, shape: Shape): TensorExpr => ({ op: 'output', of, name, dtype, shape });
-  return {
-    values: output('values', 'uint8', [rows, blocks, (subSize * bits) / 8]),
-    scales: output('scales', scaleDtype, [rows, blocks]),
-    correction: corrected ? output('correction', scaleDtype, [rows, blocks]) : undefined,
-    scheme,
-  };
+  const of: RepackExpr = { op: 'repack', dtype: 'float32', shape, input, codec, split: twice, scheme, scaleDtype };
+  const output = (name: OutputExpr['name']): TensorExpr =>
+    name === 'values' || name === 'lowValues'
+      ? { op: 'output', of, name, dtype: 'uint8', shape: [rows, blocks, (blockSize * bits) / 8] }
+      : { op: 'output', of, name, dtype: scaleDtype, shape: [rows, blocks] };
+  const plane = { values: output('values'), scales: output('scales'), bits, blockSize };
+  const low = { values: output('lowValues'), scales: output('lowScales'), zeroPoints: fill('uint8', [rows, Math.ceil((blocks * bits) / 8)], 0), bits, blockSize };
+  return { planes: twice ? [plane, low] : [plane], correction: corrected ? output('correction') : undefined };
 }
 
 function belowDecode({ input, codec }: DecodeExpr, move: (bytes: TensorExpr) => TensorExpr): TensorExpr {

@@ -23,8 +23,8 @@ export const decode: Rule<DecodeExpr> = (expr, window, context) => {
 
 /** Rows [r0, r1), sub-blocks [b0, b1). */
 export function repackWindow(expr: RepackExpr, r0: number, r1: number, b0: number, b1: number, context: EvaluationContext): QuantizedBlocks {
-  const { input, codec, scaleDtype } = expr;
-  const { blockSize, blockBytes, subSize, bits, corrected } = blockCodecs[codec];
+  const { input, codec, scaleDtype, split, scheme: { bits } } = expr;
+  const { blockSize, blockBytes, subSize, corrected } = blockCodecs[codec];
   const subs = blockSize / subSize;
   const first = Math.floor(b0 / subs);
   const end = Math.ceil(b1 / subs);
@@ -34,9 +34,11 @@ export function repackWindow(expr: RepackExpr, r0: number, r1: number, b0: numbe
   const subBytes = (subSize * bits) / 8;
   const values = context.alloc(rows * wide * subBytes);
   const scales = context.alloc(rows * wide * 4);
-  const correction = corrected ? context.alloc(rows * wide * 4) : undefined;
+  const low = split ? { values: context.alloc(values.byteLength), scales: context.alloc(scales.byteLength) } : undefined;
+  const correction = corrected ? context.alloc(scales.byteLength) : undefined;
   context.kernels.repackBlocks({
     codec, src, values, scales: typedView('float32', scales) as Float32Array,
+    ...(low && { low: { values: low.values, scales: typedView('float32', low.scales) as Float32Array } }),
     ...(correction && { correction: typedView('float32', correction) as Float32Array }),
   });
   const crop = (bytes: Uint8Array, width: number): Uint8Array =>
@@ -48,5 +50,11 @@ export function repackWindow(expr: RepackExpr, r0: number, r1: number, b0: numbe
     fromFloats(scaleDtype, typedView('float32', cropped) as Float32Array, out, context);
     return out;
   };
-  return { values: crop(values, subBytes), scales: narrow(scales), correction: correction && narrow(correction) };
+  return {
+    values: crop(values, subBytes),
+    scales: narrow(scales),
+    lowValues: low && crop(low.values, subBytes),
+    lowScales: low && narrow(low.scales),
+    correction: correction && narrow(correction),
+  };
 }

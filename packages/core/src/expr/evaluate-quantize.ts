@@ -11,6 +11,9 @@ export function blocksPerByte({ bits, layout }: BlockScheme): number {
   return layout === 'nbits' ? 8 / bits : 1;
 }
 
+/** Outputs of one number per block, of the type of the scales. */
+const PER_BLOCK: ReadonlySet<OutputExpr['name']> = new Set(['scales', 'lowScales', 'correction']);
+
 export const output: Rule<OutputExpr> = (expr, window, context) => {
   const { of, name } = expr;
   const { r0, r1, c0, c1 } = window;
@@ -24,15 +27,15 @@ export const output: Rule<OutputExpr> = (expr, window, context) => {
   if (!bytes) throw new PenjingError('E_EXPR', `this quantization has no ${name}`);
   const rows = r1 - r0;
   const stride = rows === 0 ? 0 : bytes.byteLength / rows;
-  const width = name === 'scales' || name === 'correction' ? elementBytes(of.scaleDtype) : 1;
+  const width = PER_BLOCK.has(name) ? elementBytes(of.scaleDtype) : 1;
   return cropColumns(bytes, rows, stride, (c0 - b0 * perBlock) * width, (c1 - c0) * width, context);
 };
 
 function outputColumns(scheme: BlockScheme, name: OutputExpr['name']): { perBlock: number; period: number } {
   const { bits, blockSize, layout } = scheme;
   const period = blocksPerByte(scheme);
-  if (name === 'scales' || name === 'correction') return { perBlock: 1, period };
-  if (name === 'values') return { perBlock: layout === 'nbits' ? (blockSize * bits) / 8 : blockSize, period };
+  if (PER_BLOCK.has(name)) return { perBlock: 1, period };
+  if (name !== 'zeroPoints') return { perBlock: layout === 'nbits' ? (blockSize * bits) / 8 : blockSize, period };
   return { perBlock: layout === 'nbits' ? bits / 8 : 1, period };
 }
 

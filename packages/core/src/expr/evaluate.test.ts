@@ -106,9 +106,12 @@ function naive(expr: TensorExpr): Uint8Array {
         const { corrected } = blockCodecs[expr.of.codec];
         const [scales, correction] = [new Float32Array(rows * blocks), new Float32Array(corrected ? rows * blocks : 0)];
         const values = new Uint8Array((rows * cols * scheme.bits) / 8);
-        kernels.repackBlocks({ codec: expr.of.codec, src: naive(input), values, scales, ...(corrected && { correction }) });
-        if (expr.name === 'values') return values;
-        fromFloats(scaleDtype, expr.name === 'scales' ? scales : correction, out, context);
+        const low = { values: values.slice(), scales: scales.slice() };
+        kernels.repackBlocks({ codec: expr.of.codec, src: naive(input), values, scales, ...(expr.of.split && { low }), ...(corrected && { correction }) });
+        const parts = { values, scales, correction, lowValues: low.values, lowScales: low.scales, zeroPoints: values };
+        const part = parts[expr.name];
+        if (part instanceof Uint8Array) return part;
+        fromFloats(scaleDtype, part, out, context);
         return out;
       }
       const parts = {
@@ -210,7 +213,8 @@ const grow: readonly ((expr: TensorExpr, draw: Draw) => TensorExpr)[] = [
   },
   (expr, draw) => {
     if (expr.op !== 'decode' || expr.shape.length !== 2) return expr;
-    const { values, scales } = build.repack(expr, draw(2) === 0 ? 'float32' : 'float16');
+    const { planes } = build.repack(expr, { scaleDtype: draw(2) === 0 ? 'float32' : 'float16', split: draw(2) === 0 });
+    const { values, scales } = planes[draw(planes.length)]!;
     return draw(2) === 0 ? values : scales;
   },
 ];
@@ -313,7 +317,8 @@ describe('evaluate', () => {
     const bytes = fileBytes.slice(0, 7 * 2 * 144);
     for (let at = 0; at < bytes.length; at += 144) bytes.set([0x11, 0x20, 0x33, 0x1c], at);
     files.set('q4_k', bytes);
-    const { values, scales, correction } = build.repack(build.decode(build.source('q4_k', 0, 'uint8', [7, 288]), 'Q4_K'));
+    const { planes: [plane], correction } = build.repack(build.decode(build.source('q4_k', 0, 'uint8', [7, 288]), 'Q4_K'));
+    const { values, scales } = plane!;
     for (const output of [values, scales, correction!]) {
       const turned = output.shape.length === 2 ? build.transpose(output, [1, 0]) : output;
       for (const expr of [output, turned]) expect(same(byRows(expr, [3, 5], kernels), packed(expr))).toBe(true);

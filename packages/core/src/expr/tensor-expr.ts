@@ -115,13 +115,15 @@ export interface QuantizeExpr extends Typed {
 
 /**
  * Blocks of a GGUF file as MatMulNBits wants them, nothing rounded: weight = (value − 2^(bits−1)) · scale + correction.
- * Three outputs; `output` selects one. The shape is that of the weights.
+ * `split`: codes of 8 bits as two matrices of 4: weight = (value − 8) · scale + lowValue · lowScale + correction.
+ * Several outputs; `output` selects one. The shape is that of the weights.
  */
 export interface RepackExpr extends Typed {
   readonly op: 'repack';
   /** uint8 (rows, bytes of a row): whole blocks. */
   readonly input: TensorExpr;
   readonly codec: BlockCodecName;
+  readonly split: boolean;
   /** What comes out; always symmetric, in the layout `nbits`. */
   readonly scheme: BlockScheme;
   readonly scaleDtype: DType;
@@ -134,7 +136,7 @@ export type MultiExpr = QuantizeExpr | RepackExpr;
 export interface OutputExpr extends Typed {
   readonly op: 'output';
   readonly of: MultiExpr;
-  readonly name: 'values' | 'scales' | 'zeroPoints' | 'correction';
+  readonly name: 'values' | 'scales' | 'zeroPoints' | 'lowValues' | 'lowScales' | 'correction';
 }
 
 /** Blocks of a GGUF file as numbers, bit for bit as ggml computes them. Blocks lie along the last axis. */

@@ -35,6 +35,8 @@ export interface QuantizedBlocks {
   readonly values: Uint8Array;
   readonly scales: Uint8Array;
   readonly zeroPoints?: Uint8Array | undefined;
+  readonly lowValues?: Uint8Array | undefined;
+  readonly lowScales?: Uint8Array | undefined;
   readonly correction?: Uint8Array | undefined;
 }
 

@@ -11,12 +11,15 @@ export function checkDecode({ codec, src, dst }: DecodeBlocksArgs): number {
 }
 
 /** Gives the number of blocks. */
-export function checkRepack({ codec, src, values, scales, correction }: RepackBlocksArgs): number {
+export function checkRepack({ codec, src, values, scales, low, correction }: RepackBlocksArgs): number {
   const blocks = countBlocks(codec, src);
   const { blockSize, subSize, bits, corrected } = blockCodecs[codec];
   const subs = (blocks * blockSize) / subSize;
-  expectLength('values', values.length, (blocks * blockSize * bits) / 8);
+  if (low && bits !== 8) throw argumentError(`codes of ${codec} have 4 bits and no high and low nibbles`);
+  expectLength('values', values.length, (blocks * blockSize * (low ? 4 : bits)) / 8);
   expectLength('scales', scales.length, subs);
+  expectLength('low values', low?.values.length ?? 0, low ? values.length : 0);
+  expectLength('low scales', low?.scales.length ?? 0, low ? subs : 0);
   expectLength('correction', correction?.length ?? 0, corrected ? subs : 0);
   return blocks;
 }

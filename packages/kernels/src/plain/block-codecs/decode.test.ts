@@ -51,6 +51,25 @@ describe.each(kernels)('$name', (kernel) => {
     expect(worst).toBeLessThanOrEqual(0);
   });
 
+  test.each(names.filter((name) => blockCodecs[name].bits === 8))('%s is cut into two planes of 4 bits without rounding', (codec) => {
+    const src = blocksOf(codec);
+    const { blockSize, blockBytes, subSize, corrected } = blockCodecs[codec];
+    const count = (src.length / blockBytes) * blockSize;
+    const subs = count / subSize;
+    const correction = corrected ? { correction: new Float32Array(subs) } : {};
+    const whole = { values: new Uint8Array(count), scales: new Float32Array(subs), ...correction };
+    const [high, low] = [0, 1].map(() => ({ values: new Uint8Array(count / 2), scales: new Float32Array(subs) })) as [typeof whole, typeof whole];
+    kernel.repackBlocks({ codec, src, ...whole });
+    kernel.repackBlocks({ codec, src, ...high, low, ...correction });
+    for (let i = 0; i < count; i++) {
+      const nibble = ({ values }: typeof whole): number => (values[i >> 1]! >> ((i & 1) * 4)) & 15;
+      if (16 * nibble(high) + nibble(low) !== whole.values[i]) expect.fail(`code ${i}`);
+    }
+    expect(low.scales).toEqual(whole.scales);
+    expect(high.scales).toEqual(whole.scales.map((scale) => 16 * scale));
+    expect(() => kernel.repackBlocks({ codec: 'Q4_0', src: blocksOf('Q4_0'), ...high, low })).toThrow(/4 bits/);
+  });
+
   test('wrong sizes are refused', () => {
     const src = blocksOf('Q4_K');
     expect(() => kernel.decodeBlocks({ codec: 'Q4_K', src: src.subarray(1), dst: new Float32Array(256) })).toThrow(/whole blocks of Q4_K/);

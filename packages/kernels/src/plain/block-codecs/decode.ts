@@ -41,7 +41,7 @@ export function decodeBlocks(args: DecodeBlocksArgs): void {
 
 /** Codes and scales are moved, nothing is rounded but the correction, once. */
 export function repackBlocks(args: RepackBlocksArgs): void {
-  const { codec, src, values, scales: outScales, correction } = args;
+  const { codec, src, values, scales: outScales, low, correction } = args;
   const blocks = checkRepack(args);
   const { blockSize, blockBytes, subSize, bits, offset, corrected } = blockCodecs[codec];
   const unpack = unpackers[codec];
@@ -49,16 +49,28 @@ export function repackBlocks(args: RepackBlocksArgs): void {
   const { codes, scales, mins } = parts;
   const subs = blockSize / subSize;
   const shift = 2 ** (bits - 1) - offset;
-  const blockValues = (blockSize * bits) / 8;
+  const blockValues = (blockSize * (low ? 4 : bits)) / 8;
+  const factor = low ? 16 : 1;
   for (let block = 0; block < blocks; block++) {
     unpack(src, block * blockBytes, parts);
     for (let sub = 0; sub < subs; sub++) {
-      outScales[block * subs + sub] = scales[sub]!;
+      outScales[block * subs + sub] = scales[sub]! * factor;
+      if (low) low.scales[block * subs + sub] = scales[sub]!;
       // scale · shift is exact: a float16 times two small integers.
       if (corrected && correction) correction[block * subs + sub] = scales[sub]! * shift - mins[sub]!;
     }
     const to = block * blockValues;
-    if (bits === 8) for (let i = 0; i < blockSize; i++) values[to + i] = codes[i]! + offset;
+    if (low) splitNibbles(codes, offset, values, low.values, to, blockValues);
+    else if (bits === 8) for (let i = 0; i < blockSize; i++) values[to + i] = codes[i]! + offset;
     else for (let i = 0; i < blockValues; i++) values[to + i] = (codes[2 * i]! + offset) | ((codes[2 * i + 1]! + offset) << 4);
+  }
+}
+
+function splitNibbles(codes: Int8Array, offset: number, high: Uint8Array, low: Uint8Array, to: number, count: number): void {
+  for (let i = 0; i < count; i++) {
+    const a = codes[2 * i]! + offset;
+    const b = codes[2 * i + 1]! + offset;
+    low[to + i] = (a & 15) | ((b & 15) << 4);
+    high[to + i] = (a >> 4) | (b & 0xf0);
   }
 }
