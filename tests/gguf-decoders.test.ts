@@ -50,4 +50,19 @@ describe.skipIf(!testData)('stories260K (needs PENJING_TESTDATA)', () => {
     for (const [i, logits] of (await logitsOf(llama)).entries()) expect(maxDifference(logits, floats(`case${i}.logits`))).toBeLessThan(1e-4);
     for (const [i, { greedy_ids }] of cases.entries()) expect(await greedy(llama, prompts[i]!, greedy_ids.length)).toEqual(greedy_ids);
   });
+
+  test.each(['Q8_0', 'Q4_0'])('%s: blocks kept give the logits of the weights as floats', async (type) => {
+    await using floats = await decoder(path(type), { blocks: 'float' });
+    const wanted = await logitsOf(floats);
+    await using exact = await decoder(path(type));
+    const difference = async (llama: CachedDecoder): Promise<number> =>
+      Math.max(...(await logitsOf(llama)).map((logits, i) => maxDifference(logits, wanted[i]!)));
+    expect(await difference(exact)).toBeLessThan(1e-3);
+    await using fast = await decoder(path(type), { blocks: 'int8' });
+    const lost = await difference(fast);
+    console.log(type, await difference(exact), lost);
+    for (const prompt of prompts) {
+      expect(await greedy(exact, prompt, 40)).toEqual(await greedy(floats, prompt, 40));
+    }
+  });
 });

@@ -2,6 +2,7 @@
 import { allNodes, Graph, Model, PenjingError } from '@penjing/core';
 import type { Architecture, Task } from './architecture.js';
 import { type AttentionForm, attentionForms } from './blocks/attention.js';
+import { blockPolicies, type BlockPolicy } from './blocks/matrix.js';
 import { Fields } from './fields.js';
 import { Network } from './network.js';
 import type { HuggingFaceConfig, HuggingFaceFolder } from './open.js';
@@ -18,6 +19,12 @@ export interface ConvertHuggingFaceOptions {
    * tokens at once (prompts of batches and single steps are fine). `standard` runs anywhere and has no such gap.
    */
   readonly attention?: AttentionForm;
+  /**
+   * What becomes of weights that are quantized already (GGUF): `exact` when absent keeps them and gives the results of the
+   * weights as floats; `int8` rounds activations too, and is the fastest; `float` makes them floats, as does attention in
+   * the `standard` form, since there is no standard operator for them.
+   */
+  readonly blocks?: BlockPolicy;
   /** Version of ai.onnx; 21 when absent. */
   readonly opset?: number;
 }
@@ -54,8 +61,10 @@ export async function convertHuggingFaceGraphs(
   options: ConvertHuggingFaceOptions = {},
 ): Promise<ReadonlyMap<string, Model>> {
   const { dtype = 'float32', attention = 'gqa', opset = 21 } = options;
+  const { blocks = attention === 'standard' ? 'float' : 'exact' } = options;
   oneOf('dtype', dtype, ['float32', 'float16']);
   oneOf('attention', attention, attentionForms);
+  oneOf('blocks', blocks, blockPolicies);
   oneOf('opset', String(opset), Object.keys(IR_VERSIONS));
   const { architecture, task: trained, tasks } = findArchitecture(folder);
   const task = options.task ?? trained;
@@ -78,7 +87,7 @@ export async function convertHuggingFaceGraphs(
     const model = new Model(new Graph('main_graph'));
     model.irVersion = IR_VERSIONS[opset]!;
     model.opsetImports.set('', opset);
-    build(new Network(model.graph, { weights, dtype, opset, attention, tied }), config, task);
+    build(new Network(model.graph, { weights, dtype, opset, attention, tied, blocks }), config, task);
     // Clients that know nothing of com.microsoft must be able to see that they need not.
     if ([...allNodes(model.graph)].some(({ domain }) => domain === 'com.microsoft')) model.opsetImports.set('com.microsoft', 1);
     return [name, model] as const;

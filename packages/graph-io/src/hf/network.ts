@@ -3,6 +3,7 @@ import {
   type AttributeInput, denseOf, GraphBuilder, type Graph, lazy, type NodeOptions, type Shape, type Tensor, type Value,
 } from '@penjing/core';
 import type { AttentionForm } from './blocks/attention.js';
+import type { BlockPolicy } from './blocks/matrix.js';
 import type { FloatDType, Weights } from './weights.js';
 
 export interface NetworkOptions {
@@ -13,6 +14,8 @@ export interface NetworkOptions {
   readonly attention: AttentionForm;
   /** The head uses the embedding table. */
   readonly tied: boolean;
+  /** What becomes of weights that are quantized already. */
+  readonly blocks: BlockPolicy;
 }
 
 type Attributes = Readonly<Record<string, AttributeInput>>;
@@ -25,7 +28,9 @@ export class Network {
   readonly opset: number;
   readonly attention: AttentionForm;
   readonly tied: boolean;
+  readonly blocks: BlockPolicy;
   readonly #known = new Map<string, Value>();
+  readonly #sums = new Map<Value, Map<number, Value>>();
   #path = '';
 
   constructor(graph: Graph, options: NetworkOptions) {
@@ -35,6 +40,7 @@ export class Network {
     this.opset = options.opset;
     this.attention = options.attention;
     this.tied = options.tied;
+    this.blocks = options.blocks;
   }
 
   /** Runs `body` inside the module `name`; weights and nodes it makes carry the name. */
@@ -56,6 +62,11 @@ export class Network {
   /** A tensor of the checkpoint by its name inside this module; in the network's type unless `dtype` says otherwise. */
   stored(name: string, shape: Shape, dtype: FloatDType = this.dtype): Tensor {
     return this.weights.take(this.#full(name), shape, dtype);
+  }
+
+  /** The same, in the type that the checkpoint has it in. */
+  raw(name: string, shape: Shape): Tensor {
+    return this.weights.find(this.#full(name), shape);
   }
 
   /** A weight of this module that is made from what the checkpoint stores; layers that share weights get the same value. */
@@ -98,6 +109,18 @@ export class Network {
   /** `value` back in the network's own type. */
   narrow(value: Value): Value {
     return this.dtype === 'float32' ? value : this.op('Cast', [value], { to: FLOAT16 });
+  }
+
+  /** Sums of x (…, width) over blocks of its last axis, (batch, seq, blocks): once for all layers that take the same x. */
+  blockSums(x: Value, blockSize: number, width: number): Value {
+    let sums = this.#sums.get(x);
+    if (!sums) this.#sums.set(x, (sums = new Map<number, Value>()));
+    let sum = sums.get(blockSize);
+    if (!sum) {
+      const blocked = this.op('Reshape', [x, this.ints([0, 0, width / blockSize, blockSize])]);
+      sums.set(blockSize, (sum = this.op('ReduceSum', [blocked, this.ints([-1])], { keepdims: 0 })));
+    }
+    return sum;
   }
 
   #full(name: string): string {

@@ -47,6 +47,11 @@ export class Weights {
 
   /** Throws `E_WEIGHTS` when the checkpoint has no such tensor, or one of another shape or kind. */
   take(name: string, shape: Shape, dtype: FloatDType = this.#dtype): Tensor {
+    return lazy.cast(this.find(name, shape), dtype);
+  }
+
+  /** The same, in the type that the checkpoint has it in. */
+  find(name: string, shape: Shape): Tensor {
     const tensor = this.#tensors.get(name);
     if (!tensor) {
       throw new PenjingError('E_WEIGHTS', `the checkpoint has no tensor ${name}`, {
@@ -68,7 +73,7 @@ export class Weights {
       });
     }
     this.#taken.add(name);
-    return lazy.cast(tensor, dtype);
+    return tensor;
   }
 
   /** Throws `E_WEIGHTS` naming tensors that nothing took and no pattern excuses: a model without them would be wrong. */

@@ -2,6 +2,7 @@
 import type { Value } from '@penjing/core';
 import type { Network } from '../network.js';
 import { linear } from './linear.js';
+import { type Table, tableOf } from './matrix.js';
 
 export interface VocabularyShape {
   readonly vocabulary: number;
@@ -11,15 +12,15 @@ export interface VocabularyShape {
 
 export interface Embedding {
   /** (vocabulary, hidden), as stored. */
-  readonly table: Value;
+  readonly table: Table;
   /** (batch, seq, hidden). */
   readonly hidden: Value;
 }
 
 export function embedding(net: Network, name: string, ids: Value, { vocabulary, hidden }: VocabularyShape): Embedding {
   return net.module(name, () => {
-    const table = net.weight('weight', [vocabulary, hidden]);
-    return { table, hidden: net.op('Gather', [table, ids]) };
+    const table = tableOf(net, net.raw('weight', [vocabulary, hidden]));
+    return { table, hidden: table.lookUp(ids) };
   });
 }
 
@@ -27,12 +28,11 @@ export function embedding(net: Network, name: string, ids: Value, { vocabulary, 
  * Logits (batch, seq, vocabulary) in float32: by the transposed embedding table when tied, by an own matrix otherwise;
  * with a `bias` of its own in both cases.
  */
-export function languageHead(net: Network, name: string, x: Value, shape: VocabularyShape, tied?: Value, bias = false): Value {
+export function languageHead(net: Network, name: string, x: Value, shape: VocabularyShape, tied?: Table, bias = false): Value {
   const { hidden, vocabulary } = shape;
   if (!tied) return net.widen(linear(net, name, x, { inputs: hidden, outputs: vocabulary, bias }));
   return net.module(name, () => {
-    const turned = net.op('Transpose', [tied], { perm: [1, 0] });
-    const product = net.op('MatMul', [x, turned]);
+    const product = tied.product(x);
     return net.widen(bias ? net.op('Add', [product, net.weight('bias', [vocabulary])]) : product);
   });
 }

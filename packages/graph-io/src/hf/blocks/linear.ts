@@ -1,6 +1,7 @@
-/** A linear layer: MatMul by an initializer (inputs, outputs), with an optional Add. */
+/** A linear layer: a product with a matrix of the checkpoint, and an optional Add. */
 import { lazy, type Tensor, type Value } from '@penjing/core';
 import type { Network } from '../network.js';
+import { type Matrix, matrixOf, product } from './matrix.js';
 
 export interface LinearShape {
   readonly inputs: number;
@@ -24,22 +25,22 @@ export interface StoredLinear {
   readonly turned?: boolean;
 }
 
-/** (…, inputs) to (…, outputs). The plain pattern is what weight quantization looks for. */
+/** (…, inputs) to (…, outputs). */
 export function linear(net: Network, name: string, x: Value, shape: LinearShape): Value {
   const weight = matrix(net, name, shape);
   const bias = shape.bias ? part(net.stored(`${moduleOf(name, shape)}.bias`, [storedOutputs(shape)]), shape) : undefined;
   return net.module(name, () => {
-    const product = net.op('MatMul', [x, net.derived('weight', weight)]);
-    return bias ? net.op('Add', [product, net.derived('bias', bias)]) : product;
+    const y = product(net, x, weight);
+    return bias ? net.op('Add', [y, net.derived('bias', bias)]) : y;
   });
 }
 
-/** (inputs, outputs): torch keeps (outputs, inputs). */
-function matrix(net: Network, name: string, shape: LinearShape): Tensor {
+function matrix(net: Network, name: string, shape: LinearShape): Matrix {
   const { inputs, outputs, stored } = shape;
   const full = `${moduleOf(name, shape)}.weight`;
-  if (!stored?.turned) return lazy.transpose(part(net.stored(full, [storedOutputs(shape), inputs]), shape), [1, 0]);
-  return lazy.slice(net.stored(full, [inputs, storedOutputs(shape)]), [0, stored.start ?? 0], [inputs, outputs]);
+  if (!stored?.turned) return matrixOf(net, part(net.raw(full, [storedOutputs(shape), inputs]), shape));
+  const turned = lazy.transpose(net.raw(full, [inputs, storedOutputs(shape)]), [1, 0]);
+  return matrixOf(net, lazy.slice(turned, [stored.start ?? 0, 0], [outputs, inputs]));
 }
 
 /** The rows of a stored tensor (outputs of the module, …) that belong to the layer. */

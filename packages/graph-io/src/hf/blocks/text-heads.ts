@@ -4,6 +4,7 @@ import type { Renaming, Task } from '../architecture.js';
 import type { Network } from '../network.js';
 import { type ActivationName, activations } from './activation.js';
 import { languageHead } from './embedding.js';
+import type { Table } from './matrix.js';
 import { linear } from './linear.js';
 import { layerNorm, type LayerNormShape } from './norm.js';
 
@@ -150,7 +151,7 @@ export function decoderBias(head: string): Renaming {
 export const LM_HEAD: MaskedHeadNames = { dense: 'dense', norm: 'layer_norm', decoder: 'decoder' };
 
 /** decoder(transform(x)), (batch, seq, vocabulary); `table` is the embedding table, which the head's matrix may be tied to. */
-export function maskedHead(net: Network, x: Value, table: Value, names: MaskedHeadNames, shape: MaskedHeadShape): Value {
+export function maskedHead(net: Network, x: Value, table: Table, names: MaskedHeadNames, shape: MaskedHeadShape): Value {
   const words = { vocabulary: shape.vocabulary, hidden: shape.norm.width };
   return languageHead(net, names.decoder, transform(net, x, names, shape), words, net.tied ? table : undefined, true);
 }
