@@ -2,6 +2,7 @@
 import { type Checkpoint, DenseTensor, lazy, memorySource, PenjingError, type Tensor } from '@penjing/core';
 import type { JsonObject, ModelFolder } from '../hf/folder.js';
 import type { HuggingFaceFolder } from '../hf/open.js';
+import { ggufTokenizer } from '../tokenizer/index.js';
 import { type GgufArchitecture, ggufArchitectures } from './architectures.js';
 import { ggufConfig, ggufGenerationConfig } from './config.js';
 import { GgufFields } from './fields.js';
@@ -12,14 +13,14 @@ import { fusedRows, rotaryRows } from './rows.js';
 
 /**
  * `name` is what messages call the model. Throws `E_ARCHITECTURE` for one that is not supported, `E_CONFIG` or `E_GGUF`
- * naming the key, `E_WEIGHTS` naming tensors that are not known. Quantized weights stay in their blocks.
+ * naming the key, `E_WEIGHTS` naming tensors that are not known, and what `ggufTokenizer` throws. Quantized weights stay in their blocks.
  */
 export async function ggufToHuggingFace(file: GgufFile, name: string): Promise<HuggingFaceFolder> {
   const fields = new GgufFields(file.metadata);
   const architecture = findGgufArchitecture(fields.architecture);
   const config = await ggufConfig(architecture, fields, file.checkpoint);
   const generationConfig = ggufGenerationConfig(fields);
-  const files: Readonly<Record<string, JsonObject>> = { 'config.json': config, 'generation_config.json': generationConfig };
+  const files: Readonly<Record<string, JsonObject>> = { 'config.json': config, 'generation_config.json': generationConfig, ...tokenizerFiles(file) };
   return {
     folder: virtualFolder(name, files),
     files: Object.keys(files),
@@ -30,6 +31,13 @@ export async function ggufToHuggingFace(file: GgufFile, name: string): Promise<H
     dtype: 'float32',
     checkpoint: renamed(architecture, file.checkpoint, config),
   };
+}
+
+/** Files without a vocabulary have no tokenizer either. */
+function tokenizerFiles({ metadata }: GgufFile): Readonly<Record<string, JsonObject>> {
+  if (!metadata.has('tokenizer.ggml.tokens')) return {};
+  const { tokenizerJson, tokenizerConfig } = ggufTokenizer(metadata);
+  return { 'tokenizer.json': tokenizerJson, 'tokenizer_config.json': tokenizerConfig };
 }
 
 export function findGgufArchitecture(name: string): GgufArchitecture {
