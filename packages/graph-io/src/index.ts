@@ -6,7 +6,10 @@ export { type SerializeOnnxOptions, serializeOnnx } from './onnx/serialize-onnx.
 export { layoutToBytes } from './onnx/layout-bytes.js';
 export { readNpy, writeNpy } from './npy.js';
 export { type FormatName, SNIFF_BYTES, sniffFormat } from './sniff.js';
-export { type OpenPytorchOptions, openPytorch, openPytorchIndex } from './pytorch/index.js';
+export {
+  defineModule, type ForwardArgument, type ForwardCall, type ForwardFunction, type ForwardModule, type ForwardScope, type ForwardValue, type ModelFromPytorchOptions, modelFromPytorch,
+  type ModuleDefinition, type OpenPytorchOptions, openPytorch, openPytorchIndex,
+} from './pytorch/index.js';
 export { type SafetensorsOptions, openSafetensors, openSafetensorsIndex, safetensorsLayout } from './safetensors/index.js';
 export { type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, ggufShardNames, ggufToHuggingFace, openGguf, openGgufShards } from './gguf/index.js';
 export {
