@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { denseOf, GraphBuilder } from './builder.js';
+import { attribute } from './graph/attribute.js';
 import { check } from './graph/check.js';
 import { Graph } from './graph/graph.js';
 import { Model } from './graph/model.js';
@@ -62,5 +63,19 @@ describe('denseOf', () => {
     }
     for (const dtype of ['float16', 'bfloat16', 'int4', 'float4e2m1', 'string'] as const) expect(() => denseOf(dtype, [1], [1])).toThrow(/made from bits/);
     expect(() => denseOf('float32', [2], [1])).toThrow(expect.objectContaining({ code: 'E_SHAPE' }));
+  });
+
+  test('subgraphs take the nodes, the graph around them weights and constants', () => {
+    const model = new Model();
+    model.opsetImports.set('', 21);
+    const b = new GraphBuilder(model.graph);
+    const condition = b.input('condition', tensorType('bool', []));
+    const x = b.input('x', tensorType('float32', [2]));
+    const [one, other] = ['Add', 'Mul'].map((type) => b.subgraph(type, () => [b.op(type, [x, b.constant('float32', 2)])]));
+    b.output(b.op('If', [condition], { then_branch: attribute.graph(one!), else_branch: attribute.graph(other!) }), 'y', tensorType('float32', [2]));
+    expect([one!.nodeCount, other!.nodeCount, model.graph.nodeCount]).toEqual([1, 1, 1]);
+    expect([one!.initializers.size, model.graph.initializers.size]).toEqual([0, 1]);
+    expect(check(model)).toEqual([]);
+    expect(new Set([one!, other!].map((graph) => graph.outputs[0]!.name)).size).toBe(2);
   });
 });

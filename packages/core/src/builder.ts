@@ -2,7 +2,7 @@
 import { dtypes, type DType, bytesOf } from './dtype.js';
 import { PenjingError } from './errors.js';
 import { attribute, type Attribute, type AttributeInput } from './graph/attribute.js';
-import type { Graph } from './graph/graph.js';
+import { Graph } from './graph/graph.js';
 import { Names } from './graph/names.js';
 import { Node } from './graph/node.js';
 import type { ValueType } from './graph/value-type.js';
@@ -24,10 +24,13 @@ export class GraphBuilder {
   readonly graph: Graph;
   readonly #names: Names;
   readonly #scopes: string[] = [];
+  /** Where nodes go: the graph, or a subgraph of one of its nodes. */
+  #target: Graph;
   readonly #constants = new Map<string, Value>();
 
   constructor(graph: Graph) {
     this.graph = graph;
+    this.#target = graph;
     this.#names = new Names([graph]);
   }
 
@@ -39,6 +42,22 @@ export class GraphBuilder {
     } finally {
       this.#scopes.pop();
     }
+  }
+
+  /**
+   * A graph of the nodes that `body` makes, for the branches of If: its outputs are the values that `body` gives, each
+   * made by such a node. Weights and constants stay in the outer graph, where all branches see them.
+   */
+  subgraph(name: string, body: () => readonly Value[]): Graph {
+    const outer = this.#target;
+    const inner = new Graph(name);
+    this.#target = inner;
+    try {
+      inner.outputs.push(...this.scope(name, body));
+    } finally {
+      this.#target = outer;
+    }
+    return inner;
   }
 
   input(name: string, type: ValueType): Value {
@@ -99,7 +118,7 @@ export class GraphBuilder {
       ...(options.domain === undefined ? {} : { domain: options.domain }),
       attributes: Object.entries(attributes).map(([key, value]) => [key, toAttribute(value)] as const),
     });
-    this.graph.append(node);
+    this.#target.append(node);
     return outputs;
   }
 

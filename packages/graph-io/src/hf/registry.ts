@@ -22,6 +22,8 @@ import { phi3 } from './arch/phi3.js';
 import { qwen2Moe, qwen3Moe } from './arch/qwen-moe.js';
 import { qwen2 } from './arch/qwen2.js';
 import { qwen3 } from './arch/qwen3.js';
+import { mt5, t5, umt5 } from './arch/t5.js';
+import { whisper } from './arch/whisper.js';
 import { camembert, roberta, xlmRoberta } from './arch/roberta.js';
 import { smollm3 } from './arch/smollm3.js';
 import { deit, deitWithTeacher, vit } from './arch/vit.js';
@@ -62,4 +64,9 @@ export const architectures: readonly Architecture[] = [
   clip,
   clipText,
   clipVision,
+  // encoders with decoders
+  t5,
+  mt5,
+  umt5,
+  whisper,
 ];

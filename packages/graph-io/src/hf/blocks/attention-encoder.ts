@@ -19,6 +19,8 @@ export interface EncoderAttentionShape extends HeadShape {
   readonly bias: boolean;
   /** Of the output projection; like the others when absent. */
   readonly outputBias?: boolean;
+  /** `bias` when absent. */
+  readonly keyBias?: boolean;
   /** Module that holds query, key and value in one, in this order. */
   readonly fused?: string;
 }
@@ -32,6 +34,8 @@ export interface ProjectionNames {
 }
 
 export interface AttendOptions {
+  /** Multiplies the scores; 1 / √headDim when absent. */
+  readonly scale?: number;
   /** Added to the scores, float32, broadcast to (batch, heads, seq, seq). */
   readonly bias?: Value | undefined;
   /** Turns queries and keys, (batch, heads, seq, headDim), by their places. */
@@ -46,23 +50,24 @@ export function encoderAttention(
   shape: EncoderAttentionShape,
   options: AttendOptions = {},
 ): Value {
-  const { hidden, heads, headDim, bias, outputBias = bias, fused } = shape;
+  const { hidden, heads, headDim, bias, keyBias = bias, outputBias = bias, fused } = shape;
   const outputs = heads * headDim;
   const project = (name: string, part: number): Value =>
     linear(net, name, x, {
-      inputs: hidden, outputs, bias,
+      inputs: hidden, outputs, bias: name === names.key ? keyBias : bias,
       ...(fused !== undefined && { stored: { module: fused, outputs: 3 * outputs, start: part * outputs } }),
     });
   const projections = { query: project(names.query, 0), key: project(names.key, 1), value: project(names.value, 2) };
   return linear(net, names.output, attend(net, projections, shape, options), { inputs: outputs, outputs: hidden, bias: outputBias });
 }
 
-/** softmax(q · kᵀ / √headDim + bias) · v, from (batch, seq, heads · headDim) to the same. */
+/** softmax(scale · q · kᵀ + bias) · v, from (batch, seq, heads · headDim) to the same. */
 export function attend(net: Network, { query, key, value }: Projections, { heads, headDim }: HeadShape, options: AttendOptions = {}): Value {
-  const { bias, rotate = (_, x) => x } = options;
+  const { bias, rotate = (_, x) => x, scale = headDim ** -0.5 } = options;
   const split = (x: Value): Value =>
     net.op('Transpose', [net.op('Reshape', [x, net.ints([0, 0, heads, headDim])])], { perm: [0, 2, 1, 3] });
-  const scaled = net.op('Mul', [rotate('q_rotary', split(query), headDim), net.scalar(headDim ** -0.5)]);
+  const queries = rotate('q_rotary', split(query), headDim);
+  const scaled = scale === 1 ? queries : net.op('Mul', [queries, net.scalar(scale)]);
   const turned = net.op('Transpose', [rotate('k_rotary', split(key), headDim)], { perm: [0, 1, 3, 2] });
   const scores = net.widen(net.op('MatMul', [scaled, turned])); // (batch, heads, seq, seq)
   const weights = net.op('Softmax', [bias ? net.op('Add', [scores, bias]) : scores], { axis: -1 });
