@@ -4,7 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { type DenseTensor, type Feeds, memorySource, type Model, toDense } from '@penjing/core';
 import { layoutToBytes, openTflite, type TfliteOptions, tfliteLayout } from '@penjing/graph-io';
 import { ortEngine } from '@penjing/runtime';
-import { floatCases, NetworkBuilder } from './support/tflite-models.js';
+import { quantizeModel } from './support/qdq-model.js';
+import { floatCases, NetworkBuilder, quantizedCases } from './support/tflite-models.js';
 import { judged } from './support/tflite-peer.js';
 
 async function convert(model: Model, options: TfliteOptions = {}): Promise<Uint8Array> {
@@ -34,6 +35,31 @@ describe('LiteRT computes what ONNX Runtime computes', () => {
     const expected = await onnxRuntime(model, feeds);
     expect(Object.keys(actual).sort()).toEqual(Object.keys(expected).sort());
     for (const [output, tensor] of Object.entries(expected)) expect(worst(actual[output]!, tensor), output).toBeLessThanOrEqual(1e-4);
+  });
+});
+
+/** Share of the values that are more than one step of the output grid apart, and the worst distance in steps. */
+function steps(a: DenseTensor, b: DenseTensor, step: number): { readonly beyondOne: number; readonly worst: number } {
+  expect(a.shape).toEqual(b.shape);
+  const distances = Array.from(a.data as Float32Array, (x, i) => Math.abs(x - (b.data as Float32Array)[i]!) / step);
+  return { beyondOne: distances.filter((distance) => distance > 1.01).length / distances.length, worst: Math.max(...distances) };
+}
+
+describe('a quantized model gives the same codes within one, on 99 % of the values', () => {
+  test.each(quantizedCases)('$name', async ({ name, make, activations, perChannel }) => {
+    const { model, feeds } = make();
+    const quantized = await quantizeModel(model, feeds, { activations, perChannel });
+    const bytes = await convert(quantized);
+    const file = await openTflite(memorySource(bytes));
+    // Computed on integers, but for what turns numbers into codes at the borders.
+    const computing = file.subgraphs[0]!.operators.filter(({ type }) => type !== 'QUANTIZE' && type !== 'DEQUANTIZE' && type !== 'TRANSPOSE' && type !== 'RESHAPE');
+    for (const { type, outputs } of computing) expect([type, file.subgraphs[0]!.tensors[outputs[0]!]!.dtype]).toEqual([type, 'int8']);
+    const actual = await judged(name, bytes, feeds);
+    if (!actual) return;
+    for (const [output, tensor] of Object.entries(await onnxRuntime(quantized, feeds))) {
+      const scale = quantized.graph.initializers.get(`${output}/raw/scale`)!.tensor as DenseTensor;
+      expect(steps(actual[output]!, tensor, (scale.data as Float32Array)[0]!).beyondOne).toBeLessThanOrEqual(0.01);
+    }
   });
 });
 

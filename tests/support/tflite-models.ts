@@ -21,7 +21,8 @@ export class NetworkBuilder {
   readonly feeds: Record<string, DenseTensor> = {};
   #weights = 0;
 
-  constructor(seed: number, opset = 17) {
+  /** `norms` false leaves batch normalization out, as quantizers find networks: folded into the weights. */
+  constructor(seed: number, opset = 17, readonly norms = true) {
     this.model.opsetImports.set('', opset);
     this.b = new GraphBuilder(this.model.graph);
     this.rng = createRng(seed);
@@ -46,6 +47,7 @@ export class NetworkBuilder {
   }
 
   batchNorm(x: Value, channels: number): Value {
+    if (!this.norms) return x;
     const [scale, shift, mean, variance] = [this.weight([channels], 0.3, 1), this.weight([channels], 0.3), this.weight([channels], 0.2), this.weight([channels], 0.3, 0.7)];
     return this.b.op('BatchNormalization', [x, scale, shift, mean, variance], { epsilon: attribute.float(1e-5) });
   }
@@ -77,8 +79,8 @@ export function mlp(): TfliteCase {
   return n.done('mlp', n.b.op('Softmax', [n.gemm(x, 24, 7)], { axis: -1 }));
 }
 
-export function mobileNetV2(): TfliteCase {
-  const n = new NetworkBuilder(2);
+export function mobileNetV2(norms = true): TfliteCase {
+  const n = new NetworkBuilder(2, 17, norms);
   const layer = (x: Value, channels: readonly [number, number], kernel: number, stride = 1, group = 1): Value =>
     n.relu6(n.batchNorm(n.conv(x, channels, kernel, { stride, group, bias: false }), channels[1]));
   const block = (x: Value, from: number, to: number, stride: number): Value => {
@@ -98,8 +100,8 @@ function excite(n: NetworkBuilder, x: Value, channels: number, gate: 'Sigmoid' |
   return n.b.op('Mul', [x, n.b.op(gate, [n.conv(inner, [4, channels], 1)], gate === 'HardSigmoid' ? { alpha: attribute.float(1 / 6) } : {})]);
 }
 
-export function mobileNetV3(): TfliteCase {
-  const n = new NetworkBuilder(3);
+export function mobileNetV3(norms = true): TfliteCase {
+  const n = new NetworkBuilder(3, 17, norms);
   let x = n.b.op('HardSwish', [n.batchNorm(n.conv(n.input('image', [1, 3, 32, 32]), [3, 8], 3, { stride: 2, bias: false }), 8)]);
   const narrow = x;
   x = n.b.op('HardSwish', [n.conv(x, [8, 16], 1)]);
@@ -109,8 +111,8 @@ export function mobileNetV3(): TfliteCase {
   return n.done('mobilenet-v3', n.gemm(n.b.op('Flatten', [pooled]), 24, 10));
 }
 
-export function resNet(): TfliteCase {
-  const n = new NetworkBuilder(4);
+export function resNet(norms = true): TfliteCase {
+  const n = new NetworkBuilder(4, 17, norms);
   const relu = (x: Value): Value => n.b.op('Relu', [x]);
   const norm = (x: Value, channels: readonly [number, number], kernel: number, stride = 1): Value =>
     n.batchNorm(n.conv(x, channels, kernel, { stride, bias: false }), channels[1]);
@@ -137,8 +139,8 @@ export function squeezeNet(): TfliteCase {
   return n.done('squeezenet', n.b.op('Softmax', [n.b.op('Reshape', [scores, n.b.constant('int64', [0, -1])])], { axis: 1 }));
 }
 
-export function efficientNet(): TfliteCase {
-  const n = new NetworkBuilder(6);
+export function efficientNet(norms = true): TfliteCase {
+  const n = new NetworkBuilder(6, 17, norms);
   const swish = (x: Value): Value => n.b.op('Mul', [x, n.b.op('Sigmoid', [x])]);
   const norm = (x: Value, channels: readonly [number, number], kernel: number, options: { stride?: number; group?: number } = {}): Value =>
     n.batchNorm(n.conv(x, channels, kernel, { ...options, bias: false }), channels[1]);
@@ -239,3 +241,38 @@ export function oddments(): TfliteCase {
 }
 
 export const floatCases: readonly (() => TfliteCase)[] = [mlp, mobileNetV2, mobileNetV3, resNet, squeezeNet, efficientNet, unet, bert, oddments];
+
+/** A perceptron that ends in scores. */
+function scores(): TfliteCase {
+  const n = new NetworkBuilder(10);
+  const x = n.b.op('Relu', [n.gemm(n.input('x', [8, 20]), 20, 32)]);
+  return n.done('scores', n.gemm(n.b.op('Relu', [n.b.op('MatMul', [x, n.weight([32, 24], 0.3)])]), 24, 40));
+}
+
+/** A network whose output is an image: many values to count. */
+function segmenter(): TfliteCase {
+  const n = new NetworkBuilder(11);
+  const relu = (x: Value): Value => n.b.op('Relu', [x]);
+  const top = relu(n.conv(n.input('image', [1, 3, 16, 16]), [3, 8], 3));
+  let x = relu(n.conv(n.b.op('MaxPool', [top], { kernel_shape: [2, 2], strides: [2, 2] }), [8, 12], 3));
+  x = n.b.op('Resize', [x, null, n.b.constant('float32', [1, 1, 2, 2])], { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' });
+  return n.done('segmenter', n.conv(relu(n.conv(n.b.op('Concat', [x, top], { axis: 1 }), [20, 8], 3)), [8, 2], 1));
+}
+
+export interface QuantizedCase {
+  readonly name: string;
+  readonly make: () => TfliteCase;
+  readonly activations: 'uint8' | 'int8';
+  readonly perChannel: boolean;
+}
+
+export const quantizedCases: readonly QuantizedCase[] = [
+  { name: 'scores-int8', make: scores, activations: 'int8', perChannel: false },
+  { name: 'scores-channels', make: scores, activations: 'uint8', perChannel: true },
+  { name: 'segmenter-int8', make: segmenter, activations: 'int8', perChannel: true },
+  { name: 'segmenter-uint8', make: segmenter, activations: 'uint8', perChannel: false },
+  { name: 'resnet-uint8', make: () => resNet(false), activations: 'uint8', perChannel: true },
+  { name: 'mobilenet-v2-int8', make: () => mobileNetV2(false), activations: 'int8', perChannel: true },
+  { name: 'efficientnet-uint8', make: () => efficientNet(false), activations: 'uint8', perChannel: true },
+  { name: 'squeezenet-uint8', make: squeezeNet, activations: 'uint8', perChannel: false },
+];

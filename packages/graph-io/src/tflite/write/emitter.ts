@@ -14,12 +14,24 @@ export class Emitter {
   readonly graph: TfGraph = { inputs: [], outputs: [], operators: [] };
   readonly #made = new Map<Value, Made>();
   readonly #constants = new Map<Value, Map<string, TfTensor>>();
+  readonly #numbers = new Map<TfTensor, TfTensor>();
   readonly #ints = new Map<string, TfTensor>();
 
   /** Records the tensor of a computed value. */
   bind(value: Value, tensor: TfTensor, layout: Layout): void {
     tensor.name = value.name;
     this.#made.set(value, { layout, tensors: new Map([[layout, tensor]]) });
+  }
+
+  /** Says that a value is what a tensor holds that has a name already. */
+  alias(value: Value, tensor: TfTensor, layout: Layout): void {
+    this.#made.set(value, { layout, tensors: new Map([[layout, tensor]]) });
+  }
+
+  /** The grid on which a computed value lies. */
+  gridOf(value: Value): Quantization | undefined {
+    const made = this.#made.get(value);
+    return made?.tensors.get(made.layout)!.quantization;
   }
 
   has(value: Value): boolean {
@@ -38,6 +50,26 @@ export class Emitter {
     const tensor = this.transpose(native, layout === 'last' ? toLast(rank) : toFirst(rank), `${value.name}:${layout}`);
     made.tensors.set(layout, tensor);
     return tensor;
+  }
+
+  /** The same as float32: codes are turned into numbers, once. */
+  readFloat(value: Value, layout: Layout): TfTensor {
+    const tensor = this.read(value, layout);
+    if (!tensor.quantization) return tensor;
+    let numbers = this.#numbers.get(tensor);
+    if (!numbers) {
+      numbers = { name: `${tensor.name}:float32`, dtype: 'float32', shape: tensor.shape };
+      this.operator('DEQUANTIZE', [tensor], [numbers], { type: 'DequantizeOptions', value: {} }, value.name);
+      this.#numbers.set(tensor, numbers);
+    }
+    return numbers;
+  }
+
+  /** Codes on a grid: of numbers, or of codes on another grid. */
+  quantize(tensor: TfTensor, grid: Quantization, name: string): TfTensor {
+    const output: TfTensor = { name, dtype: 'int8', shape: tensor.shape, quantization: grid };
+    this.operator('QUANTIZE', [tensor], [output], { type: 'QuantizeOptions', value: {} }, name);
+    return output;
   }
 
   operator(type: BuiltinOperator, inputs: readonly (TfTensor | null)[], outputs: readonly TfTensor[], options: BuiltinOptionsInit | undefined, from: string): void {
@@ -71,17 +103,17 @@ export class Emitter {
   }
 
   /** A constant value, expanded to `rank` axes (1 in front) and permuted; stored once for every form. */
-  constant(value: Value, tensor: Tensor, rank: number, layout: Layout): TfTensor {
+  constant(value: Value, tensor: Tensor, rank: number, layout: Layout, quantization?: Quantization): TfTensor {
     const shape = [...Array<number>(rank - tensor.shape.length).fill(1), ...tensor.shape];
     const perm = permutationOf(rank, layout);
-    const key = `${rank}${perm.join()}`;
+    const key = `${rank}${perm.join()}${quantization ? 'codes' : ''}`;
     const forms = this.#constants.get(value) ?? new Map<string, TfTensor>();
     this.#constants.set(value, forms);
     let form = forms.get(key);
     if (!form) {
       const expanded = shape.length === tensor.shape.length ? tensor : reshaped(tensor, shape);
       const moved = perm.every((axis, i) => axis === i) ? expanded : movesNothing(shape, perm) ? reshaped(expanded, permute(shape, perm)) : lazy.transpose(expanded, perm);
-      forms.set(key, (form = constantOf(forms.size === 0 ? value.name : `${value.name}:${forms.size}`, moved)));
+      forms.set(key, (form = constantOf(forms.size === 0 ? value.name : `${value.name}:${forms.size}`, moved, quantization)));
     }
     return form;
   }

@@ -3,7 +3,7 @@ import {
   type Attribute, DenseTensor, denseOf, type Dim, type DType, dtypeOfOnnx, elementCount, Graph, inferShapes, lazy, Model, Node, normalizeAxis, type Tensor, toDense, Value,
 } from '@penjing/core';
 import { runReference } from '@penjing/core/reference';
-import { numbersOf } from './lower-context.js';
+import { numbersOf } from './numbers.js';
 import { opNameOf } from './op-name.js';
 
 /** Constants up to this are loaded: parameters and vectors over channels. Larger ones are weights, which stay on disk. */

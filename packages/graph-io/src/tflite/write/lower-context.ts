@@ -8,6 +8,8 @@ import type { NodeLayouts } from './assign-layouts.js';
 import { constantOf, type Emitter } from './emitter.js';
 import { type Layout, physicalAxis, physicalShape } from './layouts.js';
 import { fixedShape, type Quantization, type TfTensor } from './tf-graph.js';
+import { type QuantizedConstant, sameGrid } from './qdq.js';
+import { numbersOf } from './numbers.js';
 import { unsupported } from './tf-error.js';
 
 const NUMBERS: readonly DType[] = ['float32', 'int32', 'int64'];
@@ -34,18 +36,32 @@ export interface EmitOptions {
   readonly quantization?: Quantization;
 }
 
+export interface LowerInit {
+  readonly node: Node;
+  readonly opset: number;
+  readonly emitter: Emitter;
+  readonly layouts: NodeLayouts;
+  /** Given when the node computes on int8 codes: the grid of its result. */
+  readonly grid?: Quantization | undefined;
+  readonly constants: ReadonlyMap<Value, QuantizedConstant>;
+}
+
 export class LowerContext {
   readonly node: Node;
   readonly opset: number;
   readonly emitter: Emitter;
   readonly layouts: NodeLayouts;
+  readonly grid: Quantization | undefined;
+  readonly #constants: ReadonlyMap<Value, QuantizedConstant>;
   #count = 0;
 
-  constructor(node: Node, opset: number, emitter: Emitter, layouts: NodeLayouts) {
+  constructor({ node, opset, emitter, layouts, grid, constants }: LowerInit) {
     this.node = node;
     this.opset = opset;
     this.emitter = emitter;
     this.layouts = layouts;
+    this.grid = grid;
+    this.#constants = constants;
   }
 
   /** Order of the axes of the node's images. */
@@ -119,25 +135,53 @@ export class LowerContext {
 
   /** An input with its axes in the order of the node. */
   input(index: number): TfTensor {
-    const value = this.value(index);
-    const tensor = value.tensor;
-    return tensor ? this.emitter.constant(value, tensor, tensor.shape.length, this.layout) : this.emitter.read(value, this.layout);
+    const { tensor } = this.value(index);
+    return tensor ? this.#stored(index, tensor.shape.length) : this.#computed(index);
   }
 
   /** An input that broadcasts with others to `rank` axes. */
   operand(index: number, rank: number): TfTensor {
-    const value = this.value(index);
-    const { tensor } = value;
-    if (!tensor) return this.emitter.read(value, this.layout);
+    const { tensor } = this.value(index);
+    if (!tensor) return this.#computed(index);
     // A scalar stays one: kernels have short cuts for it.
-    return this.emitter.constant(value, tensor, tensor.shape.length === 0 ? 0 : rank, this.layout);
+    return this.#stored(index, tensor.shape.length === 0 ? 0 : rank);
   }
 
-  /** A weight in a form of its own: always stored as this expression says. */
-  weight(index: number, edit: (tensor: Tensor) => Tensor): TfTensor {
+  #computed(index: number): TfTensor {
+    const value = this.value(index);
+    return this.grid ? this.emitter.read(value, this.layout) : this.emitter.readFloat(value, this.layout);
+  }
+
+  #stored(index: number, rank: number): TfTensor {
+    const value = this.value(index);
+    const quantized = this.grid && this.#constants.get(value);
+    if (quantized) return this.emitter.constant(value, quantized.codes, rank, this.layout, { ...quantized.quantization, axis: 0 });
+    return this.emitter.constant(value, value.tensor!, rank, this.layout);
+  }
+
+  /** A weight in a form of its own: always stored as this expression says. `axis` is that of the channels then. */
+  weight(index: number, edit: (tensor: Tensor) => Tensor, axis = 0): TfTensor {
     const value = this.value(index);
     if (!value.tensor) throw this.fail(`${value.name} is computed while the model runs, and TFLite wants a constant`);
+    const quantized = this.grid && this.#constants.get(value);
+    if (quantized) return constantOf(value.name, edit(quantized.codes), { ...quantized.quantization, axis });
     return constantOf(value.name, edit(value.tensor));
+  }
+
+  /** A vector added to products of `x` and `weight`: as numbers, or as int32 codes on the grid of the products. */
+  bias(tensor: Tensor, x: TfTensor, weight: TfTensor): TfTensor {
+    const name = `${this.node.output().name}/bias`;
+    if (!this.grid) return constantOf(name, tensor);
+    const scale = weight.quantization!.scale.map((value) => value * x.quantization!.scale[0]!);
+    if (tensor.kind !== 'dense') throw this.fail('its bias is too large');
+    const top = 2 ** 31 - 1;
+    const codes = numbersOf(tensor as DenseTensor).map((value, i) => Math.max(-top, Math.min(top, Math.round(value / scale[scale.length === 1 ? 0 : i]!))));
+    return constantOf(name, denseOf('int32', tensor.shape, codes), { scale, zeroPoint: scale.map(() => 0), axis: 0 });
+  }
+
+  /** Codes on the grid of the result; anything else stays as it is. */
+  onGrid(tensor: TfTensor): TfTensor {
+    return !this.grid || sameGrid(tensor.quantization, this.grid) ? tensor : this.emitter.quantize(tensor, this.grid, this.#name('grid'));
   }
 
   floats(values: readonly number[], shape: readonly number[] = []): TfTensor {
@@ -146,7 +190,7 @@ export class LowerContext {
 
   /** A scalar of an element type. */
   scalar(value: number, dtype: DType): TfTensor {
-    return constantOf(this.#name('constant'), denseOf(dtype, [], [value]));
+    return constantOf(this.#name('constant'), denseOf(dtype, [], [value]), dtype === 'int8' ? this.grid : undefined);
   }
 
   tensorConstant(tensor: Tensor): TfTensor {
@@ -166,9 +210,8 @@ export class LowerContext {
     if (inputs[0] && !inputs[0].quantization) this.checkType(type, inputs[0].dtype);
     const output: TfTensor = {
       name: this.#name(type.toLowerCase()),
-      dtype: options.dtype ?? this.outDtype(),
       shape: options.shape ?? physicalShape(this.outShape(), this.layouts.output),
-      ...(options.quantization && { quantization: options.quantization }),
+      ...this.#typed(options.dtype ?? this.outDtype(), options.quantization),
     };
     this.emitter.operator(type, inputs, [output], options.options, this.node.describe());
     return output;
@@ -176,7 +219,7 @@ export class LowerContext {
 
   /** Appends an operator with several outputs, each of the shape (in memory) and type given. */
   emitMany(type: BuiltinOperator, inputs: readonly (TfTensor | null)[], shapes: readonly (readonly Dim[])[], dtypes: readonly DType[], options?: BuiltinOptionsInit): TfTensor[] {
-    const outputs = shapes.map((shape, i): TfTensor => ({ name: this.#name(type.toLowerCase()), dtype: dtypes[i]!, shape }));
+    const outputs = shapes.map((shape, i): TfTensor => ({ name: this.#name(type.toLowerCase()), shape, ...this.#typed(dtypes[i]!) }));
     this.emitter.operator(type, inputs, outputs, options, this.node.describe());
     return outputs;
   }
@@ -213,6 +256,11 @@ export class LowerContext {
     throw this.fail(`the size of ${value.name} is not known before the model runs`, 'Give the inputs of the model fixed shapes (inputShapes).');
   }
 
+  /** What is float32 in ONNX are codes when the node computes on them. */
+  #typed(dtype: DType, quantization = dtype === 'float32' || dtype === 'int8' ? this.grid : undefined): { dtype: DType; quantization?: Quantization } {
+    return quantization ? { dtype: 'int8', quantization } : { dtype };
+  }
+
   #name(what: string): string {
     return `${this.node.output().name}/${what}${this.#count++ || ''}`;
   }
@@ -235,12 +283,3 @@ export function dtypeOf(value: Value, node: Node): DType {
   if (value.type?.kind === 'tensor' && value.type.dtype) return value.type.dtype;
   throw unsupported(node, `the element type of ${value.name} is not known`, 'Declare the types of the inputs of the model.');
 }
-
-export function numbersOf(tensor: DenseTensor): number[] {
-  return Array.from(tensor.data as ArrayLike<number | bigint>, (value) => {
-    // Slices say "to the end" with the largest int64.
-    const number = Number(value);
-    return Number.isSafeInteger(number) || !Number.isInteger(number) ? number : Math.sign(number) * Number.MAX_SAFE_INTEGER;
-  });
-}
-

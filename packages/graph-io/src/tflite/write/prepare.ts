@@ -2,6 +2,7 @@
 import { attribute, cloneModel, type DType, type Graph, inferShapes, lazy, type Model, type Node, PenjingError, tensorType, type Value } from '@penjing/core';
 import { foldConstants, loadSmallConstants } from './fold.js';
 import { opNameOf } from './op-name.js';
+import { absorbQdq, type QuantizedModel } from './qdq.js';
 import { rewriteForTflite } from './rewrite.js';
 
 export interface PrepareOptions {
@@ -11,7 +12,7 @@ export interface PrepareOptions {
 }
 
 /** A copy of the model, ready to be lowered. Throws `E_TFLITE_SHAPE` for inputs whose sizes are open in more than the batch. */
-export async function prepare(original: Model, options: PrepareOptions): Promise<Model> {
+export async function prepare(original: Model, options: PrepareOptions): Promise<QuantizedModel> {
   const model = cloneModel(original);
   const { graph } = model;
   bindInputs(graph, options.inputShapes ?? {});
@@ -22,7 +23,9 @@ export async function prepare(original: Model, options: PrepareOptions): Promise
   rewriteForTflite(model);
   await loadSmallConstants(graph);
   inferShapes(model);
-  return model;
+  const quantized = absorbQdq(model);
+  await loadSmallConstants(graph);
+  return quantized;
 }
 
 function bindInputs(graph: Graph, shapes: Readonly<Record<string, readonly number[]>>): void {

@@ -2,7 +2,7 @@
 import {
   attribute, type DenseTensor, denseOf, type Graph, lazy, type Model, Node, normalizeAxis, type Tensor, Value,
 } from '@penjing/core';
-import { numbersOf } from './lower-context.js';
+import { numbersOf } from './numbers.js';
 import { opNameOf } from './op-name.js';
 
 /** Runs every rewrite once over the graph; constants are folded and shapes known. */

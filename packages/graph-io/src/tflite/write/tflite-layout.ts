@@ -6,11 +6,13 @@ import { Emitter } from './emitter.js';
 import { encodeTflite } from './encode-model.js';
 import { type Layout, physicalShape } from './layouts.js';
 import { dtypeOf, LowerContext, shapeOf } from './lower-context.js';
-import { readIndices } from './lowering.js';
+import { type Lowering, readIndices } from './lowering.js';
+import { Int8Plan } from './int8-plan.js';
 import { loweringOf } from './lowerings/index.js';
 import { neededNodes, prepare, type PrepareOptions } from './prepare.js';
+import { GRID, sameGrid } from './qdq.js';
 import { unsupported } from './tf-error.js';
-import { type TfGraph, type TfTensor } from './tf-graph.js';
+import { type Quantization, type TfGraph, type TfTensor } from './tf-graph.js';
 import { tidy } from './tidy.js';
 
 export interface TfliteOptions extends PrepareOptions {
@@ -20,6 +22,8 @@ export interface TfliteOptions extends PrepareOptions {
   readonly images?: 'channels-first' | 'channels-last';
   /** How weights are stored: as they are, or in half precision, unpacked when the model is loaded. */
   readonly weights?: 'float32' | 'float16' | 'int8';
+  /** Inputs and outputs of a quantized model (QuantizeLinear and DequantizeLinear at its borders): numbers by default, or the int8 codes themselves. */
+  readonly borders?: 'float32' | 'int8';
   /** Weights go behind the FlatBuffer, found by offset, when they take more bytes than this; just under 2 GiB by default. */
   readonly appendAbove?: number;
 }
@@ -39,7 +43,8 @@ export async function tfliteLayout(model: Model, options: TfliteOptions = {}): P
 
 /** The same as a graph of TFLite operators. */
 export async function tfliteGraph(original: Model, options: TfliteOptions = {}): Promise<TfGraph> {
-  const model = await prepare(original, options);
+  const quantized = await prepare(original, options);
+  const { model } = quantized;
   const { graph } = model;
   const reads = (node: Node): Value[] => readIndices(node, lowering(node)).map((index) => node.input(index)!);
   const nodes = neededNodes(graph, reads);
@@ -53,10 +58,13 @@ export async function tfliteGraph(original: Model, options: TfliteOptions = {}):
     shapeOf: (value) => (value.type?.kind === 'tensor' ? (value.type.shape ?? []) : []),
   });
 
+  const codes = options.borders === 'int8';
   const emitter = new Emitter();
+  const plan = new Int8Plan(quantized, nodes, emitter);
   for (const value of graph.inputs) {
     const type = value.type as { dtype: TfTensor['dtype']; shape: TfTensor['shape'] };
-    const tensor: TfTensor = { name: value.name, dtype: type.dtype, shape: physicalShape(type.shape, border) };
+    const grid = codes ? plan.gridOfReaders(value) : undefined;
+    const tensor: TfTensor = { name: value.name, dtype: grid ? 'int8' : type.dtype, shape: physicalShape(type.shape, border), ...(grid && { quantization: grid }) };
     emitter.bind(value, tensor, border);
     emitter.graph.inputs.push({ name: value.name, tensor });
   }
@@ -68,26 +76,42 @@ export async function tfliteGraph(original: Model, options: TfliteOptions = {}):
       shapeOf(value, node);
       dtypeOf(value, node);
     }
-    lowering(node).lower(new LowerContext(node, model.opset(node.domain) ?? 1, emitter, layouts.get(node)!));
+    const [nodeLayouts, grid] = [layouts.get(node)!, plan.grid(node)];
+    if (isGrid(node)) lowerGrid(node, emitter, quantized.grids.get(node.output())!, nodeLayouts.input);
+    else lowering(node).lower(new LowerContext({ node, opset: model.opset(node.domain) ?? 1, emitter, layouts: nodeLayouts, grid, constants: quantized.constants }));
     const missing = results.find((value) => !emitter.has(value));
     if (missing) throw unsupported(node, `its output ${missing.name} is used`, 'Only its first output can be computed.');
   }
-  for (const value of graph.outputs) emitter.graph.outputs.push({ name: value.name, tensor: outputTensor(emitter, value, border) });
+  for (const value of graph.outputs) emitter.graph.outputs.push({ name: value.name, tensor: outputTensor(emitter, value, border, codes) });
   return tidy(emitter.graph);
 }
 
-function lowering(node: Node) {
-  const found = loweringOf(node);
+const isGrid = (node: Node): boolean => node.opType === GRID.opType && node.domain === GRID.domain;
+
+const gridLowering: Lowering = { layout: 'any', lower: () => undefined };
+
+function lowering(node: Node): Lowering {
+  const found = isGrid(node) ? gridLowering : loweringOf(node);
   if (!found) {
     throw unsupported(node, 'there is no rule for this operator', 'See docs/tflite-operators.md for the operators that convert; replace this one by some of them, or keep the model in ONNX.');
   }
   return found;
 }
 
+/** Codes on a grid: those that are there already, or made from numbers or from codes on another grid. */
+function lowerGrid(node: Node, emitter: Emitter, grid: Quantization, layout: Layout): void {
+  const value = node.input(0)!;
+  const tensor = value.tensor ? emitter.constant(value, value.tensor, value.tensor.shape.length, layout) : emitter.read(value, layout);
+  if (sameGrid(tensor.quantization, grid)) emitter.alias(node.output(), tensor, layout);
+  else emitter.bind(node.output(), emitter.quantize(tensor, grid, node.output().name), layout);
+}
+
 /** A tensor of its own for every output: one that is an input, a constant or another output is copied. */
-function outputTensor(emitter: Emitter, value: Value, border: Layout): TfTensor {
+function outputTensor(emitter: Emitter, value: Value, border: Layout, codes: boolean): TfTensor {
   const { tensor: content } = value;
-  const tensor = content ? emitter.constant(value, content, content.shape.length, border) : emitter.read(value, border);
+  const tensor = content ? emitter.constant(value, content, content.shape.length, border) : codes ? emitter.read(value, border) : emitter.readFloat(value, border);
   const taken = content || [...emitter.graph.inputs, ...emitter.graph.outputs].some((port) => port.tensor === tensor);
-  return taken ? emitter.reshape(tensor, tensor.shape, `${value.name}:copy`) : tensor;
+  if (taken) return emitter.reshape(tensor, tensor.shape, `${value.name}:copy`);
+  tensor.name = value.name;
+  return tensor;
 }

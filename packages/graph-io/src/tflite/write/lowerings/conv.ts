@@ -1,6 +1,6 @@
 /** Convolutions. */
 import { denseOf, lazy, type Shape, type Tensor } from '@penjing/core';
-import { constantOf, reshaped } from '../emitter.js';
+import { reshaped } from '../emitter.js';
 import type { LowerContext } from '../lower-context.js';
 import type { Lowering } from '../lowering.js';
 import { padding } from '../../schema.js';
@@ -11,9 +11,10 @@ import { asImage, axesOf, fromImage, imageShape, padded, reachOf } from './windo
 const asImageKernel = (tensor: Tensor): Tensor => (tensor.shape.length === 4 ? tensor : reshaped(tensor, [tensor.shape[0]!, tensor.shape[1]!, 1, tensor.shape[2]!]));
 
 /** The bias, or zeros: most delegates want one. */
-export function biasOf(c: LowerContext, index: number, channels: number): TfTensor {
-  if (c.has(index)) return c.weight(index, (tensor) => tensor);
-  return constantOf(`${c.node.output().name}/bias`, denseOf('float32', [channels], Array<number>(channels).fill(0)));
+function biasOf(c: LowerContext, channels: number, x: TfTensor, weight: TfTensor): TfTensor {
+  const given = c.has(2) ? c.constant(2) : denseOf('float32', [channels], Array<number>(channels).fill(0));
+  if (!given) throw c.fail(`its bias ${c.value(2).name} is computed while the model runs`, 'Make the bias an initializer (fold constants first).');
+  return c.bias(given, x, weight);
 }
 
 /** Shape of a kernel input; it must be a constant. */
@@ -35,10 +36,10 @@ export const conv = {
       const [height, width] = axes;
       const { x, padding: code } = padded(c, asImage(c, c.input(0)), axes);
       const strides = { padding: code, strideH: height.stride, strideW: width.stride, dilationHFactor: height.dilation, dilationWFactor: width.dilation, fusedActivationFunction: 0 };
-      const bias = biasOf(c, 2, channels);
       const depthwise = group > 1 && perGroup === 1;
       // (out, in, h, w) to (out, h, w, in), or to (1, h, w, out) when every channel has kernels of its own.
-      const weight = c.weight(1, (tensor) => lazy.transpose(asImageKernel(tensor), depthwise ? [1, 2, 3, 0] : [0, 2, 3, 1]));
+      const weight = c.weight(1, (tensor) => lazy.transpose(asImageKernel(tensor), depthwise ? [1, 2, 3, 0] : [0, 2, 3, 1]), depthwise ? 3 : 0);
+      const bias = biasOf(c, channels, x, weight);
       const shape = imageShape(c);
       const image = depthwise
         ? c.emit('DEPTHWISE_CONV_2D', [x, weight, bias], { shape, options: { type: 'DepthwiseConv2DOptions', value: { ...strides, depthMultiplier: channels / group } } })
@@ -59,7 +60,7 @@ export const conv = {
       const x = asImage(c, c.input(0));
       // (in, out, h, w) to (out, h, w, in).
       const weight = c.weight(1, (tensor) => lazy.transpose(asImageKernel(tensor), [1, 2, 3, 0]));
-      const bias = biasOf(c, 2, channels);
+      const bias = biasOf(c, channels, x, weight);
       const target = imageShape(c);
       const batch = x.shape[0]!;
       if (typeof batch !== 'number') throw c.fail('TRANSPOSE_CONV wants the batch size as a number', 'Give the inputs of the model fixed shapes (inputShapes).');

@@ -10,10 +10,11 @@ import { movement } from './movement.js';
 import { norm } from './norm.js';
 import { pool } from './pool.js';
 import { reductions } from './reduce.js';
+import { quantization } from './quantization.js';
 import { resize } from './resize.js';
 
 export const lowerings: Readonly<Record<string, Lowering>> = {
-  ...elementwise, ...activation, ...reductions, ...linalg, ...conv, ...pool, ...norm, ...movement, ...resize,
+  ...elementwise, ...activation, ...reductions, ...linalg, ...conv, ...pool, ...norm, ...movement, ...resize, ...quantization,
 };
 
 export function loweringOf(node: Node): Lowering | undefined {

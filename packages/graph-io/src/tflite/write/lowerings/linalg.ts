@@ -49,7 +49,7 @@ export const linalg = {
         const x = transA ? c.transpose(a, [1, 0]) : a;
         // (in, out) or (out, in) to (out, in).
         const w = c.weight(1, (tensor) => scaled(transB ? tensor : lazy.transpose(tensor, [1, 0]), alpha, c));
-        const fused = bias && c.weight(2, () => scaled(bias, beta, c));
+        const fused = bias && c.bias(scaled(bias, beta, c), x, w);
         product = fullyConnected(c, x, w, fused ?? null, shape);
         if (!c.has(2) || fused) return c.set(product);
       } else {

@@ -52,7 +52,7 @@ export const movement = {
     layout: (node) => (hasLayouts(shapeOf(node.output(), node).length) ? 'any' : 'first'),
     lower(c) {
       const rank = c.outShape().length;
-      const parts = c.node.inputs.flatMap((value, i) => (value && shapeOf(value, c.node).includes(0) ? [] : [c.input(i)]));
+      const parts = c.node.inputs.flatMap((value, i) => (value && shapeOf(value, c.node).includes(0) ? [] : [c.onGrid(c.input(i))]));
       c.replace('CONCATENATION', parts, { type: 'ConcatenationOptions', value: { axis: c.axis(c.node.int('axis')!, rank), fusedActivationFunction: 0 } });
     },
   },
