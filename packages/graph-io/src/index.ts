@@ -14,7 +14,8 @@ export { type SafetensorsOptions, openSafetensors, openSafetensorsIndex, safeten
 export { type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, ggufShardNames, ggufToHuggingFace, openGguf, openGgufShards } from './gguf/index.js';
 export {
   type AttentionForm, type ConvertHuggingFaceOptions, type HuggingFaceConfig, type HuggingFaceFolder, type JsonObject, type ModelFolder, type Task,
-  type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, convertHuggingFaceGraphs, companionFiles, GENAI_GRAPH, genaiFiles, openHuggingFaceConfig, openHuggingFaceFolder, transformersJsFiles,
+  type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, convertHuggingFaceGraphs, companionFiles, GENAI_GRAPH, genaiFiles, openHuggingFaceConfig, openHuggingFaceFolder, type SupportedClass, supportedClasses,
+  transformersJsFiles,
   transformersJsModels, transformersJsPath,
 } from './hf/index.js';
 export { type SentencePieceOptions, type TokenizerJsonFiles, ggufTokenizer, readCharsmap, sentencePieceTokenizer } from './tokenizer/index.js';

@@ -3,6 +3,7 @@ export type { JsonObject, ModelFolder } from './folder.js';
 export { type HuggingFaceConfig, type HuggingFaceFolder, openHuggingFaceConfig, openHuggingFaceFolder } from './open.js';
 export { type ConvertHuggingFaceOptions, convertHuggingFace, convertHuggingFaceGraphs } from './convert.js';
 export type { Task } from './architecture.js';
+export { type SupportedClass, supportedClasses } from './registry.js';
 export type { AttentionForm } from './blocks/attention.js';
 export { type TransformersJsDType, type TransformersJsVariant, transformersJsFiles, transformersJsModels, transformersJsPath } from './transformers-js.js';
 export { GENAI_GRAPH, genaiFiles } from './genai.js';

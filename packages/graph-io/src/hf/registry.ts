@@ -1,5 +1,5 @@
 /** Every architecture that converts. A new one is a file in `arch/` and a line here. */
-import type { Architecture } from './architecture.js';
+import type { Architecture, Task } from './architecture.js';
 import { albert } from './arch/albert.js';
 import { bert } from './arch/bert.js';
 import { clip, clipText, clipVision } from './arch/clip.js';
@@ -70,3 +70,17 @@ export const architectures: readonly Architecture[] = [
   umt5,
   whisper,
 ];
+
+/** What `convertHuggingFace` converts: a class of `architectures` in config.json, and what can be made of it. */
+export interface SupportedClass {
+  readonly modelType: string;
+  readonly className: string;
+  /** The task it was trained for first. */
+  readonly tasks: readonly Task[];
+}
+
+export function supportedClasses(): SupportedClass[] {
+  return architectures.flatMap(({ modelType, classes, otherTasks = [] }) =>
+    Object.entries(classes).map(([className, task]) => ({ modelType, className, tasks: [...new Set([task, ...otherTasks])] })),
+  );
+}
