@@ -1,19 +1,35 @@
 /** The shape of a recipe, as TypeScript types and as the JSON schema that validates files. */
 
-export interface ConvertStep {
-  /** Format of the result; by the extension of the output, else ONNX. */
-  readonly to?: 'onnx' | 'safetensors';
-  /** Which program a model folder is for: transformers.js when absent. */
-  readonly layout?: 'transformers.js' | 'genai' | 'plain';
+/** How graphs are built from the input. */
+export interface BuildStep {
   /** What the model is for, as Optimum names it; from config.json when absent. */
   readonly task?: string;
-  /** Version of ai.onnx. */
-  readonly opset?: number;
   /** Element type of the written weights and of the computation; float32 when absent. */
   readonly dtype?: 'float32' | 'float16';
+  /** Version of ai.onnx. */
+  readonly opset?: number;
   /** `gqa`: fused attention of ONNX Runtime. `standard`: ONNX operators only. */
   readonly attention?: 'gqa' | 'standard';
 }
+
+/** How they are written. */
+export interface WriteStep {
+  /** Format of the result; by the extension of the output, else ONNX. */
+  readonly to?: 'onnx' | 'tflite' | 'safetensors';
+  /** Which program a model folder is for: transformers.js when absent. */
+  readonly layout?: 'transformers.js' | 'genai' | 'plain';
+  /** How TensorFlow Lite stores weights: as they are, in half precision, or in int8 beside float activations. */
+  readonly weights?: 'float32' | 'float16' | 'int8';
+  /** Order of the axes of pictures among the inputs and outputs of TensorFlow Lite; as in ONNX when absent. */
+  readonly images?: 'channels-first' | 'channels-last';
+  /** Sizes of inputs by name, for formats that want them fixed. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
+}
+
+export interface ConvertStep extends BuildStep, WriteStep {}
+
+export const buildFields = ['task', 'dtype', 'opset', 'attention'] as const satisfies readonly (keyof BuildStep)[];
+export const writeFields = ['to', 'layout', 'weights', 'images', 'shapes'] as const satisfies readonly (keyof WriteStep)[];
 
 export interface QuantizeStep {
   readonly bits?: 2 | 4 | 8;
@@ -78,8 +94,11 @@ export const recipeSchema = {
           additionalProperties: false,
           properties: {
             convert: object({
-              to: { enum: ['onnx', 'safetensors'] },
+              to: { enum: ['onnx', 'tflite', 'safetensors'] },
               layout: { enum: ['transformers.js', 'genai', 'plain'] },
+              weights: { enum: ['float32', 'float16', 'int8'] },
+              images: { enum: ['channels-first', 'channels-last'] },
+              shapes: { type: 'object', additionalProperties: { type: 'array', items: { type: 'integer', minimum: 1 } } },
               task: { type: 'string', minLength: 1 },
               opset: { type: 'integer', minimum: 1 },
               dtype: { enum: ['float32', 'float16'] },

@@ -14,7 +14,7 @@ import type { WrittenGraph } from './layouts/folder-layout.js';
 import { besideGraphs, planVariant, type Variant } from './model-layout.js';
 import { outputFormat } from './outputs/formats.js';
 import type { GraphOutput } from './outputs/output-format.js';
-import type { ConvertStep, Recipe, RecipeStep } from './recipe-schema.js';
+import { buildFields, type ConvertStep, type Recipe, type RecipeStep, writeFields } from './recipe-schema.js';
 import { recordsPage } from './report/records-page.js';
 import { passesOf } from './steps.js';
 
@@ -50,17 +50,17 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   const convert = convertOptions(recipe.steps);
   const format = outputFormat(convert, recipe.output);
   const input = await openInput(recipe.input);
-  const { to: _to, layout: _layout, ...building } = convert;
-  assertAccepted(input, building);
+  assertAccepted(recipe.input, input, convert, buildFields);
+  assertAccepted(recipe.output, { format: format.name, accepts: format.accepts }, convert, writeFields);
   // Graphs before the plan: weights alone are refused as such, whatever is wrong with the name of the output.
   const source =
     format.kind === 'graph'
-      ? { kind: format.kind, format, models: await input.graphs({ ...building, signal }) }
+      ? { kind: format.kind, format, models: await input.graphs({ ...convert, signal }) }
       : { kind: format.kind, format, checkpoint: await input.checkpoint(signal) };
   const variant = await planVariant({ input, recipe, format, convert });
   const { files, graphs, comparisons, records, warnings } =
     source.kind === 'graph'
-      ? await graphFiles({ ...source, input, variant, recipe, options, task, building })
+      ? await graphFiles({ ...source, input, variant, recipe, options, task, convert })
       : { ...nothing, files: await source.format.layouts(source.checkpoint, { name: variant.graph('model'), input, steps: recipe.steps }) };
   signal?.throwIfAborted();
 
@@ -121,11 +121,11 @@ interface GraphFilesInput {
   readonly recipe: Recipe;
   readonly options: RunRecipeOptions;
   readonly task: TaskOptions;
-  readonly building: Omit<ConvertStep, 'to' | 'layout'>;
+  readonly convert: ConvertStep;
 }
 
 /** Applies the steps to every graph, and lays out their files with those that belong beside them. */
-async function graphFiles({ input, models, variant, format, recipe, options, task, building }: GraphFilesInput): Promise<Planned> {
+async function graphFiles({ input, models, variant, format, recipe, options, task, convert }: GraphFilesInput): Promise<Planned> {
   if (variant.kind === 'file' && models.size > 1) {
     throw new PenjingError('E_OPTION', `${recipe.input} becomes several graphs (${[...models.keys()].join(', ')}): ${recipe.output} is one file`, {
       hint: `Give a folder: -o ${recipe.output.replace(/\.\w+$/, '')}`,
@@ -145,7 +145,7 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
     const result = await pipeline(passes).run(built, { ...task, ...(await engineFor(recipe.steps)) });
     assertNoNewIssues(result.model, before);
     const name = variant.graph(stem);
-    const layouts = await format.layouts(result.model, { name, externalData: options.externalData ?? 'auto', convert: building });
+    const layouts = await format.layouts(result.model, { name, externalData: options.externalData ?? 'auto', write: convert, signal: options.signal });
     files.push(...layouts);
     graphs.push(name);
     records.push(...result.records);
@@ -162,13 +162,14 @@ async function engineFor(steps: readonly RecipeStep[]): Promise<{ readonly engin
   return loadRuntime().then(({ ortEngine }) => ({ engine: ortEngine() }), () => ({}));
 }
 
-/** Throws `E_OPTION` for an option of the conversion that means nothing for this input. */
-function assertAccepted({ path, format, accepts }: Input, convert: Omit<ConvertStep, 'to' | 'layout'>): void {
-  for (const [name, value] of Object.entries(convert)) {
+/** Throws `E_OPTION` for an option of the conversion that means nothing for this input, or this output. */
+function assertAccepted(path: string, { format, accepts }: { readonly format: string; readonly accepts: readonly string[] }, convert: ConvertStep, fields: readonly (keyof ConvertStep)[]): void {
+  for (const name of fields) {
     // float32 is what everything is converted to anyway
-    if (value === undefined || value === 'float32' || accepts.includes(name as (typeof accepts)[number])) continue;
+    if (convert[name] === undefined || convert[name] === 'float32' || accepts.includes(name)) continue;
+    const chosen = accepts.filter((field) => field !== 'to');
     throw new PenjingError('E_OPTION', `${path} is ${format}: ${name} cannot be chosen for it`, {
-      hint: accepts.length > 0 ? `What can be chosen: ${accepts.join(', ')}.` : 'Convert the checkpoint again, or store the weights as float16 with a `cast` step.',
+      hint: chosen.length > 0 ? `What can be chosen: ${chosen.join(', ')}.` : 'Convert the checkpoint again, or store the weights as float16 with a `cast` step.',
     });
   }
 }

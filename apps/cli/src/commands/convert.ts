@@ -1,28 +1,37 @@
-/** `penjing convert`: a checkpoint or an ONNX file to a runnable model. */
+/** `penjing convert`: any checkpoint or graph that is read to any format that is written. */
 import type { Command } from '../command.js';
-import { common, filled, integer } from '../options.js';
+import { common, filled, integer, listOf } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
 
 export const convert: Command = {
   name: 'convert',
-  summary: 'turn a Hugging Face folder into an ONNX model folder, or rewrite an ONNX file',
-  arguments: [{ name: '<input>', help: 'a Hugging Face folder (config.json and safetensors) or an .onnx file' }],
+  summary: 'turn a checkpoint into a model that runs, or one model format into another',
+  arguments: [{ name: '<input>', help: 'a Hugging Face folder, or a GGUF, PyTorch, ONNX, TensorFlow Lite or safetensors file' }],
   options: [
     common.output,
-    { flags: '--to <format>', help: 'format of the result; by the extension of the output when absent', choices: ['onnx', 'safetensors'] },
+    { flags: '--to <format>', help: 'format of the result; by the extension of the output when absent', choices: ['onnx', 'tflite', 'safetensors'] },
     { flags: '--layout <layout>', help: 'the program a model folder is for; plain puts the graph beside its configuration', choices: ['transformers.js', 'genai', 'plain'] },
     { flags: '--task <task>', help: 'what the model is for, as text-generation or fill-mask; from config.json when absent', parse: filled },
     { flags: '--dtype <dtype>', help: 'element type of weights and computation', choices: ['float32', 'float16'] },
     { flags: '--opset <version>', help: 'version of the ONNX operators (21 when absent)', parse: integer(1, 64) },
     { flags: '--attention <kind>', help: 'fused attention of ONNX Runtime, or standard operators only', choices: ['gqa', 'standard'] },
+    { flags: '--weights <dtype>', help: 'how TensorFlow Lite stores weights; int8 beside float activations', choices: ['float32', 'float16', 'int8'] },
+    { flags: '--images <order>', help: 'axes of pictures among inputs and outputs of TensorFlow Lite', choices: ['channels-first', 'channels-last'] },
+    { flags: '--shape <name=sizes>', help: 'sizes of an input that must be fixed, as x=1,3,224,224; may be repeated', repeat: true },
     ...saveOptions,
     common.threads,
   ],
-  examples: ['penjing convert models/sapling -o out/sapling', 'penjing convert model.onnx -o rewritten.onnx --force'],
-  run: (context) => runSteps(context, [{ convert: chosen(context.options, ['to', 'layout', 'task', 'dtype', 'opset', 'attention']) }]),
+  examples: ['penjing convert models/sapling -o out/sapling', 'penjing convert model.onnx -o model.tflite', 'penjing convert model.gguf -o out/model'],
+  run: (context) => runSteps(context, [{ convert: chosen(context.options, ['to', 'layout', 'weights', 'images', 'task', 'dtype', 'opset', 'attention'], shapesOf(context.options)) }]),
 };
 
 /** The options that were given, by the names of the recipe's fields. */
-function chosen(options: Readonly<Record<string, unknown>>, names: readonly string[]): Record<string, unknown> {
-  return Object.fromEntries(names.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]));
+function chosen(options: Readonly<Record<string, unknown>>, names: readonly string[], more: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return { ...Object.fromEntries(names.filter((name) => options[name] !== undefined).map((name) => [name, options[name]])), ...more };
+}
+
+/** `--shape x=1,3 --shape y=2` as the field `shapes`; the schema of recipes checks the numbers. */
+function shapesOf(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const given = listOf(options, 'shape').map((text) => [text.slice(0, Math.max(0, text.indexOf('='))), text.slice(text.indexOf('=') + 1).split(',').map(Number)] as const);
+  return given.length > 0 ? { shapes: Object.fromEntries(given) } : {};
 }

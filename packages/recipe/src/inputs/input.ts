@@ -1,10 +1,10 @@
 /** What stands at a path, whatever its format: graphs, weights, or both. One file per format implements it. */
 import { type Checkpoint, type Model, PenjingError } from '@penjing/core';
 import type { FormatName, ModelFolder } from '@penjing/graph-io';
-import type { ConvertStep } from '../recipe-schema.js';
+import type { BuildStep } from '../recipe-schema.js';
 import type { Inspection, InspectOptions } from './describe.js';
 
-export interface BuildOptions extends Omit<ConvertStep, 'to' | 'layout'> {
+export interface BuildOptions extends BuildStep {
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -15,7 +15,7 @@ export interface Input {
   /** Configuration and tokenizer that belong beside the graphs. */
   readonly folder?: ModelFolder;
   /** The options of a conversion that mean something here; the others are refused when they are given. */
-  readonly accepts: readonly (keyof BuildOptions)[];
+  readonly accepts: readonly (keyof BuildStep)[];
   /**
    * The graphs by the file names of transformers.js: `model`, or `encoder_model` and its decoder. Throws `E_FORMAT`
    * when there are weights alone, and what the readers throw.

@@ -1,14 +1,15 @@
 /** Every format that can be written. A new one is a file here and a line. */
 import { PenjingError } from '@penjing/core';
-import type { ConvertStep } from '../recipe-schema.js';
+import type { WriteStep } from '../recipe-schema.js';
 import { onnxOutput } from './onnx.js';
 import type { OutputFormat } from './output-format.js';
 import { safetensorsOutput } from './safetensors.js';
+import { tfliteOutput } from './tflite.js';
 
-export const outputFormats: readonly OutputFormat[] = [onnxOutput, safetensorsOutput];
+export const outputFormats: readonly OutputFormat[] = [onnxOutput, tfliteOutput, safetensorsOutput];
 
 /** By `to`, else by the extension of the output; ONNX otherwise. Throws `E_OPTION` when the two disagree. */
-export function outputFormat({ to }: ConvertStep, output: string): OutputFormat {
+export function outputFormat({ to }: WriteStep, output: string): OutputFormat {
   const named = outputFormats.find(({ extension }) => output.endsWith(extension));
   const wanted = to === undefined ? (named ?? onnxOutput) : outputFormats.find(({ name }) => name === to);
   if (!wanted) throw new PenjingError('E_OPTION', `${String(to)} cannot be written`, { hint: `Formats: ${outputFormats.map(({ name }) => name).join(', ')}.` });

@@ -6,5 +6,6 @@ export const onnxOutput: GraphOutput = {
   kind: 'graph',
   name: 'onnx',
   extension: '.onnx',
+  accepts: ['to', 'layout'],
   layouts: (model, { name, externalData }) => Promise.resolve(serializeOnnx(model, { name, externalData })),
 };

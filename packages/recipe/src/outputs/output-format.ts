@@ -2,30 +2,34 @@
 import type { Checkpoint, Model } from '@penjing/core';
 import type { FileLayout } from '@penjing/graph-io';
 import type { Input } from '../inputs/input.js';
-import type { ConvertStep, RecipeStep } from '../recipe-schema.js';
+import type { RecipeStep, WriteStep } from '../recipe-schema.js';
 
-export type OutputName = NonNullable<ConvertStep['to']>;
+export type OutputName = NonNullable<WriteStep['to']>;
 
 export interface GraphOutputOptions {
   /** Name of the file, relative to the folder it goes to. */
   readonly name: string;
   readonly externalData: 'auto' | 'always' | 'never';
-  readonly convert: ConvertStep;
+  readonly write: WriteStep;
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface Output {
+  readonly name: OutputName;
+  readonly extension: string;
+  /** The options of writing that mean something here; the others are refused when they are given. */
+  readonly accepts: readonly (keyof WriteStep)[];
 }
 
 /** Written from graphs: a file per graph, the first layout being the file itself. */
-export interface GraphOutput {
+export interface GraphOutput extends Output {
   readonly kind: 'graph';
-  readonly name: OutputName;
-  readonly extension: string;
   layouts(model: Model, options: GraphOutputOptions): Promise<readonly FileLayout[]>;
 }
 
 /** Written from named weights: no graph is needed. */
-export interface WeightsOutput {
+export interface WeightsOutput extends Output {
   readonly kind: 'weights';
-  readonly name: OutputName;
-  readonly extension: string;
   /** Throws `E_OPTION` for steps that this format has no form for. */
   layouts(checkpoint: Checkpoint, options: WeightsOutputOptions): Promise<readonly FileLayout[]>;
 }

@@ -7,6 +7,7 @@ export const safetensorsOutput: WeightsOutput = {
   kind: 'weights',
   name: 'safetensors',
   extension: '.safetensors',
+  accepts: ['to'],
   layouts(checkpoint, { name, steps }) {
     if (steps.some((step) => !('convert' in step))) {
       throw new PenjingError('E_OPTION', 'safetensors files are written from the weights as they are', { hint: 'Write ONNX instead, or leave out the other steps.' });

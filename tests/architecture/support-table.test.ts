@@ -1,11 +1,11 @@
-/** Writes docs/architectures.md from the registry and the recorded cases; `npx vitest run tests/support-table.test.ts -u` renews it. */
+/** Writes docs/architectures.md from the registry and the recorded cases; `npx vitest run tests/architecture -u` renews it. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { supportedClasses } from '@penjing/graph-io';
 import { expect, test } from 'vitest';
 
-const fixtures = fileURLToPath(new URL('./fixtures', import.meta.url));
+const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
 
 interface Case {
   readonly name: string;
@@ -47,13 +47,13 @@ Hugging Face folders (and GGUF files of the decoders) convert to ONNX for these 
 class; \`--task\` asks for another. Each row was verified number by number on ONNX Runtime: seeded checkpoints with the outputs that transformers computes
 with them in float32 (\`peers/fixtures\`, \`tests/fixtures\`), largest absolute difference at most 1e-4.
 
-This page is written by \`npx vitest run tests/support-table.test.ts -u\`.
+This page is written by \`npx vitest run tests/architecture -u\`.
 
 | model | class | task | verified by |
 |---|---|---|---|
 ${rows.join('\n')}
 `;
-  await expect(text).toMatchFileSnapshot('../docs/architectures.md');
+  await expect(text).toMatchFileSnapshot('../../docs/architectures.md');
 });
 
 /** A class without cases of its own shares the code of a sibling that has some; a class that nothing verifies says so. */

@@ -1,0 +1,18 @@
+/** TensorFlow Lite files, written from the graph. */
+import { tfliteLayout } from '@penjing/graph-io';
+import type { GraphOutput } from './output-format.js';
+
+export const tfliteOutput: GraphOutput = {
+  kind: 'graph',
+  name: 'tflite',
+  extension: '.tflite',
+  accepts: ['to', 'weights', 'images', 'shapes'],
+  layouts: (model, { name, write, signal }) =>
+    tfliteLayout(model, {
+      name,
+      ...(write.weights && { weights: write.weights }),
+      ...(write.images && { images: write.images }),
+      ...(write.shapes && { inputShapes: write.shapes }),
+      ...(signal && { signal }),
+    }),
+};
