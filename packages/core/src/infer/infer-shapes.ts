@@ -130,7 +130,7 @@ function inferGraph(graph: Graph, state: State): void {
 /** Keeps the more exact of what is declared and what is inferred. */
 function record(value: Value, known: Known, node: Node, state: State): void {
   // A second round over a loop body must not be held to the first round.
-  const declared = value.type;
+  const declared = state.strict ? withoutSymbols(value.type) : value.type;
   const merged = mergeTypes(declared, known.type);
   if (merged === undefined) {
     if (state.strict && known.type) state.types.set(value, known.type);
@@ -141,6 +141,12 @@ function record(value: Value, known: Known, node: Node, state: State): void {
   const values = state.strict ? exactValues(known, node) : known.values;
   if (values && values.length <= MAX_VALUES) state.values.set(value, values);
   else state.values.delete(value);
+}
+
+/** Exporters repeat the symbols of intermediate values for sizes that differ; only those of inputs can be relied on. */
+function withoutSymbols(type: ValueType | undefined): ValueType | undefined {
+  if (type?.kind !== 'tensor' || !type.shape?.some((dim) => typeof dim === 'string')) return type;
+  return { ...type, shape: type.shape.map((dim) => (typeof dim === 'string' ? null : dim)) };
 }
 
 /** Elements as the operator itself would give them, or none. */
@@ -207,7 +213,8 @@ function knownOf(value: Value, state: State): Known {
 function inferCall(graph: Graph, inputs: readonly (Known | undefined)[], state: State): Known[] {
   graph.inputs.forEach((value, i) => {
     const known = inputs[i];
-    const merged = known?.type && (mergeTypes(value.type, known.type) ?? value.type);
+    const declared = state.strict ? withoutSymbols(value.type) : value.type;
+    const merged = known?.type ? (mergeTypes(declared, known.type) ?? declared) : state.strict ? declared : undefined;
     if (merged) state.types.set(value, merged);
     if (known?.values) state.values.set(value, known.values);
     else state.values.delete(value);

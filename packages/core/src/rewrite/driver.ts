@@ -16,7 +16,7 @@ import { removeDead } from './dead.js';
 import { mergeEqualWeights } from './equal-weights.js';
 import { foldConstants } from './fold-constants.js';
 import { foldKnown } from './fold-known.js';
-import { Rewriter } from './rewriter.js';
+import { isPlain, Rewriter } from './rewriter.js';
 import type { Fusions, Rule, RulePhase } from './rule.js';
 import { freezeInputs, liftConstants, rewritableGraphs, uniqueNames } from './scopes.js';
 import { nodeBytes, tensorBytes } from './stored-size.js';
@@ -116,7 +116,7 @@ class Run {
     }
     for (const [root, opsets] of this.#roots()) {
       const context = new Rewriter({ root, isFunction: root !== model.graph, opsets, inference, fusions: options.fusions, allowGrowth: options.allowGrowth, records: this.records });
-      if (options.engine && options.enabled('fold')) {
+      if (options.enabled('fold')) {
         this.#count('fold', await foldConstants(context, model, { engine: options.engine, budget, failed: this.#failed, warnings: this.warnings, signal: options.signal }));
       }
       if (options.enabled('common')) this.#count('common', mergeCommonNodes(context));
@@ -138,6 +138,8 @@ class Run {
     for (const graph of [...rewritableGraphs(context.root)]) {
       for (const node of graph.nodes()) {
         if (this.options.enabled('known') && foldKnown(node, context, budget)) this.#count('known', 1);
+        // Inside a function an attribute may be the caller's.
+        if (!isPlain(node)) continue;
         for (const rule of rulesFor(node)) {
           if (node.graph !== graph) break;
           if (rule.apply(node, context)) this.#count(rule.name, 1);

@@ -11,6 +11,7 @@ import { Value } from '../graph/value.js';
 import { elementCount } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import type { Budget } from './budget.js';
+import { canFoldLazily, foldLazily } from './fold-lazy.js';
 import { isFoldable } from './foldable.js';
 import type { Rewriter } from './rewriter.js';
 import { innerGraphs } from './scopes.js';
@@ -23,7 +24,8 @@ const LARGEST_TENSOR = 16 << 20;
 const DATA_DEPENDENT: ReadonlySet<string> = new Set(['NonZero', 'Compress', 'Unique']);
 
 export interface FoldOptions {
-  readonly engine: Engine;
+  /** Without one only weights are moved. */
+  readonly engine: Engine | undefined;
   readonly budget: Budget;
   /** Nodes the engine could not run. */
   readonly failed: Set<Node>;
@@ -33,10 +35,18 @@ export interface FoldOptions {
 
 /** Folds over a main graph or function body and the graphs nested in it. Gives the number of values stored. */
 export async function foldConstants(context: Rewriter, model: Model, options: FoldOptions): Promise<number> {
-  const region = constantRegion(context, options.failed);
+  const { region, lazily } = constantRegion(context, options.failed, options.engine !== undefined);
   const wanted = chosen(region, context, options.budget);
   if (wanted.length === 0) return 0;
-  const results = await compute(wanted, region, context, model, options);
+  const isLazy = (value: Value): boolean => value.producer !== undefined && lazily.has(value.producer);
+  const computed = wanted.filter((value) => !isLazy(value));
+  const results = computed.length > 0 ? await compute(computed, region, context, model, options) : new Map<Value, Tensor>();
+  for (const value of wanted) {
+    if (!isLazy(value)) continue;
+    const tensor = expressionOf(value, lazily, context);
+    if (tensor) results.set(value, tensor);
+    else options.failed.add(value.producer!);
+  }
   let stored = 0;
   for (const value of wanted) {
     const tensor = results.get(value);
@@ -48,23 +58,58 @@ export async function foldConstants(context: Rewriter, model: Model, options: Fo
   return stored;
 }
 
-/** The nodes that can be computed now, in an order in which they can run. */
-function constantRegion(context: Rewriter, failed: ReadonlySet<Node>): Set<Node> {
+interface Region {
+  /** The nodes that can be computed now, in an order in which they can run. */
+  readonly region: Set<Node>;
+  /** Those over large weights, which become expressions instead. */
+  readonly lazily: ReadonlySet<Node>;
+}
+
+function constantRegion(context: Rewriter, failed: ReadonlySet<Node>, hasEngine: boolean): Region {
   const region = new Set<Node>();
+  const lazily = new Set<Node>();
   const visit = (graph: Graph): void => {
     for (const node of graph.nodes()) {
-      const ready = isFoldable(node) && !failed.has(node) && node.inputs.every((value) => {
+      const foldable = isFoldable(node) && !failed.has(node);
+      const ready = foldable && hasEngine && node.inputs.every((value) => {
         if (!value || value.name === '') return true;
-        if (value.producer && region.has(value.producer)) return true;
+        if (value.producer && region.has(value.producer)) return !lazily.has(value.producer);
         const tensor = context.weight(value);
         return tensor !== undefined && (tensor.kind === 'dense' || tensor.kind === 'string') && tensor.byteLength <= LARGEST_TENSOR;
       });
       if (ready && node.outputs.every((value) => fits(value, node, context))) region.add(node);
+      else if (foldable && canFoldLazily(node) && node.inputs.every((value) => !value || (value.producer && lazily.has(value.producer)) || isPlainWeight(value, context))) {
+        region.add(node);
+        lazily.add(node);
+      }
       for (const inner of innerGraphs(node)) visit(inner);
     }
   };
   visit(context.root);
-  return region;
+  return { region, lazily };
+}
+
+function isPlainWeight(value: Value, context: Rewriter): boolean {
+  const tensor = context.weight(value);
+  return tensor !== undefined && (tensor.kind === 'dense' || tensor.kind === 'lazy') && dtypes[tensor.dtype].bits >= 8;
+}
+
+/** Expressions are copied whole into jobs; what shares parts many times over would grow without end. */
+const LARGEST_EXPRESSION = 256;
+
+/** A value of the lazy part of the region as one expression over the stored weights. */
+function expressionOf(value: Value, lazily: ReadonlySet<Node>, context: Rewriter): Tensor | undefined {
+  let operations = 0;
+  const build = (of: Value): Tensor | undefined => {
+    const { producer } = of;
+    if (!producer || !lazily.has(producer)) return context.weight(of);
+    if (++operations > LARGEST_EXPRESSION) return undefined;
+    return foldLazily(producer, producer.outputs.indexOf(of), context, (index) => {
+      const input = producer.input(index);
+      return input && build(input);
+    });
+  };
+  return build(value);
 }
 
 function fits(value: Value, node: Node, context: Rewriter): boolean {
@@ -141,7 +186,7 @@ async function compute(wanted: readonly Value[], region: ReadonlySet<Node>, cont
   options.signal?.throwIfAborted();
   try {
     const { part, names } = partialModel(wanted, region, context, model);
-    const executor = await options.engine.load(part, options.signal && { signal: options.signal });
+    const executor = await options.engine!.load(part, options.signal && { signal: options.signal });
     try {
       const results = await executor.run({}, options.signal && { signal: options.signal });
       return new Map(wanted.map((value) => [value, results[names.get(value)!]!] as const));

@@ -145,6 +145,17 @@ export class Rewriter {
     return input ? this.numbers(input) : null;
   }
 
+  /** Axes as Squeeze, Unsqueeze and the reductions of this opset take them: `since` is the opset that moved them to input 1. */
+  axesFor(before: Node, axes: readonly number[], since = 13): { inputs: readonly Value[]; attributes: Readonly<Record<string, AttributeInput>> } {
+    if (this.opset < since) return { inputs: [], attributes: { axes: attribute.ints(axes) } };
+    return { inputs: [this.addNumbers(before, 'int64', axes, `${before.output(0).name}/axes`)], attributes: {} };
+  }
+
+  /** True when only one node reads the value: what computes it can go with that node. */
+  isPrivate(value: Value): boolean {
+    return value.useCount === 1 && !this.isOutput(value);
+  }
+
   /** True when an operator of ai.onnx is declared at this model's opset. */
   has(opType: string): boolean {
     const schema = schemaOf('', opType, this.opset);

@@ -14,7 +14,7 @@ export interface Rule {
   readonly phase: RulePhase;
   /** Operators at which it may apply; every one when absent. */
   readonly ops?: readonly OpName[];
-  /** Rewrites around a node when the pattern and the condition hold. Gives true when it changed anything. */
+  /** Rewrites around a node, no attribute of which is the caller's of a function, when the pattern and the condition hold. Gives true when it changed anything. */
   apply(node: Node, context: Rewriter): boolean;
 }
 
