@@ -120,6 +120,7 @@ function inferGraph(graph: Graph, state: State): void {
     if (values) state.values.set(value, values);
   }
   for (const node of graph.nodes()) {
+    if (state.strict) for (const value of node.outputs) state.types.set(value, reliable(value, node) ?? { kind: 'opaque', bytes: NOTHING });
     for (const [index, known] of knownOutputs(node, state).entries()) {
       const value = node.outputs[index];
       if (value && value.name !== '' && known) record(value, known, node, state);
@@ -130,7 +131,7 @@ function inferGraph(graph: Graph, state: State): void {
 /** Keeps the more exact of what is declared and what is inferred. */
 function record(value: Value, known: Known, node: Node, state: State): void {
   // A second round over a loop body must not be held to the first round.
-  const declared = state.strict ? withoutSymbols(value.type) : value.type;
+  const declared = state.strict ? reliable(value, node) : value.type;
   const merged = mergeTypes(declared, known.type);
   if (merged === undefined) {
     if (state.strict && known.type) state.types.set(value, known.type);
@@ -141,6 +142,18 @@ function record(value: Value, known: Known, node: Node, state: State): void {
   const values = state.strict ? exactValues(known, node) : known.values;
   if (values && values.length <= MAX_VALUES) state.values.set(value, values);
   else state.values.delete(value);
+}
+
+/** A type that says nothing. */
+const NOTHING = new Uint8Array();
+
+/**
+ * What exporters declare of computed values is the shape they saw while tracing, which other feeds need not have: it counts only
+ * where the operator is not known. ONNX Runtime merely warns when a declared output shape is wrong.
+ */
+function reliable({ type }: Value, node: Node): ValueType | undefined {
+  if (type?.kind !== 'tensor' || !(opName(node.domain, node.opType) in inferRules)) return withoutSymbols(type);
+  return type.dtype === undefined ? undefined : { kind: 'tensor', dtype: type.dtype };
 }
 
 /** Exporters repeat the symbols of intermediate values for sizes that differ; only those of inputs can be relied on. */
