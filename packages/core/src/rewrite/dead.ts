@@ -54,6 +54,8 @@ export function release(node: Node): void {
 
 /** Unused optional outputs at the end of the list, as the declaration of the operator allows. */
 function dropOutputs(node: Node, used: (value: Value) => boolean, opset: number): number {
+  // In training mode its running statistics are no option.
+  if (node.opType === 'BatchNormalization' && node.attributes.has('training_mode')) return 0;
   const declared = schemaOf(node.domain, node.opType, opset)?.outputs;
   let length = node.outputs.length;
   while (declared && length > 1 && declared[length - 1]?.option === 'optional' && !used(node.outputs[length - 1]!)) length--;

@@ -4,7 +4,7 @@ import type { Graph } from '../graph/graph.js';
 import { cloneModel } from '../graph/clone.js';
 import type { Model } from '../graph/model.js';
 import type { Node } from '../graph/node.js';
-import { modelGraphs } from '../graph/traverse.js';
+import { allNodes, modelGraphs } from '../graph/traverse.js';
 import { inferFacts } from '../infer/infer-shapes.js';
 import { opName } from '../ops/lookup.js';
 import type { WeightRecord } from '../record.js';
@@ -53,19 +53,57 @@ const phases: readonly (readonly RulePhase[])[] = [['clean'], ['clean', 'fuse'],
 /** A fold may store a few bytes more than its node takes: what reads the result is usually folded next, and then all of it goes. */
 const SLACK = 48;
 
-/** In place, unless that would have made the file larger: then a more careful run on a copy made before. */
+/**
+ * In place, unless that would have made the file larger: then a more careful run on a copy made before, without any slack, and if
+ * that is not enough without the rules that store constants.
+ */
 export async function rewriteToFixpoint(model: Model, options: DriverOptions): Promise<DriverResult> {
-  const backup = cloneModel(model);
   const bytes = modelBytes(model);
-  const result = await rewrite(model, options, SLACK);
-  return options.allowGrowth || modelBytes(model) <= bytes ? result : rewrite(backup, options, 0);
+  const careful = { ...options, rules: options.rules.filter((rule) => !rule.stores) };
+  const attempts = [[options, SLACK], [options, 0], [careful, 0]] as const;
+  let next = cloneModel(model);
+  let result = await rewrite(model, ...attempts[0]);
+  for (const attempt of attempts.slice(1)) {
+    if (options.allowGrowth || modelBytes(result.model) <= bytes) break;
+    const copy = cloneModel(next);
+    result = await rewrite(next, ...attempt);
+    next = copy;
+  }
+  return result;
 }
 
 async function rewrite(model: Model, options: DriverOptions, slack: number): Promise<DriverResult> {
   const run = new Run(model, options, slack);
+  // Nothing of a graph without outputs is ever asked for, so nothing of it would be left.
+  if (model.graph.outputs.length === 0) return { model, applied: {}, warnings: ['the graph has no outputs'], records: [] };
+  const foreign = options.fusions === 'onnxruntime' ? importContrib(model) : [];
   run.prepare();
   for (const phase of phases) await run.phase(options.rules.filter((rule) => phase.includes(rule.phase)), phase === phases.at(-1));
+  dropUnused(foreign);
   return { model, applied: Object.fromEntries(run.applied), warnings: run.warnings, records: run.records };
+}
+
+interface Import {
+  readonly imports: Map<string, number>;
+  readonly graph: Graph;
+}
+
+const CONTRIB = 'com.microsoft';
+
+/** Makes ONNX Runtime's operators known where they are not; gives the places. */
+function importContrib(model: Model): Import[] {
+  const places = [{ imports: model.opsetImports, graph: model.graph }, ...model.functions.map((fn) => ({ imports: fn.opsetImports, graph: fn.body }))];
+  const added = places.filter(({ imports }) => !imports.has(CONTRIB));
+  for (const { imports } of added) imports.set(CONTRIB, 1);
+  return added;
+}
+
+function dropUnused(added: readonly Import[]): void {
+  for (const { imports, graph } of added) {
+    let used = false;
+    for (const node of allNodes(graph)) used ||= node.domain === CONTRIB;
+    if (!used) imports.delete(CONTRIB);
+  }
 }
 
 class Run {

@@ -154,7 +154,8 @@ function chosen(region: Set<Node>, context: Rewriter, budget: Budget): Value[] {
 function storedBytes(value: Value, context: Rewriter): number {
   const [shape, dtype] = [context.fixedShape(value), context.dtype(value)];
   if (!shape || !dtype) return 4096;
-  return (dtype === 'string' ? 16 * elementCount(shape) : byteSize(dtype, elementCount(shape))) + 2 * shape.length + value.name.length + 10;
+  // The tag, the dimensions and the name of its TensorProto.
+  return (dtype === 'string' ? 16 * elementCount(shape) : byteSize(dtype, elementCount(shape))) + 2 * shape.length + value.name.length + 12;
 }
 
 /** Bytes of the nodes and weights that only this node needs. */

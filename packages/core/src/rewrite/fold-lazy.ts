@@ -5,6 +5,7 @@ import { lazy } from '../lazy-ops.js';
 import type { OpName } from '../ops/lookup.js';
 import { sliceBounds } from '../ops/slice-bounds.js';
 import type { Tensor } from '../tensor.js';
+import { scalarOf } from './constant-of.js';
 import type { Rewriter } from './rewriter.js';
 
 /** The tensor of output `index`, for an input that is a weight; undefined where the expression language has no words for it. */
@@ -31,7 +32,7 @@ const folds: { readonly [Op in OpName]?: LazyFold } = {
   Concat: (node, inputs, index, c) => {
     const rank = c.shape(node.outputs[index])?.length ?? 0;
     const axis = node.int('axis', 0);
-    return inputs.every((x) => x !== undefined) && rank > 0 ? lazy.concat(inputs as Tensor[], axis < 0 ? axis + rank : axis) : undefined;
+    return inputs.every((x) => x !== undefined) && rank > 0 ? lazy.concat(inputs, axis < 0 ? axis + rank : axis) : undefined;
   },
   Slice(node, [x], index, c) {
     const shape = c.fixedShape(node.outputs[index]);
@@ -60,6 +61,13 @@ const folds: { readonly [Op in OpName]?: LazyFold } = {
     const axis = node.int('axis', 0);
     if (!x || !shape || indices?.shape.length !== 1 || !list?.every((i) => i >= 0)) return undefined;
     return lazy.gather(x, indices, axis < 0 ? axis + x.shape.length : axis);
+  },
+  ConstantOfShape(node, _, index, c) {
+    const shape = c.fixedShape(node.outputs[index]);
+    const stored = node.tensor('value');
+    const value = stored ? scalarOf(stored) : 0;
+    const dtype = stored?.dtype ?? 'float32';
+    return shape && value !== undefined && (dtype === 'float32' || dtype === 'float16') ? lazy.fill(dtype, shape, value) : undefined;
   },
   Mul: arithmetic((a, b) => lazy.multiply(a, b)),
   Add: arithmetic((a, b) => lazy.add(a, b)),

@@ -14,6 +14,8 @@ export interface Rule {
   readonly phase: RulePhase;
   /** Operators at which it may apply; every one when absent. */
   readonly ops?: readonly OpName[];
+  /** It stores new constants, which in a tiny model may take more than what goes. */
+  readonly stores?: true;
   /** Rewrites around a node, no attribute of which is the caller's of a function, when the pattern and the condition hold. Gives true when it changed anything. */
   apply(node: Node, context: Rewriter): boolean;
 }

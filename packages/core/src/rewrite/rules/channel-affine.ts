@@ -97,6 +97,7 @@ function elementwise(opType: string, index: number, operand: readonly number[]):
 export const foldChannelAffine: Rule = {
   name: 'fold-scale',
   phase: 'merge',
+  stores: true,
   ops: ['BatchNormalization', 'Mul', 'Div', 'Add', 'Sub'],
   apply(node, c) {
     const found = affineOf(node, c);
@@ -112,7 +113,7 @@ export const foldChannelAffine: Rule = {
     if (!old || (bias !== undefined && product.opType === 'Gemm' && c.opset < 7)) return false;
     const factor = linear.groups === 1 ? scale : groupFactor(scale, linear.groups);
     const weightValue = product.input(1)!;
-    if (scaled && (!factor || weightValue.useCount > 1)) return false;
+    if (scaled && (!factor || (weightValue.useCount > 1 && !c.allowGrowth))) return false;
 
     if (scaled) replaceWeight(product, 1, scaleWeight(weight, linear.axis, factor!), 'fold scale', c);
     if (bias !== undefined && (needsBias || (biasValue && scaled))) {

@@ -34,7 +34,8 @@ function neutral(index: number, number: number): Test {
     const numbers = tensor && (c.scalar(node.input(index)) !== undefined ? [c.scalar(node.input(index))!] : c.numbers(node.input(index)));
     if (!tensor || !numbers?.length || !numbers.every((x) => x === number)) return false;
     const [other, out] = [c.shape(node.input(1 - index)), c.shape(node.output(0))];
-    if (tensor.shape.every((dim) => dim === 1) && other && tensor.shape.length <= other.length) return true;
+    const shift = (other?.length ?? 0) - tensor.shape.length;
+    if (other && shift >= 0 && tensor.shape.every((dim, i) => dim === 1 || other[shift + i] === dim)) return true;
     return sameDims(other, out);
   };
 }

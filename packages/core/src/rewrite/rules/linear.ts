@@ -78,6 +78,7 @@ function stepOf(node: Node | undefined, c: Rewriter): Step | undefined {
 export const mergeConstants: Rule = {
   name: 'merge-constants',
   phase: 'merge',
+  stores: true,
   ops: ['Add', 'Sub', 'Mul', 'Div'],
   apply(node, c) {
     if (c.opset < 7) return false;
@@ -103,6 +104,7 @@ export const mergeConstants: Rule = {
 export const mergeClip: Rule = {
   name: 'merge-clip',
   phase: 'clean',
+  stores: true,
   ops: ['Clip', 'Relu'],
   apply(node, c) {
     const inner = c.producer(node.input(0), 'Clip', 'Relu');

@@ -73,6 +73,7 @@ function sliceParts(node: Node, c: Rewriter): SliceParts | undefined {
 export const mergeSlice: Rule = {
   name: 'merge-slice',
   phase: 'clean',
+  stores: true,
   ops: ['Slice'],
   apply(node, c) {
     const inner = c.producer(node.input(0), 'Slice');
@@ -114,6 +115,7 @@ export const mergeConcat: Rule = {
 export const mergePad: Rule = {
   name: 'merge-pad',
   phase: 'clean',
+  stores: true,
   ops: ['Pad'],
   apply(node, c) {
     const inner = c.producer(node.input(0), 'Pad');
@@ -132,6 +134,7 @@ export const mergePad: Rule = {
 export const gatherUnsqueeze: Rule = {
   name: 'gather-unsqueeze',
   phase: 'clean',
+  stores: true,
   ops: ['Unsqueeze'],
   apply(node, c) {
     const gather = c.producer(node.input(0), 'Gather');
@@ -151,6 +154,7 @@ export const gatherUnsqueeze: Rule = {
 export const concatGather: Rule = {
   name: 'concat-gather',
   phase: 'clean',
+  stores: true,
   ops: ['Concat'],
   apply(node, c) {
     const axis = node.int('axis', 0);

@@ -19,6 +19,7 @@ function frontAxes(node: Node, rank: number | undefined, c: Rewriter): number[] 
 export const mergeUnsqueeze: Rule = {
   name: 'merge-unsqueeze',
   phase: 'clean',
+  stores: true,
   ops: ['Unsqueeze', 'Squeeze'],
   apply(node, c) {
     const inner = c.producer(node.input(0), 'Squeeze', 'Unsqueeze');
@@ -54,6 +55,7 @@ function placed(outer: readonly number[], inner: readonly number[]): number[] {
 export const mergeReshape: Rule = {
   name: 'merge-reshape',
   phase: 'clean',
+  stores: true,
   ops: ['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze'],
   apply(node, c) {
     const inner = c.producer(node.input(0), ...MOVES_NOTHING);
@@ -92,10 +94,31 @@ function knownTarget(wanted: readonly Dim[], before: Dims | undefined): number[]
   return open <= 1 && !target.some(Number.isNaN) ? target : undefined;
 }
 
+/** A Transpose that moves only axes of size 1 past the others is a Reshape: worth it beside another one, which then takes both. */
+export const transposeReshape: Rule = {
+  name: 'transpose-reshape',
+  phase: 'clean',
+  stores: true,
+  ops: ['Transpose'],
+  apply(node, c) {
+    const [before, after] = [c.shape(node.input(0)), c.shape(node.output(0))];
+    const perm = node.ints('perm');
+    if (!before || !after || !perm || perm.length !== before.length || c.opset < 5) return false;
+    const moved = perm.filter((axis) => before[axis] !== 1);
+    if (moved.some((axis, i) => i > 0 && axis < moved[i - 1]!)) return false;
+    const neighbour = (other: Node | undefined): boolean => other !== undefined && other.domain === '' && other.opType !== 'Squeeze' && (MOVES_NOTHING as readonly string[]).includes(other.opType);
+    const reader = c.onlyReader(node.output(0));
+    const beside = (c.isPrivate(node.input(0)!) && neighbour(node.input(0)!.producer)) || (neighbour(reader) && reader!.input(0) === node.output(0));
+    const target = beside ? knownTarget(after, before) : undefined;
+    return target !== undefined && c.become(node, 'Reshape', [node.input(0), c.addNumbers(node, 'int64', target, `${node.output(0).name}/shape`)]);
+  },
+};
+
 /** The computed target of a Reshape, all but one of whose sizes are known or stay as they are. */
 export const reshapeTarget: Rule = {
   name: 'reshape-target',
   phase: 'clean',
+  stores: true,
   ops: ['Reshape'],
   apply(node, c) {
     const shape = node.input(1);
@@ -120,6 +143,7 @@ export const reshapeTarget: Rule = {
 export const expandTarget: Rule = {
   name: 'expand-target',
   phase: 'clean',
+  stores: true,
   ops: ['Expand'],
   apply(node, c) {
     const shape = node.input(1);
