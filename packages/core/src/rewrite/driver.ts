@@ -60,13 +60,12 @@ const SLACK = 48;
 export async function rewriteToFixpoint(model: Model, options: DriverOptions): Promise<DriverResult> {
   const bytes = modelBytes(model);
   const careful = { ...options, rules: options.rules.filter((rule) => !rule.stores) };
-  const attempts = [[options, SLACK], [options, 0], [careful, 0]] as const;
   let next = cloneModel(model);
-  let result = await rewrite(model, ...attempts[0]);
-  for (const attempt of attempts.slice(1)) {
+  let result = await rewrite(model, options, SLACK);
+  for (const attempt of [options, careful]) {
     if (options.allowGrowth || modelBytes(result.model) <= bytes) break;
     const copy = cloneModel(next);
-    result = await rewrite(next, ...attempt);
+    result = await rewrite(next, attempt, 0);
     next = copy;
   }
   return result;
