@@ -10,6 +10,12 @@ export interface BuildStep {
   readonly opset?: number;
   /** `gqa`: fused attention of ONNX Runtime. `standard`: ONNX operators only. */
   readonly attention?: 'gqa' | 'standard';
+  /** How the modules of a PyTorch file compute: `layer2(relu(layer1(x)))`. */
+  readonly forward?: string;
+  /** Inputs of a PyTorch file, as `x:f32[N,100]`. */
+  readonly inputs?: readonly string[];
+  /** Dotted path to the weights inside a PyTorch file, as `ema.state_dict`. */
+  readonly key?: string;
 }
 
 /** How they are written. */
@@ -28,7 +34,7 @@ export interface WriteStep {
 
 export interface ConvertStep extends BuildStep, WriteStep {}
 
-export const buildFields = ['task', 'dtype', 'opset', 'attention'] as const satisfies readonly (keyof BuildStep)[];
+export const buildFields = ['task', 'dtype', 'opset', 'attention', 'forward', 'inputs', 'key'] as const satisfies readonly (keyof BuildStep)[];
 export const writeFields = ['to', 'layout', 'weights', 'images', 'shapes'] as const satisfies readonly (keyof WriteStep)[];
 
 export interface QuantizeStep {
@@ -103,6 +109,9 @@ export const recipeSchema = {
               opset: { type: 'integer', minimum: 1 },
               dtype: { enum: ['float32', 'float16'] },
               attention: { enum: ['gqa', 'standard'] },
+              forward: { type: 'string', minLength: 1 },
+              inputs: { type: 'array', items: { type: 'string', minLength: 1 } },
+              key: { type: 'string' },
             }),
             simplify: object({ fusions: { enum: ['none', 'standard', 'onnxruntime'] }, check: { type: 'integer', minimum: 1, maximum: 1000 } }),
             quantize: object({

@@ -56,7 +56,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   const source =
     format.kind === 'graph'
       ? { kind: format.kind, format, models: await input.graphs({ ...convert, signal }) }
-      : { kind: format.kind, format, checkpoint: await input.checkpoint(signal) };
+      : { kind: format.kind, format, checkpoint: await input.checkpoint({ ...convert, signal }) };
   const variant = await planVariant({ input, recipe, format, convert });
   const { files, graphs, comparisons, records, warnings } =
     source.kind === 'graph'

@@ -15,19 +15,27 @@ export const convert: Command = {
     { flags: '--dtype <dtype>', help: 'element type of weights and computation', choices: ['float32', 'float16'] },
     { flags: '--opset <version>', help: 'version of the ONNX operators (21 when absent)', parse: integer(1, 64) },
     { flags: '--attention <kind>', help: 'fused attention of ONNX Runtime, or standard operators only', choices: ['gqa', 'standard'] },
+    { flags: '--forward <expression>', help: "how the modules of a PyTorch file compute: 'layer2(relu(layer1(x)))'", parse: filled },
+    { flags: '--input <spec>', help: "an input of a PyTorch file: 'x:f32[N,100]'; may be repeated", repeat: true },
+    { flags: '--key <path>', help: 'where the weights are inside a PyTorch file, as ema.state_dict' },
     { flags: '--weights <dtype>', help: 'how TensorFlow Lite stores weights; int8 beside float activations', choices: ['float32', 'float16', 'int8'] },
     { flags: '--images <order>', help: 'axes of pictures among inputs and outputs of TensorFlow Lite', choices: ['channels-first', 'channels-last'] },
     { flags: '--shape <name=sizes>', help: 'sizes of an input that must be fixed, as x=1,3,224,224; may be repeated', repeat: true },
     ...saveOptions,
     common.threads,
   ],
-  examples: ['penjing convert models/sapling -o out/sapling', 'penjing convert model.onnx -o model.tflite', 'penjing convert model.gguf -o out/model'],
-  run: (context) => runSteps(context, [{ convert: chosen(context.options, ['to', 'layout', 'weights', 'images', 'task', 'dtype', 'opset', 'attention'], shapesOf(context.options)) }]),
+  examples: ['penjing convert models/sapling -o out/sapling', 'penjing convert model.onnx -o model.tflite', 'penjing convert model.gguf -o out/model', "penjing convert model.pth -o model.onnx --forward 'layer2(relu(layer1(x)))' --input 'x:f32[N,100]'"],
+  run: (context) => runSteps(context, [{ convert: chosen(context.options, ['to', 'layout', 'weights', 'images', 'task', 'dtype', 'opset', 'attention', 'forward', 'key'], { ...shapesOf(context.options), ...inputsOf(context.options) }) }]),
 };
 
 /** The options that were given, by the names of the recipe's fields. */
 function chosen(options: Readonly<Record<string, unknown>>, names: readonly string[], more: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return { ...Object.fromEntries(names.filter((name) => options[name] !== undefined).map((name) => [name, options[name]])), ...more };
+}
+
+function inputsOf(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const inputs = listOf(options, 'input');
+  return inputs.length > 0 ? { inputs } : {};
 }
 
 /** `--shape x=1,3 --shape y=2` as the field `shapes`; the schema of recipes checks the numbers. */

@@ -22,7 +22,7 @@ export interface Input {
    */
   graphs(options: BuildOptions): Promise<ReadonlyMap<string, Model>>;
   /** The weights by name, as they are stored. */
-  checkpoint(signal?: AbortSignal): Promise<Checkpoint>;
+  checkpoint(options?: BuildOptions): Promise<Checkpoint>;
   /** What is in it, read without the weights. */
   inspect(options: InspectOptions): Promise<Inspection>;
 }

@@ -22,7 +22,7 @@ export const modelFolderInput: InputFormat = {
       folder: openFolder(path),
       accepts: [],
       graphs: async ({ signal }) => new Map(await open(signal)),
-      checkpoint: async (signal) => checkpointOf((await open(signal)).map(([, model]) => model)),
+      checkpoint: async ({ signal } = {}) => checkpointOf((await open(signal)).map(([, model]) => model)),
       async inspect(options) {
         const [[, first] = []] = files;
         if (first === undefined) throw new PenjingError('E_FORMAT', `${path} has no graph`);

@@ -14,7 +14,7 @@ export const onnxInput: InputFormat = {
       path,
       accepts: [],
       graphs: async ({ signal }) => new Map([['model', await openOnnx(path, signal)]]),
-      checkpoint: async (signal) => checkpointOf([await openOnnx(path, signal)]),
+      checkpoint: async ({ signal } = {}) => checkpointOf([await openOnnx(path, signal)]),
       inspect: async (options) => describeModel('ONNX', await openOnnx(path, options.signal), [], options),
     }),
 };
