@@ -5,7 +5,7 @@ import { type DenseTensor, type Feeds, memorySource, type Model, toDense } from 
 import { layoutToBytes, openTflite, type TfliteOptions, tfliteLayout } from '@penjing/graph-io';
 import { ortEngine } from '@penjing/runtime';
 import { quantizeModel } from './support/qdq-model.js';
-import { floatCases, NetworkBuilder, quantizedCases } from './support/tflite-models.js';
+import { floatCases, NetworkBuilder, quantizedCases, wide } from './support/tflite-models.js';
 import { judged } from './support/tflite-peer.js';
 
 async function convert(model: Model, options: TfliteOptions = {}): Promise<Uint8Array> {
@@ -38,6 +38,40 @@ describe('LiteRT computes what ONNX Runtime computes', () => {
   });
 });
 
+/** Root of the mean square of the difference, relative to that of the expected values. */
+function relativeError(a: DenseTensor, b: DenseTensor): number {
+  const [x, y] = [a.data as Float32Array, b.data as Float32Array];
+  const square = (sum: number, value: number): number => sum + value * value;
+  return Math.sqrt(x.map((value, i) => value - y[i]!).reduce(square, 0) / y.reduce(square, 0));
+}
+
+describe('weights of fewer bits', () => {
+  // Half precision: 11 bits. int8 weights and activations quantized on the fly: about 8 bits, through some layers.
+  test.each([
+    ['unet', 'float16', 1e-3], ['bert', 'float16', 1e-3], ['resnet', 'float16', 1e-3],
+    ['unet', 'int8', 0.03], ['bert', 'int8', 0.03], ['resnet', 'int8', 0.03], ['wide', 'int8', 0.03],
+  ] as const)('%s with %s weights stays within %d', async (name, weights, tolerance) => {
+    const { model, feeds } = [...floatCases, wide].map((make) => make()).find((each) => each.name === name)!;
+    const bytes = await convert(model, { weights });
+    expect(bytes.length).toBeLessThan((await convert(model)).length);
+    const actual = await judged(`${name}-${weights}`, bytes, feeds);
+    if (!actual) return;
+    for (const [output, tensor] of Object.entries(await onnxRuntime(model, feeds))) expect(relativeError(actual[output]!, tensor), output).toBeLessThanOrEqual(tolerance);
+  });
+
+  test('int8 has a positive scale for each channel, and codes from -127 to 127', async () => {
+    const file = await openTflite(memorySource(await convert(floatCases.find((make) => make().name === 'unet')!().model, { weights: 'int8' })));
+    const codes = file.subgraphs[0]!.tensors.filter(({ dtype }) => dtype === 'int8');
+    expect(codes.length).toBeGreaterThan(2);
+    for (const { data, quantization, shape } of codes) {
+      expect(quantization!.scale!.length).toBe(shape[quantization!.quantizedDimension]);
+      expect(Math.min(...quantization!.scale!)).toBeGreaterThan(0);
+      const values = new Int8Array(await file.source.read(data!.offset, data!.length));
+      expect([Math.max(...values.map(Math.abs)), Math.min(...values) >= -127]).toEqual([127, true]);
+    }
+  });
+});
+
 /** Share of the values that are more than one step of the output grid apart, and the worst distance in steps. */
 function steps(a: DenseTensor, b: DenseTensor, step: number): { readonly beyondOne: number; readonly worst: number } {
   expect(a.shape).toEqual(b.shape);
@@ -61,6 +95,23 @@ describe('a quantized model gives the same codes within one, on 99 % of the valu
       expect(steps(actual[output]!, tensor, (scale.data as Float32Array)[0]!).beyondOne).toBeLessThanOrEqual(0.01);
     }
   });
+});
+
+test('weights behind the FlatBuffer, as in files beyond 2 GiB, are the same weights', async () => {
+  const { model, feeds } = floatCases[1]!();
+  const bytes = await convert(model, { appendAbove: 0 });
+  const file = await openTflite(memorySource(bytes));
+  const inside = await openTflite(memorySource(await convert(model)));
+  const end = Math.max(...file.subgraphs[0]!.tensors.flatMap(({ data }) => (data ? [data.offset + data.length] : [])));
+  expect(end).toBe(bytes.length);
+  for (const [i, { name, data }] of file.subgraphs[0]!.tensors.entries()) {
+    const other = inside.subgraphs[0]!.tensors[i]!;
+    expect(other.name).toBe(name);
+    if (data) expect(await file.source.read(data.offset, data.length)).toEqual(await inside.source.read(other.data!.offset, other.data!.length));
+    if (data) expect(data.offset % 16).toBe(0);
+  }
+  const actual = await judged('mobilenet-v2-appended', bytes, feeds);
+  if (actual) expect(worst(actual['output']!, (await onnxRuntime(model, feeds))['output']!)).toBeLessThanOrEqual(1e-4);
 });
 
 test('the same model gives the same bytes', async () => {

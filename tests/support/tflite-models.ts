@@ -240,6 +240,13 @@ export function oddments(): TfliteCase {
   return n.done('oddments', x, best, s, nearest);
 }
 
+/** Depthwise kernels that are large enough to be quantized. */
+export function wide(): TfliteCase {
+  const n = new NetworkBuilder(12);
+  const x = n.conv(n.input('image', [1, 3, 12, 12]), [3, 128], 3, { stride: 2 });
+  return n.done('wide', n.classifier(n.b.op('Relu', [n.conv(x, [128, 128], 3, { group: 128 })]), 128, 10));
+}
+
 export const floatCases: readonly (() => TfliteCase)[] = [mlp, mobileNetV2, mobileNetV3, resNet, squeezeNet, efficientNet, unet, bert, oddments];
 
 /** A perceptron that ends in scores. */

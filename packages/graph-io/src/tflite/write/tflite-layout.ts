@@ -14,13 +14,17 @@ import { GRID, sameGrid } from './qdq.js';
 import { unsupported } from './tf-error.js';
 import { type Quantization, type TfGraph, type TfTensor } from './tf-graph.js';
 import { tidy } from './tidy.js';
+import { halveWeights, quantizeWeights } from './weight-form.js';
 
 export interface TfliteOptions extends PrepareOptions {
   /** File name, `model.tflite` by default. */
   readonly name?: string;
   /** Order of the axes of images among the inputs and outputs: as in ONNX (N, C, H, W) by default, or channels last (N, H, W, C). */
   readonly images?: 'channels-first' | 'channels-last';
-  /** How weights are stored: as they are, or in half precision, unpacked when the model is loaded. */
+  /**
+   * How float weights are stored: as they are; in half precision, unpacked when the model is loaded; or as int8 with a scale for each output
+   * channel, with activations that stay floats (dynamic-range quantization, of convolutions and products with weights).
+   */
   readonly weights?: 'float32' | 'float16' | 'int8';
   /** Inputs and outputs of a quantized model (QuantizeLinear and DequantizeLinear at its borders): numbers by default, or the int8 codes themselves. */
   readonly borders?: 'float32' | 'int8';
@@ -34,6 +38,8 @@ export interface TfliteOptions extends PrepareOptions {
  */
 export async function tfliteLayout(model: Model, options: TfliteOptions = {}): Promise<FileLayout[]> {
   const graph = await tfliteGraph(model, options);
+  if (options.weights === 'float16') halveWeights(graph);
+  if (options.weights === 'int8') await quantizeWeights(graph, options.signal);
   return [encodeTflite(graph, {
     name: options.name ?? 'model.tflite',
     description: 'written by Penjing',
