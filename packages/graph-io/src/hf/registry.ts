@@ -3,6 +3,7 @@ import type { Architecture, Task } from './architecture.js';
 import { albert } from './arch/albert.js';
 import { bert } from './arch/bert.js';
 import { clip, clipText, clipVision } from './arch/clip.js';
+import { debertaV2 } from './arch/deberta-v2.js';
 import { dinov2 } from './arch/dinov2.js';
 import { distilbert } from './arch/distilbert.js';
 import { electra } from './arch/electra.js';
@@ -26,6 +27,7 @@ import { mt5, t5, umt5 } from './arch/t5.js';
 import { whisper } from './arch/whisper.js';
 import { camembert, roberta, xlmRoberta } from './arch/roberta.js';
 import { smollm3 } from './arch/smollm3.js';
+import { siglip } from './arch/siglip.js';
 import { deit, deitWithTeacher, vit } from './arch/vit.js';
 
 export const architectures: readonly Architecture[] = [
@@ -56,6 +58,7 @@ export const architectures: readonly Architecture[] = [
   modernbert,
   electra,
   albert,
+  debertaV2,
   // encoders of pictures
   vit,
   deit,
@@ -64,6 +67,7 @@ export const architectures: readonly Architecture[] = [
   clip,
   clipText,
   clipVision,
+  siglip,
   // encoders with decoders
   t5,
   mt5,

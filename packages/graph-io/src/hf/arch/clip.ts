@@ -10,8 +10,8 @@ import { layerNorm } from '../blocks/norm.js';
 import { gridOf, patchTokens, readPatches, withTokens } from '../blocks/patches.js';
 import { lengthOf, placesInOrder } from '../blocks/text-embeddings.js';
 import { firstToken } from '../blocks/text-heads.js';
-import { matchOutputs, statesAt, unitLength } from '../blocks/two-towers.js';
-import { Fields } from '../fields.js';
+import { matchOutputs, partOf, statesAt, unitLength } from '../blocks/two-towers.js';
+import type { Fields } from '../fields.js';
 import type { Network } from '../network.js';
 import { textInputs, type TextInputs } from '../text-ports.js';
 import { pixelInput } from '../vision-ports.js';
@@ -47,13 +47,13 @@ export const clipVision: Architecture = {
 
 const both: BuildGraph = (net, config) => {
   const inputs = textInputs(net, { tokenTypes: false, batch: 'text_batch_size' });
-  const text = textTower(net, inputs, part(config, 'text_config'), width(config));
-  const image = visionTower(net, part(config, 'vision_config'), width(config), 'image_batch_size');
+  const text = textTower(net, inputs, partOf(config, 'text_config'), width(config));
+  const image = visionTower(net, partOf(config, 'vision_config'), width(config), 'image_batch_size');
   matchOutputs(net, { text: unitLength(net, text.embeds), image: unitLength(net, image.embeds), width: width(config) }, false);
 };
 
-const text: BuildGraph = (net, config) => textModel(net, part(config, 'text_config'), width(config));
-const vision: BuildGraph = (net, config) => visionModel(net, part(config, 'vision_config'), width(config));
+const text: BuildGraph = (net, config) => textModel(net, partOf(config, 'text_config'), width(config));
+const vision: BuildGraph = (net, config) => visionModel(net, partOf(config, 'vision_config'), width(config));
 
 const GRAPHS: Partial<Record<Task, Readonly<Record<string, BuildGraph>>>> = {
   'zero-shot-image-classification': { model: both },
@@ -135,11 +135,6 @@ function layers(net: Network, x: Value, { layers, norm, attention, mlp }: Encode
     }));
   }
   return x;
-}
-
-/** Configs leave out what is as in the first CLIP. */
-function part(config: Fields, name: string): Fields {
-  return config.inside(name) ?? new Fields({}, `${config.where}: ${name}`);
 }
 
 function width(config: Fields): number {

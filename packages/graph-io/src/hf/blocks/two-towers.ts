@@ -1,5 +1,6 @@
 /** What encoders of pictures and of texts trained together end in: embeddings of both, and how well they match. */
 import { tensorType, type Value } from '@penjing/core';
+import { Fields } from '../fields.js';
 import type { Network } from '../network.js';
 
 /** x / |x|, (batch, width), in float32. */
@@ -11,6 +12,11 @@ export function unitLength(net: Network, x: Value): Value {
 /** One state per row: x (batch, seq, hidden) at places int64 (batch), (batch, hidden). */
 export function statesAt(net: Network, x: Value, places: Value): Value {
   return net.op('GatherND', [x, net.op('Unsqueeze', [places, net.ints([-1])])], { batch_dims: 1 });
+}
+
+/** The config of one tower; configs leave out what is as in the first release. */
+export function partOf(config: Fields, name: string): Fields {
+  return config.inside(name) ?? new Fields({}, `${config.where}: ${name}`);
 }
 
 export interface Embeddings {
