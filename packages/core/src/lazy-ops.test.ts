@@ -73,6 +73,15 @@ describe('expressions are checked when they are made', () => {
     expect(make).toThrow(expect.objectContaining({ code: 'E_SHAPE' }));
   });
 
+  test('bits of another type', () => {
+    const words = build.source('s', 8, 'int32', [3, 5]);
+    expect(build.bitcast(words, 'uint4')).toEqual(build.source('s', 8, 'uint4', [3, 40]));
+    const turned = build.transpose(words, [1, 0]);
+    expect(build.bitcast(build.bitcast(turned, 'uint4'), 'int32')).toBe(turned);
+    expect(() => build.bitcast(build.transpose(build.source('s', 0, 'uint4', [3, 5]), [1, 0]), 'uint8')).toThrow(/rows must be whole/);
+    expect(() => build.bitcast(build.transpose(build.source('s', 0, 'uint4', [4, 4]), [1, 0]), 'uint2')).toThrow(/uint4 cannot be read as uint2/);
+  });
+
   test('types', () => {
     expect(() => build.quantize(matrix, scheme, 'bfloat16')).toThrow(/float32 or float16/);
     expect(() => build.mask(matrix, matrix)).toThrow(/bool or uint8/);

@@ -29,6 +29,10 @@ export const lazy = {
   cast(input: Tensor, dtype: DType): Tensor {
     return input.dtype === dtype ? input : map([input], ([x]) => build.cast(x!, dtype));
   },
+  /** The same bits as elements of another width: int32 [2, 3] is uint4 [2, 24]. */
+  bitcast(input: Tensor, dtype: DType): Tensor {
+    return input.dtype === dtype ? input : map([input], ([x]) => build.bitcast(x!, dtype));
+  },
   reshape(input: Tensor, shape: Shape): Tensor {
     return map([input], ([x]) => build.reshape(x!, shape));
   },

@@ -39,6 +39,24 @@ export function cast(input: TensorExpr, dtype: DType): TensorExpr {
   return { op: 'cast', dtype, shape: input.shape, input };
 }
 
+/**
+ * The same bits as elements of another type, lowest bits first: int32 [2, 3] is uint4 [2, 24], uint4 [2, 24] is uint8 [2, 12].
+ * Throws `E_SHAPE` when a row is no whole number of new elements.
+ */
+export function bitcast(input: TensorExpr, dtype: DType): TensorExpr {
+  if (input.dtype === dtype) return input;
+  if (input.op === 'bitcast') return bitcast(input.input, dtype);
+  const [from, to] = [dtypes[input.dtype].bits, dtypes[dtype].bits];
+  const width = ((input.shape.at(-1) ?? 0) * from) / to;
+  if (from === 0 || to === 0 || (from < 8 && to < 8)) throw new PenjingError('E_DTYPE', `${input.dtype} cannot be read as ${dtype}`);
+  if (input.shape.length < 2 || !Number.isInteger(width)) {
+    throw new PenjingError('E_SHAPE', `${input.dtype} [${input.shape.join(', ')}] cannot be read as ${dtype}: rows must be whole`);
+  }
+  const shape = [...input.shape.slice(0, -1), width];
+  if (input.op === 'source') return { ...input, dtype, shape };
+  return { op: 'bitcast', dtype, shape, input };
+}
+
 export function reshape(input: TensorExpr, shape: Shape): TensorExpr {
   if (sameShape(input.shape, shape)) return input;
   if (elementCount(shape) !== elementCount(input.shape)) {

@@ -63,6 +63,13 @@ function naive(expr: TensorExpr): Uint8Array {
     case 'constant': return Uint8Array.from(atob(expr.data), (char) => char.charCodeAt(0));
     case 'fill': fromFloats(expr.dtype, new Float32Array(count).fill(expr.value), out, context); return out;
     case 'cast': convert(expr.input.dtype, naive(expr.input), expr.dtype, out, context); return out;
+    case 'bitcast': {
+      // rows of either type are whole bytes, so the packed bytes are the same
+      const bytes = packed(expr.input);
+      if (dtypes[expr.dtype].bits >= 8) return bytes;
+      kernels.unpack(dtypes[expr.dtype].bits as 2 | 4, dtypes[expr.dtype].kind === 'int', bytes, out);
+      return out;
+    }
     case 'reshape': return naive(expr.input);
     case 'transpose': return take(naive(expr.input), (index) => offsetIn(expr.input.shape, expr.input.shape.map((_, axis) => index[expr.perm.indexOf(axis)]!)));
     case 'slice': return take(naive(expr.input), (index) => offsetIn(expr.input.shape, index.map((i, axis) => i + expr.starts[axis]!)));
@@ -206,6 +213,12 @@ const grow: readonly ((expr: TensorExpr, draw: Draw) => TensorExpr)[] = [
     if (draw(2) === 0) return build.dequantize({ values, scales, zeroPoints, scheme, shape: expr.shape, dtype: floatTypes[draw(3)]! });
     return [values, scales, zeroPoints ?? values][draw(3)]!;
   },
+  (expr, draw) => {
+    const to = (['uint8', 'uint4', 'int4', 'uint2', 'int32', 'uint16', 'int64'] as const)[draw(7)]!;
+    const [a, b] = [dtypes[expr.dtype].bits, dtypes[to].bits];
+    const whole = expr.shape.length >= 2 && (expr.shape.at(-1)! * a) % b === 0 && (a >= 8 || b >= 8);
+    return whole ? build.bitcast(expr, to) : expr;
+  },
   // NVFP4 is finite whatever the bytes.
   (_, draw) => {
     const bytes = 36 * (1 + draw(2));
@@ -254,6 +267,19 @@ function byRows(expr: TensorExpr, splits: readonly number[], by: typeof kernels)
 }
 
 describe('evaluate', () => {
+  test('reads the nibbles of words, lowest first, after turning them', () => {
+    // int32 [2, 3]: word (k, n) holds nibbles 8k … 8k + 7 of row n
+    const words = Int32Array.from([0x76543210, 0x11111111, 0x22222222, -0x10fedcbb, 0x33333333, 0x44444444]);
+    const turned = build.transpose(build.constant('int32', [2, 3], new Uint8Array(words.buffer)), [1, 0]);
+    const nibbles = build.bitcast(turned, 'uint4');
+    expect(nibbles.shape).toEqual([3, 16]);
+    const order = build.constant('int32', [2], new Uint8Array(Int32Array.of(7, 1).buffer));
+    const rows = { start: 0, end: 1 };
+    expect([...evaluate([{ expr: nibbles, rows }], read, kernels).bytes[0]!].map((byte) => byte.toString(16))).toEqual(['10', '32', '54', '76', '45', '23', '1', 'ef']);
+    const picked = build.bitcast(build.gather(nibbles, order, 1), 'uint8');
+    expect([...evaluate([{ expr: picked, rows }], read, kernels).bytes[0]!]).toEqual([0x17]);
+  });
+
   test('gives what indexing gives, however the rows are cut', () => {
     fc.assert(
       fc.property(expression, ({ expr, splits }) => {

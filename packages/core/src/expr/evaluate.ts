@@ -5,6 +5,7 @@ import { PenjingError } from '../errors.js';
 import { matrixView } from '../shape.js';
 import { type RowRange, rowBytes } from '../tensor.js';
 import { arithmetic, mask } from './evaluate-arithmetic.js';
+import { bitcast } from './evaluate-bitcast.js';
 import { cast, convert, floatsOf } from './evaluate-cast.js';
 import { decode, repackWindow } from './evaluate-decode.js';
 import { constant, fill, source } from './evaluate-leaves.js';
@@ -33,7 +34,7 @@ export interface Evaluation {
 type Rules = { readonly [Op in TensorExpr['op']]: Rule<Extract<TensorExpr, { op: Op }>> };
 
 const rules: Rules = {
-  source, constant, fill, cast, reshape, transpose, slice, concat, gather,
+  source, constant, fill, cast, bitcast, reshape, transpose, slice, concat, gather,
   multiply: arithmetic,
   add: arithmetic,
   mask, output, dequantize, decode,

@@ -42,6 +42,12 @@ export interface CastExpr extends Typed {
   readonly input: TensorExpr;
 }
 
+/** The same bits as elements of another width: the last axis is longer or shorter by the ratio, lowest bits first. */
+export interface BitcastExpr extends Typed {
+  readonly op: 'bitcast';
+  readonly input: TensorExpr;
+}
+
 export interface ReshapeExpr extends Typed {
   readonly op: 'reshape';
   readonly input: TensorExpr;
@@ -158,7 +164,7 @@ export interface DequantizeExpr extends Typed {
 
 export type TensorExpr =
   | SourceExpr | ConstantExpr | FillExpr
-  | CastExpr | ReshapeExpr | TransposeExpr | SliceExpr | ConcatExpr | GatherExpr
+  | CastExpr | BitcastExpr | ReshapeExpr | TransposeExpr | SliceExpr | ConcatExpr | GatherExpr
   | ArithmeticExpr | MaskExpr | OutputExpr | DequantizeExpr | DecodeExpr;
 
 /** The operands of an expression, in order. */
