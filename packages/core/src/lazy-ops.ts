@@ -16,6 +16,16 @@ export interface QuantizedTensors {
   readonly zeroPoints: Tensor | undefined;
 }
 
+export interface DequantizeTensors {
+  readonly values: Tensor;
+  readonly scales: Tensor;
+  readonly zeroPoints?: Tensor | undefined;
+  readonly scheme: BlockScheme;
+  readonly shape: Shape;
+  /** float32 when absent. */
+  readonly dtype?: DType;
+}
+
 export type RepackedTensors = Repacked<Tensor>;
 
 export const lazy = {
@@ -74,6 +84,12 @@ export const lazy = {
       })),
       correction: correction && tensor(correction),
     };
+  },
+  /** (values - zeroPoint) * scale per block; operands are shaped as `quantize` shapes them, the result is (rows, cols). */
+  dequantize(inputs: DequantizeTensors): Tensor {
+    const { values, scales, zeroPoints, ...rest } = inputs;
+    const operands = zeroPoints ? [values, scales, zeroPoints] : [values, scales];
+    return map(operands, ([v, s, z]) => build.dequantize({ values: v!, scales: s!, ...(z && { zeroPoints: z }), ...rest }));
   },
   /** Block quantization along the last axis of a matrix; the outputs are computed together when saved. */
   quantize(input: Tensor, scheme: BlockScheme, scaleDtype: DType = 'float32'): QuantizedTensors {

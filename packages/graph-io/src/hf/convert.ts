@@ -20,7 +20,7 @@ export interface ConvertHuggingFaceOptions {
    */
   readonly attention?: AttentionForm;
   /**
-   * What becomes of weights that are quantized already (GGUF): `exact` when absent keeps them and gives the results of the
+   * What becomes of weights that are quantized already (GGUF, GPTQ, AWQ): `exact` when absent keeps them and gives the results of the
    * weights as floats; `int8` rounds activations too, and is the fastest; `float` makes them floats, as does attention in
    * the `standard` form, since there is no standard operator for them.
    */
@@ -74,14 +74,9 @@ export async function convertHuggingFaceGraphs(
     });
   }
   const config = new Fields(folder.config, 'config.json');
-  if (config.has('quantization_config')) {
-    throw new PenjingError('E_CONFIG', 'config.json: quantization_config says that the weights are quantized already', {
-      hint: 'Convert the original checkpoint and quantize it here.',
-      details: { field: 'quantization_config' },
-    });
-  }
-
   const weights = new Weights(folder.checkpoint, dtype, architecture);
+  const quantization = config.inside('quantization_config');
+  if (quantization) await weights.unpack(quantization);
   const tied = await tieEmbeddings(architecture, config, weights);
   const graphs = Object.entries(architecture.graphs(task)).map(([name, build]) => {
     const model = new Model(new Graph('main_graph'));

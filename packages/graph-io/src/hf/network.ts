@@ -4,6 +4,7 @@ import {
 } from '@penjing/core';
 import type { AttentionForm } from './blocks/attention.js';
 import type { BlockPolicy } from './blocks/matrix.js';
+import type { PackedLinear } from './packed-weights.js';
 import type { FloatDType, Weights } from './weights.js';
 
 export interface NetworkOptions {
@@ -31,6 +32,7 @@ export class Network {
   readonly blocks: BlockPolicy;
   readonly #known = new Map<string, Value>();
   readonly #sums = new Map<Value, Map<number, Value>>();
+  readonly #orders = new Map<Value, Map<string, Value>>();
   #path = '';
 
   constructor(graph: Graph, options: NetworkOptions) {
@@ -67,6 +69,25 @@ export class Network {
   /** The same, in the type that the checkpoint has it in. */
   raw(name: string, shape: Shape): Tensor {
     return this.weights.find(this.#full(name), shape);
+  }
+
+  has(name: string): boolean {
+    return this.weights.has(this.#full(name));
+  }
+
+  /** A layer inside this module that GPTQ or AWQ have quantized. */
+  packed(module: string, inputs: number, outputs: number): PackedLinear | undefined {
+    return this.weights.packed(this.#full(module), inputs, outputs);
+  }
+
+  /** Columns of x (…, width) in another order: once for all layers that take the same x in the same order. */
+  reordered(x: Value, order: readonly number[]): Value {
+    let known = this.#orders.get(x);
+    if (!known) this.#orders.set(x, (known = new Map<string, Value>()));
+    const key = order.join();
+    let turned = known.get(key);
+    if (!turned) known.set(key, (turned = this.op('Gather', [x, this.derived('order', denseOf('int64', [order.length], order))], { axis: -1 })));
+    return turned;
   }
 
   /** A weight of this module that is made from what the checkpoint stores; layers that share weights get the same value. */

@@ -1,6 +1,8 @@
 /** The weights of a checkpoint, taken by name: what is missing, of the wrong shape or left over is named. */
 import { type Checkpoint, dtypes, lazy, matrixView, PenjingError, sameShape, type Shape, type Tensor } from '@penjing/core';
 import type { Renaming } from './architecture.js';
+import type { Fields } from './fields.js';
+import { PACKED_TENSORS, packedLayers, type PackedLinear } from './packed-weights.js';
 
 export type FloatDType = 'float32' | 'float16';
 
@@ -21,11 +23,36 @@ export class Weights {
   readonly #tensors: Map<string, Tensor>;
   readonly #dtype: FloatDType;
   readonly #taken = new Set<string>();
+  #packed: ReadonlyMap<string, PackedLinear> = new Map();
 
   /** Weights are given in `dtype`, whatever the file holds. */
   constructor(checkpoint: Checkpoint, dtype: FloatDType, naming: Naming = {}) {
     this.#tensors = canonical(checkpoint.tensors, naming);
     this.#dtype = dtype;
+  }
+
+  /** Takes what GPTQ or AWQ have packed, as `quantization_config` describes it. */
+  async unpack(config: Fields): Promise<void> {
+    this.#packed = await packedLayers(config, this.#tensors);
+    for (const module of this.#packed.keys()) for (const part of PACKED_TENSORS) this.#tensors.delete(`${module}.${part}`);
+  }
+
+  has(name: string): boolean {
+    return this.#tensors.has(name);
+  }
+
+  /** The layer of a module that is stored packed. Throws `E_WEIGHTS` when it is one of another size. */
+  packed(module: string, inputs: number, outputs: number): PackedLinear | undefined {
+    const layer = this.#packed.get(module);
+    if (!layer) return undefined;
+    if (layer.inputs !== inputs || layer.outputs !== outputs) {
+      throw new PenjingError('E_WEIGHTS', `${module} has ${layer.inputs} inputs and ${layer.outputs} outputs, config.json makes it ${inputs} and ${outputs}`, {
+        hint: 'The weights do not belong to this config.json.',
+        details: { module, inputs, outputs },
+      });
+    }
+    this.#taken.add(module);
+    return layer;
   }
 
   /**
@@ -78,7 +105,7 @@ export class Weights {
 
   /** Throws `E_WEIGHTS` naming tensors that nothing took and no pattern excuses: a model without them would be wrong. */
   assertAllTaken(ignored: readonly RegExp[]): void {
-    const left = [...this.#tensors.keys()].filter(
+    const left = [...this.#tensors.keys(), ...this.#packed.keys()].filter(
       (name) => !this.#taken.has(name) && !ignored.some((pattern) => pattern.test(name)),
     );
     if (left.length === 0) return;

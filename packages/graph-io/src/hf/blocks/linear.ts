@@ -2,6 +2,7 @@
 import { lazy, type Tensor, type Value } from '@penjing/core';
 import type { Network } from '../network.js';
 import { type Matrix, matrixOf, product } from './matrix.js';
+import { packedMatrix } from './packed-matrix.js';
 
 export interface LinearShape {
   readonly inputs: number;
@@ -27,10 +28,14 @@ export interface StoredLinear {
 
 /** (…, inputs) to (…, outputs). */
 export function linear(net: Network, name: string, x: Value, shape: LinearShape): Value {
-  const weight = matrix(net, name, shape);
-  const bias = shape.bias ? part(net.stored(`${moduleOf(name, shape)}.bias`, [storedOutputs(shape)]), shape) : undefined;
+  const module = moduleOf(name, shape);
+  const packed = net.packed(module, shape.inputs, storedOutputs(shape));
+  const weight = packed ? packedMatrix(net, packed, (tensor) => part(tensor, shape)) : matrix(net, name, shape);
+  // some quantizers add biases, of zeros, to all layers
+  const hasBias = shape.bias || (packed !== undefined && net.has(`${module}.bias`));
+  const bias = hasBias ? part(net.stored(`${module}.bias`, [storedOutputs(shape)]), shape) : undefined;
   return net.module(name, () => {
-    const y = product(net, x, weight);
+    const y = product(net, packed?.order ? net.reordered(x, packed.order) : x, weight);
     return bias ? net.op('Add', [y, net.derived('bias', bias)]) : y;
   });
 }
