@@ -29,7 +29,7 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => rm(temporary, { recursive: true, force: true }));
 
-test.each(['t5', 't5-gated', 'mt5', 'whisper', 'whisper-deep'])('%s', async (name) => {
+test.each(['t5', 't5-gated', 'mt5', 'bart', 'mbart', 'marian', 'whisper', 'whisper-deep'])('%s', async (name) => {
   const source = join(temporary, `${name}-source`);
   const output = join(temporary, name);
   await cp(join(fixtures, name), source, { recursive: true, filter: (path) => !path.endsWith('expected.safetensors') });

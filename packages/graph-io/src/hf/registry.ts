@@ -1,6 +1,7 @@
 /** Every architecture that converts. A new one is a file in `arch/` and a line here. */
 import type { Architecture, Task } from './architecture.js';
 import { albert } from './arch/albert.js';
+import { bart, marian, mbart } from './arch/bart.js';
 import { bert } from './arch/bert.js';
 import { clip, clipText, clipVision } from './arch/clip.js';
 import { debertaV2 } from './arch/deberta-v2.js';
@@ -72,6 +73,9 @@ export const architectures: readonly Architecture[] = [
   t5,
   mt5,
   umt5,
+  bart,
+  mbart,
+  marian,
   whisper,
 ];
 

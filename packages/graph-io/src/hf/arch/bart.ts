@@ -1,0 +1,139 @@
+/** BART, mBART and Marian: encoders and decoders of text with learned or sinusoidal places. */
+import { denseOf, lazy, tensorType, type Value } from '@penjing/core';
+import type { Architecture, BuildGraph } from '../architecture.js';
+import { type ActivationName, activations } from '../blocks/activation.js';
+import { maskBias, realTokens } from '../blocks/attention-encoder.js';
+import { bartDecoderLayers, bartEncoderLayers, type BartShape } from '../blocks/bart.js';
+import { readSide } from '../blocks/bart-fields.js';
+import { causal, decoderPlaces } from '../blocks/cross-attention.js';
+import { type Embedding, embedding, languageHead } from '../blocks/embedding.js';
+import { layerNorm } from '../blocks/norm.js';
+import type { Fields } from '../fields.js';
+import type { Network } from '../network.js';
+import { encoderOutput, mergedInputs, mergedOutputs } from '../seq2seq-ports.js';
+
+interface Family {
+  readonly modelType: string;
+  readonly className: string;
+  readonly order: BartShape['order'];
+  /** Rows of the table of places before the first; sinusoids have none and are computed. */
+  readonly places: { readonly offset: number } | 'sinusoids';
+  /** A norm over the embeddings. */
+  readonly embeddingNorm: boolean;
+  /** A norm after the last layer. */
+  readonly lastNorm: boolean;
+  readonly maxPlaces: number;
+  readonly sizes: { readonly layers: number; readonly heads: number; readonly intermediate: number };
+}
+
+const LARGE = { layers: 12, heads: 16, intermediate: 4096 };
+
+export const bart = architecture({
+  modelType: 'bart', className: 'BartForConditionalGeneration', order: 'post', places: { offset: 2 }, embeddingNorm: true, lastNorm: false, maxPlaces: 1024, sizes: LARGE,
+});
+export const mbart = architecture({
+  modelType: 'mbart', className: 'MBartForConditionalGeneration', order: 'pre', places: { offset: 2 }, embeddingNorm: true, lastNorm: true, maxPlaces: 1024, sizes: LARGE,
+});
+export const marian = architecture({
+  modelType: 'marian', className: 'MarianMTModel', order: 'post', places: 'sinusoids', embeddingNorm: false, lastNorm: false, maxPlaces: 1024, sizes: LARGE,
+});
+
+function architecture(family: Family): Architecture {
+  return {
+    modelType: family.modelType,
+    classes: { [family.className]: 'text2text-generation' },
+    tied: { table: 'model.shared.weight', head: 'lm_head.weight', byDefault: true },
+    renamed: [[/^model\.encoder\.embed_tokens\.weight$/, 'model.shared.weight']],
+    ignoredWeights: [
+      /^model\.(encoder|decoder)\.(embed_tokens\.weight|version)$/,
+      ...(family.places === 'sinusoids' ? [/^model\.(encoder|decoder)\.embed_positions\.weight$/] : []),
+    ],
+    clientConfig: () => ({}),
+    graphs: () => ({ encoder_model: encoder(family), decoder_model_merged: decoder(family) }),
+  };
+}
+
+const encoder = (family: Family): BuildGraph => (net, config) => {
+  const shape = read(config, family);
+  const { hidden } = shape;
+  const ids = net.builder.input('input_ids', tensorType('int64', ['batch_size', 'encoder_sequence_length']));
+  const mask = net.builder.input('attention_mask', tensorType('int64', ['batch_size', 'encoder_sequence_length']));
+  const { hidden: tokens } = words(net, ids, shape);
+  const x = net.module('model.encoder', () => {
+    const end = net.op('Shape', [ids], { start: 1, end: 2 });
+    const placed = embed(net, tokens, { start: net.ints([0]), end }, shape, family);
+    const last = bartEncoderLayers(net, placed, shape, readSide(config, 'encoder', hidden, family.sizes), maskBias(net, realTokens(net, mask)));
+    return family.lastNorm ? layerNorm(net, 'layer_norm', last, shape.norm) : last;
+  });
+  encoderOutput(net, x, 'encoder_sequence_length', hidden);
+};
+
+const decoder = (family: Family): BuildGraph => (net, config) => {
+  const shape = read(config, family);
+  const { hidden, vocabulary } = shape;
+  const side = readSide(config, 'decoder', hidden, family.sizes);
+  const ports = { ...side, headDim: hidden / side.heads, hidden, vocabulary };
+  const inputs = mergedInputs(net, ports, { encoderMask: true });
+  const places = decoderPlaces(net, inputs.ids, inputs.past[0]!.decoder.key);
+  const { table, hidden: tokens } = words(net, inputs.ids, shape);
+  const { last, present } = net.module('model.decoder', () => {
+    const placed = embed(net, tokens, places, shape, family);
+    const biases = { self: maskBias(net, causal(net, places)), cross: maskBias(net, realTokens(net, inputs.encoderMask!)) };
+    const { last, present } = bartDecoderLayers(net, placed, shape, side, inputs, biases);
+    return { last: family.lastNorm ? layerNorm(net, 'layer_norm', last, shape.norm) : last, present };
+  });
+  const logits = languageHead(net, 'lm_head', last, shape, net.tied ? table : undefined);
+  mergedOutputs(net, ports, net.weights.shapeOf('final_logits_bias') ? net.op('Add', [logits, logitsBias(net, vocabulary)]) : logits, present);
+};
+
+type Shape = ReturnType<typeof read>;
+
+/** Embeddings of tokens, scaled where the config says so. */
+function words(net: Network, ids: Value, shape: Shape): Embedding {
+  const { table, hidden } = net.module('model', () => embedding(net, 'shared', ids, shape));
+  return { table, hidden: shape.scaled ? net.op('Mul', [hidden, net.scalar(Math.sqrt(shape.hidden))]) : hidden };
+}
+
+/** Adds the places from `start` to `end`, int64 (1) each. */
+function embed(net: Network, tokens: Value, { start, end }: { readonly start: Value; readonly end: Value }, shape: Shape, { places, embeddingNorm }: Family): Value {
+  const { hidden, maxPlaces, norm } = shape;
+  const table = net.module('embed_positions', () =>
+    places === 'sinusoids'
+      ? net.derived('weight', lazy.cast(denseOf('float32', [maxPlaces, hidden], sinusoids(maxPlaces, hidden)), net.dtype))
+      : net.weight('weight', [maxPlaces + places.offset, hidden]));
+  const moved = (place: Value): Value => (places === 'sinusoids' || places.offset === 0 ? place : net.op('Add', [place, net.ints([places.offset])]));
+  const placed = net.op('Add', [tokens, net.op('Slice', [table, moved(start), moved(end), net.ints([0])])]);
+  return embeddingNorm ? layerNorm(net, 'layernorm_embedding', placed, norm) : placed;
+}
+
+/** Sines of all frequencies, then their cosines, (places, width); as Marian computes them. */
+function sinusoids(places: number, width: number): number[] {
+  const half = Math.ceil(width / 2);
+  return Array.from({ length: places * width }, (_, i) => {
+    const [place, column] = [Math.floor(i / width), i % width];
+    const angle = place / 10_000 ** ((2 * (column % half)) / width);
+    return column < half ? Math.sin(angle) : Math.cos(angle);
+  });
+}
+
+/** float32 (1, vocabulary): added to the logits, which are float32 too. */
+function logitsBias(net: Network, vocabulary: number): Value {
+  return net.derived('final_logits_bias', net.stored('final_logits_bias', [1, vocabulary], 'float32'));
+}
+
+/** The fields of BartConfig that matter here, with its defaults. */
+function read(config: Fields, { order, maxPlaces }: Family) {
+  const hidden = config.size('d_model', 1024);
+  const activation: ActivationName = config.choice('activation_function', activations, 'gelu');
+  config.only('share_encoder_decoder_embeddings', true, 'encoder and decoder have one vocabulary here');
+  return {
+    hidden,
+    vocabulary: config.size('vocab_size'),
+    maxPlaces: config.size('max_position_embeddings', maxPlaces, 2 ** 16),
+    activation,
+    scaled: config.boolean('scale_embedding', false),
+    norm: { width: hidden, epsilon: 1e-5 },
+    order,
+    keyBias: true,
+  };
+}
