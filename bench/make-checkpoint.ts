@@ -88,6 +88,7 @@ async function writeShard(folder: string, { name, pieces, size }: FileLayout, va
         await file.write(piece.bytes, 0, piece.bytes.byteLength, piece.offset);
         continue;
       }
+      if (piece.kind !== 'tensor') continue;
       const end = piece.offset + piece.tensor.byteLength;
       for (let at = piece.offset; at < end; ) {
         const from = ((at / 2 + phase) % PERIOD) * 2;

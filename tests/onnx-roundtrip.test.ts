@@ -246,7 +246,7 @@ describe('layouts', () => {
     let at = 0;
     for (const piece of file.pieces) {
       expect(piece.offset).toBe(Math.ceil(at / alignment) * alignment);
-      at = piece.offset + (piece.kind === 'bytes' ? piece.bytes.length : piece.tensor.byteLength);
+      at = piece.offset + (piece.kind === 'bytes' ? piece.bytes.length : piece.kind === 'tensor' ? piece.tensor.byteLength : 4);
     }
     return at;
   }

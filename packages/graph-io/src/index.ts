@@ -8,7 +8,7 @@ export { readNpy, writeNpy } from './npy.js';
 export { type FormatName, SNIFF_BYTES, sniffFormat } from './sniff.js';
 export {
   defineModule, type ForwardArgument, type ForwardCall, type ForwardFunction, type ForwardModule, type ForwardScope, type ForwardValue, type ModelFromPytorchOptions, modelFromPytorch,
-  type ModuleDefinition, type OpenPytorchOptions, openPytorch, openPytorchIndex,
+  type ModuleDefinition, type OpenPytorchOptions, openPytorch, openPytorchIndex, pytorchLayout, type PytorchLayoutOptions,
 } from './pytorch/index.js';
 export { type SafetensorsOptions, openSafetensors, openSafetensorsIndex, safetensorsLayout } from './safetensors/index.js';
 export { type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, ggufShardNames, ggufToHuggingFace, openGguf, openGgufShards } from './gguf/index.js';

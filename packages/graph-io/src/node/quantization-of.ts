@@ -15,6 +15,8 @@ export function quantizationOf(expr: TensorExpr): Quantization | undefined {
   let turned = false;
   for (;;) {
     if (inner.op === 'cast' || (inner.op === 'reshape' && !turned)) inner = inner.input;
+    // One number for all elements: codes moved from unsigned to signed.
+    else if (inner.op === 'add' && inner.b.op === 'fill' && inner.b.shape.length === 0) inner = inner.a;
     else if (inner.op === 'transpose' && inner.perm.length === 2) {
       turned = !turned;
       inner = inner.input;

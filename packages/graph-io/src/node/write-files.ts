@@ -11,6 +11,7 @@ import { nextGroup, type Pool, type PoolThread } from './pool.js';
 import type { WorkerGroup } from './pool-protocol.js';
 import type { PlannedGroup } from './save-plan.js';
 import { workerGroup } from './shared-sources.js';
+import { writeChecksums } from './write-checksums.js';
 
 export interface WriteOptions extends TaskOptions {
   readonly resume: boolean;
@@ -114,6 +115,7 @@ export async function writeFiles(
     await Promise.allSettled(lanes.map((running) => running.catch((error: Error) => { failure ??= error; })));
     if (failure) throw failure;
     await checkSources(plan);
+    await writeChecksums(files, outputs, pool, signal);
     for (const output of outputs) await output.sync();
     return { measured, resumedBytes, foreignJournal: options.resume && !finished };
   } finally {
@@ -137,7 +139,7 @@ async function writeKnown(
 ): Promise<void> {
   for (const [i, { name, pieces }] of files.entries()) {
     for (const piece of pieces) {
-      const bytes = piece.kind === 'bytes' ? piece.bytes : piece.tensor.kind === 'dense' ? (piece.tensor as DenseTensor).bytes : undefined;
+      const bytes = piece.kind === 'bytes' ? piece.bytes : piece.kind === 'tensor' && piece.tensor.kind === 'dense' ? (piece.tensor as DenseTensor).bytes : undefined;
       if (!bytes) continue;
       signal?.throwIfAborted();
       await outputs[i]!.write(bytes, piece.offset);

@@ -1,10 +1,16 @@
 /** A planned file in memory: for tests and small models; the pool of `./node` writes large ones. */
 import type { LazyTensor, Tensor } from '@penjing/core';
+import { crc32 } from '../crc32.js';
 import type { FileLayout } from '../layout.js';
 
 export async function layoutToBytes(file: FileLayout): Promise<Uint8Array> {
   const bytes = new Uint8Array(file.size);
-  for (const piece of file.pieces) bytes.set(piece.kind === 'bytes' ? piece.bytes : await load(piece.tensor), piece.offset);
+  for (const piece of file.pieces) {
+    if (piece.kind === 'bytes') bytes.set(piece.bytes, piece.offset);
+    else if (piece.kind === 'tensor') bytes.set(await load(piece.tensor), piece.offset);
+  }
+  const view = new DataView(bytes.buffer);
+  for (const piece of file.pieces) if (piece.kind === 'crc32') view.setUint32(piece.offset, crc32(bytes.subarray(piece.start, piece.end)), true);
   return bytes;
 }
 
