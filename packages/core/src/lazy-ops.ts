@@ -1,5 +1,5 @@
 /** Operations on tensors that compute nothing yet: each gives a tensor over a larger expression. */
-import type { BlockCodecName } from '@penjing/kernels';
+import type { BlockCodecName, EncodedBlockCodec } from '@penjing/kernels';
 import type { DType } from './dtype.js';
 import { PenjingError } from './errors.js';
 import * as build from './expr/build.js';
@@ -70,6 +70,10 @@ export const lazy = {
   /** Blocks of a GGUF file as float32; the last axis of `input` (uint8) counts the bytes of whole blocks. */
   decode(input: Tensor, codec: BlockCodecName): Tensor {
     return map([input], ([x]) => build.decode(x!, codec));
+  },
+  /** Floats as blocks of a GGUF file, uint8; the error is measured on saving. */
+  encode(input: Tensor, codec: EncodedBlockCodec): Tensor {
+    return map([input], ([x]) => build.encode(x!, codec));
   },
   /** A matrix whose weights are blocks of a GGUF file, as MatMulNBits takes it without rounding; undefined for any other tensor. */
   repack(input: Tensor, options: RepackOptions = {}): RepackedTensors | undefined {

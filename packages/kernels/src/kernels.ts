@@ -98,6 +98,17 @@ export interface DecodeBlocksArgs {
   readonly dst: Float32Array;
 }
 
+/** Formats that are written too. */
+export type EncodedBlockCodec = 'Q8_0' | 'Q4_0';
+
+export interface EncodeBlocksArgs {
+  readonly codec: EncodedBlockCodec;
+  /** 32 weights per block. */
+  readonly src: Float32Array;
+  /** Whole blocks, one after the other. */
+  readonly dst: Uint8Array;
+}
+
 export interface RepackBlocksArgs {
   readonly codec: BlockCodecName;
   /** Whole blocks, one after the other. */
@@ -157,6 +168,12 @@ export interface Kernels {
    * Nothing is rounded but the correction, once.
    */
   repackBlocks(args: RepackBlocksArgs): void;
+
+  /**
+   * Float32 to blocks of a GGUF file, bit for bit as gguf-py writes finite weights. NaN and infinities become 0; a scale
+   * beyond float16 becomes the largest one.
+   */
+  encodeBlocks(args: EncodeBlocksArgs): BlockStats;
 
   /** Packs one code per byte (its low `bits` count) into dst, first in the low bits; unused bits of the last byte are 0. */
   pack(bits: 2 | 4, src: Uint8Array | Int8Array, dst: Uint8Array): void;

@@ -1,5 +1,5 @@
 /** Constructors of expressions: they compute and check dtype and shape, and cancel what undoes itself. */
-import { type BlockCodecName, blockCodecs } from '@penjing/kernels';
+import { type BlockCodecName, blockCodecs, type EncodedBlockCodec } from '@penjing/kernels';
 import { byteSize, dtypes, type DType } from '../dtype.js';
 import { PenjingError } from '../errors.js';
 import { broadcastShapes, elementCount, normalizeAxis, sameShape, type Shape } from '../shape.js';
@@ -215,6 +215,17 @@ export function decode(input: TensorExpr, codec: BlockCodecName): DecodeExpr {
   if (input.dtype !== 'uint8') throw new PenjingError('E_DTYPE', `blocks of ${codec} are bytes, not ${input.dtype}`);
   if (bytes === undefined || bytes % blockBytes !== 0) throw new PenjingError('E_SHAPE', `rows of ${bytes ?? 1} bytes are no whole blocks of ${codec}`);
   return { op: 'decode', dtype: 'float32', shape: [...input.shape.slice(0, -1), (bytes / blockBytes) * blockSize], input, codec };
+}
+
+/** Floats as blocks of a GGUF file, uint8; the last axis holds whole blocks. */
+export function encode(input: TensorExpr, codec: EncodedBlockCodec): TensorExpr {
+  const { blockSize, blockBytes } = blockCodecs[codec];
+  const cols = input.shape.at(-1);
+  if (dtypes[input.dtype].kind !== 'float') throw new PenjingError('E_DTYPE', `${input.dtype} tensors do not become blocks of ${codec}`);
+  if (cols === undefined || cols % blockSize !== 0 || input.shape.length < 2) {
+    throw new PenjingError('E_SHAPE', `[${input.shape.join(', ')}] cannot be cut into blocks of ${blockSize}`);
+  }
+  return { op: 'encode', dtype: 'uint8', shape: [...input.shape.slice(0, -1), (cols / blockSize) * blockBytes], input, codec };
 }
 
 /** w = (value − zero point) · scale; the zero point is 2^(bits−1) where none is given. */

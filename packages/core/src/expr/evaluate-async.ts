@@ -36,6 +36,6 @@ function idleKernels(kernels: Kernels): Kernels {
   return {
     ...kernels,
     toFloat32: () => {}, fromFloat32: () => {}, dequantizeBlocks: () => {}, decodeBlocks: () => {}, repackBlocks: () => {}, pack: () => {}, unpack: () => {}, transpose2d: () => {},
-    quantizeBlocks: () => nothing, errorStats: () => nothing,
+    quantizeBlocks: () => nothing, encodeBlocks: () => nothing, errorStats: () => nothing,
   };
 }

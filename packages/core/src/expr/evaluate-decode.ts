@@ -1,8 +1,8 @@
 /** Blocks of GGUF files: windows are widened to whole blocks. */
 import { blockCodecs } from '@penjing/kernels';
 import { typedView } from '../dtype.js';
-import { fromFloats } from './evaluate-cast.js';
-import type { DecodeExpr, RepackExpr } from './tensor-expr.js';
+import { floatsOf, fromFloats } from './evaluate-cast.js';
+import type { DecodeExpr, EncodeExpr, RepackExpr } from './tensor-expr.js';
 import { cropColumns, type EvaluationContext, elementBytes, type QuantizedBlocks, type Rule, type Window } from './window.js';
 
 export const decode: Rule<DecodeExpr> = (expr, window, context) => {
@@ -19,6 +19,18 @@ export const decode: Rule<DecodeExpr> = (expr, window, context) => {
   const out = context.alloc(rows * stride);
   context.kernels.decodeBlocks({ codec, src: context.window(input, bytes), dst: typedView('float32', out) as Float32Array });
   return cropColumns(out, rows, stride, (c0 - b0 * blockSize) * 4, (c1 - c0) * 4, context);
+};
+
+export const encode: Rule<EncodeExpr> = ({ input, codec }, { r0, r1, c0, c1 }, context) => {
+  const { blockSize, blockBytes } = blockCodecs[codec];
+  const b0 = Math.floor(c0 / blockBytes);
+  const b1 = Math.ceil(c1 / blockBytes);
+  const floats = floatsOf(input.dtype, context.window(input, { r0, r1, c0: b0 * blockSize, c1: b1 * blockSize }), context);
+  const rows = r1 - r0;
+  const stride = (b1 - b0) * blockBytes;
+  const out = context.alloc(rows * stride);
+  context.lost(context.kernels.encodeBlocks({ codec, src: floats, dst: out }));
+  return cropColumns(out, rows, stride, c0 - b0 * blockBytes, c1 - c0, context);
 };
 
 /** Rows [r0, r1), sub-blocks [b0, b1). */

@@ -104,6 +104,10 @@ function naive(expr: TensorExpr): Uint8Array {
       kernels.decodeBlocks({ codec: expr.codec, src: naive(expr.input), dst: typedView('float32', out) as Float32Array });
       return out;
     }
+    case 'encode': {
+      kernels.encodeBlocks({ codec: expr.codec, src: floatsOf(expr.input.dtype, naive(expr.input), context), dst: out });
+      return out;
+    }
     case 'output': {
       const { scheme, scaleDtype, input, shape } = expr.of;
       const [rows = 0, cols = 0] = shape;
@@ -224,6 +228,7 @@ const grow: readonly ((expr: TensorExpr, draw: Draw) => TensorExpr)[] = [
     const bytes = 36 * (1 + draw(2));
     return build.decode(build.source('bytes', draw(99), 'uint8', [[bytes], [1 + draw(9), bytes], [2, 1 + draw(3), bytes]][draw(3)]!), 'NVFP4');
   },
+  (expr, draw) => (isFloat(expr) && expr.shape.length > 1 && expr.shape.at(-1)! % 32 === 0 ? build.encode(expr, draw(2) === 0 ? 'Q8_0' : 'Q4_0') : expr),
   (expr, draw) => {
     if (expr.op !== 'decode' || expr.shape.length !== 2) return expr;
     const { planes } = build.repack(expr, { scaleDtype: draw(2) === 0 ? 'float32' : 'float16', split: draw(2) === 0 });

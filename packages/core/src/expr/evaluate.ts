@@ -7,7 +7,7 @@ import { type RowRange, rowBytes } from '../tensor.js';
 import { arithmetic, mask } from './evaluate-arithmetic.js';
 import { bitcast } from './evaluate-bitcast.js';
 import { cast, convert, floatsOf } from './evaluate-cast.js';
-import { decode, repackWindow } from './evaluate-decode.js';
+import { decode, encode, repackWindow } from './evaluate-decode.js';
 import { constant, fill, source } from './evaluate-leaves.js';
 import { concat, gather, reshape, slice } from './evaluate-movement.js';
 import { dequantize, output, quantizeWindow } from './evaluate-quantize.js';
@@ -37,7 +37,7 @@ const rules: Rules = {
   source, constant, fill, cast, bitcast, reshape, transpose, slice, concat, gather,
   multiply: arithmetic,
   add: arithmetic,
-  mask, output, dequantize, decode,
+  mask, output, dequantize, decode, encode,
 };
 
 /** Outputs of the same quantization over the same blocks are computed together. */
@@ -53,6 +53,10 @@ export function evaluate(requests: readonly EvaluationRequest[], read: ReadRange
       return arena.free >= byteLength + 16 ? arena.alloc(byteLength) : new Uint8Array(byteLength);
     },
     window: (expr, window) => (rules[expr.op] as Rule)(expr, window, context),
+    lost(more) {
+      quantized = true;
+      addTotals(stats, more);
+    },
     quantized(expr, r0, r1, b0, b1) {
       let blocks = quantizations.get(expr);
       if (!blocks) quantizations.set(expr, (blocks = new Map<string, QuantizedBlocks>()));
@@ -94,11 +98,15 @@ function narrow(expr: CastExpr, window: Window, total: Totals, context: Evaluati
   const elements = context.alloc(windowCount(window) * elementBytes(dtype));
   convert(input.dtype, before, dtype, elements, context);
   const loss = context.kernels.errorStats(floatsOf(input.dtype, before, context), floatsOf(dtype, elements, context));
-  total.sumSquares += loss.sumSquares;
-  total.sumSquaredError += loss.sumSquaredError;
-  total.maxError = Math.max(total.maxError, loss.maxError);
-  total.nonFinite += loss.nonFinite;
+  addTotals(total, loss);
   return elements;
+}
+
+function addTotals(total: Totals, more: QuantizeStats): void {
+  total.sumSquares += more.sumSquares;
+  total.sumSquaredError += more.sumSquaredError;
+  total.maxError = Math.max(total.maxError, more.maxError);
+  total.nonFinite += more.nonFinite;
 }
 
 /** One byte per element to the packed form of sub-byte types. */

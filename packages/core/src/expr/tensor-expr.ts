@@ -3,7 +3,7 @@
  * An expression is data, so it can be hashed, sent to a thread, or stored in a journal.
  * Every node carries its dtype and shape; the constructors in `build.ts` compute and check them.
  */
-import type { BlockCodecName } from '@penjing/kernels';
+import type { BlockCodecName, EncodedBlockCodec } from '@penjing/kernels';
 import type { DType } from '../dtype.js';
 import type { Shape } from '../shape.js';
 
@@ -162,10 +162,18 @@ export interface DequantizeExpr extends Typed {
   readonly scheme: BlockScheme;
 }
 
+/** Numbers as blocks of a GGUF file, bit for bit as gguf-py writes them: uint8, bytes of whole blocks along the last axis. */
+export interface EncodeExpr extends Typed {
+  readonly op: 'encode';
+  /** A float type. */
+  readonly input: TensorExpr;
+  readonly codec: EncodedBlockCodec;
+}
+
 export type TensorExpr =
   | SourceExpr | ConstantExpr | FillExpr
   | CastExpr | BitcastExpr | ReshapeExpr | TransposeExpr | SliceExpr | ConcatExpr | GatherExpr
-  | ArithmeticExpr | MaskExpr | OutputExpr | DequantizeExpr | DecodeExpr;
+  | ArithmeticExpr | MaskExpr | OutputExpr | DequantizeExpr | DecodeExpr | EncodeExpr;
 
 /** The operands of an expression, in order. */
 export function exprInputs(expr: TensorExpr | MultiExpr): readonly (TensorExpr | MultiExpr)[] {

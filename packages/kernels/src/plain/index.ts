@@ -2,6 +2,7 @@
 import { bumpArena } from '../arena.js';
 import type { Kernels } from '../kernels.js';
 import { decodeBlocks, repackBlocks } from './block-codecs/decode.js';
+import { encodeBlocks } from './block-codecs/encode.js';
 import { fromFloat32, toFloat32 } from './cast.js';
 import { dequantizeBlocks } from './dequantize.js';
 import { pack, unpack } from './pack.js';
@@ -14,7 +15,7 @@ export function plainKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: numbe
   return {
     name: 'plain',
     arena: bumpArena(new ArrayBuffer(arenaBytes)),
-    toFloat32, fromFloat32, quantizeBlocks, dequantizeBlocks, decodeBlocks, repackBlocks, pack, unpack, transpose2d,
+    toFloat32, fromFloat32, quantizeBlocks, dequantizeBlocks, decodeBlocks, repackBlocks, encodeBlocks, pack, unpack, transpose2d,
     minMax, absMax, errorStats, klDivergence, cosine, argMax, topK,
   };
 }

@@ -1,5 +1,5 @@
 /** Argument checks of the block decoders. */
-import type { DecodeBlocksArgs, RepackBlocksArgs } from '../kernels.js';
+import type { DecodeBlocksArgs, EncodeBlocksArgs, RepackBlocksArgs } from '../kernels.js';
 import { blockCodecs } from './block-codecs.js';
 import { argumentError, expectLength } from './check.js';
 
@@ -7,6 +7,14 @@ import { argumentError, expectLength } from './check.js';
 export function checkDecode({ codec, src, dst }: DecodeBlocksArgs): number {
   const blocks = countBlocks(codec, src);
   expectLength('floats', dst.length, blocks * blockCodecs[codec].blockSize);
+  return blocks;
+}
+
+/** Gives the number of blocks. */
+export function checkEncode({ codec, src, dst }: EncodeBlocksArgs): number {
+  if (codec !== 'Q8_0' && codec !== 'Q4_0') throw argumentError(`blocks of ${String(codec)} are not written`);
+  const blocks = countBlocks(codec, dst);
+  expectLength('floats', src.length, blocks * blockCodecs[codec].blockSize);
   return blocks;
 }
 

@@ -1,6 +1,7 @@
 /** Every kernel over one WebAssembly memory: SIMD where it pays, the plain twin elsewhere. Same results, bit for bit. */
 import type { Kernels } from '../kernels.js';
 import { decodeBlocks, repackBlocks } from '../plain/block-codecs/decode.js';
+import { encodeBlocks } from '../plain/block-codecs/encode.js';
 import { blockKernels } from './blocks.js';
 import { castKernels } from './cast.js';
 import { instantiate } from './instance.js';
@@ -21,6 +22,7 @@ export function wasmKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: number
     ...blockKernels(instance),
     decodeBlocks,
     repackBlocks,
+    encodeBlocks,
     ...packKernels(instance),
     transpose2d: transposeKernel(instance),
     ...statsKernels(instance),

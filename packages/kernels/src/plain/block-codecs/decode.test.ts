@@ -70,6 +70,21 @@ describe.each(kernels)('$name', (kernel) => {
     expect(() => kernel.repackBlocks({ codec: 'Q4_0', src: blocksOf('Q4_0'), ...high, low })).toThrow(/4 bits/);
   });
 
+  test.each(['Q8_0', 'Q4_0'] as const)('%s is written as gguf-py writes it', (codec) => {
+    const src = floats(recorded.get('write.input')!);
+    const wanted = recorded.get(`write.${codec}`)!.bytes;
+    const dst = new Uint8Array(wanted.length);
+    const stats = kernel.encodeBlocks({ codec, src, dst });
+    expect(Buffer.from(dst).equals(wanted)).toBe(true);
+    const back = new Float32Array(src.length);
+    kernel.decodeBlocks({ codec, src: dst, dst: back });
+    const measured = kernel.errorStats(src, back);
+    expect(stats.sumSquaredError).toBeCloseTo(measured.sumSquaredError, 6);
+    expect(stats.maxError).toBeCloseTo(measured.maxError, 6);
+    expect(kernel.encodeBlocks({ codec, src: new Float32Array(32).fill(NaN), dst: dst.subarray(0, blockCodecs[codec].blockBytes) }).nonFinite).toBe(32);
+    expect(() => kernel.encodeBlocks({ codec, src, dst: dst.subarray(1) })).toThrow(/whole blocks/);
+  });
+
   test('wrong sizes are refused', () => {
     const src = blocksOf('Q4_K');
     expect(() => kernel.decodeBlocks({ codec: 'Q4_K', src: src.subarray(1), dst: new Float32Array(256) })).toThrow(/whole blocks of Q4_K/);
