@@ -11,7 +11,7 @@ export {
   type ModuleDefinition, type OpenPytorchOptions, openPytorch, openPytorchIndex, pytorchLayout, type PytorchLayoutOptions,
 } from './pytorch/index.js';
 export { type SafetensorsOptions, openSafetensors, openSafetensorsIndex, safetensorsLayout } from './safetensors/index.js';
-export { type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, ggufShardNames, ggufToHuggingFace, openGguf, openGgufShards } from './gguf/index.js';
+export { type GgufFile, ggufLayout, type GgufLayoutOptions, type GgufMetadata, type GgufModel, type GgufTensor, type GgufValue, type GgufWeightType, ggufShardNames, ggufToHuggingFace, openGguf, openGgufShards } from './gguf/index.js';
 export {
   type AttentionForm, type ConvertHuggingFaceOptions, type HuggingFaceConfig, type HuggingFaceFolder, type JsonObject, type ModelFolder, type Task,
   type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, convertHuggingFaceGraphs, companionFiles, GENAI_GRAPH, genaiFiles, openHuggingFaceConfig, openHuggingFaceFolder, type SupportedClass, supportedClasses,

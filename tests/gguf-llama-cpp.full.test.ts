@@ -1,0 +1,84 @@
+/** llama.cpp reads the GGUF files that we write, with their tokenizers, and says the same greedy tokens as our runtime. */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import {
+  convertHuggingFace, ggufLayout, ggufToHuggingFace, openGguf, openHuggingFaceFolder, serializeOnnx, transformersJsFiles, transformersJsModels,
+} from '@penjing/graph-io';
+import { fileSource, openFolder, saveLayouts } from '@penjing/graph-io/node';
+import { loadGenerator, ortEngine } from '@penjing/runtime';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { CachedDecoder, type Ids } from './support/hf-decoder.js';
+import { testData } from './tools/test-data.js';
+
+const execute = promisify(execFile);
+const clients = join(import.meta.dirname, 'clients/llama-cpp');
+const NEW_TOKENS = 40;
+let temporary = '';
+
+beforeAll(async () => {
+  temporary = await mkdtemp(join(tmpdir(), 'penjing-llama-cpp-'));
+  if (!existsSync(join(clients, 'node_modules', 'node-llama-cpp'))) {
+    await execute('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline'], { cwd: clients });
+  }
+}, 300_000);
+afterAll(() => rm(temporary, { recursive: true, force: true }));
+
+interface Said {
+  readonly promptTokens: readonly number[];
+  readonly tokens: readonly number[];
+}
+
+async function llamaCpp(file: string, prompts: readonly string[]): Promise<readonly Said[]> {
+  const args = ['greedy.mjs', file, '--tokens', String(NEW_TOKENS), ...prompts.flatMap((prompt) => ['--prompt', prompt])];
+  const { stdout } = await execute(process.execPath, args, { cwd: clients, maxBuffer: 2 ** 26 });
+  return (JSON.parse(stdout) as { results: Said[] }).results;
+}
+
+/**
+ * Writes GGUF, reads it back into ONNX, and lets both run. `slack`: llama.cpp rounds activations to 8 bits before it
+ * multiplies quantized weights, we do not. Where its choice is not ours, our logit of it must be this close to the best.
+ */
+async function compare(folder: string, type: 'F32' | 'F16' | 'Q8_0' | 'Q4_0', prompts: readonly string[], slack = 0): Promise<void> {
+  const source = await openHuggingFaceFolder(openFolder(folder));
+  const json = async (name: string): Promise<Record<string, unknown>> => JSON.parse(await readFile(join(folder, name), 'utf8')) as Record<string, unknown>;
+  const tokenizer = { tokenizerJson: await json('tokenizer.json'), tokenizerConfig: await json('tokenizer_config.json') };
+  const gguf = join(temporary, `${type}-${prompts.length}-${Math.random()}`);
+  await saveLayouts(gguf, ggufLayout({ ...source, tokenizer }, { type }));
+  const file = join(gguf, 'model.gguf');
+  const said = await llamaCpp(file, prompts);
+
+  const back = await ggufToHuggingFace(await openGguf(await fileSource(file)), file);
+  const onnx = `${gguf}-onnx`;
+  const model = await convertHuggingFace(back);
+  await saveLayouts(onnx, [...(await transformersJsFiles(back, [{ dtype: 'fp32' }])), ...serializeOnnx(model, { name: transformersJsModels.fp32 })]);
+  await using generator = await loadGenerator(onnx);
+  await using decoder = new CachedDecoder(await ortEngine({ threads: 1 }).load(model));
+  for (const [i, prompt] of prompts.entries()) {
+    const { promptTokens: ids, tokens: theirs } = said[i]!;
+    const { tokens, promptTokens } = await generator.generate(prompt, { maxNewTokens: NEW_TOKENS });
+    expect(promptTokens, prompt).toBe(ids.length);
+    if (slack === 0) expect(tokens, `${type}: ${prompt}`).toEqual(theirs.slice(0, tokens.length));
+    decoder.reset();
+    let logits = await decoder.forward(idsOf(ids));
+    for (const token of theirs) {
+      const last = logits.data.subarray(logits.data.length - logits.shape.at(-1)!);
+      expect(Math.max(...last) - last[token]!, `${type}: ${prompt}, ${token}`).toBeLessThanOrEqual(slack);
+      logits = await decoder.forward(idsOf([token]));
+    }
+  }
+}
+
+const idsOf = (tokens: readonly number[]): Ids => ({ data: BigInt64Array.from(tokens, BigInt), shape: [1, tokens.length] });
+
+test.each(['F32', 'F16', 'Q8_0', 'Q4_0'] as const)('the embedded model in %s', async (type) => {
+  const folder = join(import.meta.dirname, '../models/sapling');
+  await compare(folder, type, ['First Citizen:\n', 'What say you', 'The king shall', '2 + 2']);
+});
+
+test.skipIf(!testData).each(['F32', 'F16', 'Q8_0', 'Q4_0'] as const)('stories260K in %s', async (type) => {
+  await compare(join(testData!, 'models/stories260k/hf'), type, ['Once upon a time', 'Lily and Tom', 'The dog, who was 3,'], type === 'F32' || type === 'F16' ? 0 : 0.5);
+});
