@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { type Engine, isPenjingError, memorySource, type Model, modelGraphs, PenjingError } from '@penjing/core';
-import { simplify, type SimplifyOptions } from '@penjing/core/rewrite';
+import { simplify, type SimplifyOptions, upgradeOpset } from '@penjing/core/rewrite';
 import { type FileLayout, layoutToBytes, readOnnx, serializeOnnx } from '@penjing/graph-io';
 import { type CorpusModel, onnxCorpus } from './onnx-corpus.js';
 import { fixture } from './onnx-fidelity.js';
@@ -25,6 +25,8 @@ export interface SimplifyCorpusOptions {
   readonly engine: Engine;
   readonly simplify?: SimplifyOptions;
   readonly tolerance?: number;
+  /** Raise the operator set first. */
+  readonly opset?: number;
   /** Keep the files here. */
   readonly keep?: string;
 }
@@ -74,6 +76,7 @@ async function simplifyOne(entry: CorpusModel, folder: string, options: Simplify
   const types = model.graph.inputs.filter((value) => !value.tensor).map(({ type }) => type?.kind);
   // Rewritten without any change, so that sizes compare.
   const before = await save(join(place, 'same'), serializeOnnx(model, { externalData: 'never' }));
+  if (options.opset && (model.opset() ?? 99) < options.opset) upgradeOpset(model, options.opset);
   const started = performance.now();
   const result = await simplify({ engine: options.engine, ...options.simplify }).run(model, {});
   const seconds = (performance.now() - started) / 1000;
