@@ -56,7 +56,7 @@ function reshapeAfter(node: Node, shape: Value, c: Rewriter): void {
   node.graph!.insertAfter(node, new Node('Reshape', [flat, shape], [old], { name: node.name && c.names.claim(`${node.name}/Reshape`) }));
 }
 
-export const opsetAdapters: Readonly<Record<string, readonly OpsetAdapter[]>> = {
+const adapters: Readonly<Record<string, readonly OpsetAdapter[]>> = {
   Slice: [{
     since: 10,
     apply(node, c) {
@@ -187,6 +187,17 @@ export const opsetAdapters: Readonly<Record<string, readonly OpsetAdapter[]>> = 
       return true;
     },
   }],
+  // Before 17 it was ONNX Runtime's own, which lets the scale have a type of its own.
+  LayerNormalization: [{
+    since: 17,
+    refuse: (node, c) => (c.dtype(node.input(0)) === c.dtype(node.input(1)) ? undefined : 'its scale has another type than its input'),
+    apply: () => false,
+  }],
   GroupNormalization: [{ since: 21, refuse: () => 'its scale and bias are per group and would be per channel', apply: () => false }],
   Scan: [{ since: 9, refuse: () => 'it has a batch axis', apply: () => false }],
 };
+
+/** The changes of an operator, oldest first. */
+export function adaptersOf(opType: string): readonly OpsetAdapter[] {
+  return Object.hasOwn(adapters, opType) ? adapters[opType]! : [];
+}

@@ -7,7 +7,7 @@ import { allGraphs } from '../graph/traverse.js';
 import { inferFacts } from '../infer/infer-shapes.js';
 import { isPlain, Rewriter } from './rewriter.js';
 import { freezeInputs } from './scopes.js';
-import { opsetAdapters } from './opset-adapters.js';
+import { adaptersOf, type OpsetAdapter } from './opset-adapters.js';
 
 /** Older models broadcast by attributes and name their axes otherwise; hardly any is left. */
 export const OLDEST_OPSET = 7;
@@ -70,8 +70,8 @@ function refusalsIn(c: Rewriter, target: number): string[] {
   });
 }
 
-function steps(opType: string, from: number, target: number) {
-  return (Object.hasOwn(opsetAdapters, opType) ? opsetAdapters[opType]! : []).filter(({ since }) => since > from && since <= target);
+function steps(opType: string, from: number, target: number): OpsetAdapter[] {
+  return adaptersOf(opType).filter(({ since }) => since > from && since <= target);
 }
 
 function adapt(node: Node, c: Rewriter, target: number, adapted: Record<string, number>): void {

@@ -1,0 +1,86 @@
+/**
+ * Latency of real models before and after simplification, and their sizes and node counts:
+ * `npx tsx --conditions=@penjing/source bench/simplify.ts FOLDER [--runs 5]`. FOLDER holds .onnx files, at any depth. A run is half
+ * a second in which the two models are called in turn, its figure the median call: other work on the machine then meets both
+ * alike. The medians of the runs are compared.
+ */
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { denseOf, type Executor, type Feeds, memorySource } from '@penjing/core';
+import { simplify, type SimplifyResult } from '@penjing/core/rewrite';
+import { layoutToBytes, readOnnx, serializeOnnx } from '@penjing/graph-io';
+import { ortEngine, randomFeeds } from '@penjing/runtime';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { runs: { type: 'string', default: '5' }, out: { type: 'string', default: 'bench/results/simplify.json' } },
+});
+const RUN_MS = 500;
+
+const engine = ortEngine({ threads: 1 });
+const work = await mkdtemp(join(tmpdir(), 'penjing-simplify-'));
+const results: unknown[] = [];
+try {
+  for (const folder of positionals) {
+    for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile() || !entry.name.endsWith('.onnx')) continue;
+      const path = join(entry.parentPath, entry.name);
+      try {
+        results.push(await measure(path));
+      } catch (error) {
+        console.log(`${path}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`);
+      }
+    }
+  }
+  await mkdir('bench/results', { recursive: true });
+  await writeFile(values.out, `${JSON.stringify({ machine: `${cpus()[0]?.model}, ${availableParallelism()} cores, Node ${process.version}`, load: loadavg()[0], results }, undefined, 1)}\n`);
+} finally {
+  await rm(work, { recursive: true, force: true });
+}
+process.exit(0);
+
+async function measure(path: string): Promise<unknown> {
+  const bytes = await readFile(path);
+  const read = () => readOnnx(memorySource(bytes, path));
+  const original = await read();
+  const result: SimplifyResult = await simplify({ engine }).run(await read(), {});
+  const files = [];
+  for (const [name, model] of [['before', original], ['after', result.model]] as const) {
+    const file = join(work, `${name}.onnx`);
+    await writeFile(file, await layoutToBytes(serializeOnnx(model, { externalData: 'never' })[0]!));
+    files.push(file);
+  }
+  const models = [original, result.model];
+  const executors = await Promise.all(models.map((model) => engine.load(model)));
+  // Long enough for windows of audio, which are the only free sizes besides batches.
+  const feeds = randomFeeds(executors[0]!.inputs, { shapes: { ...(path.includes('silero') && { input: [1, 576], state: [2, 1, 128], sr: [] }) } });
+  if (path.includes('silero')) feeds['sr'] = denseOf('int64', [], [16000]);
+  await Promise.all(executors.map((executor) => executor.run(feeds)));
+  const times: number[][] = [[], []];
+  for (let run = 0; run < Number(values.runs); run++) {
+    const calls: number[][] = [[], []];
+    const started = performance.now();
+    for (let turn = run; performance.now() - started < RUN_MS || calls[0]!.length < 5; turn++) {
+      for (const k of turn % 2 ? [1, 0] : [0, 1]) calls[k]!.push(await timed(executors[k]!, feeds));
+    }
+    calls.forEach((list, k) => times[k]!.push(median(list)));
+  }
+  for (const executor of executors) await executor[Symbol.asyncDispose]();
+  const [before, after] = times.map(median) as [number, number];
+  const sizes = await Promise.all(files.map(async (file) => (await readFile(file)).byteLength));
+  const row = { model: path.slice(path.lastIndexOf('/') + 1), nodes: [result.nodesBefore, result.nodesAfter], bytes: [bytes.byteLength, sizes[1]], ms: [before, after], ratio: after / before, times };
+  console.log(`${row.model}: nodes ${row.nodes.join(' → ')}, bytes ${row.bytes.join(' → ')}, ${before.toFixed(3)} → ${after.toFixed(3)} ms, ${row.ratio.toFixed(3)}×`);
+  return row;
+}
+
+async function timed(executor: Executor, feeds: Feeds): Promise<number> {
+  const started = performance.now();
+  await executor.run(feeds);
+  return performance.now() - started;
+}
+
+function median(list: readonly number[]): number {
+  return [...list].sort((a, b) => a - b)[list.length >> 1]!;
+}
