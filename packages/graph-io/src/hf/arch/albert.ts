@@ -27,7 +27,7 @@ const build: BuildGraph = (net, config, task) => {
   const { vocabulary, width, norm } = words;
   const labels = readLabels(config);
   const groups = config.size('num_hidden_groups', 1, layers);
-  const inner = config.size('inner_group_num', 1, MAX_LAYERS);
+  const inner = config.size('inner_group_num', 1, Math.floor(MAX_LAYERS / layers));
 
   const { table, hidden: last } = postNormEncoder(net, {
     module: 'albert',

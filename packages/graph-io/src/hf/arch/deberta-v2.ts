@@ -27,6 +27,9 @@ export const debertaV2: Architecture = {
 
 const BOOL = 9;
 
+/** Models have 512; a row of every distance is worked out before the weights show the true number. */
+const MAX_DISTANCES = 2 ** 14;
+
 const build: BuildGraph = (net, config, task) => {
   const { shape, words, distances, terms, normed, legacy, pooling, labels } = read(config);
   const { hidden, norm, attention, mlp } = shape;
@@ -89,10 +92,10 @@ function read(config: Fields) {
   config.only('relative_attention', true, 'places are only distances here');
   config.only('conv_kernel_size', 0, 'the convolution of the first layer is missing here');
   const shape = readEncoder(config, { ...BERT_FIELDS, defaultEpsilon: 1e-7 });
-  const maxPositions = config.size('max_position_embeddings', 512);
+  const maxPositions = config.size('max_position_embeddings', 512, MAX_DISTANCES);
   const stated = config.number('max_relative_positions', -1);
-  const maxDistance = stated < 1 ? maxPositions : config.size('max_relative_positions');
-  const buckets = config.number('position_buckets', -1) > 0 ? config.size('position_buckets', undefined, 2 ** 16) : undefined;
+  const maxDistance = stated < 1 ? maxPositions : config.size('max_relative_positions', undefined, MAX_DISTANCES);
+  const buckets = config.number('position_buckets', -1) > 0 ? config.size('position_buckets', undefined, MAX_DISTANCES) : undefined;
   const distances: DistanceShape = { span: buckets ?? maxDistance, maxDistance, ...(buckets !== undefined && { buckets }) };
   const named = wordsOf(config, 'pos_att_type');
   const terms: DistanceTerms = {

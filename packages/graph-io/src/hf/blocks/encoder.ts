@@ -1,6 +1,6 @@
 /** The layers that encoders are stacks of, and the fields of a config that give their sizes. */
 import type { Value } from '@penjing/core';
-import { type Fields, MAX_LAYERS } from '../fields.js';
+import { type Fields, MAX_HEAD_DIM, MAX_LAYERS } from '../fields.js';
 import type { Network } from '../network.js';
 import { type ActivationName, activations } from './activation.js';
 import { encoderAttention, type EncoderAttentionShape, type ProjectionNames } from './attention-encoder.js';
@@ -82,6 +82,7 @@ export function readEncoder(config: Fields, names: EncoderFields = BERT_FIELDS):
   const hidden = config.size(names.hidden, sizes?.hidden);
   const heads = config.size(names.heads, sizes?.heads);
   if (hidden % heads !== 0) throw config.wrong(names.hidden, `a multiple of ${names.heads} ${heads}`);
+  if (hidden / heads > MAX_HEAD_DIM) throw config.wrong(names.hidden, `at most ${MAX_HEAD_DIM} for each of ${heads} heads`);
   const activation: ActivationName = config.choice(names.activation, activations, names.defaultActivation);
   return {
     layers: config.size(names.layers, sizes?.layers, MAX_LAYERS),
