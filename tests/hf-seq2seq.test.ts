@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { allNodes, check, DenseTensor, inferShapes } from '@penjing/core';
 import { type ConvertHuggingFaceOptions, convertHuggingFaceGraphs, openHuggingFaceFolder } from '@penjing/graph-io';
 import { openFolder } from '@penjing/graph-io/node';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { argmax, type Floats, idsOf, maxDifference, recorded, type Recorded, rowsOf } from './support/hf-decoder.js';
 import { EncoderDecoder, int64, type Tensors } from './support/hf-seq2seq.js';
@@ -107,4 +108,26 @@ test.each(cases)('$name: sound graphs, ports as Optimum names them, weights once
   ]);
   expect(decoder.graph.outputs.map(({ name }) => name)).toEqual(['logits', ...caches.map((part) => `present.${part}`)]);
   for (const node of allNodes(decoder.graph)) for (const graph of node.subgraphs()) expect(graph.initializers.size).toBe(0);
+});
+
+describe('hostile configurations', () => {
+  const keys = ['d_model', 'd_kv', 'num_layers', 'num_decoder_layers', 'num_heads', 'relative_attention_num_buckets', 'relative_attention_max_distance', 'feed_forward_proj',
+    'layer_norm_epsilon', 'vocab_size', 'encoder_layers', 'decoder_attention_heads', 'max_position_embeddings', 'max_source_positions', 'num_mel_bins', 'activation_function',
+    'scale_embedding', 'tie_word_embeddings', 'share_encoder_decoder_embeddings'];
+  const value = fc.oneof(fc.integer(), fc.nat(40), fc.double(), fc.string({ maxLength: 8 }), fc.boolean(), fc.constant([]), fc.constant({}), fc.constantFrom(2 ** 26, 'gated-', 'gated-relu'));
+
+  test.each(['t5', 'umt5', 'marian', 'mbart', 'whisper'])('%s: any values end in graphs or a typed error', async (name) => {
+    const folder = await openHuggingFaceFolder(openFolder(join(fixtures, name)));
+    await fc.assert(
+      fc.asyncProperty(fc.dictionary(fc.constantFrom(...keys), value, { minKeys: 1, maxKeys: 2 }), async (changes) => {
+        try {
+          const graphs = await convertHuggingFaceGraphs({ ...folder, config: { ...folder.config, ...changes } });
+          expect(graphs.size).toBe(2);
+        } catch (error) {
+          expect((error as { code?: string }).code).toMatch(/^E_(CONFIG|WEIGHTS|SHAPE|LIMIT)$/);
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
 });

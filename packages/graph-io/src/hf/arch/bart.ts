@@ -26,6 +26,9 @@ interface Family {
   readonly sizes: { readonly layers: number; readonly heads: number; readonly intermediate: number };
 }
 
+/** Elements of a table that is computed; those of Marian have 2¹⁹. */
+const MAX_SINUSOIDS = 2 ** 23;
+
 const LARGE = { layers: 12, heads: 16, intermediate: 4096 };
 
 export const bart = architecture({
@@ -122,14 +125,16 @@ function logitsBias(net: Network, vocabulary: number): Value {
 }
 
 /** The fields of BartConfig that matter here, with its defaults. */
-function read(config: Fields, { order, maxPlaces }: Family) {
+function read(config: Fields, { order, places, maxPlaces: most }: Family) {
   const hidden = config.size('d_model', 1024);
+  const maxPlaces = config.size('max_position_embeddings', most, 2 ** 16);
+  if (places === 'sinusoids' && maxPlaces * hidden > MAX_SINUSOIDS) throw config.wrong('max_position_embeddings', `at most ${Math.floor(MAX_SINUSOIDS / hidden)} with this d_model`);
   const activation: ActivationName = config.choice('activation_function', activations, 'gelu');
   config.only('share_encoder_decoder_embeddings', true, 'encoder and decoder have one vocabulary here');
   return {
     hidden,
     vocabulary: config.size('vocab_size'),
-    maxPlaces: config.size('max_position_embeddings', maxPlaces, 2 ** 16),
+    maxPlaces,
     activation,
     scaled: config.boolean('scale_embedding', false),
     norm: { width: hidden, epsilon: 1e-5 },

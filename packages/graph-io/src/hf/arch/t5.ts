@@ -137,6 +137,11 @@ function feedForward(net: Network, x: Value, { hidden, intermediate, activation,
 function read(config: Fields) {
   const hidden = config.size('d_model', 512);
   const encoderLayers = config.size('num_layers', 6, MAX_LAYERS);
+  const buckets = config.size('relative_attention_num_buckets', 32, 2 ** 12);
+  const maxDistance = config.size('relative_attention_max_distance', 128, 2 ** 14);
+  // half of the buckets, of one side in encoders, are for single distances and the others for what lies beyond
+  if (buckets < 4) throw config.wrong('relative_attention_num_buckets', 'at least 4');
+  if (maxDistance <= buckets / 2) throw config.wrong('relative_attention_max_distance', `more than half of the ${buckets} buckets`);
   const projection = config.get('feed_forward_proj') ?? 'relu';
   if (typeof projection !== 'string') throw config.wrong('feed_forward_proj', 'the name of an activation');
   const gated = projection.startsWith('gated-');
@@ -154,8 +159,8 @@ function read(config: Fields) {
     intermediate: config.size('d_ff', 2048),
     activation: activation as ActivationName,
     gated,
-    buckets: config.size('relative_attention_num_buckets', 32, 2 ** 12),
-    maxDistance: config.size('relative_attention_max_distance', 128, 2 ** 14),
+    buckets,
+    maxDistance,
     norm: { width: hidden, epsilon: config.positive('layer_norm_epsilon', 1e-6) },
     // the first is how transformers 5 keeps what the second said
     scaleOutput: config.boolean('scale_decoder_outputs', config.boolean('tie_word_embeddings', true)),
