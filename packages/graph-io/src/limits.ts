@@ -145,6 +145,8 @@ export const tokenizerLimits = {
   pieces: 1 << 20,
   /** Characters of a piece: all its splits are looked at. SentencePiece trains 16, runs of spaces reach 128. */
   pieceLength: 1024,
+  /** Bytes that a normalizer may put in the place of a character. NFKC makes at most 33 of one. */
+  replacementBytes: 256,
   /** Merges of a vocabulary; there are some two for each piece. */
   merges: 1 << 22,
 } as const;

@@ -1,12 +1,14 @@
 /** The replacements of a SentencePiece normalizer: a double array (darts-clone) over UTF-8, and the texts it points to. */
 import { PenjingError } from '@penjing/core';
+import { tokenizerLimits } from '../limits.js';
 
 /** Longest match first, from left to right; what matches nothing stays. */
 export type Charsmap = (text: string) => string;
 
 /**
  * `charsmap` is a 32-bit length, a double array of that many bytes, and replacements that end in a zero byte each. Throws
- * `E_TOKENIZER` when its parts do not fit; a damaged array makes wrong replacements, never endless ones.
+ * `E_TOKENIZER` when its parts do not fit, `E_LIMIT` for a replacement longer than any; a damaged array makes wrong
+ * replacements, never endless ones.
  */
 export function readCharsmap(charsmap: Uint8Array): Charsmap {
   const view = new DataView(charsmap.buffer, charsmap.byteOffset, charsmap.byteLength);
@@ -16,6 +18,7 @@ export function readCharsmap(charsmap: Uint8Array): Charsmap {
   }
   const units = Uint32Array.from({ length: size / 4 }, (_, i) => view.getUint32(4 + 4 * i, true));
   const texts = charsmap.subarray(4 + size);
+  checkReplacements(texts);
   const encoder = new TextEncoder();
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
@@ -40,6 +43,16 @@ export function readCharsmap(charsmap: Uint8Array): Charsmap {
     parts.push(bytes.subarray(from));
     return decoder.decode(joined(parts));
   };
+}
+
+/** A few bytes must not stand for megabytes each. */
+function checkReplacements(texts: Uint8Array): void {
+  const most = tokenizerLimits.replacementBytes;
+  for (let start = 0; start < texts.length; ) {
+    const end = texts.indexOf(0, start);
+    if ((end < 0 ? texts.length : end) - start > most) throw new PenjingError('E_LIMIT', `a replacement of the tokenizer's normalizer is longer than ${most} bytes`);
+    start = end < 0 ? texts.length : end + 1;
+  }
 }
 
 /** A unit holds a label, whether a value follows, and where its children begin, relative to itself by exclusive or. */
