@@ -97,10 +97,12 @@ describe.skipIf(!testData || !existsSync(join(testData, 'gguf')))('the vocabular
 });
 
 describe('byte-level BPE', () => {
-  test.each(Object.keys(preTokenizerKinds))('%s: every text comes back', (pre) => {
+  const distinct = [...new Map(Object.entries(preTokenizerKinds).map(([pre, kind]) => [JSON.stringify(kind), pre])).values()];
+
+  test.each(distinct)('%s: every text comes back', (pre) => {
     const tokenizer = open(byteLevel(pre));
     // what NFC or a decoder changes, and what is no text, is left out
-    for (const text of texts.slice(0, 250)) {
+    for (const text of texts.slice(0, 200)) {
       if (text === '' || text !== text.normalize('NFC')) continue;
       expect(tokenizer.decode(tokenizer.encode(text, { specialTokens: false }))).toBe(text);
     }
