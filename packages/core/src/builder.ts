@@ -28,10 +28,18 @@ export class GraphBuilder {
   #target: Graph;
   readonly #constants = new Map<string, Value>();
 
-  constructor(graph: Graph) {
+  /** `outer`: names that are taken outside of a subgraph. */
+  constructor(graph: Graph, outer?: Names) {
     this.graph = graph;
     this.#target = graph;
-    this.#names = new Names([graph]);
+    this.#names = outer ?? new Names([graph]);
+  }
+
+  /** For a subgraph of this graph, with names that collide neither inside nor outside. */
+  inner(graph: Graph): GraphBuilder {
+    const builder = new GraphBuilder(graph, this.#names);
+    builder.#scopes.push(...this.#scopes);
+    return builder;
   }
 
   /** Runs `body` with `scope` added to the path of the names it makes. */

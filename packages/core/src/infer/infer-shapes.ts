@@ -140,7 +140,10 @@ function record(value: Value, known: Known, node: Node, state: State): void {
     state.types.set(value, merged);
   }
   const values = state.strict ? exactValues(known, node) : known.values;
-  if (values && values.length <= MAX_VALUES) state.values.set(value, values);
+  // Elements combined one by one do not fill what their shapes broadcast to.
+  const shape = known.type?.kind === 'tensor' ? known.type.shape : undefined;
+  const fill = !shape?.every((dim) => typeof dim === 'number') || elementCount(shape) === values?.length;
+  if (values && fill && values.length <= MAX_VALUES) state.values.set(value, values);
   else state.values.delete(value);
 }
 

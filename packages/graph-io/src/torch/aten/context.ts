@@ -1,6 +1,6 @@
 /** What the rows of the ATen table build with: a graph whose types are known as it grows, and short forms of common nodes. */
 import {
-  attribute, type Attribute, type AttributeInput, denseOf, type Dim, type DType, dtypes, GraphBuilder, GrowingInference, lazy, type Model, type NodeOptions, PenjingError,
+  attribute, type Attribute, type AttributeInput, denseOf, type Dim, type DType, dtypes, elementCount, type Graph, GraphBuilder, GrowingInference, lazy, type Model, type NodeOptions, PenjingError,
   type Tensor, tensorType, type Value,
 } from '@penjing/core';
 import { isFloat, type PromotionOperand, promoteTypes, resultType } from './promote.js';
@@ -15,11 +15,11 @@ const MAX_FOLDED = 64;
 /** One graph under construction. The model must say its opset before. */
 export class AtenContext {
   readonly model: Model;
-  readonly builder: GraphBuilder;
+  builder: GraphBuilder;
   readonly opset: number;
   readonly #inference: GrowingInference;
   readonly #halves = new Map<string, Value>();
-  readonly #sizes = new Map<Value, Map<number, Sym>>();
+  #sizes = new Map<Value, Map<number, Sym>>();
   /** The operator in hand, for messages: `aten.linear.default`. */
   operator = '';
 
@@ -40,7 +40,8 @@ export class AtenContext {
     const outputs = this.builder.nodes(type, inputs, attributes, options);
     const node = outputs[0]!.producer!;
     this.#inference.add(node);
-    if (outputs.length === 1) {
+    // A copy is asked for where a value of its own is needed.
+    if (outputs.length === 1 && type !== 'Identity') {
       const folded = this.#folded(outputs[0]!);
       if (folded) {
         this.builder.graph.remove(node);
@@ -59,8 +60,26 @@ export class AtenContext {
     const type = value.type;
     if (!values || values.length > MAX_FOLDED || type?.kind !== 'tensor' || !type.dtype || !type.shape) return undefined;
     if (!['int64', 'int32', 'bool'].includes(type.dtype) || !values.every((item) => Number.isSafeInteger(item))) return undefined;
-    if (!type.shape.every((dim) => typeof dim === 'number')) return undefined;
+    if (!type.shape.every((dim) => typeof dim === 'number') || elementCount(type.shape) !== values.length) return undefined;
     return this.builder.constant(type.dtype, values as number[], type.shape);
+  }
+
+  /** Builds a subgraph whose results are what `body` gives; it reads outer values by reference. */
+  inner(graph: Graph, body: () => readonly Value[]): { readonly graph: Graph; readonly outputs: number } {
+    const [builder, sizes] = [this.builder, this.#sizes];
+    this.builder = builder.inner(graph);
+    // What is computed inside must not be read outside.
+    this.#sizes = new Map();
+    try {
+      for (const value of body()) {
+        const fresh = value.producer?.graph === graph && !graph.outputs.includes(value);
+        graph.outputs.push(fresh ? value : this.op('Identity', [value]));
+      }
+      return { graph, outputs: graph.outputs.length };
+    } finally {
+      this.builder = builder;
+      this.#sizes = sizes;
+    }
   }
 
   // ---- what is known of a value

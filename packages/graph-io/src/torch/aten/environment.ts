@@ -104,6 +104,14 @@ export class Environment {
     const { context } = this;
     const rest = Object.fromEntries(Object.entries(keyword).map(([name, value]) => [name, this.plain(value)]));
     const plain = positional.map((value) => this.plain(value));
+    const { out } = keyword;
+    if (target.endsWith('.out') && isCell(out)) {
+      // The result goes into a tensor that is there already.
+      delete rest['out'];
+      const given = callAten(context, target.slice(0, -'.out'.length), plain, rest);
+      this.write(out, context.cast(given as Value, context.dtype(this.read(out))));
+      return out;
+    }
     const result = callAten(context, target, plain, rest);
     const self = positional[0] ?? keyword['self'];
     if (isInPlace(target) && isCell(self)) {

@@ -15,6 +15,6 @@
  */
 export { AtenContext } from './context.js';
 export { type Cell, Environment, isCell } from './environment.js';
-export { atenFamilies, callAten, hasAten, isInPlace } from './table.js';
+export { atenFamilies, atenOperators, callAten, hasAten, isInPlace } from './table.js';
 export { finishAten } from './finish.js';
 export { type AtenArgument, type AtenResult, dtypeOfC10, dtypeOfExport, type Float, isFloatScalar, isSym, isValue, type Scalar, type Sym, type SymInt } from './values.js';

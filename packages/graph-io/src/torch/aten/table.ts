@@ -65,8 +65,9 @@ function rowsFor(target: string): readonly AtenRow[] {
   return [];
 }
 
+/** `aten.add.out` is `aten.add` with a place for its result. */
 export function hasAten(target: string): boolean {
-  return rowsFor(target).length > 0;
+  return rowsFor(target.replace(/\.out$/, '')).length > 0;
 }
 
 /**
@@ -85,4 +86,12 @@ export function callAten(context: AtenContext, target: string, positional: AtenC
     else return (build as (c: AtenContext, args: unknown) => AtenResult)(context, bound.arguments);
   }
   throw new PenjingError('E_ARGUMENT', `${target}: ${problems.join('; ')}`, { details: { operator: target } });
+}
+
+/** Names with overloads (`add.Tensor`) that have a row, by family: what the documentation lists. */
+export function atenOperators(): Readonly<Record<string, readonly string[]>> {
+  return Object.fromEntries(Object.entries(atenFamilies).map(([family, rows]) => {
+    const names = rows.flatMap(({ signature: { name, overloads } }) => overloads.map((overload) => (overload === 'default' ? name : `${name}.${overload}`)));
+    return [family, [...new Set(names)].sort()];
+  }));
 }

@@ -1,6 +1,7 @@
 /** Activations and softmax. */
 import type { Value } from '@penjing/core';
 import type { AtenContext } from '../context.js';
+import { isFloat } from '../promote.js';
 import { row, rowsOf } from '../row.js';
 import { plainNumber, type Scalar } from '../values.js';
 import { floats } from './elementwise.js';
@@ -17,7 +18,8 @@ function known(c: AtenContext, scalar: Scalar): number {
 const clip = (c: AtenContext, x: Value, low: number, high: number): Value => c.op('Clip', [x, number(c, x, low), number(c, x, high)]);
 
 const simple: Readonly<Record<string, (c: AtenContext, x: Value) => Value>> = {
-  relu: (c, x) => c.op('Relu', [x]),
+  // ONNX Runtime has Relu of floats and int32 only.
+  relu: (c, x) => (isFloat(c.dtype(x)) ? c.op('Relu', [x]) : c.op('Max', [x, number(c, x, 0)])),
   relu6: (c, x) => clip(c, x, 0, 6),
   silu: (c, x) => c.op('Mul', [x, c.op('Sigmoid', [x])]),
   mish: (c, x) => c.op('Mish', [x]),

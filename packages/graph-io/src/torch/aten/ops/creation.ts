@@ -34,8 +34,7 @@ function convert(c: AtenContext, self: Value, dtype: DType | null): Value {
   return dtype ? c.cast(self, dtype) : self;
 }
 
-const random = ['rand', 'randn', 'randint', 'randperm', 'bernoulli', 'multinomial', 'normal', 'rand_like', 'randn_like', 'randint_like'];
-export const randomOperators: ReadonlySet<string> = new Set(random);
+const draws = { rand: 'RandomUniformLike', randn: 'RandomNormalLike' };
 
 export const creations = [
   ...rowsOf(fills, (name, value) => row(`${name}.{default,memory_format}(SymInt[] size, *, ScalarType? dtype=None, ${rest}, Ignored memory_format=None)`, (c, { size, dtype }) =>
@@ -69,6 +68,9 @@ export const creations = [
   }),
   row(`tril_indices(int row, int col, int offset=0, *, ScalarType? dtype=None, ${rest})`, (c, { row: rows, col, offset }) => triangle(c, rows, col, (i, j) => j <= i + offset)),
   row(`triu_indices(int row, int col, int offset=0, *, ScalarType? dtype=None, ${rest})`, (c, { row: rows, col, offset }) => triangle(c, rows, col, (i, j) => j >= i + offset)),
+  ...rowsOf(draws, (name, type) => row(`${name}.{default}(SymInt[] size, *, ScalarType? dtype=None, ${rest})`, (c, { size, dtype }) => c.op(type, [filled(c, size, 0, dtype ?? 'float32')]))),
+  ...rowsOf(draws, (name, type) => row(`${name}_like(Tensor self, *, ScalarType? dtype=None, ${rest}, Ignored memory_format=None)`, (c, { self, dtype }) =>
+    c.op(type, [like(c, self, 0, dtype)]))),
   // conversions
   row(`_to_copy(Tensor self, *, ScalarType? dtype=None, ${rest}, Ignored non_blocking=None, Ignored memory_format=None)`, (c, { self, dtype }) => convert(c, self, dtype)),
   row('to.dtype(Tensor self, ScalarType dtype, Ignored non_blocking=None, Ignored copy=None, Ignored memory_format=None)', (c, { self, dtype }) => convert(c, self, dtype)),

@@ -1,7 +1,7 @@
 /** Resizing, sampling, and folding of image-like tensors. */
 import type { Value } from '@penjing/core';
 import type { AtenContext } from '../context.js';
-import { row, rowsOf } from '../row.js';
+import { row } from '../row.js';
 import type { SymInt } from '../values.js';
 
 interface Resize {
@@ -11,18 +11,16 @@ interface Resize {
   readonly align?: boolean;
   /** Rounds to the nearest pixel where plain nearest rounds down. */
   readonly exact?: boolean;
-  readonly antialias?: boolean;
 }
 
 /** ONNX Resize. A scale factor that is given counts, not the ratio of the sizes, as in PyTorch. */
 function resize(c: AtenContext, x: Value, options: Resize): Value {
-  const { mode, size, scales, align = false, exact = false, antialias = false } = options;
+  const { mode, size, scales, align = false, exact = false } = options;
   const coordinates = mode === 'nearest' && !exact ? 'asymmetric' : align ? 'align_corners' : 'half_pixel';
   const attributes = {
     mode, coordinate_transformation_mode: coordinates,
     ...(mode === 'nearest' ? { nearest_mode: exact ? 'round_prefer_ceil' : 'floor' } : {}),
-    ...(mode === 'cubic' ? { cubic_coeff_a: c.float(antialias ? -0.5 : -0.75) } : {}),
-    ...(antialias ? { antialias: 1 } : {}),
+    ...(mode === 'cubic' ? { cubic_coeff_a: c.float(-0.75) } : {}),
   };
   const given = scales?.every((scale) => scale !== null) ? (scales) : undefined;
   if (given && !size) return c.op('Resize', [x, null, c.constant('float32', [1, 1, ...given])], attributes);
@@ -107,12 +105,6 @@ function col2im(c: AtenContext, self: Value, size: readonly SymInt[], kernel: re
 
 export const images = [
   ...resizes,
-  ...rowsOf({ _upsample_bilinear2d_aa: 'linear', _upsample_bicubic2d_aa: 'cubic' } as const, (name, mode) =>
-    row(`${name}.vec(Tensor input, SymInt[]? output_size, bool align_corners, float[]? scale_factors)`, (c, { input, output_size, align_corners, scale_factors }) =>
-      resize(c, input, { mode, size: output_size, scales: scale_factors, align: align_corners, antialias: true }))),
-  ...rowsOf({ _upsample_bilinear2d_aa: 'linear', _upsample_bicubic2d_aa: 'cubic' } as const, (name, mode) =>
-    row(`${name}.default(Tensor self, SymInt[] output_size, bool align_corners, float? scales_h=None, float? scales_w=None)`, (c, { self, output_size, align_corners }) =>
-      resize(c, self, { mode, size: output_size, scales: null, align: align_corners, antialias: true }))),
   ...['grid_sampler', 'grid_sampler_2d', 'grid_sampler_3d'].map((name) =>
     row(`${name}(Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners)`, (c, { input, grid, interpolation_mode, padding_mode, align_corners }) =>
       gridSample(c, input, grid, interpolation_mode, padding_mode, align_corners))),

@@ -1,6 +1,7 @@
 /** Reading and writing at positions: index, gather, scatter, embedding, masks. */
 import type { Value } from '@penjing/core';
 import type { AtenContext } from '../context.js';
+import { isFloat } from '../promote.js';
 import { row, rowsOf } from '../row.js';
 import type { Operand, SymInt } from '../values.js';
 import { reduce } from './reduce.js';
@@ -122,6 +123,9 @@ function scatter(c: AtenContext, self: Value, dim: number, index: Value, source:
 
 const reductions: Readonly<Record<string, string>> = { sum: 'add', prod: 'mul', amax: 'max', amin: 'min', add: 'add', multiply: 'mul' };
 
+/** What a reduction starts from. */
+const identities: Readonly<Record<string, number>> = { sum: 0, prod: 1, amax: -Infinity, amin: Infinity };
+
 function reductionOf(c: AtenContext, name: string): string {
   const reduction = reductions[name];
   if (!reduction) throw c.unsupported(`the reduction ${name}`);
@@ -179,6 +183,18 @@ function diagonal(c: AtenContext, self: Value, offset: number, dim1: number, dim
   return c.transpose(picked, moveBack(rank - 1, 1, rank - 2));
 }
 
+/** Strides of a contiguous tensor; those of axes of one element say nothing. */
+function isPacked(size: readonly SymInt[], stride: readonly SymInt[]): boolean {
+  let expected = 1;
+  for (let axis = size.length - 1; axis >= 0; axis--) {
+    const length = size[axis]!;
+    if (length === 1) continue;
+    if (stride[axis] !== expected) return false;
+    expected *= typeof length === 'number' ? length : Number.NaN;
+  }
+  return true;
+}
+
 const nonzero = (c: AtenContext, self: Value): Value => c.op('Transpose', [c.op('NonZero', [self])], { perm: [1, 0] });
 
 /** Values of `source` in order at the marked places. */
@@ -218,7 +234,11 @@ export const indexing = [
   row('scatter.reduce(Tensor self, int dim, Tensor index, Tensor src, *, str reduce)', (c, { self, dim, index: at, src, reduce: name }) => scatter(c, self, dim, at, src, reductionOf(c, name))),
   row('scatter_add(Tensor self, int dim, Tensor index, Tensor src)', (c, { self, dim, index: at, src }) => scatter(c, self, dim, at, src, 'add')),
   row('scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *, bool include_self=True)', (c, { self, dim, index: at, src, reduce: name, include_self }) => {
-    if (!include_self) throw c.unsupported('include_self=False');
+    if (!include_self) {
+      const start = identities[name];
+      if (start === undefined || !isFloat(c.dtype(self))) throw c.unsupported(`include_self=False with ${name} of ${c.dtype(self)}`);
+      return scatter(c, scatter(c, self, dim, at, start, 'none'), dim, at, src, reductionOf(c, name));
+    }
     if (name === 'mean') {
       const sum = scatter(c, self, dim, at, src, 'add');
       const one = c.constant(c.dtype(self), 1);
@@ -234,6 +254,16 @@ export const indexing = [
   row('diag(Tensor self, int diagonal=0)', (c, { self, diagonal: offset }) => {
     if (c.rank(self) !== 2) throw c.unsupported('a matrix from its diagonal');
     return diagonal(c, self, offset, 0, 1);
+  }),
+  row('as_strided(Tensor self, SymInt[] size, SymInt[] stride, SymInt? storage_offset=None)', (c, { self, size, stride, storage_offset }) => {
+    if (isPacked(size, stride) && (storage_offset ?? 0) === 0 && size.length === c.rank(self)) return c.reshape(self, size);
+    const numbers = [...size, ...stride, storage_offset ?? 0];
+    if (!numbers.every((number) => typeof number === 'number')) throw c.unsupported('sizes or strides that are computed in the graph');
+    // The storage is taken for that of a contiguous tensor: a graph has no other.
+    const [shape, steps] = [size as number[], stride as number[]];
+    const at = shape.reduce<number[]>((places, length, axis) => places.flatMap((place) => Array.from({ length }, (_, i) => place + i * steps[axis]!)), [(storage_offset as number | null) ?? 0]);
+    if (at.length > 1 << 16) throw c.unsupported('a strided view of more than 65,536 elements');
+    return c.op('Gather', [c.reshape(self, [-1]), c.builder.constant('int64', at, shape)], { axis: 0 });
   }),
   row('trace(Tensor self)', (c, { self }) => reduce(c, 'ReduceSum', diagonal(c, self, 0, 0, 1), [0], false)),
   row('embedding(Tensor weight, Tensor indices, SymInt padding_idx=-1, bool scale_grad_by_freq=False, bool sparse=False)', (c, { weight, indices }) =>

@@ -52,6 +52,12 @@ function batchNorm(c: AtenContext, input: Value, weight: Value | null, bias: Val
   return c.op('BatchNormalization', [input, constantOf(c, weight, dtype, channels, 1), constantOf(c, bias, dtype, channels, 0), mean, variance], { epsilon: c.float(eps) });
 }
 
+/** What PyTorch gives as statistics of the batch where it computed none: tensors without elements. */
+const nothing = (c: AtenContext): [Value, Value] => {
+  const empty = c.constant('float32', [], [0]);
+  return [empty, empty];
+};
+
 function instanceNorm(c: AtenContext, input: Value, weight: Value | null, bias: Value | null, eps: number): Value {
   const channels = [c.size(input, 1)];
   const dtype = c.dtype(input);
@@ -89,23 +95,23 @@ export const norms = [
       return batchNorm(c, input, weight, bias, running_mean, running_var, eps);
     }),
   row('_native_batch_norm_legit_no_training(Tensor input, Tensor? weight, Tensor? bias, Tensor running_mean, Tensor running_var, float momentum, float eps)',
-    (c, { input, weight, bias, running_mean, running_var, eps }) => [batchNorm(c, input, weight, bias, running_mean, running_var, eps), null, null]),
+    (c, { input, weight, bias, running_mean, running_var, eps }) => [batchNorm(c, input, weight, bias, running_mean, running_var, eps), ...nothing(c)]),
   row('_native_batch_norm_legit.no_stats(Tensor input, Tensor? weight, Tensor? bias, bool training, float momentum, float eps)',
     (c, { input, weight, bias, eps }) => batchStatistics(c, input, weight, bias, eps)),
   row('_native_batch_norm_legit.default(Tensor input, Tensor? weight, Tensor? bias, Tensor running_mean, Tensor running_var, bool training, float momentum, float eps)',
     (c, { input, weight, bias, running_mean, running_var, training: inTraining, eps }) => {
       if (inTraining) throw training(c, 'it normalizes by the statistics of the batch and updates its own');
-      return [batchNorm(c, input, weight, bias, running_mean, running_var, eps), null, null];
+      return [batchNorm(c, input, weight, bias, running_mean, running_var, eps), ...nothing(c)];
     }),
   row('_native_batch_norm_legit_functional(Tensor input, Tensor? weight, Tensor? bias, Tensor running_mean, Tensor running_var, bool training, float momentum, float eps)',
     (c, { input, weight, bias, running_mean, running_var, training: inTraining, eps }) => {
       if (inTraining) throw training(c, 'it normalizes by the statistics of the batch and updates its own');
-      return [batchNorm(c, input, weight, bias, running_mean, running_var, eps), null, null, running_mean, running_var];
+      return [batchNorm(c, input, weight, bias, running_mean, running_var, eps), ...nothing(c), running_mean, running_var];
     }),
   row('native_batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool training, float momentum, float eps)',
     (c, { input, weight, bias, running_mean, running_var, training: inTraining, eps }) => {
       if (inTraining || !running_mean || !running_var) throw training(c, 'it normalizes by the statistics of the batch');
-      return [batchNorm(c, input, weight, bias, running_mean, running_var, eps), null, null];
+      return [batchNorm(c, input, weight, bias, running_mean, running_var, eps), ...nothing(c)];
     }),
   row('instance_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool use_input_stats, float momentum, float eps, bool cudnn_enabled)',
     (c, { input, weight, bias, running_mean, running_var, use_input_stats, eps }) => (use_input_stats || !running_mean || !running_var
