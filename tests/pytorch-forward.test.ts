@@ -1,13 +1,15 @@
-/** Models out of PyTorch files: ONNX Runtime gives what PyTorch gave, and a missing forward is asked for in words. */
+/** Models out of PyTorch files: they give what PyTorch gave, and a missing forward is asked for in words. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { check, type Checkpoint, type DenseTensor, isPenjingError, lazy, memorySource, type Model, toDense, typedView } from '@penjing/core';
-import { defineModule, layoutToBytes, modelFromPytorch, openSafetensors, readOnnx, serializeOnnx } from '@penjing/graph-io';
+import { check, isPenjingError, memorySource } from '@penjing/core';
+import { referenceEngine } from '@penjing/core/reference';
+import { defineModule, modelFromPytorch, openSafetensors } from '@penjing/graph-io';
 import { fileSource } from '@penjing/graph-io/node';
 import { ortEngine } from '@penjing/runtime';
+import { difference } from './support/model-difference.js';
 import { testData } from './tools/test-data.js';
 
 const FIXTURES = fileURLToPath(new URL('./fixtures/torch-modules', import.meta.url));
@@ -17,33 +19,13 @@ interface Case {
 }
 const cases = JSON.parse(readFileSync(join(FIXTURES, 'cases.json'), 'utf8')) as Readonly<Record<string, Case>>;
 const file = (name: string): ReturnType<typeof memorySource> => memorySource(readFileSync(join(FIXTURES, name)));
-const engine = ortEngine({ threads: 1 });
-
-/** Largest difference of any output from the recorded ones. */
-async function difference(model: Model, recorded: Checkpoint, inputs = 'in.', outputs = 'out.'): Promise<number> {
-  expect(check(model)).toEqual([]);
-  // Through a file: what is saved is what runs.
-  const [layout] = serializeOnnx(model);
-  const saved = await readOnnx(memorySource(await layoutToBytes(layout!)));
-  await using executor = await engine.load(saved);
-  const feeds: Record<string, DenseTensor> = {};
-  for (const [i, input] of saved.graph.inputs.entries()) feeds[input.name] = await toDense(recorded.tensors.get(inputs + (inputs.endsWith('.') ? i : ''))!);
-  const results = await executor.run(feeds);
-  let worst = 0;
-  for (const [i, output] of saved.graph.outputs.entries()) {
-    const wanted = recorded.tensors.get(outputs + (outputs.endsWith('.') ? i : ''))!;
-    const got = results[output.name]!;
-    expect([...got.shape]).toEqual([...wanted.shape]);
-    const [a, b] = await Promise.all([got, wanted].map(async (tensor) => typedView('float32', await lazy.cast(tensor, 'float32').load()) as Float32Array));
-    b!.forEach((value, at) => (worst = Math.max(worst, Math.abs(a![at]! - value))));
-  }
-  return worst;
-}
+/** In this process: sessions of ONNX Runtime take a thread each. The full tests run the same cases on it. */
+const reference = referenceEngine();
 
 describe('models of torch.save', () => {
   test.each(Object.entries(cases))('%s', async (name, { inputs, forward }) => {
     const model = await modelFromPytorch(file(`${name}.pt`), { inputs, ...(forward !== undefined && { forward }) });
-    expect(await difference(model, await openSafetensors(file(`${name}.safetensors`)))).toBeLessThan(1e-5);
+    expect(await difference(model, await openSafetensors(file(`${name}.safetensors`)), reference)).toBeLessThan(1e-5);
   });
 
   test('a forward in TypeScript', async () => {
@@ -57,7 +39,7 @@ describe('models of torch.save', () => {
     });
     const model = await modelFromPytorch(file('residual-module.pt'), { forward: definition });
     expect(model.graph.outputs.map(({ name }) => name)).toEqual(['logits']);
-    expect(await difference(model, await openSafetensors(file('residual-module.safetensors')))).toBeLessThan(1e-5);
+    expect(await difference(model, await openSafetensors(file('residual-module.safetensors')), reference)).toBeLessThan(1e-5);
   });
 
   test('names of the result name the outputs; weights keep their names', async () => {
@@ -83,7 +65,7 @@ describe('without a forward', () => {
     expect(message).toContain('layer1: Linear weight [5, 7], bias [5]');
     expect(hint).toContain("--forward 'layer2(relu(layer1(x)))' --input 'x:f32[N,7]'");
     const model = await modelFromPytorch(file('my-model.pt'), { forward: 'layer2(relu(layer1(x)))', inputs: ['x:f32[N,7]'] });
-    expect(await difference(model, await openSafetensors(file('my-model.safetensors')))).toBeLessThan(1e-5);
+    expect(await difference(model, await openSafetensors(file('my-model.safetensors')), reference)).toBeLessThan(1e-5);
   });
 
   test('a module of an own class too, with the classes inside', async () => {
@@ -151,7 +133,7 @@ describe.skipIf(!testData)('real weights', () => {
     const forward = 'log_softmax(norm2(fc2(relu(fc1(flatten(norm1(relu(conv3(relu(conv2(relu(conv1(x))))))), 1))))), dim=1)';
     const model = await modelFromPytorch(await fileSource(data('mnist/burn-mnist.pt')), { forward, inputs: ['x:f32[N,1,28,28]'] });
     const recorded = await openSafetensors(await fileSource(data('mnist/burn-mnist-pt_expected.safetensors')));
-    expect(await difference(model, recorded, 'input', 'output')).toBeLessThan(1e-4);
+    expect(await difference(model, recorded, ortEngine({ threads: 1 }), ['input', 'output'])).toBeLessThan(1e-4);
   });
 
   test.each(['resnet20_full_module.pt', 'resnet20-12fca82f.th'])('ResNet-20 with its forward: %s', async (name) => {
@@ -168,6 +150,6 @@ describe.skipIf(!testData)('real weights', () => {
       linear(h.mean(dim=(2, 3)))`;
     const model = await modelFromPytorch(await fileSource(data(`resnet20-cifar10/${name}`)), { forward, inputs: ['x:f32[N,3,32,32]'] });
     const recorded = await openSafetensors(await fileSource(data('resnet20-cifar10/resnet20_expected.safetensors')));
-    expect(await difference(model, recorded, 'input', 'output')).toBeLessThan(1e-4);
+    expect(await difference(model, recorded, ortEngine({ threads: 1 }), ['input', 'output'])).toBeLessThan(1e-4);
   });
 });
