@@ -4,6 +4,7 @@ import { albert } from './arch/albert.js';
 import { bart, marian, mbart } from './arch/bart.js';
 import { bert } from './arch/bert.js';
 import { clip, clipText, clipVision } from './arch/clip.js';
+import { convnext } from './arch/convnext.js';
 import { debertaV2 } from './arch/deberta-v2.js';
 import { dinov2 } from './arch/dinov2.js';
 import { distilbert } from './arch/distilbert.js';
@@ -28,6 +29,7 @@ import { mt5, t5, umt5 } from './arch/t5.js';
 import { whisper } from './arch/whisper.js';
 import { camembert, roberta, xlmRoberta } from './arch/roberta.js';
 import { smollm3 } from './arch/smollm3.js';
+import { resnet } from './arch/resnet.js';
 import { siglip } from './arch/siglip.js';
 import { deit, deitWithTeacher, vit } from './arch/vit.js';
 
@@ -69,6 +71,8 @@ export const architectures: readonly Architecture[] = [
   clipText,
   clipVision,
   siglip,
+  resnet,
+  convnext,
   // encoders with decoders
   t5,
   mt5,

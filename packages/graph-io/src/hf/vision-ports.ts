@@ -19,9 +19,10 @@ export function pixelInput(
 
 /** What an architecture decides. */
 export interface VisionHeads {
-  readonly hidden: number;
+  /** The last hidden states are (batch, tokens, hidden), or (batch, …) with these dimensions. */
+  readonly hidden: number | readonly (number | string)[];
   readonly labels: number;
-  /** (batch, labels) of the last hidden states (batch, tokens, hidden). */
+  /** (batch, labels) of the last hidden states. */
   readonly classify: (x: Value) => Value;
 }
 
@@ -37,6 +38,7 @@ export function visionOutputs(net: Network, task: Task, x: Value, { hidden, labe
   give();
 }
 
-function hiddenOutput(net: Network, x: Value, hidden: number): void {
-  net.builder.output(net.widen(x), 'last_hidden_state', tensorType('float32', ['batch_size', 'tokens', hidden]));
+function hiddenOutput(net: Network, x: Value, hidden: VisionHeads['hidden']): void {
+  const shape = typeof hidden === 'number' ? ['tokens', hidden] : hidden;
+  net.builder.output(net.widen(x), 'last_hidden_state', tensorType('float32', ['batch_size', ...shape]));
 }
