@@ -212,6 +212,16 @@ describe('the pass', () => {
     expect([...kept.graph.nodes()].map((node) => node.opType)).toEqual(['Neg', 'Mul']);
   });
 
+  it('raises the operator set first, so that fusions find what it brings', async () => {
+    const { model, b } = start(13);
+    const x = b.input('x', floats(2, 3));
+    b.output(b.op('Mul', [b.op('Mul', [x, b.op('Add', [b.op('Erf', [b.op('Div', [x, b.constant('float32', Math.SQRT2)])]), b.constant('float32', 1)])]), b.constant('float32', 0.5)]), 'y');
+    await simplify({ opset: 20 }).run(model, {});
+    expect([...model.graph.nodes()].map((node) => node.opType)).toEqual(['Gelu']);
+    expect(model.opset()).toBe(20);
+    expect((await simplify({ opset: 18 }).run(model, {})).modified).toBe(false);
+  });
+
   it('refuses an unknown rule', () => {
     expect(() => simplify({ only: ['identitty'] })).toThrowError(expect.objectContaining({ code: 'E_OPTION' }) as Error);
     expect(simplifyRules).toContain('identity');

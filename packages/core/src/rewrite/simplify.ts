@@ -8,12 +8,15 @@ import type { Pass, PassContext, PassResult } from '../pass.js';
 import { rewriteToFixpoint } from './driver.js';
 import type { Fusions } from './rule.js';
 import { rules } from './rules.js';
+import { upgradeOpset } from './upgrade-opset.js';
 
 export interface SimplifyOptions {
   /** Computes what depends on constants only; that of the pass context when absent. Without one such nodes stay. */
   readonly engine?: Engine;
   /** Operators that fusions may make; `standard` when absent. */
   readonly fusions?: Fusions;
+  /** Raises ai.onnx to this version first, see `upgradeOpset`; a model that is younger stays. */
+  readonly opset?: number;
   /** Only these rules, by name; see `simplifyRules`. */
   readonly only?: readonly string[];
   /** All rules but these. */
@@ -43,7 +46,8 @@ export const simplifyRules: readonly string[] = ['known', 'fold', 'common', 'wei
  * Folds constants, infers shapes, removes what is dead, double or without effect, folds scales and shifts into weights
  * and finds the operators that exporters spell out, to a fixpoint, in subgraphs and function bodies too. Names and order
  * of graph outputs stay, and the file never grows unless `allowGrowth` says so. Outputs are equal up to the rounding
- * of float32. Throws `E_OPTION` for an unknown rule name.
+ * of float32. Throws `E_OPTION` for an unknown rule name,
+ * `E_OPSET` where the operator set cannot be raised.
  */
 export function simplify(options: SimplifyOptions = {}): SimplifyPass {
   for (const name of [...(options.only ?? []), ...(options.skip ?? [])]) {
@@ -54,6 +58,8 @@ export function simplify(options: SimplifyOptions = {}): SimplifyPass {
     name: 'simplify',
     async run(original, context) {
       const nodesBefore = countNodes(original);
+      const raised = options.opset !== undefined && options.opset > (original.opset() ?? 1);
+      if (raised) upgradeOpset(original, options.opset);
       const { model, applied, warnings, records } = await rewriteToFixpoint(original, {
         engine: options.engine ?? context.engine,
         fusions: options.fusions ?? 'standard',
@@ -64,7 +70,7 @@ export function simplify(options: SimplifyOptions = {}): SimplifyPass {
         signal: context.signal,
         onProgress: context.onProgress,
       });
-      const modified = Object.keys(applied).length > 0;
+      const modified = raised || Object.keys(applied).length > 0;
       if (modified) model.origin = undefined;
       assertSound(model);
       return { model, modified, records, warnings, nodesBefore, nodesAfter: countNodes(model), applied };
