@@ -61,6 +61,7 @@ describe('expressions are checked when they are made', () => {
     ['nothing to concatenate', () => build.concat([], 0)],
     ['concatenation of other widths', () => build.concat([matrix, source([2, 63])], 0)],
     ['gather by floats', () => build.gather(matrix, source([2]))],
+    ['no product', () => build.matmul(matrix, source([3, 2]))],
     ['no broadcast', () => build.add(matrix, source([3]))],
     ['mask larger than its input', () => build.mask(source([1]), build.source('s', 0, 'bool', [2]))],
     ['blocks of a vector', () => build.quantize(source([64]), scheme)],

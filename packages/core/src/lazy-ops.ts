@@ -61,6 +61,10 @@ export const lazy = {
   multiply(a: Tensor, b: Tensor): Tensor {
     return map([a, b], ([x, y]) => build.multiply(x!, y!));
   },
+  /** (m, k) · (k, n) in float32, for a small k. */
+  matmul(a: Tensor, b: Tensor): Tensor {
+    return map([a, b], ([x, y]) => build.matmul(x!, y!));
+  },
   add(a: Tensor, b: Tensor): Tensor {
     return map([a, b], ([x, y]) => build.add(x!, y!));
   },

@@ -141,6 +141,20 @@ export function add(a: TensorExpr, b: TensorExpr): TensorExpr {
   return { op: 'add', dtype: a.dtype, shape: broadcastShapes(a.shape, b.shape), a, b };
 }
 
+/** Columns of `a`, and rows of `b`: every row of the product reads all of them, so they must be few. */
+const MAX_INNER = 4096;
+
+/** (m, k) · (k, n) in float32: a change of low rank. */
+export function matmul(a: TensorExpr, b: TensorExpr): TensorExpr {
+  const [m = 0, k = 0] = a.shape;
+  const [rows = 0, n = 0] = b.shape;
+  if (a.shape.length !== 2 || b.shape.length !== 2 || k !== rows) {
+    throw new PenjingError('E_SHAPE', `[${a.shape.join(', ')}] and [${b.shape.join(', ')}] have no product`);
+  }
+  if (k > MAX_INNER) throw new PenjingError('E_LIMIT', `a product over ${k} columns is too much for a lazy weight; at most ${MAX_INNER}`);
+  return { op: 'matmul', dtype: 'float32', shape: [m, n], a, b };
+}
+
 /** `input` where `keep` (bool or uint8, broadcast to the input) is not zero, otherwise 0. */
 export function mask(input: TensorExpr, keep: TensorExpr): TensorExpr {
   if (keep.dtype !== 'bool' && keep.dtype !== 'uint8') throw new PenjingError('E_DTYPE', 'a mask is bool or uint8');

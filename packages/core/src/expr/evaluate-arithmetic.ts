@@ -1,7 +1,7 @@
 /** Element-wise arithmetic in float32 with broadcasting, and masks. */
 import { sameShape, type Shape, stridesOf } from '../shape.js';
 import { floatsOf, fromFloats } from './evaluate-cast.js';
-import type { ArithmeticExpr, MaskExpr, TensorExpr } from './tensor-expr.js';
+import type { ArithmeticExpr, MaskExpr, MatMulExpr, TensorExpr } from './tensor-expr.js';
 import { typedView } from '../dtype.js';
 import { elementBytes, type EvaluationContext, type Rule, type Window, windowCount } from './window.js';
 
@@ -21,6 +21,26 @@ export const arithmetic: Rule<ArithmeticExpr> = (expr, window, context) => {
   if (expr.dtype === 'float32') return new Uint8Array(sums.buffer, sums.byteOffset, sums.byteLength);
   const out = context.alloc(count * elementBytes(expr.dtype));
   fromFloats(expr.dtype, sums, out, context);
+  return out;
+};
+
+export const matmul: Rule<MatMulExpr> = (expr, { r0, r1, c0, c1 }, context) => {
+  const { a, b } = expr;
+  const inner = a.shape[1]!;
+  const cols = c1 - c0;
+  const left = floatsOf(a.dtype, context.window(a, { r0, r1, c0: 0, c1: inner }), context);
+  const right = floatsOf(b.dtype, context.window(b, { r0: 0, r1: inner, c0, c1 }), context);
+  const out = context.alloc((r1 - r0) * cols * 4);
+  const sums = typedView('float32', out) as Float32Array;
+  sums.fill(0);
+  for (let r = 0; r < r1 - r0; r++) {
+    const row = sums.subarray(r * cols, (r + 1) * cols);
+    for (let k = 0; k < inner; k++) {
+      const factor = left[r * inner + k]!;
+      const other = right.subarray(k * cols, (k + 1) * cols);
+      for (let c = 0; c < cols; c++) row[c] = row[c]! + factor * other[c]!;
+    }
+  }
   return out;
 };
 

@@ -94,6 +94,15 @@ function naive(expr: TensorExpr): Uint8Array {
       fromFloats(expr.dtype, a.map((x, i) => (expr.op === 'add' ? x + b[i]! : x * b[i]!)), out, context);
       return out;
     }
+    case 'matmul': {
+      const [m = 0, k = 0] = expr.a.shape;
+      const n = expr.b.shape[1]!;
+      const [a, b] = [floatsOf(expr.a.dtype, naive(expr.a), context), floatsOf(expr.b.dtype, naive(expr.b), context)];
+      const sums = new Float32Array(m * n);
+      for (let i = 0; i < m; i++) for (let j = 0; j < n; j++) for (let t = 0; t < k; t++) sums[i * n + j] = sums[i * n + j]! + a[i * k + t]! * b[t * n + j]!;
+      out.set(new Uint8Array(sums.buffer));
+      return out;
+    }
     case 'mask': {
       const keep = broadcast(expr.mask);
       out.set(naive(expr.input));
@@ -222,6 +231,10 @@ const grow: readonly ((expr: TensorExpr, draw: Draw) => TensorExpr)[] = [
     const [a, b] = [dtypes[expr.dtype].bits, dtypes[to].bits];
     const whole = expr.shape.length >= 2 && (expr.shape.at(-1)! * a) % b === 0 && (a >= 8 || b >= 8);
     return whole ? build.bitcast(expr, to) : expr;
+  },
+  (expr, draw) => {
+    if (!isFloat(expr) || expr.shape.length !== 2) return expr;
+    return build.matmul(expr, leaf(draw, [expr.shape[1]!, 1 + draw(9)], floatTypes[draw(3)]));
   },
   // NVFP4 is finite whatever the bytes.
   (_, draw) => {

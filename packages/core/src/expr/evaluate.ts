@@ -4,7 +4,7 @@ import { byteSize, dtypes } from '../dtype.js';
 import { PenjingError } from '../errors.js';
 import { matrixView } from '../shape.js';
 import { type RowRange, rowBytes } from '../tensor.js';
-import { arithmetic, mask } from './evaluate-arithmetic.js';
+import { arithmetic, mask, matmul } from './evaluate-arithmetic.js';
 import { bitcast } from './evaluate-bitcast.js';
 import { cast, convert, floatsOf } from './evaluate-cast.js';
 import { decode, encode, repackWindow } from './evaluate-decode.js';
@@ -37,6 +37,7 @@ const rules: Rules = {
   source, constant, fill, cast, bitcast, reshape, transpose, slice, concat, gather,
   multiply: arithmetic,
   add: arithmetic,
+  matmul,
   mask, output, dequantize, decode, encode,
 };
 

@@ -88,6 +88,13 @@ export interface ArithmeticExpr extends Typed {
   readonly b: TensorExpr;
 }
 
+/** Product of matrices (m, k) and (k, n) in float32, summed in order of k; meant for a small k, which is read whole for every row. */
+export interface MatMulExpr extends Typed {
+  readonly op: 'matmul';
+  readonly a: TensorExpr;
+  readonly b: TensorExpr;
+}
+
 /** `input` where `mask` (bool or uint8, broadcast) is not zero, otherwise 0. */
 export interface MaskExpr extends Typed {
   readonly op: 'mask';
@@ -173,7 +180,7 @@ export interface EncodeExpr extends Typed {
 export type TensorExpr =
   | SourceExpr | ConstantExpr | FillExpr
   | CastExpr | BitcastExpr | ReshapeExpr | TransposeExpr | SliceExpr | ConcatExpr | GatherExpr
-  | ArithmeticExpr | MaskExpr | OutputExpr | DequantizeExpr | DecodeExpr | EncodeExpr;
+  | ArithmeticExpr | MatMulExpr | MaskExpr | OutputExpr | DequantizeExpr | DecodeExpr | EncodeExpr;
 
 /** The operands of an expression, in order. */
 export function exprInputs(expr: TensorExpr | MultiExpr): readonly (TensorExpr | MultiExpr)[] {
@@ -181,7 +188,7 @@ export function exprInputs(expr: TensorExpr | MultiExpr): readonly (TensorExpr |
     case 'source': case 'constant': case 'fill': return [];
     case 'concat': return expr.inputs;
     case 'gather': return [expr.input, expr.indices];
-    case 'multiply': case 'add': return [expr.a, expr.b];
+    case 'multiply': case 'add': case 'matmul': return [expr.a, expr.b];
     case 'mask': return [expr.input, expr.mask];
     case 'output': return [expr.of];
     case 'dequantize': return expr.zeroPoints ? [expr.values, expr.scales, expr.zeroPoints] : [expr.values, expr.scales];
