@@ -91,3 +91,18 @@ test.each<[JsonObject, RegExp]>([
 ])('%o is refused', (settings, message) => {
   expect(() => rope({ rope_parameters: settings })).toThrow(message);
 });
+
+describe('what an architecture may say of its own', () => {
+  const read = (config: JsonObject, more: Partial<Parameters<typeof readRope>[1]>): Rope =>
+    readRope(new Fields(config, 'config.json'), { dim: 8, maxPositions: 128, ...more });
+
+  test('other fields, a share of the head, and old names of scalings', () => {
+    const partial = { field: 'rotary_pct', value: 0.25 };
+    expect(read({ rotary_pct: 0.5, base: 500 }, { partial, theta: { field: 'base', value: 1 } }).inverseFrequencies).toEqual([1, Math.fround(1 / Math.fround(500 ** 0.5))]);
+    expect(read({}, { partial }).inverseFrequencies).toEqual([1]);
+    expect(() => read({ rotary_pct: 1.5 }, { partial })).toThrow(/rotary_pct is 1.5, it must be at most 1/);
+    const long = { short_factor: [1, 1.1, 1.2, 1.3], long_factor: [1, 2, 3, 4], original_max_position_embeddings: 32 };
+    const aliases = { su: 'longrope' } as const;
+    expect(read({ rope_scaling: { type: 'su', ...long } }, { aliases })).toEqual(rope({ rope_parameters: { rope_type: 'longrope', ...long } }));
+  });
+});
