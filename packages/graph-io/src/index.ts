@@ -10,7 +10,7 @@ export {
   defineModule, type ForwardArgument, type ForwardCall, type ForwardFunction, type ForwardModule, type ForwardScope, type ForwardValue, type ModelFromPytorchOptions, modelFromPytorch,
   type ModuleDefinition, type OpenPytorchOptions, openPytorch, openPytorchIndex, pytorchLayout, type PytorchLayoutOptions,
 } from './pytorch/index.js';
-export { type ConvertPt2Options, type ExportedProgram, atenOperators, convertPt2, openExportedProgram, openPt2 } from './torch/index.js';
+export { type ConvertPt2Options, type ConvertTorchScriptOptions, type ExportedProgram, type ScriptInput, atenOperators, convertPt2, openExportedProgram, openPt2, openTorchScript } from './torch/index.js';
 export { type SafetensorsOptions, openSafetensors, openSafetensorsIndex, safetensorsLayout } from './safetensors/index.js';
 export { type GgufFile, ggufLayout, type GgufLayoutOptions, type GgufMetadata, type GgufModel, type GgufTensor, type GgufValue, type GgufWeightType, ggufShardNames, ggufToHuggingFace, openGguf, openGgufShards } from './gguf/index.js';
 export {

@@ -161,3 +161,12 @@ export const pt2Limits = {
   /** Dimensions of a tensor: torch itself stops at 64. */
   rank: 64,
 } as const;
+
+export const scriptLimits = {
+  /** Bytes of the code of all modules; some 1 KB for each. */
+  codeBytes: 1 << 26,
+  /** Brackets and operators inside each other in one line. */
+  nesting: 200,
+  /** Methods called: modules of the largest traced networks number some 1,000; a module that calls itself ends here. */
+  calls: 1 << 12,
+} as const;
