@@ -21,10 +21,10 @@ export interface BuildStep {
 /** How they are written. */
 export interface WriteStep {
   /** Format of the result; by the extension of the output, else ONNX. */
-  readonly to?: 'onnx' | 'tflite' | 'safetensors';
+  readonly to?: 'onnx' | 'tflite' | 'gguf' | 'pth' | 'safetensors';
   /** Which program a model folder is for: transformers.js when absent. */
   readonly layout?: 'transformers.js' | 'genai' | 'plain';
-  /** How TensorFlow Lite stores weights: as they are, in half precision, or in int8 beside float activations. */
+  /** How TensorFlow Lite and GGUF store weights; int8 beside float activations is for TensorFlow Lite. */
   readonly weights?: 'float32' | 'float16' | 'int8';
   /** Order of the axes of pictures among the inputs and outputs of TensorFlow Lite; as in ONNX when absent. */
   readonly images?: 'channels-first' | 'channels-last';
@@ -100,7 +100,7 @@ export const recipeSchema = {
           additionalProperties: false,
           properties: {
             convert: object({
-              to: { enum: ['onnx', 'tflite', 'safetensors'] },
+              to: { enum: ['onnx', 'tflite', 'gguf', 'pth', 'safetensors'] },
               layout: { enum: ['transformers.js', 'genai', 'plain'] },
               weights: { enum: ['float32', 'float16', 'int8'] },
               images: { enum: ['channels-first', 'channels-last'] },

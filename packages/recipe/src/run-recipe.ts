@@ -1,6 +1,6 @@
 /** Runs a recipe: open the input, build its graphs, apply the passes, stream the result to disk, load it once. */
 import { join } from 'node:path';
-import { check, cloneModel, type Engine, type GraphIssue, type Model, PenjingError, pipeline, type TaskOptions, type WeightRecord } from '@penjing/core';
+import { check, type Checkpoint, cloneModel, dtypes, type Engine, type GraphIssue, type Model, PenjingError, pipeline, type TaskOptions, type WeightRecord } from '@penjing/core';
 import type { FileLayout } from '@penjing/graph-io';
 import { saveFile, saveLayouts, type SaveResult } from '@penjing/graph-io/node';
 import { checkEquivalent, type PlannedComparison } from './check-equivalent.js';
@@ -13,7 +13,7 @@ import { rememberGraph } from './manifest.js';
 import type { WrittenGraph } from './layouts/folder-layout.js';
 import { besideGraphs, planVariant, type Variant } from './model-layout.js';
 import { outputFormat } from './outputs/formats.js';
-import type { GraphOutput } from './outputs/output-format.js';
+import type { GraphOutput, WeightsOutput, WeightsOutputOptions } from './outputs/output-format.js';
 import { buildFields, type ConvertStep, type Recipe, type RecipeStep, writeFields } from './recipe-schema.js';
 import { recordsPage } from './report/records-page.js';
 import { passesOf } from './steps.js';
@@ -58,10 +58,10 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
       ? { kind: format.kind, format, models: await input.graphs({ ...convert, signal }) }
       : { kind: format.kind, format, checkpoint: await input.checkpoint({ ...convert, signal }) };
   const variant = await planVariant({ input, recipe, format, convert });
-  const { files, graphs, comparisons, records, warnings } =
+  const { files, graphs, comparisons, records, onlyMeasured, warnings }: Planned =
     source.kind === 'graph'
       ? await graphFiles({ ...source, input, variant, recipe, options, task, convert })
-      : { ...nothing, files: await source.format.layouts(source.checkpoint, { name: variant.graph('model'), input, steps: recipe.steps }) };
+      : await weightFiles(source.format, source.checkpoint, { name: variant.graph('model'), input, write: convert, steps: recipe.steps });
   signal?.throwIfAborted();
 
   const loaded: LoadCheck[] = [];
@@ -84,7 +84,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
       ? await saveFile(variant.target, files, saving)
       : await saveLayouts(variant.target, files, { ...saving, add: variant.adds, replace: ['config.json'] });
   saved.notes.forEach(onNote);
-  const completed = completeRecords(records, saved);
+  const completed = completeRecords(onlyMeasured ? records.filter(({ measuredBy = '' }) => saved.measured.has(measuredBy)) : records, saved);
   if (variant.kind === 'folder') {
     for (const graph of graphs) await rememberGraph(variant.target, graph, { steps: recipe.steps, records: completed });
   }
@@ -108,10 +108,31 @@ interface Planned {
   /** Graphs that must compute what they computed before. */
   readonly comparisons: readonly PlannedComparison[];
   readonly records: readonly WeightRecord[];
+  /** Records of weights that nothing was measured of are dropped. */
+  readonly onlyMeasured?: boolean;
   readonly warnings: readonly string[];
 }
 
-const nothing = { graphs: [], comparisons: [], records: [], warnings: [] } as const;
+/** Every piece may turn out to be rounded: what was measured while it was written says so, and the others get no record. */
+async function weightFiles(format: WeightsOutput, checkpoint: Checkpoint, options: WeightsOutputOptions): Promise<Planned> {
+  const { files, rounding } = await format.layouts(checkpoint, options);
+  const planned = { files, graphs: [], comparisons: [], warnings: [] };
+  if (!rounding) return { ...planned, records: [] };
+  const [float] = [...checkpoint.tensors.values()].filter(({ dtype }) => dtypes[dtype].kind === 'float');
+  const sizes = new Map<string, { values: number; all: number }>();
+  for (const piece of files.flatMap((file) => file.pieces)) {
+    if (piece.kind !== 'tensor') continue;
+    // scales and zero points stand under the name of their weight, or behind it: the integers are the largest
+    const { values, all } = sizes.get(piece.name) ?? { values: 0, all: 0 };
+    sizes.set(piece.name, { values: Math.max(values, piece.tensor.byteLength), all: all + piece.tensor.byteLength });
+  }
+  const records = [...sizes].map(([name, { values, all }]): WeightRecord => {
+    const elements = Math.round((values * 8) / rounding.bits);
+    const beside = ['scale', 'zero_point'].reduce((sum, part) => sum + (sizes.get(`${name}.${part}`)?.all ?? 0), 0);
+    return { name, method: rounding.method, elements, bytesBefore: (elements * dtypes[float?.dtype ?? 'float32'].bits) / 8, bytesAfter: all + beside, measuredBy: name };
+  });
+  return { ...planned, records, onlyMeasured: true };
+}
 
 interface GraphFilesInput {
   readonly input: Input;

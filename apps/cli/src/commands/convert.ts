@@ -9,7 +9,7 @@ export const convert: Command = {
   arguments: [{ name: '<input>', help: 'a Hugging Face folder, or a GGUF, PyTorch, ONNX, TensorFlow Lite or safetensors file' }],
   options: [
     common.output,
-    { flags: '--to <format>', help: 'format of the result; by the extension of the output when absent', choices: ['onnx', 'tflite', 'safetensors'] },
+    { flags: '--to <format>', help: 'format of the result; by the extension of the output when absent', choices: ['onnx', 'tflite', 'gguf', 'pth', 'safetensors'] },
     { flags: '--layout <layout>', help: 'the program a model folder is for; plain puts the graph beside its configuration', choices: ['transformers.js', 'genai', 'plain'] },
     { flags: '--task <task>', help: 'what the model is for, as text-generation or fill-mask; from config.json when absent', parse: filled },
     { flags: '--dtype <dtype>', help: 'element type of weights and computation', choices: ['float32', 'float16'] },
@@ -18,7 +18,7 @@ export const convert: Command = {
     { flags: '--forward <expression>', help: "how the modules of a PyTorch file compute: 'layer2(relu(layer1(x)))'", parse: filled },
     { flags: '--input <spec>', help: "an input of a PyTorch file: 'x:f32[N,100]'; may be repeated", repeat: true },
     { flags: '--key <path>', help: 'where the weights are inside a PyTorch file, as ema.state_dict' },
-    { flags: '--weights <dtype>', help: 'how TensorFlow Lite stores weights; int8 beside float activations', choices: ['float32', 'float16', 'int8'] },
+    { flags: '--weights <dtype>', help: 'how TensorFlow Lite and GGUF store weights; int8 for TensorFlow Lite alone', choices: ['float32', 'float16', 'int8'] },
     { flags: '--images <order>', help: 'axes of pictures among inputs and outputs of TensorFlow Lite', choices: ['channels-first', 'channels-last'] },
     { flags: '--shape <name=sizes>', help: 'sizes of an input that must be fixed, as x=1,3,224,224; may be repeated', repeat: true },
     ...saveOptions,

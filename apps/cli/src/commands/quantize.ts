@@ -6,7 +6,7 @@ import { runSteps, saveOptions } from '../run-steps.js';
 export const quantize: Command = {
   name: 'quantize',
   summary: 'round weights to 2, 4 or 8 bits per block, or store them as 16-bit floats',
-  arguments: [{ name: '<input>', help: 'a Hugging Face folder, a model folder, or an .onnx file' }],
+  arguments: [{ name: '<input>', help: 'a folder or file that convert takes; -o model.gguf and -o model.pth write those formats' }],
   options: [
     common.output,
     { flags: '--bits <n>', help: '2, 4 or 8 (4 when absent)', parse: oneOf([2, 4, 8]) },

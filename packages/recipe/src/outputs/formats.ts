@@ -1,12 +1,14 @@
 /** Every format that can be written. A new one is a file here and a line. */
 import { PenjingError } from '@penjing/core';
 import type { WriteStep } from '../recipe-schema.js';
+import { ggufOutput } from './gguf.js';
 import { onnxOutput } from './onnx.js';
 import type { OutputFormat } from './output-format.js';
+import { pytorchOutput } from './pytorch.js';
 import { safetensorsOutput } from './safetensors.js';
 import { tfliteOutput } from './tflite.js';
 
-export const outputFormats: readonly OutputFormat[] = [onnxOutput, tfliteOutput, safetensorsOutput];
+export const outputFormats: readonly OutputFormat[] = [onnxOutput, tfliteOutput, ggufOutput, pytorchOutput, safetensorsOutput];
 
 /** By `to`, else by the extension of the output; ONNX otherwise. Throws `E_OPTION` when the two disagree. */
 export function outputFormat({ to }: WriteStep, output: string): OutputFormat {

@@ -31,12 +31,19 @@ export interface GraphOutput extends Output {
 export interface WeightsOutput extends Output {
   readonly kind: 'weights';
   /** Throws `E_OPTION` for steps that this format has no form for. */
-  layouts(checkpoint: Checkpoint, options: WeightsOutputOptions): Promise<readonly FileLayout[]>;
+  layouts(checkpoint: Checkpoint, options: WeightsOutputOptions): Promise<WeightFiles>;
+}
+
+export interface WeightFiles {
+  readonly files: readonly FileLayout[];
+  /** How weights were rounded, for their records; absent when nothing was. `bits` are those stored per weight in its own tensor. */
+  readonly rounding?: { readonly method: string; readonly bits: number };
 }
 
 export interface WeightsOutputOptions {
   readonly name: string;
   readonly input: Input;
+  readonly write: WriteStep;
   readonly steps: readonly RecipeStep[];
 }
 

@@ -12,6 +12,6 @@ export const safetensorsOutput: WeightsOutput = {
     if (steps.some((step) => !('convert' in step))) {
       throw new PenjingError('E_OPTION', 'safetensors files are written from the weights as they are', { hint: 'Write ONNX instead, or leave out the other steps.' });
     }
-    return Promise.resolve(safetensorsLayout(checkpoint, { name }));
+    return Promise.resolve({ files: safetensorsLayout(checkpoint, { name }) });
   },
 };

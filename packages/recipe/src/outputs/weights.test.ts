@@ -1,0 +1,46 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openGguf, openPytorch, openSafetensors } from '@penjing/graph-io';
+import { fileSource } from '@penjing/graph-io/node';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type RecipeStep, runRecipe } from '../index.js';
+
+const root = join(import.meta.dirname, '..', '..', '..', '..');
+const sapling = join(root, 'models', 'sapling');
+const listing = join(root, 'examples', 'pytorch', 'my-model.pth');
+let folder = '';
+beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'penjing-weights-'))));
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const make = (input: string, name: string, steps: RecipeStep[] = []) => runRecipe({ input, output: join(folder, name), steps });
+
+test('a state dict becomes safetensors and back', async () => {
+  await make(listing, 'my-model.safetensors');
+  await make(join(folder, 'my-model.safetensors'), 'again.pth');
+  const [there, back] = [await openSafetensors(await fileSource(join(folder, 'my-model.safetensors'))), await openPytorch(await fileSource(join(folder, 'again.pth')))];
+  expect([...back.tensors.keys()].sort()).toEqual([...there.tensors.keys()].sort());
+  const weight = await back.tensors.get('layer1.weight')!.load();
+  expect(Buffer.from(weight).equals(Buffer.from(await there.tensors.get('layer1.weight')!.load()))).toBe(true);
+});
+
+test('int8 state dicts have a record of each weight that was rounded', async () => {
+  const { records } = await make(listing, 'int8.pth', [{ quantize: { bits: 8 } }]);
+  expect(records.map(({ name, elements }) => [name, elements])).toEqual([['layer1.weight', 5000], ['layer2.weight', 500]]);
+  for (const { snrDb, maxError } of records) {
+    expect(snrDb).toBeGreaterThan(40);
+    expect(maxError).toBeGreaterThan(0);
+  }
+  await expect(make(listing, 'int4.pth', [{ quantize: { bits: 4 } }])).rejects.toMatchObject({ code: 'E_OPTION' });
+  await expect(make(listing, 'blocks.pth', [{ quantize: { bits: 8, blockSize: 32 } }])).rejects.toMatchObject({ code: 'E_OPTION' });
+});
+
+test('GGUF takes the tokenizer along, and needs a configuration', async () => {
+  const { records } = await make(sapling, 'sapling.gguf', [{ quantize: { bits: 4 } }]);
+  expect(records.length).toBeGreaterThan(20);
+  const { metadata, tensors } = await openGguf(await fileSource(join(folder, 'sapling.gguf')));
+  expect(metadata.get('general.architecture')).toBe('llama');
+  expect(metadata.get('tokenizer.ggml.model')).toBe('gpt2');
+  expect(tensors.get('blk.0.attn_q.weight')?.type.name).toBe('Q4_0');
+  await expect(make(listing, 'none.gguf')).rejects.toMatchObject({ code: 'E_FORMAT' });
+});
