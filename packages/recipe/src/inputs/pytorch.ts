@@ -1,13 +1,16 @@
-/** A file that torch.save wrote, old or new, or a TorchScript archive: weights by name, and a graph where the forward is known. */
+/** A file of torch: a program of torch.export, or what torch.save wrote: weights by name, and a graph where the forward is known. */
 import { modelFromPytorch, openPytorch } from '@penjing/graph-io';
 import { fileSource } from '@penjing/graph-io/node';
 import { conversionFacts, describeTensors, entriesOf } from './describe.js';
+import { exportedProgramInput, exportedProgramOf } from './exported-program.js';
 import type { InputFormat } from './input.js';
 
 export const pytorchInput: InputFormat = {
   files: ['pytorch', 'pickle'],
   async open(path) {
     const source = await fileSource(path);
+    const program = await exportedProgramOf(source);
+    if (program) return exportedProgramInput(path, program);
     return {
       format: 'PyTorch',
       path,
