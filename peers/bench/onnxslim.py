@@ -2,8 +2,8 @@
 
     python onnxslim.py DATA_FOLDER [OUT.json]     # default: tests/fixtures/simplify/onnxslim.json
 
-Every .onnx under models/ and in the archives light and onnxruntime-testdata, and every converted .pt2 given as
---also FOLDER. Per model: {nodes, ops} before and after, nested graphs and function bodies counted too, and the sizes of
+Every .onnx under models/ and in the archives light and onnxruntime-testdata; or, with --also FOLDER, only those of
+that folder (onnxslim-pt2.json: the programs of tests/fixtures/pt2/models, converted by openPt2 and named NAME.pt2.onnx). Per model: {nodes, ops} before and after, nested graphs and function bodies counted too, and the sizes of
 both files; or {error} when OnnxSlim or the ONNX package does not take it. Constant nodes are counted apart (`constants`),
 because they are stored values and no computation. Each model runs in a process of its own.
 """

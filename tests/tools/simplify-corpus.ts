@@ -119,8 +119,8 @@ export interface SlimRecord {
 }
 
 /** What OnnxSlim leaves of each model, recorded by peers/bench/onnxslim.py. */
-export function slimRecords(): Record<string, SlimRecord> {
-  const path = new URL('../fixtures/simplify/onnxslim.json', import.meta.url);
+export function slimRecords(file = 'onnxslim.json'): Record<string, SlimRecord> {
+  const path = new URL(`../fixtures/simplify/${file}`, import.meta.url);
   return (JSON.parse(readFileSync(path, 'utf8')) as { models: Record<string, SlimRecord> }).models;
 }
 
