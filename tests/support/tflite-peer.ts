@@ -6,8 +6,10 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type DenseTensor, memorySource, type Tensor, toDense } from '@penjing/core';
-import { layoutToBytes, openSafetensors, safetensorsLayout } from '@penjing/graph-io';
+import { DenseTensor, type Feeds, memorySource, type Model, type Tensor, toDense } from '@penjing/core';
+import { layoutToBytes, openSafetensors, safetensorsLayout, type TfliteOptions, tfliteLayout } from '@penjing/graph-io';
+import { ortEngine } from '@penjing/runtime';
+import { expect } from 'vitest';
 
 const folder = fileURLToPath(new URL('../fixtures/tflite', import.meta.url));
 
@@ -29,4 +31,40 @@ export async function judged(name: string, bytes: Uint8Array, feeds: Readonly<Re
   if (digests[name] !== digest) throw new Error(`the bytes of ${name}.tflite are not those that LiteRT judged; record them again (peers/README.md)`);
   const { tensors } = await openSafetensors(memorySource(readFileSync(join(folder, `${name}.safetensors`))));
   return Object.fromEntries(await Promise.all([...tensors].map(async ([key, tensor]) => [key, await toDense(tensor)] as const)));
+}
+
+export async function convert(model: Model, options: TfliteOptions = {}): Promise<Uint8Array> {
+  const [file] = await tfliteLayout(model, options);
+  return layoutToBytes(file!);
+}
+
+export async function onnxRuntime(model: Model, feeds: Feeds): Promise<Record<string, DenseTensor>> {
+  await using executor = await ortEngine({ threads: 1 }).load(model);
+  const fetched = await executor.run(feeds);
+  return Object.fromEntries(await Promise.all(Object.entries(fetched).map(async ([name, value]) => [name, await toDense(value)] as const)));
+}
+
+export function worst(a: DenseTensor, b: DenseTensor): number {
+  expect([a.dtype, a.shape]).toEqual([b.dtype, b.shape]);
+  const [x, y] = [a.data, b.data];
+  let error = 0;
+  for (let i = 0; i < x.length; i++) error = Math.max(error, Math.abs(Number(x[i]) - Number(y[i])));
+  return error;
+}
+
+/** Share of the values that are more than one step of the output grid apart, and the worst distance in steps. */
+export function steps(a: DenseTensor, b: DenseTensor, step: number): { readonly beyondOne: number; readonly worst: number } {
+  expect(a.shape).toEqual(b.shape);
+  const distances = Array.from(a.data as Float32Array, (x, i) => Math.abs(x - (b.data as Float32Array)[i]!) / step);
+  return { beyondOne: distances.filter((distance) => distance > 1.01).length / distances.length, worst: Math.max(...distances) };
+}
+
+
+/** Every k-th value of a large tensor: what `peers/fixtures/tflite.py` keeps of it. */
+export function sample(tensor: DenseTensor): DenseTensor {
+  const count = tensor.data.length;
+  const step = Math.ceil(count / 8192);
+  if (step <= 1) return tensor;
+  const data = (tensor.data as Float32Array).filter((_, i) => i % step === 0);
+  return DenseTensor.of(tensor.dtype, [data.length], data);
 }

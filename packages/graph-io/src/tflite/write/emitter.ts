@@ -66,8 +66,8 @@ export class Emitter {
   }
 
   /** Codes on a grid: of numbers, or of codes on another grid. */
-  quantize(tensor: TfTensor, grid: Quantization, name: string): TfTensor {
-    const output: TfTensor = { name, dtype: 'int8', shape: tensor.shape, quantization: grid };
+  quantize(tensor: TfTensor, grid: Quantization, name: string, dtype: 'int8' | 'uint8' = 'int8'): TfTensor {
+    const output: TfTensor = { name, dtype, shape: tensor.shape, quantization: grid };
     this.operator('QUANTIZE', [tensor], [output], { type: 'QuantizeOptions', value: {} }, name);
     return output;
   }

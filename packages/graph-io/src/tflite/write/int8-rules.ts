@@ -29,6 +29,8 @@ const weighted = (axisOf: (node: Node) => number, others: (node: Node) => boolea
   },
 });
 
+const matmulWeight = weighted(() => 1, (node) => node.input(1)!.tensor!.shape.length === 2).accepts!;
+
 const same: Int8Rule = { grid: 'same', inputs: [0] };
 const free: Int8Rule = { grid: 'any', inputs: [0] };
 
@@ -59,12 +61,8 @@ export const int8Rules: Readonly<Record<string, Int8Rule>> = {
   }),
   MatMul: {
     grid: 'any',
-    accepts(node, constant) {
-      const weight = constant(1);
-      if (!weight) return !node.inputs.some((value) => value?.tensor);
-      const { scale, zeroPoint, axis } = weight.quantization;
-      return weight.codes.shape.length === 2 && weight.codes.dtype === 'int8' && zeroPoint.every((zero) => zero === 0) && (scale.length === 1 || axis === 1);
-    },
+    inputs: [0, 1],
+    accepts: (node, constant) => (constant(1) ? matmulWeight(node, constant) : !node.inputs.some((value) => value?.tensor)),
   },
   Add: { grid: 'any' }, Sub: { grid: 'any' }, Mul: { grid: 'any' },
   GlobalAveragePool: free, ReduceMean: free,

@@ -149,7 +149,8 @@ export class LowerContext {
 
   #computed(index: number): TfTensor {
     const value = this.value(index);
-    return this.grid ? this.emitter.read(value, this.layout) : this.emitter.readFloat(value, this.layout);
+    // Integers of ONNX are integers here, whatever they stand for.
+    return this.grid || this.dtype(index) !== 'float32' ? this.emitter.read(value, this.layout) : this.emitter.readFloat(value, this.layout);
   }
 
   #stored(index: number, rank: number): TfTensor {

@@ -2,7 +2,8 @@
  * Quantization as it stands in an ONNX graph (QuantizeLinear followed by DequantizeLinear) in the terms of TFLite: constants that are stored
  * as integers, and points of the graph where a value is rounded to a grid. Codes are int8 here: uint8 ones are shifted by 128.
  */
-import { attribute, type DenseTensor, denseOf, type DType, type Graph, lazy, type Model, Node, normalizeAxis, type Shape, type Tensor, Value } from '@penjing/core';
+import { type DenseTensor, denseOf, type DType, type Graph, lazy, type Model, Node, normalizeAxis, type Shape, type Tensor, Value } from '@penjing/core';
+import { moveCodes } from './move-codes.js';
 import { numbersOf } from './numbers.js';
 import { reshaped } from './emitter.js';
 import { unsupported } from './tf-error.js';
@@ -21,6 +22,8 @@ export interface QuantizedModel {
   readonly constants: ReadonlyMap<Value, QuantizedConstant>;
   /** Grids by the values that lie on them; each is made by a node of type GRID. */
   readonly grids: ReadonlyMap<Value, Quantization>;
+  /** Values that are codes in ONNX too, int8 or uint8, by their grid as int8: quantized inputs and outputs. */
+  readonly codes: ReadonlyMap<Value, Quantization>;
 }
 
 /** Domain and type of the node that stands for a pair of QuantizeLinear and DequantizeLinear. */
@@ -33,16 +36,30 @@ export function absorbQdq(model: Model): QuantizedModel {
   const { graph } = model;
   const constants = new Map<Value, QuantizedConstant>();
   const grids = new Map<Value, Quantization>();
+  const codes = new Map<Value, Quantization>();
+  moveCodes(graph);
   for (const node of [...graph.nodes()]) {
     if (!isOp(node, 'DequantizeLinear')) continue;
-    if (node.input(0)?.tensor) absorbConstant(graph, node, constants);
-    else absorbPair(graph, node, grids);
+    const stored = node.input(0)!;
+    if (stored.tensor) absorbConstant(graph, node, constants);
+    else if (isOp(stored.producer, 'QuantizeLinear')) absorbPair(graph, node, grids);
+    else if (graph.inputs.includes(stored)) {
+      const grid = activationGrid(node);
+      codes.set(stored, grid);
+      becomeGrid(graph, node, stored, grid, grids);
+    }
   }
   for (const node of [...graph.nodes()]) {
-    // What is left of a pair: nobody reads the codes.
-    if (isOp(node, 'QuantizeLinear') && node.output().useCount === 0 && !graph.outputs.includes(node.output())) graph.remove(node);
+    if (!isOp(node, 'QuantizeLinear')) continue;
+    // What is left of a pair has no readers.
+    if (node.output().useCount === 0 && !graph.outputs.includes(node.output())) {
+      graph.remove(node);
+      continue;
+    }
+    const grid = activationGrid(node);
+    codes.set(becomeGrid(graph, node, node.input(0)!, grid, grids), grid);
   }
-  return { model, constants, grids };
+  return { model, constants, grids, codes };
 }
 
 /** Scales and zero points of a node of either kind; they must be constants. */
@@ -110,19 +127,22 @@ function dequantized(stored: Tensor, scale: readonly number[], zeroPoint: readon
   return blocks ? reshaped(x, shape) : x;
 }
 
-/** A pair becomes one node; a DequantizeLinear of anything else stays. */
+/** A pair on one grid becomes one node; others stay. */
 function absorbPair(graph: Graph, node: Node, grids: Map<Value, Quantization>): void {
-  const quantize = node.input(0)?.producer;
-  if (!isOp(quantize, 'QuantizeLinear')) return;
-  const grid = activationGrid(quantize!);
-  const other = activationGrid(node);
-  if (grid.scale[0] !== other.scale[0] || grid.zeroPoint[0] !== other.zeroPoint[0]) return;
+  const quantize = node.input(0)!.producer!;
+  const grid = activationGrid(quantize);
+  if (sameGrid(grid, activationGrid(node))) becomeGrid(graph, node, quantize.input(0)!, grid, grids);
+}
+
+/** Puts a node of type GRID in the place of one; gives the value that lies on it. */
+function becomeGrid(graph: Graph, node: Node, input: Value, grid: Quantization, grids: Map<Value, Quantization>): Value {
   const output = node.output();
   const value = new Value(output.name, output.type);
-  graph.insertBefore(node, new Node(GRID.opType, [quantize!.input(0)!], [value], { domain: GRID.domain, name: node.name, attributes: [['scale', attribute.float(grid.scale[0]!)]] }));
+  graph.insertBefore(node, new Node(GRID.opType, [input], [value], { domain: GRID.domain, name: node.name }));
   graph.replaceValue(output, value);
   graph.remove(node);
   grids.set(value, grid);
+  return value;
 }
 
 export function sameGrid(a: Quantization | undefined, b: Quantization | undefined): boolean {

@@ -14,6 +14,7 @@ export function rewriteForTflite(model: Model): void {
     if (name === 'Dropout' || name === 'Identity') bypass(graph, node);
     else if (name === 'BatchNormalization') foldBatchNorm(graph, node);
     else if (name === 'Erf') fuseGelu(graph, node);
+    else if (name === 'MatMul') fuseBias(graph, node);
     else if (name === 'Transpose') fuseDepthToSpace(graph, node);
     else if ((name === 'Softmax' || name === 'LogSoftmax') && opset < 13) modernSoftmax(graph, node);
   }
@@ -82,6 +83,26 @@ function stored(graph: Graph, name: string, tensor: Tensor): Value {
   let free = name;
   for (let i = 1; graph.initializers.has(free); i++) free = `${name}_${i}`;
   return graph.addInitializer(free, tensor);
+}
+
+/** A constant, quantized or not. */
+const isStored = (value: Value | undefined): boolean => value !== undefined && (value.tensor ?? (value.producer?.opType === 'DequantizeLinear' ? value.producer.input(0)?.tensor : undefined)) !== undefined;
+
+/** A vector added to a product with a weight becomes its third input, which only the lowering of MatMul knows. */
+function fuseBias(graph: Graph, node: Node): void {
+  const add = onlyReader(graph, node.output());
+  const shapeOf = (value: Value): readonly unknown[] | undefined => (value.type?.kind === 'tensor' ? value.type.shape : undefined);
+  if (add?.opType !== 'Add' || node.inputs.length !== 2 || !isStored(node.input(1)) || shapeOf(node.input(1)!)?.length !== 2) return;
+  const bias = add.input(0) === node.output() ? add.input(1)! : add.input(0)!;
+  const [n] = shapeOf(node.input(1)!)!.slice(-1);
+  const shape = shapeOf(bias);
+  if (!isStored(bias) || shape?.length !== 1 || shape[0] !== n || (shapeOf(node.output())?.length ?? 0) < 2) return;
+  const output = add.output();
+  const value = new Value(output.name, output.type);
+  // Behind the Add: its bias may be dequantized between the two.
+  graph.insertBefore(add, new Node('MatMul', [node.input(0)!, node.input(1)!, bias], [value], { name: node.name }));
+  graph.replaceValue(output, value);
+  graph.remove(add);
 }
 
 /** x * 0.5 * (1 + erf(x / sqrt 2)), in whatever order it is written. */

@@ -1,5 +1,5 @@
 /** ONNX to TensorFlow Lite: the plan of a .tflite file for a model. */
-import { type Model, type Node, type Value } from '@penjing/core';
+import { type DType, type Model, type Node, type Value } from '@penjing/core';
 import type { FileLayout } from '../../layout.js';
 import { assignLayouts } from './assign-layouts.js';
 import { Emitter } from './emitter.js';
@@ -69,8 +69,9 @@ export async function tfliteGraph(original: Model, options: TfliteOptions = {}):
   const plan = new Int8Plan(quantized, nodes, emitter);
   for (const value of graph.inputs) {
     const type = value.type as { dtype: TfTensor['dtype']; shape: TfTensor['shape'] };
-    const grid = codes ? plan.gridOfReaders(value) : undefined;
-    const tensor: TfTensor = { name: value.name, dtype: grid ? 'int8' : type.dtype, shape: physicalShape(type.shape, border), ...(grid && { quantization: grid }) };
+    const own = quantized.codes.get(value);
+    const grid = own ? gridIn(type.dtype, own) : codes && type.dtype === 'float32' ? plan.gridOfReaders(value) : undefined;
+    const tensor: TfTensor = { name: value.name, dtype: grid && !own ? 'int8' : type.dtype, shape: physicalShape(type.shape, border), ...(grid && { quantization: grid }) };
     emitter.bind(value, tensor, border);
     emitter.graph.inputs.push({ name: value.name, tensor });
   }
@@ -88,7 +89,7 @@ export async function tfliteGraph(original: Model, options: TfliteOptions = {}):
     const missing = results.find((value) => !emitter.has(value));
     if (missing) throw unsupported(node, `its output ${missing.name} is used`, 'Only its first output can be computed.');
   }
-  for (const value of graph.outputs) emitter.graph.outputs.push({ name: value.name, tensor: outputTensor(emitter, value, border, codes) });
+  for (const value of graph.outputs) emitter.graph.outputs.push({ name: value.name, tensor: outputTensor(emitter, value, border, { raw: codes, codes: quantized.codes.get(value) }) });
   return tidy(emitter.graph);
 }
 
@@ -108,14 +109,21 @@ function lowering(node: Node): Lowering {
 function lowerGrid(node: Node, emitter: Emitter, grid: Quantization, layout: Layout): void {
   const value = node.input(0)!;
   const tensor = value.tensor ? emitter.constant(value, value.tensor, value.tensor.shape.length, layout) : emitter.read(value, layout);
-  if (sameGrid(tensor.quantization, grid)) emitter.alias(node.output(), tensor, layout);
+  if (tensor.dtype === 'int8' && sameGrid(tensor.quantization, grid)) emitter.alias(node.output(), tensor, layout);
   else emitter.bind(node.output(), emitter.quantize(tensor, grid, node.output().name), layout);
 }
 
+/** A grid of int8 codes as one of the type that ONNX gives them. */
+function gridIn(dtype: DType, grid: Quantization): Quantization {
+  return dtype === 'uint8' ? { ...grid, zeroPoint: grid.zeroPoint.map((zero) => zero + 128) } : grid;
+}
+
 /** A tensor of its own for every output: one that is an input, a constant or another output is copied. */
-function outputTensor(emitter: Emitter, value: Value, border: Layout, codes: boolean): TfTensor {
+function outputTensor(emitter: Emitter, value: Value, border: Layout, { raw, codes }: { readonly raw: boolean; readonly codes: Quantization | undefined }): TfTensor {
   const { tensor: content } = value;
-  const tensor = content ? emitter.constant(value, content, content.shape.length, border) : codes ? emitter.read(value, border) : emitter.readFloat(value, border);
+  let tensor = content ? emitter.constant(value, content, content.shape.length, border) : raw || codes ? emitter.read(value, border) : emitter.readFloat(value, border);
+  const dtype = value.type?.kind === 'tensor' ? value.type.dtype : undefined;
+  if (codes && dtype === 'uint8') tensor = emitter.quantize(tensor, gridIn(dtype, codes), value.name, dtype);
   const taken = content || [...emitter.graph.inputs, ...emitter.graph.outputs].some((port) => port.tensor === tensor);
   if (taken) return emitter.reshape(tensor, tensor.shape, `${value.name}:copy`);
   tensor.name = value.name;

@@ -62,11 +62,16 @@ export const linalg = {
     },
   },
   MatMul: {
+    reads: [0, 1],
     lower(c) {
       const [ra, rb] = [c.rank(0), c.rank(1)];
       const weight = c.constant(1);
       if (weight && rb === 2 && ra >= 2) {
-        return c.set(fullyConnected(c, c.input(0), c.weight(1, (tensor) => lazy.transpose(tensor, [1, 0])), null));
+        const x = c.input(0);
+        const w = c.weight(1, (tensor) => lazy.transpose(tensor, [1, 0]));
+        // `rewriteForTflite` gives it the bias that an Add would add.
+        const bias = c.has(2) ? c.bias(c.constant(2)!, x, w) : null;
+        return c.set(fullyConnected(c, x, w, bias));
       }
       if (ra === 0 || rb === 0) throw c.fail('one of its operands is a scalar');
       // A vector is a matrix of one row, or of one column.
