@@ -110,7 +110,7 @@ export class ProgramReader {
 
   argument(value: unknown, depth: number): ProgramArgument {
     const [tag, body] = this.#variant(value, 'an argument');
-    const read = readers[tag];
+    const read = Object.hasOwn(readers, tag) ? readers[tag] : undefined;
     if (tag === 'as_graph') {
       const { name, graph } = this.#object(body, 'a graph argument');
       return { kind: 'graph', name: this.#string(name, 'the name of a graph'), graph: this.graph(graph, depth + 1) };
