@@ -6,7 +6,7 @@ import { encodeMessage } from './encode.js';
 import { checkExternalLocation } from './external-location.js';
 import { type FunctionProto, type ModelProto, modelSchema } from './schema.js';
 import { entriesOf, innerValues, text, writeGraph, writeNode, writeNodeAttribute, writeValue } from './write-graph.js';
-import { ExternalFile } from './write-tensor.js';
+import { existingPlaces, ExternalFile, type ExternalPlaces } from './write-tensor.js';
 
 export interface SerializeOnnxOptions {
   /** File name, relative to the output folder. */
@@ -17,6 +17,11 @@ export interface SerializeOnnxOptions {
   readonly externalName?: string;
   /** Smaller tensors stay in the model file. */
   readonly externalMinBytes?: number;
+  /**
+   * Write no weights: the file points at where they are, in files that lie beside it. Gives the name of such a file by the
+   * `uri` of its source, undefined for weights that must be stored after all.
+   */
+  readonly inPlace?: (uri: string) => string | undefined;
 }
 
 /** The model file, then its external data file if it needs one. Throws `E_ONNX_SIZE` above 2 GiB of protobuf. */
@@ -26,7 +31,7 @@ export function serializeOnnx(model: Model, options: SerializeOnnxOptions = {}):
   const folder = name.slice(0, name.lastIndexOf('/') + 1);
   const externalName = checkExternalLocation(options.externalName ?? `${name.slice(folder.length)}_data`, onnxLimits);
   const external = wanted ? new ExternalFile(externalName, externalMinBytes) : undefined;
-  const { pieces, size } = encodeMessage(modelSchema, writeModel(model, external));
+  const { pieces, size } = encodeMessage(modelSchema, writeModel(model, options.inPlace ? existingPlaces(options.inPlace, externalMinBytes) : external));
   const layout: LayoutPiece[] = [];
   let offset = 0;
   for (const piece of pieces) {
@@ -50,7 +55,7 @@ function tensorBytes(model: Model): number {
   return total;
 }
 
-function writeModel(model: Model, external: ExternalFile | undefined): ModelProto {
+function writeModel(model: Model, external: ExternalPlaces | undefined): ModelProto {
   return {
     ...(model.irVersion !== 0 && { irVersion: model.irVersion }),
     ...text('producerName', model.producerName),
@@ -66,7 +71,7 @@ function writeModel(model: Model, external: ExternalFile | undefined): ModelProt
   };
 }
 
-function writeFunction(fn: ModelFunction, external: ExternalFile | undefined): FunctionProto {
+function writeFunction(fn: ModelFunction, external: ExternalPlaces | undefined): FunctionProto {
   const { body } = fn;
   const described = new Set([...body.inputs, ...body.outputs].filter((value) => value.type));
   const values = [...described, ...innerValues(body)];

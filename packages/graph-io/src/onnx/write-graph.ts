@@ -6,13 +6,13 @@ import { writeAttribute } from './attributes.js';
 import { labelOf, listedAt } from './labels.js';
 import type { AttributeProto, EntryProto, GraphProto, NodeProto, TensorProto, ValueInfoProto } from './schema.js';
 import { writeType } from './value-types.js';
-import { type ExternalFile, writeSparseTensor, writeTensor } from './write-tensor.js';
+import { type ExternalPlaces, writeSparseTensor, writeTensor } from './write-tensor.js';
 
 /** Optional texts are left out when empty, as protobuf writers do. */
 export const text = <K extends string>(key: K, value: string): { [P in K]?: string } =>
   value === '' ? {} : ({ [key]: value } as { [P in K]: string });
 
-export function writeGraph(graph: Graph, external: ExternalFile | undefined): GraphProto {
+export function writeGraph(graph: Graph, external: ExternalPlaces | undefined): GraphProto {
   const dense: TensorProto[] = [];
   const sparse: NonNullable<GraphProto['sparseInitializer']> = [];
   for (const [name, { tensor }] of graph.initializers) {
@@ -35,7 +35,7 @@ export function writeGraph(graph: Graph, external: ExternalFile | undefined): Gr
   };
 }
 
-export function writeNode(node: Node, external: ExternalFile | undefined): NodeProto {
+export function writeNode(node: Node, external: ExternalPlaces | undefined): NodeProto {
   const attributes = [...node.attributes].map(([name, attr]) => writeNodeAttribute(name, attr, external));
   return {
     ...(node.inputs.length > 0 && { input: node.inputs.map((value) => value?.name ?? '') }),
@@ -52,7 +52,7 @@ export function writeNode(node: Node, external: ExternalFile | undefined): NodeP
 }
 
 /** Tensors of attributes stay inside: runtimes read them before they know where the model stands. */
-export function writeNodeAttribute(name: string, attr: Attribute, external: ExternalFile | undefined): AttributeProto {
+export function writeNodeAttribute(name: string, attr: Attribute, external: ExternalPlaces | undefined): AttributeProto {
   const converters: Partial<Record<AttributeKind, (value: never) => unknown>> = {
     tensor: (tensor: Tensor) => writeTensor(tensor, labelOf(tensor).name ?? '', undefined),
     sparseTensor: (tensor: SparseTensor) => writeSparseTensor(tensor, ''),
