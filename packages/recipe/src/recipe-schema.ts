@@ -10,6 +10,10 @@ export interface BuildStep {
   readonly opset?: number;
   /** `gqa`: fused attention of ONNX Runtime. `standard`: ONNX operators only. */
   readonly attention?: 'gqa' | 'standard';
+  /** How weights that are quantized already stay so: exactly, with products of int8, or widened to floats. */
+  readonly blocks?: 'exact' | 'int8' | 'float';
+  /** Folder of a LoRA adapter (adapter_config.json) to merge into the weights. */
+  readonly adapter?: string;
   /** How the modules of a PyTorch file compute: `layer2(relu(layer1(x)))`. */
   readonly forward?: string;
   /** Inputs of a PyTorch file, as `x:f32[N,100]`. */
@@ -34,7 +38,7 @@ export interface WriteStep {
 
 export interface ConvertStep extends BuildStep, WriteStep {}
 
-export const buildFields = ['task', 'dtype', 'opset', 'attention', 'forward', 'inputs', 'key'] as const satisfies readonly (keyof BuildStep)[];
+export const buildFields = ['task', 'dtype', 'opset', 'attention', 'blocks', 'adapter', 'forward', 'inputs', 'key'] as const satisfies readonly (keyof BuildStep)[];
 export const writeFields = ['to', 'layout', 'weights', 'images', 'shapes'] as const satisfies readonly (keyof WriteStep)[];
 
 export interface QuantizeStep {
@@ -52,6 +56,8 @@ export interface QuantizeStep {
 export interface SimplifyStep {
   /** Operators that fusions may make: those of ai.onnx, or those of ONNX Runtime too. */
   readonly fusions?: 'none' | 'standard' | 'onnxruntime';
+  /** Raise the model to this version of ai.onnx. */
+  readonly opset?: number;
   /** Compare the result with the original on so many random inputs before it appears. */
   readonly check?: number;
 }
@@ -109,11 +115,13 @@ export const recipeSchema = {
               opset: { type: 'integer', minimum: 1 },
               dtype: { enum: ['float32', 'float16'] },
               attention: { enum: ['gqa', 'standard'] },
+              blocks: { enum: ['exact', 'int8', 'float'] },
+              adapter: { type: 'string', minLength: 1 },
               forward: { type: 'string', minLength: 1 },
               inputs: { type: 'array', items: { type: 'string', minLength: 1 } },
               key: { type: 'string' },
             }),
-            simplify: object({ fusions: { enum: ['none', 'standard', 'onnxruntime'] }, check: { type: 'integer', minimum: 1, maximum: 1000 } }),
+            simplify: object({ fusions: { enum: ['none', 'standard', 'onnxruntime'] }, opset: { type: 'integer', minimum: 1 }, check: { type: 'integer', minimum: 1, maximum: 1000 } }),
             quantize: object({
               bits: { enum: [2, 4, 8] },
               blockSize: { enum: [16, 32, 64, 128, 256] },

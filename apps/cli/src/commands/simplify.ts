@@ -10,12 +10,13 @@ export const simplify: Command = {
   options: [
     common.output,
     { flags: '--fusions <kind>', help: 'operators that may be made: of the ONNX standard (default), of ONNX Runtime too, or none', choices: ['none', 'standard', 'onnxruntime'] },
+    { flags: '--opset <version>', help: 'raise the model to this version of the ONNX operators', parse: integer(1, 64) },
     { flags: '--check <n>', help: 'compare with the original on so many random inputs before the result appears', parse: integer(1, 1000) },
     ...saveOptions,
     common.threads,
   ],
   examples: ['penjing simplify model.onnx -o smaller.onnx --check 3', 'penjing simplify out/model -o out/model-fused --fusions onnxruntime'],
   run({ options, ...context }) {
-    return runSteps({ options, ...context }, [{ simplify: { fusions: options['fusions'], ...(typeof options['check'] === 'number' && { check: options['check'] }) } }]);
+    return runSteps({ options, ...context }, [{ simplify: { fusions: options['fusions'], opset: options['opset'], ...(typeof options['check'] === 'number' && { check: options['check'] }) } }]);
   },
 };

@@ -24,8 +24,8 @@ export const ggufInput: InputFormat = {
       format: 'GGUF',
       path,
       ...(!isPenjingError(model) && { folder: model.folder }),
-      accepts: ['dtype', 'attention', 'opset', 'task'],
-      graphs: async ({ dtype, attention, opset, task }) => convertHuggingFaceGraphs(converted(), { dtype, attention, opset, task: task as Task | undefined }),
+      accepts: ['dtype', 'attention', 'opset', 'task', 'blocks'],
+      graphs: async ({ dtype, attention, opset, task, blocks }) => convertHuggingFaceGraphs(converted(), { dtype, attention, opset, blocks, task: task as Task | undefined }),
       checkpoint: () => Promise.resolve(file.checkpoint),
       inspect(options) {
         const weights = entriesOf(file.checkpoint.tensors);

@@ -1,5 +1,5 @@
 /** config.json with weights beside it. */
-import { convertHuggingFaceGraphs, openHuggingFaceFolder, type Task } from '@penjing/graph-io';
+import { convertHuggingFaceGraphs, type HuggingFaceFolder, mergeLora, openHuggingFaceFolder, type Task } from '@penjing/graph-io';
 import { openFolder } from '@penjing/graph-io/node';
 import { conversionFacts, describeTensors, entriesOf } from './describe.js';
 import type { InputFormat } from './input.js';
@@ -15,9 +15,10 @@ export const huggingFaceInput: InputFormat = {
       format: 'Hugging Face folder',
       path,
       folder,
-      accepts: ['dtype', 'attention', 'opset', 'task'],
-      graphs: ({ dtype, attention, opset, task }) => convertHuggingFaceGraphs(opened, { dtype, attention, opset, task: task as Task | undefined }),
-      checkpoint: () => Promise.resolve(opened.checkpoint),
+      accepts: ['dtype', 'attention', 'opset', 'task', 'blocks', 'adapter'],
+      graphs: async ({ dtype, attention, opset, task, blocks, adapter }) =>
+        convertHuggingFaceGraphs(await withAdapter(opened, adapter), { dtype, attention, opset, blocks, task: task as Task | undefined }),
+      checkpoint: async ({ adapter } = {}) => (await withAdapter(opened, adapter)).checkpoint,
       inspect(options) {
         const { tensors } = opened.checkpoint;
         const facts = Object.entries(opened.config)
@@ -30,3 +31,7 @@ export const huggingFaceInput: InputFormat = {
     };
   },
 };
+
+async function withAdapter(folder: HuggingFaceFolder, adapter: string | undefined): Promise<HuggingFaceFolder> {
+  return adapter === undefined ? folder : mergeLora(folder, openFolder(adapter));
+}
