@@ -1,5 +1,6 @@
 /** A Hugging Face folder to a model: the graph of its architecture over its weights, which stay on disk. */
 import { allNodes, Graph, Model, PenjingError } from '@penjing/core';
+import { irVersionOf, irVersions } from '../onnx/ir-versions.js';
 import type { Architecture, Task } from './architecture.js';
 import { type AttentionForm, attentionForms } from './blocks/attention.js';
 import { blockPolicies, type BlockPolicy } from './blocks/matrix.js';
@@ -28,12 +29,6 @@ export interface ConvertHuggingFaceOptions {
   /** Version of ai.onnx; 21 when absent. */
   readonly opset?: number;
 }
-
-/**
- * IR version by opset, as the ONNX releases paired them. ReduceMean takes its axes as an input, and Split the number of
- * its outputs, from opset 18 on.
- */
-const IR_VERSIONS: Readonly<Record<number, number>> = { 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12 };
 
 /**
  * The graph of a model that has only one. Throws what `convertHuggingFaceGraphs` throws, and `E_TASK` for a model of
@@ -65,7 +60,7 @@ export async function convertHuggingFaceGraphs(
   oneOf('dtype', dtype, ['float32', 'float16']);
   oneOf('attention', attention, attentionForms);
   oneOf('blocks', blocks, blockPolicies);
-  oneOf('opset', String(opset), Object.keys(IR_VERSIONS));
+  oneOf('opset', String(opset), Object.keys(irVersions));
   const { architecture, task: trained, tasks } = findArchitecture(folder);
   const task = options.task ?? trained;
   if (!tasks.includes(task)) {
@@ -80,7 +75,7 @@ export async function convertHuggingFaceGraphs(
   const tied = await tieEmbeddings(architecture, config, weights);
   const graphs = Object.entries(architecture.graphs(task)).map(([name, build]) => {
     const model = new Model(new Graph('main_graph'));
-    model.irVersion = IR_VERSIONS[opset]!;
+    model.irVersion = irVersionOf(opset);
     model.opsetImports.set('', opset);
     build(new Network(model.graph, { weights, dtype, opset, attention, tied, blocks }), config, task);
     // Clients that know nothing of com.microsoft must be able to see that they need not.

@@ -1,6 +1,8 @@
 /** Converts a PyTorch file to a graph: a module of known classes by itself, anything else with a forward that is given. */
 import { type ByteSource, Model, PenjingError, type TaskOptions, type Value } from '@penjing/core';
 import { AtenContext, type AtenArgument, type AtenResult, finishAten, isSym, isValue } from '../torch/aten/index.js';
+import { irVersionOf } from '../onnx/ir-versions.js';
+import { convertTorchScript } from '../torch/torchscript/convert.js';
 import { type PytorchFile, readPytorchFile } from './archive.js';
 import { ModuleApplier } from './forward/apply-module.js';
 import { type ModuleDefinition, runDefinition } from './forward/define-module.js';
@@ -27,27 +29,26 @@ export interface ModelFromPytorchOptions extends Pick<TaskOptions, 'signal'> {
   readonly opset?: number;
 }
 
-/** IR version by opset, as the ONNX releases paired them. */
-const IR_VERSIONS: Readonly<Record<number, number>> = { 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11 };
-
 /**
- * The graph of a `.pt` or `.pth` file, its weights still on disk. Throws `E_FORWARD` with the tree of modules and a
+ * The graph of a `.pt` or `.pth` file, or of a traced TorchScript archive, its weights still on disk. Throws `E_FORWARD` with the tree of modules and a
  * forward to start from when the file does not say how they are used; what `openPytorch` throws; `E_UNSUPPORTED` for an
  * operation without an ONNX form.
  */
 export async function modelFromPytorch(source: ByteSource, options: ModelFromPytorchOptions = {}): Promise<Model> {
-  return modelOf(await readPytorchFile(source), options);
+  const file = await readPytorchFile(source);
+  // A traced archive says itself how it computes.
+  if (file.kind !== 'torchscript' || options.forward !== undefined) return modelOf(file, options);
+  const inputs = options.inputs?.map((text) => parseInputSpec(text).type).map(({ dtype = 'float32', shape = [] }) => ({ dtype, shape }));
+  return convertTorchScript(file, { ...(options.opset !== undefined && { opset: options.opset }), ...(inputs && inputs.length > 0 && { inputs }) });
 }
 
 function modelOf(file: PytorchFile, options: ModelFromPytorchOptions): Model {
   const { forward, opset = 21, signal } = options;
   signal?.throwIfAborted();
   const root = unwrapped(moduleOf(file, options.key));
-  const irVersion = IR_VERSIONS[opset];
-  if (irVersion === undefined) throw new PenjingError('E_OPTION', `opset ${opset} is not one of ${Object.keys(IR_VERSIONS).join(', ')}`);
   const specs = inputsOf(options, root);
   const model = new Model();
-  model.irVersion = irVersion;
+  model.irVersion = irVersionOf(opset);
   model.opsetImports.set('', opset);
   const context = new AtenContext(model);
   const inputs = new Map<string, Value>(specs.map(({ name, type }) => [name, context.builder.input(name, type)]));

@@ -1,5 +1,5 @@
 /** Opens a .pt2 file: the program is read, the weights stay ranges of the file. Both layouts that torch has written. */
-import { type ByteSource, PenjingError, type Tensor } from '@penjing/core';
+import { type ByteSource, isPenjingError, LazyTensor, PenjingError, type Tensor, type TensorExpr } from '@penjing/core';
 import { pt2Limits } from '../../limits.js';
 import { openPytorch } from '../../pytorch/index.js';
 import { type StorageRange, stridedTensor } from '../../pytorch/strided.js';
@@ -90,22 +90,40 @@ function storage(zip: ZipArchive, reader: ProgramReader, path: string, name: str
 
 /** A whole file of torch.save with one tensor in it. */
 async function pickled(zip: ZipArchive, path: string, name: string): Promise<Tensor> {
-  const { tensors } = await openPytorch(within(zip, path));
-  const [tensor] = tensors.values();
+  const [tensor] = (await pickledTensors(zip, path)).values();
   if (!tensor) throw new PenjingError('E_PT2', `${name} in ${zip.source.uri} holds no tensor`);
   return tensor;
 }
 
-/** An entry as a source of its own. */
-function within(zip: ZipArchive, path: string): ByteSource {
+/** The tensors of a file of torch.save that is an entry of this one: read as a file of its own, found in the whole one. */
+async function pickledTensors(zip: ZipArchive, path: string): Promise<Map<string, Tensor>> {
   const entry = zip.entries.get(path);
   if (!entry?.stored) throw new PenjingError('E_PT2', `${path} is missing in ${zip.source.uri}, or compressed`);
   const { source } = zip;
   const part: ByteSource = {
-    uri: `${source.uri}#${path}`, size: entry.size, descriptor: source.descriptor,
+    uri: `${source.uri}#${path}`, size: entry.size,
+    // no thread opens the part: what stays lazy is moved to the whole below
+    descriptor: { kind: 'memory', size: entry.size },
     read: (offset, length) => source.read(entry.offset + offset, length),
   };
-  return part;
+  const { tensors } = await openPytorch(part);
+  const moved = new Map<Tensor, Tensor>();
+  return new Map([...tensors].map(([name, tensor]) => {
+    // tied weights stay one tensor
+    const whole = moved.get(tensor) ?? movedTensor(tensor, part.uri, source, entry.offset);
+    moved.set(tensor, whole);
+    return [name, whole];
+  }));
+}
+
+/** Ranges of a part as ranges of the whole, which threads can open. */
+function movedTensor(tensor: Tensor, part: string, source: ByteSource, offset: number): Tensor {
+  if (!(tensor.kind === 'lazy')) return tensor;
+  const { expr, sources } = tensor as LazyTensor;
+  const moved = JSON.parse(JSON.stringify(expr), (_key, value: unknown) =>
+    isObject(value) && value['op'] === 'source' && value['source'] === part ? { ...value, source: source.uri, offset: (value['offset'] as number) + offset } : value,
+  ) as TensorExpr;
+  return new LazyTensor(moved, new Map([...sources].filter(([uri]) => uri !== part).concat([[source.uri, source]])));
 }
 
 async function openLegacy(zip: ZipArchive, root: string): Promise<ExportedProgram> {
@@ -115,7 +133,11 @@ async function openLegacy(zip: ZipArchive, root: string): Promise<ExportedProgra
     const path = [`${root}${name}.pt`, `${root}${name}.json`].find((candidate) => zip.entries.has(candidate));
     // An empty dictionary is written as no bytes.
     if (path === undefined || zip.entries.get(path)!.size === 0) return new Map();
-    return (await openPytorch(within(zip, path))).tensors;
+    // Some versions wrote an empty dictionary as a file without tensors.
+    return pickledTensors(zip, path).catch((error: unknown) => {
+      if (isPenjingError(error) && error.code === 'E_WEIGHTS') return new Map<string, Tensor>();
+      throw error;
+    });
   };
   return { program, weights: await part('serialized_state_dict'), constants: await part('serialized_constants'), layout: 'legacy' };
 }

@@ -1,5 +1,6 @@
 /** An exported program to an ONNX model: nodes through the ATen table, weights as they stand in the file. */
 import { type ByteSource, type Dim, Graph, isPenjingError, Model, PenjingError, type Tensor, tensorType, type Value } from '@penjing/core';
+import { irVersionOf } from '../../onnx/ir-versions.js';
 import { AtenContext, type Cell, Environment, finishAten, hasAten, isCell, isFloatScalar, isSym, isValue, type Scalar } from '../aten/index.js';
 import { symOperator } from '../aten/sym.js';
 import { type ExportedProgram, openExportedProgram } from './archive.js';
@@ -11,9 +12,6 @@ export interface ConvertPt2Options {
   /** Version of ai.onnx; 21 when absent. */
   readonly opset?: number;
 }
-
-/** IR version by opset, as the ONNX releases paired them; the operators that are built need 18 at least. */
-const IR_VERSIONS: Readonly<Record<number, number>> = { 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12 };
 
 /** Checks of the program that hold when it was exported, and hints: nothing is left of them. */
 const dropped = /^(torch\.ops\.aten\.(_assert|sym_constrain_range|_assert_scalar|_assert_async|_assert_tensor_metadata|sym_constrain_range_for_size)|torch\._check|torch\.ops\.profiler)/;
@@ -37,8 +35,7 @@ export async function openPt2(source: ByteSource, options: ConvertPt2Options = {
  * `E_TRAINING` for a program that was exported in training mode; `E_PT2` for a program that does not fit together.
  */
 export function convertPt2(exported: ExportedProgram, { opset = 21 }: ConvertPt2Options = {}): Model {
-  const irVersion = IR_VERSIONS[opset];
-  if (irVersion === undefined) throw new PenjingError('E_OPTION', `opset ${opset} is not supported`, { hint: `Use one of ${Object.keys(IR_VERSIONS).join(', ')}.` });
+  const irVersion = irVersionOf(opset);
   const { program } = exported;
   const unsupported = unsupportedNodes(program.graph);
   if (unsupported.length > 0) throw cannotConvert(unsupported);

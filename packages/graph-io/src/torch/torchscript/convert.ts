@@ -1,6 +1,7 @@
 /** A traced TorchScript archive to an ONNX model: its code is read line by line, its calls go through the ATen table. */
 import { type ByteSource, type Dim, type DType, Graph, isPenjingError, Model, PenjingError, type Tensor, tensorType, type Value } from '@penjing/core';
 import { scriptLimits } from '../../limits.js';
+import { irVersionOf } from '../../onnx/ir-versions.js';
 import { type PytorchFile, readPickle, readPytorchFile } from '../../pytorch/archive.js';
 import { Materializer } from '../../pytorch/materialize.js';
 import { isDict, isKind, itemsOf, type PyObject, type PyTensor, type PyValue } from '../../pytorch/values.js';
@@ -33,14 +34,20 @@ const isModule = (value: ScriptValue): value is ModuleValue => typeof value === 
  * traced graphs or has no ONNX form, `E_TORCHSCRIPT` for damaged code, `E_INPUT` when the shapes of inputs are not known.
  */
 export async function openTorchScript(source: ByteSource, options: ConvertTorchScriptOptions = {}): Promise<Model> {
-  const file = await readPytorchFile(source);
+  return convertTorchScript(await readPytorchFile(source), options);
+}
+
+/** The same of a file that has been read. */
+export async function convertTorchScript(file: PytorchFile, { opset = 21, ...options }: ConvertTorchScriptOptions = {}): Promise<Model> {
+  const { source } = file;
   if (file.kind !== 'torchscript' || !file.archive || !isKind(file.root, 'object')) {
     throw new PenjingError('E_FORMAT', `${source.uri} is no TorchScript archive`, { hint: 'Give a file that torch.jit.save wrote.' });
   }
   const script = new Script(file, await codeOf(file), await constantsOf(file));
   const inputs = options.inputs ?? (await tracedInputs(file));
   const model = new Model(new Graph('main_graph'));
-  model.opsetImports.set('', options.opset ?? 21);
+  model.irVersion = irVersionOf(opset);
+  model.opsetImports.set('', opset);
   script.convert(model, file.root, inputs);
   finishAten(model);
   return model;
