@@ -36,6 +36,13 @@ export function decimal(min: number, max: number): (text: string) => number {
   };
 }
 
+/** `x=1,3,224,224`: a name and its sizes. */
+export function namedSizes(text: string): readonly [name: string, sizes: readonly number[]] {
+  const match = /^([^=]+)=(\d+(?:,\d+)*)$/.exec(text);
+  if (!match) throw new InvalidArgumentError('a name and its sizes are needed, as x=1,3,224,224.');
+  return [match[1]!, match[2]!.split(',').map(Number)];
+}
+
 export const common = {
   output: { flags: '-o, --output <path>', help: 'where the result goes', required: true, parse: filled },
   force: { flags: '--force', help: 'replace an existing output' },

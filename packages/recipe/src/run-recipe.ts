@@ -189,7 +189,7 @@ function assertAccepted(path: string, { format, accepts }: { readonly format: st
     // float32 is what everything is converted to anyway
     if (convert[name] === undefined || convert[name] === 'float32' || accepts.includes(name)) continue;
     const chosen = accepts.filter((field) => field !== 'to');
-    throw new PenjingError('E_OPTION', `${path} is ${format}: ${name} cannot be chosen for it`, {
+    throw new PenjingError('E_OPTION', `${name} cannot be chosen for ${path} (${format})`, {
       hint: chosen.length > 0 ? `What can be chosen: ${chosen.join(', ')}.` : 'Convert the checkpoint again, or store the weights as float16 with a `cast` step.',
     });
   }

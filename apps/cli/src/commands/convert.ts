@@ -1,6 +1,6 @@
 /** `penjing convert`: any checkpoint or graph that is read to any format that is written. */
 import type { Command } from '../command.js';
-import { common, filled, integer, listOf } from '../options.js';
+import { common, filled, integer, listOf, namedSizes } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
 
 export const convert: Command = {
@@ -22,7 +22,7 @@ export const convert: Command = {
     { flags: '--key <path>', help: 'where the weights are inside a PyTorch file, as ema.state_dict' },
     { flags: '--weights <dtype>', help: 'how TensorFlow Lite and GGUF store weights; int8 for TensorFlow Lite alone', choices: ['float32', 'float16', 'int8'] },
     { flags: '--images <order>', help: 'axes of pictures among inputs and outputs of TensorFlow Lite', choices: ['channels-first', 'channels-last'] },
-    { flags: '--shape <name=sizes>', help: 'sizes of an input that must be fixed, as x=1,3,224,224; may be repeated', repeat: true },
+    { flags: '--shape <name=sizes>', help: 'sizes of an input that must be fixed, as x=1,3,224,224; may be repeated', repeat: true, parse: namedSizes },
     ...saveOptions,
     common.threads,
   ],
@@ -40,8 +40,8 @@ function inputsOf(options: Readonly<Record<string, unknown>>): Record<string, un
   return inputs.length > 0 ? { inputs } : {};
 }
 
-/** `--shape x=1,3 --shape y=2` as the field `shapes`; the schema of recipes checks the numbers. */
+/** `--shape x=1,3 --shape y=2` as the field `shapes`. */
 function shapesOf(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const given = listOf(options, 'shape').map((text) => [text.slice(0, Math.max(0, text.indexOf('='))), text.slice(text.indexOf('=') + 1).split(',').map(Number)] as const);
-  return given.length > 0 ? { shapes: Object.fromEntries(given) } : {};
+  const given = options['shape'];
+  return Array.isArray(given) ? { shapes: Object.fromEntries(given as [string, number[]][]) } : {};
 }

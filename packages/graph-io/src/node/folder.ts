@@ -4,6 +4,7 @@ import { basename, join, resolve } from 'node:path';
 import { PenjingError } from '@penjing/core';
 import type { ModelFolder } from '../hf/folder.js';
 import { fileSource } from './file-source.js';
+import { ioError } from './io-error.js';
 
 /**
  * Links are followed: the cache of Hugging Face is made of them, and the folder is the user's own choice. Names may
@@ -14,7 +15,9 @@ export function openFolder(path: string): ModelFolder {
   return {
     name: basename(root),
     async list() {
-      const entries = await readdir(root, { withFileTypes: true });
+      const entries = await readdir(root, { withFileTypes: true }).catch((cause: unknown) => {
+        throw ioError(cause, path);
+      });
       const files = await Promise.all(
         entries.map(async (entry) => {
           if (entry.isFile()) return entry.name;
