@@ -9,8 +9,8 @@ export interface ConversionEstimate {
   readonly peakBytes: number;
 }
 
-/** Peak of the whole process, measured on 2 to 24 GB checkpoints: it does not follow their size. */
-const PEAK_BYTES = 120e6;
+/** Peak of the whole process, load check included, measured on 1 to 24 GB checkpoints: it does not follow their size. */
+const PEAK_BYTES = 240e6;
 
 /** A layer of graph: nodes, names, expressions. */
 const BYTES_PER_TENSOR = 20e3;
@@ -18,8 +18,8 @@ const BYTES_PER_TENSOR = 20e3;
 /** Start of the process, threads, and the load check of a small model. */
 const START_SECONDS = 0.4;
 
-/** Written bytes per second: conversion is bound by the disk, on two cores. */
-const WRITE_BYTES_PER_SECOND = 1e9;
+/** Written bytes per second on two cores: conversion is bound by the disk. */
+const WRITE_BYTES_PER_SECOND = 0.7e9;
 
 export function estimateConversion(tensors: readonly { readonly tensor: Pick<Tensor, 'dtype' | 'shape'> }[]): ConversionEstimate {
   let parameters = 0;
