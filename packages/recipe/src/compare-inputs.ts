@@ -1,9 +1,9 @@
 /** What a smaller model lost: the comparison of the runtime, errors layer by layer, and a page with plots. */
 import { writeFile } from 'node:fs/promises';
-import { PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
-import type { Comparison } from '@penjing/runtime';
+import { PenjingError, type TaskOptions } from '@penjing/core';
 import { readText } from './data-text.js';
-import { compareLayers, type LayerError } from './layer-errors.js';
+import type { InputComparison } from './input-comparison.js';
+import { compareLayers } from './layer-errors.js';
 import { loadRuntime } from './load-runtime.js';
 import { readManifestRecords } from './manifest.js';
 import { comparisonPage } from './report/comparison-page.js';
@@ -26,13 +26,6 @@ export interface CompareInputsOptions extends TaskOptions {
   readonly threads?: number | undefined;
   /** Where to write the page. */
   readonly report?: string | undefined;
-}
-
-export interface InputComparison extends Comparison {
-  /** Error of the activations after each block, in order; empty when the graphs have no common values. */
-  readonly layers: readonly LayerError[];
-  /** Error of each weight, as it was recorded when the model was written. */
-  readonly weights: readonly WeightRecord[];
 }
 
 /** Compares `model` against `reference`. Models are only read; an existing report is replaced. */

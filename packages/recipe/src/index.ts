@@ -1,6 +1,7 @@
 /** @penjing/recipe: the one place that wires the packages into runs. */
 export { checkMachine, type MachineCheck, type MachineReport } from './check-machine.js';
-export { compareInputs, type CompareInputsOptions, type InputComparison, type ModelChoice } from './compare-inputs.js';
+export { compareInputs, type CompareInputsOptions, type ModelChoice } from './compare-inputs.js';
+export type { InputComparison } from './input-comparison.js';
 export { inspectInput } from './inspect-input.js';
 export type { Inspection, InspectOptions } from './inputs/describe.js';
 export type { LayerError } from './layer-errors.js';

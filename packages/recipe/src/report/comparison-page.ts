@@ -1,6 +1,6 @@
 /** The page of a comparison: sizes, error per layer and per weight, outputs. */
 import type { Machine } from '@penjing/runtime';
-import type { InputComparison } from '../compare-inputs.js';
+import type { InputComparison } from '../input-comparison.js';
 import { renderPage, type ReportTable } from './page.js';
 import { barPlot, decadeHistogram, format, pointPlot } from './plots.js';
 

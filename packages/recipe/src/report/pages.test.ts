@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import type { WeightRecord } from '@penjing/core';
 import { describe, expect, test } from 'vitest';
-import type { InputComparison } from '../compare-inputs.js';
+import type { InputComparison } from '../input-comparison.js';
 import { comparisonPage } from './comparison-page.js';
 import { barPlot, format, pointPlot } from './plots.js';
 import { recordsPage } from './records-page.js';

@@ -1,7 +1,7 @@
 /** How far one tensor is from another: signal-to-noise ratio and largest error, in float64. */
 import { type DType, PenjingError, sameShape, typedView } from '@penjing/core';
 import { plainKernels } from '@penjing/kernels';
-import type { WireTensor } from '../worker/protocol.js';
+import type { WireTensor } from '../worker/wire-types.js';
 
 /** Sums from which ratios are made; small enough to cross threads and to be merged. */
 export interface ErrorSums {

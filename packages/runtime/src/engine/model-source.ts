@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { type ByteSource, type Model, PenjingError, type TaskOptions, memorySource, modelGraphs, storedTensors } from '@penjing/core';
 import { layoutToBytes, readOnnx, serializeOnnx } from '@penjing/graph-io';
 import { fileSource, openExternalFile, saveLayouts } from '@penjing/graph-io/node';
-import type { SessionSource } from '../worker/protocol.js';
+import type { SessionSource } from '../worker/wire-types.js';
 import type { ExternalFile } from './open.js';
 import type { WeightFacts } from './settings.js';
 

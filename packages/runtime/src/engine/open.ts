@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { type Model, PenjingError, type TaskOptions, type ValueInfo, tensorType } from '@penjing/core';
 import type { SessionHost } from '../session-host.js';
-import type { SessionInfo, SessionSource, SessionValue } from '../worker/protocol.js';
+import type { SessionInfo, SessionSource, SessionValue } from '../worker/wire-types.js';
 import { type CheckedModel, checkBytes, checkFile, storeModel, weightFacts } from './model-source.js';
 import { type SessionOptions, type WeightFacts, sessionSettings } from './settings.js';
 

@@ -1,7 +1,7 @@
 /** Session options as users give them, with their defaults and ranges. */
 import { availableParallelism } from 'node:os';
 import { PenjingError } from '@penjing/core';
-import type { SessionSettings } from '../worker/protocol.js';
+import type { SessionSettings } from '../worker/wire-types.js';
 
 export interface SessionOptions {
   /** Intra-op threads; the cores this process may use when absent. */

@@ -1,6 +1,6 @@
 /** Tensors between core's form and the form that crosses threads. */
 import { DenseTensor, PenjingError, StringTensor, decodeText, encodeText } from '@penjing/core';
-import type { WireTensor } from '../worker/protocol.js';
+import type { WireTensor } from '../worker/wire-types.js';
 import { isPortable } from '../worker/tensors.js';
 
 /** Copies a tensor so that the copy can be given away; the caller's buffer is never detached. */

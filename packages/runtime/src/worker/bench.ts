@@ -3,7 +3,7 @@ import { createRng } from '@penjing/core';
 import { decoderLayout } from './decoder-layout.js';
 import { Decoder } from './decoder.js';
 import { positionsPerRun } from './positions.js';
-import type { CallContext, WireTensors } from './protocol.js';
+import type { CallContext, WireTensors } from './wire-types.js';
 import { type SessionTable, sessionInfo } from './session-table.js';
 import { toOrt } from './tensors.js';
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { decoderLayout, looksLikeDecoder } from './decoder-layout.js';
-import type { SessionValue } from './protocol.js';
+import type { SessionValue } from './wire-types.js';
 
 const value = (name: string, shape: SessionValue['shape'] = ['b', 's'], dtype: NonNullable<SessionValue['dtype']> = 'int64'): SessionValue => ({ name, dtype, shape });
 const ids = value('input_ids');

@@ -1,6 +1,6 @@
 /** Recognises the decoder layout of transformers.js and Optimum from the names and types of a model's values. */
 import { type DType, PenjingError } from '@penjing/core';
-import type { SessionValue } from './protocol.js';
+import type { SessionValue } from './wire-types.js';
 
 /** One cached tensor: its input, its output, and the part of its shape that does not change. */
 export interface CacheSlot {

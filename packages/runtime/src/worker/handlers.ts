@@ -2,7 +2,8 @@
 import { difference } from '../compare/difference.js';
 import { bench } from './bench.js';
 import { generate } from './generate.js';
-import type { Handlers, WireTensors } from './protocol.js';
+import type { Handlers } from './protocol.js';
+import type { WireTensors } from './wire-types.js';
 import { score } from './score.js';
 import type { SessionTable } from './session-table.js';
 import { type OrtApi, type OrtTensor, fromOrt, toOrt } from './tensors.js';

@@ -6,7 +6,7 @@ import { decoderLayout } from './decoder-layout.js';
 import { Decoder } from './decoder.js';
 import type { LogitRows } from './logits.js';
 import { positionsPerRun } from './positions.js';
-import type { CallContext } from './protocol.js';
+import type { CallContext } from './wire-types.js';
 import { type SessionTable, sessionInfo } from './session-table.js';
 
 export interface ScoreParams {

@@ -1,6 +1,7 @@
 /** The message loop of a session worker: requests in, results, errors and events out. */
 import { isPenjingError } from '@penjing/core';
-import type { CallContext, Handlers, Method, Methods, Reply, Request, WireError } from './protocol.js';
+import type { Handlers, Method, Methods, Reply, Request, WireError } from './protocol.js';
+import type { CallContext } from './wire-types.js';
 
 /** The end of a channel that a worker talks through; `parentPort` fits. */
 export interface ServerPort {

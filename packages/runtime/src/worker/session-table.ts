@@ -3,7 +3,7 @@ import { PenjingError } from '@penjing/core';
 import type * as ort from 'onnxruntime-node';
 import { engineError } from './engine-error.js';
 import type { RunGate } from './run-gate.js';
-import type { SessionInfo, SessionSettings, SessionSource, SessionValue } from './protocol.js';
+import type { SessionInfo, SessionSettings, SessionSource, SessionValue } from './wire-types.js';
 import { type OrtApi, type OrtSession, type OrtTensor, feedable } from './tensors.js';
 
 export class SessionTable {

@@ -1,7 +1,7 @@
 /** Tensors between their wire form and ONNX Runtime's, inside the worker. */
 import { type DType, PenjingError, dtypes, typedView } from '@penjing/core';
 import type * as ort from 'onnxruntime-node';
-import type { WireTensor } from './protocol.js';
+import type { WireTensor } from './wire-types.js';
 
 /** The part of onnxruntime-node (or onnxruntime-web) that the worker uses. */
 export type OrtApi = Pick<typeof ort, 'InferenceSession' | 'Tensor'>;
