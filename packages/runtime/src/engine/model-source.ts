@@ -6,8 +6,13 @@ import { type ByteSource, type Model, PenjingError, type TaskOptions, memorySour
 import { layoutToBytes, readOnnx, serializeOnnx } from '@penjing/graph-io';
 import { fileSource, openExternalFile, saveLayouts } from '@penjing/graph-io/node';
 import type { SessionSource } from '../worker/wire-types.js';
-import type { ExternalFile } from './open.js';
 import type { WeightFacts } from './settings.js';
+
+/** Content of one external data file, under the location by which the model names it. */
+export interface ExternalFile {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
 
 /** A model that our reader accepted. */
 export interface CheckedModel {

@@ -3,14 +3,8 @@ import { resolve } from 'node:path';
 import { type Model, PenjingError, type TaskOptions, type ValueInfo, tensorType } from '@penjing/core';
 import type { SessionHost } from '../session-host.js';
 import type { SessionInfo, SessionSource, SessionValue } from '../worker/wire-types.js';
-import { type CheckedModel, checkBytes, checkFile, storeModel, weightFacts } from './model-source.js';
+import { type CheckedModel, type ExternalFile, checkBytes, checkFile, storeModel, weightFacts } from './model-source.js';
 import { type SessionOptions, type WeightFacts, sessionSettings } from './settings.js';
-
-/** Content of one external data file, under the location by which the model names it. */
-export interface ExternalFile {
-  readonly path: string;
-  readonly bytes: Uint8Array;
-}
 
 /** A session in a worker, and what the calling thread knows of it. */
 export interface OpenedModel {

@@ -1,7 +1,8 @@
 /** The `Engine` of core on ONNX Runtime: every session in a worker thread of its own. */
 import type { Engine, EngineOptions, Executor, Model, TaskOptions } from '@penjing/core';
 import { SessionHost } from '../session-host.js';
-import { type ExternalFile, type OpenedModel, openBytes, openFile, openModel } from './open.js';
+import type { ExternalFile } from './model-source.js';
+import { type OpenedModel, openBytes, openFile, openModel } from './open.js';
 import { OrtExecutor } from './executor.js';
 import type { SessionOptions } from './settings.js';
 

@@ -4,15 +4,6 @@ import { join } from 'node:path';
 import { PenjingError } from '@penjing/core';
 import { type Tokenizer, createTokenizer } from './tokenizer.js';
 
-export interface TokenizerFiles {
-  /** tokenizer.json. */
-  readonly tokenizer: object;
-  /** tokenizer_config.json over special_tokens_map.json; empty when there is neither. */
-  readonly config: Readonly<Record<string, unknown>>;
-  /** chat_template.jinja or chat_template.json, where newer folders keep the template. */
-  readonly template?: string;
-}
-
 /** Loads the tokenizer of a model folder. Throws `E_NOT_FOUND` without a tokenizer.json. */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const tokenizer = await readJson(join(folder, 'tokenizer.json'));

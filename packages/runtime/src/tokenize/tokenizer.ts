@@ -4,7 +4,6 @@ import { PenjingError } from '@penjing/core';
 import { type ChatMessage, type ChatTemplateOptions, type ChatTemplates, chatTemplates } from './chat-template.js';
 import { type Completable, completeLibrary } from './complete-library.js';
 import { type StreamDecoder, createStreamDecoder } from './stream-decoder.js';
-import type { TokenizerFiles } from './tokenizer-files.js';
 import { withDeadline } from './with-deadline.js';
 
 export interface EncodeOptions {
@@ -15,6 +14,15 @@ export interface EncodeOptions {
 export interface DecodeOptions {
   /** Whether special tokens are left out of the text; true when absent. */
   readonly skipSpecialTokens?: boolean;
+}
+
+export interface TokenizerFiles {
+  /** tokenizer.json. */
+  readonly tokenizer: object;
+  /** tokenizer_config.json over special_tokens_map.json; empty when there is neither. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** chat_template.jinja or chat_template.json, where newer folders keep the template. */
+  readonly template?: string;
 }
 
 export interface Tokenizer {
