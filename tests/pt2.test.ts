@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { check, DenseTensor, memorySource, type Model, toDense } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
-import { openPt2, openSafetensors } from '@penjing/graph-io';
+import { openExportedProgram, openPt2, openSafetensors } from '@penjing/graph-io';
 import { ortEngine } from '@penjing/runtime';
 import { describe, expect, test } from 'vitest';
 import { recordedOf, runModel } from './support/pt2-cases.js';
@@ -17,6 +17,8 @@ const TOLERANCE = 1e-4;
 const open = (path: string): Promise<Model> => openPt2(memorySource(readFileSync(path), path));
 const operators = (model: Model): string[] => [...model.graph.nodes()].map(({ opType }) => opType);
 
+const largest = (a: DenseTensor, b: DenseTensor): number => Math.max(...Array.from(b.data as Float32Array, (value, i) => Math.abs(value - (a.data as Float32Array)[i]!)));
+
 describe('models', () => {
   test.each(programs)('%s gives the values of PyTorch', async (file) => {
     const model = await open(join(folder, file));
@@ -25,7 +27,7 @@ describe('models', () => {
     expect(await runModel(referenceEngine(), model, recorded)).toBeLessThan(TOLERANCE);
   });
 
-  test.each(['causal.pt2', 'tagger.pt2', 'branch.pt2', 'mlp.decomposed.pt2'])('%s runs on ONNX Runtime', async (file) => {
+  test.each(['causal.pt2', 'tagger.pt2', 'branch.pt2', 'loops.pt2', 'mlp.decomposed.pt2'])('%s runs on ONNX Runtime', async (file) => {
     const recorded = await recordedOf(readFileSync(join(folder, `${file.split('.')[0]!}.safetensors`)));
     expect(await runModel(ortEngine({ threads: 1 }), await open(join(folder, file)), recorded)).toBeLessThan(TOLERANCE);
   });
@@ -52,6 +54,27 @@ describe('models', () => {
     const model = await open(join(folder, 'tied.pt2'));
     expect([...model.graph.initializers.values()].filter(({ tensor }) => tensor!.shape.includes(16))).toHaveLength(1);
     expect((await open(join(folder, 'mlp.decomposed.pt2'))).metadata.get('penjing.dropped_state')).toBe('calls');
+  });
+
+  test.each(['cache.pt2', 'cache.decomposed.pt2'])('buffers that are written to go through ports when asked: %s', async (file) => {
+    expect((await open(join(folder, file))).metadata.get('penjing.dropped_state')).toBe('keys, length');
+    const model = await openPt2(memorySource(readFileSync(join(folder, file))), { state: 'ports' });
+    expect(check(model)).toEqual([]);
+    expect(model.metadata.get('penjing.state')).toBe('keys=keys.next, length=length.next');
+    expect(model.graph.outputs.map(({ name }) => name).slice(1)).toEqual(['keys.next', 'length.next']);
+    const { tensors } = await openSafetensors(memorySource(readFileSync(join(folder, 'cache.safetensors'))));
+    const recorded = async (name: string): Promise<DenseTensor> => toDense(tensors.get(name)!);
+    // The caller gives the state of the file on the first step, and what came out on the second.
+    const { weights } = await openExportedProgram(memorySource(readFileSync(join(folder, file))));
+    const [keys, length] = await Promise.all(['keys', 'length'].map((name) => toDense(weights.get(name)!)));
+    for (const engine of [referenceEngine(), ortEngine({ threads: 1 })]) {
+      await using executor = await engine.load(model);
+      const [input, output] = [model.graph.inputs[0]!.name, model.graph.outputs[0]!.name];
+      const first = await executor.run({ [input]: await recorded('input_0'), keys: keys!, length: length! });
+      const second = await executor.run({ [input]: await recorded('input_0'), keys: first['keys.next']!, length: first['length.next']! });
+      expect(largest(first[output] as DenseTensor, await recorded('output_0'))).toBeLessThan(TOLERANCE);
+      expect(largest(second[output] as DenseTensor, await recorded('second_0'))).toBeLessThan(TOLERANCE);
+    }
   });
 
   test('operators that ONNX Runtime fuses are one node each', async () => {

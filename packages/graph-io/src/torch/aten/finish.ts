@@ -35,9 +35,12 @@ function removeDead(graph: Graph): void {
   for (const [name, value] of graph.initializers) if (value.useCount === 0 && !kept.has(value)) graph.initializers.delete(name);
 }
 
+/** As many outputs as there are parts, or as their graphs have: none of them is optional. */
+const counted: ReadonlySet<string> = new Set(['Split', 'If', 'Loop', 'Scan']);
+
 /** Optional outputs at the end that nobody reads: ONNX Runtime computes what is named. */
 function trimOutputs(node: Node, kept: ReadonlySet<Value>): void {
-  if (node.opType === 'Split') return;
+  if (counted.has(node.opType)) return;
   let count = node.outputs.length;
   while (count > 1 && node.outputs[count - 1]!.useCount === 0 && !kept.has(node.outputs[count - 1]!)) count--;
   if (count < node.outputs.length) node.truncateOutputs(count);

@@ -83,9 +83,22 @@ export function callAten(context: AtenContext, target: string, positional: AtenC
   for (const { signature, build } of rows) {
     const bound = bind(signature, { positional, keyword });
     if ('problem' in bound) problems.push(`${bound.problem} (${signature.text})`);
-    else return (build as (c: AtenContext, args: unknown) => AtenResult)(context, bound.arguments);
+    else return built(target, () => (build as (c: AtenContext, args: unknown) => AtenResult)(context, bound.arguments));
   }
   throw new PenjingError('E_ARGUMENT', `${target}: ${problems.join('; ')}`, { details: { operator: target } });
+}
+
+/**
+ * Rows trust what PyTorch checks when a program is made: that an odd number of paddings or a stride without its axis never
+ * comes. A damaged program has them; what a row then trips over is said of the arguments.
+ */
+function built(target: string, build: () => AtenResult): AtenResult {
+  try {
+    return build();
+  } catch (cause) {
+    if (!(cause instanceof TypeError || cause instanceof RangeError)) throw cause;
+    throw new PenjingError('E_ARGUMENT', `${target}: its arguments do not fit together (${cause.message})`, { cause, hint: 'Export the model again.', details: { operator: target } });
+  }
 }
 
 /** Names with overloads (`add.Tensor`) that have a row, by family: what the documentation lists. */

@@ -6,11 +6,14 @@ import { symOperator } from '../aten/sym.js';
 import { type ExportedProgram, openExportedProgram } from './archive.js';
 import { higherOrder } from './control-flow.js';
 import type { ProgramArgument, ProgramGraph, ProgramNode, TensorMeta } from './program.js';
+import { describeState, mutationsOf, nextName, type StateMode } from './state-ports.js';
 import { nameSymbols } from './symbols.js';
 
 export interface ConvertPt2Options {
   /** Version of ai.onnx; 21 when absent. */
   readonly opset?: number;
+  /** What becomes of buffers that the program changes (caches, counters): `drop` when absent. */
+  readonly state?: StateMode;
 }
 
 /** Checks of the program that hold when it was exported, and hints: nothing is left of them. */
@@ -34,18 +37,26 @@ export async function openPt2(source: ByteSource, options: ConvertPt2Options = {
  * Throws `E_UNSUPPORTED` naming an operator without an ONNX form, its node and module, and listing all of them;
  * `E_TRAINING` for a program that was exported in training mode; `E_PT2` for a program that does not fit together.
  */
-export function convertPt2(exported: ExportedProgram, { opset = 21 }: ConvertPt2Options = {}): Model {
+export function convertPt2(exported: ExportedProgram, { opset = 21, state = 'drop' }: ConvertPt2Options = {}): Model {
   const irVersion = irVersionOf(opset);
   const { program } = exported;
   const unsupported = unsupportedNodes(program.graph);
   if (unsupported.length > 0) throw cannotConvert(unsupported);
-  const model = new Model(new Graph('main_graph'));
-  model.irVersion = irVersion;
-  model.opsetImports.set('', opset);
-  const converter = new Pt2Converter(exported, model);
-  converter.run();
+  const run = (ports: ReadonlySet<string>): Pt2Converter => {
+    const model = new Model(new Graph('main_graph'));
+    model.irVersion = irVersion;
+    model.opsetImports.set('', opset);
+    const converter = new Pt2Converter(exported, model, ports);
+    converter.run();
+    return converter;
+  };
+  let converter = run(new Set());
+  const changed = converter.changed;
+  // Which tensors are written to is known at the end of a run, and must be known at its start.
+  if (state === 'ports' && changed.length > 0) converter = run(new Set(changed));
+  const { model } = converter.context;
   finishAten(model);
-  if (converter.dropped.length > 0) model.metadata.set('penjing.dropped_state', converter.dropped.join(', '));
+  describeState(model, changed, state);
   return model;
 }
 
@@ -83,13 +94,18 @@ export type Variable = Cell | Scalar | null | readonly Variable[];
 export class Pt2Converter {
   readonly context: AtenContext;
   readonly environment: Environment;
-  /** Buffers and inputs that the program changes; a graph keeps no state. */
-  readonly dropped: string[] = [];
+  /** Buffers and inputs that the program has written to. */
+  readonly changed: string[] = [];
   readonly #exported: ExportedProgram;
+  readonly #ports: ReadonlySet<string>;
+  /** By the names that a caller knows: of weights, and of inputs. */
+  readonly #cells = new Map<string, Cell>();
   #symbols: ReadonlyMap<string, string> = new Map();
 
-  constructor(exported: ExportedProgram, model: Model) {
+  /** `ports` are the tensors that come in and go out. */
+  constructor(exported: ExportedProgram, model: Model, ports: ReadonlySet<string>) {
     this.#exported = exported;
+    this.#ports = ports;
     this.context = new AtenContext(model);
     this.environment = new Environment(this.context);
   }
@@ -100,15 +116,20 @@ export class Pt2Converter {
     const results = this.body(program.graph, variables);
     // The signature says which results are the user's; the graph gives all in the same order.
     const user = program.outputs.flatMap((spec, i) => {
-      if (spec.kind === 'mutation') {
-        if (spec.target !== '') this.dropped.push(spec.target);
-        return [];
-      }
+      if (spec.kind === 'mutation') return [];
       return [{ result: results[i] ?? null, name: spec.argument.kind === 'value' ? spec.argument.name : `output_${i}` }];
     });
     const kept = user.filter(({ result }) => result !== null);
     const names = program.outputNames?.length === user.length ? program.outputNames.filter((_, i) => user[i]!.result !== null) : undefined;
     kept.forEach(({ result, name }, i) => this.#output(result, names?.[i] ?? name));
+    const given = new Map(mutationsOf(program).map(({ target, at }) => [target, results[at] ?? null]));
+    // In the training dialect nothing is said of them: the writes stand in the program.
+    for (const [name, cell] of this.#cells) if (cell.version > 0) given.set(name, cell);
+    for (const [name, result] of given) {
+      if (!isCell(result)) continue;
+      this.changed.push(name);
+      if (this.#ports.has(name)) this.#output(result, nextName(name));
+    }
     if (kept.length === 0) throw new PenjingError('E_PT2', `${program.torchVersion ? 'the program' : 'it'} has no outputs`);
   }
 
@@ -134,6 +155,12 @@ export class Pt2Converter {
     }
   }
 
+  /** The results of a node that gives several. */
+  items(value: Variable | undefined, node: ProgramNode): readonly Variable[] {
+    if (Array.isArray(value)) return value as readonly Variable[];
+    throw new PenjingError('E_PT2', `${node.target} gives one result where the program takes several apart`);
+  }
+
   #bindInputs(): Map<string, Variable> {
     const { program, weights, constants } = this.#exported;
     const { builder } = this.context;
@@ -145,15 +172,17 @@ export class Pt2Converter {
     };
     const tensors = program.inputs.flatMap((spec) => (spec.kind === 'user' && spec.argument.kind === 'value' && program.graph.tensors.has(spec.argument.name) ? [spec.argument.name] : []));
     this.#symbols = nameSymbols(tensors.map((name) => ({ name, shape: metaOf(name).shape })));
-    // One initializer for all names of a tied weight.
-    const known = new Map<Tensor, Value>();
+    // One tensor for all names of a tied weight.
+    const known = new Map<Tensor, Cell>();
     for (const spec of program.inputs) {
       if (spec.kind === 'user') {
         const { argument } = spec;
         if (argument.kind !== 'value') continue;
         if (program.graph.tensors.has(argument.name)) {
           const { dtype, shape } = metaOf(argument.name);
-          variables.set(argument.name, this.environment.cell(builder.input(argument.name, tensorType(dtype, shape.map((dim) => this.#dim(dim))))));
+          const cell = this.environment.cell(builder.input(argument.name, tensorType(dtype, shape.map((dim) => this.#dim(dim)))));
+          variables.set(argument.name, cell);
+          this.#cells.set(argument.name, cell);
         } else {
           const number = builder.input(argument.name, tensorType('int64', []));
           variables.set(argument.name, { kind: 'sym', value: this.context.reshape(number, [1]) });
@@ -163,11 +192,19 @@ export class Pt2Converter {
       } else {
         const tensor = weights.get(spec.target) ?? constants.get(spec.target) ?? constants.get(spec.name);
         if (!tensor) throw new PenjingError('E_PT2', `the weight ${spec.target} is not in the file`, { hint: 'Save it again with torch.export.save.' });
-        let value = known.get(tensor);
-        if (!value) known.set(tensor, (value = builder.initializer(spec.target, tensor)));
-        variables.set(spec.name, this.environment.cell(value));
+        let cell = known.get(tensor);
+        if (!cell) {
+          const { dtype, shape } = tensor;
+          const port = this.#ports.has(spec.target);
+          known.set(tensor, (cell = this.environment.cell(port ? builder.input(spec.target, tensorType(dtype, shape)) : builder.initializer(spec.target, tensor))));
+          this.#cells.set(spec.target, cell);
+        }
+        variables.set(spec.name, cell);
       }
     }
+    // State comes behind what the user gives.
+    const isState = ({ name }: Value): boolean => this.#ports.has(name) && this.#exported.program.graph.tensors.has(name) === false;
+    builder.graph.inputs.sort((a, b) => Number(isState(a)) - Number(isState(b)));
     return variables;
   }
 
@@ -195,13 +232,14 @@ export class Pt2Converter {
     const control = Object.hasOwn(higherOrder, target) ? higherOrder[target] : undefined;
     if (control) return control(this, node, variables);
     const positional = node.inputs.filter(({ keyword }) => !keyword).map(({ argument }) => this.value(argument, variables));
-    if (target === '_operator.getitem') return (positional[0] as readonly Variable[])[positional[1] as number] ?? null;
+    if (target === '_operator.getitem') return this.items(positional[0], node)[positional[1] as number] ?? null;
     if (!target.startsWith('torch.ops.')) {
       this.context.operator = target;
       // Comparisons of tensors with Python's operators, too.
       const [a, b] = positional;
       if (isCell(a) || isCell(b)) return this.environment.call(`aten.${pythonName(target)}`, positional) as Variable;
-      return symOperator(pythonName(target))!(this.context, a as Scalar, b as Scalar | undefined);
+      if (![a, b ?? 0].every(isScalar)) throw new PenjingError('E_PT2', `${target} computes with what is no number`);
+      return symOperator(pythonName(target))!(this.context, a as Scalar, (b ?? undefined) as Scalar | undefined);
     }
     const keyword = Object.fromEntries(node.inputs.filter((input) => input.keyword).map(({ name, argument }) => [name, this.value(argument, variables)]));
     return this.environment.call(target.replace(/^torch\.ops\./, ''), positional, keyword) as Variable;
@@ -210,7 +248,7 @@ export class Pt2Converter {
   /** Results to their names; several results of one node are a list, or stand one after the other. */
   #assign(node: ProgramNode, result: Variable, variables: Map<string, Variable>, graph: ProgramGraph): void {
     const bind = (output: ProgramArgument, value: Variable | undefined): void => {
-      if (output.kind === 'list') output.items.forEach((item, i) => bind(item, (value as readonly Variable[])[i]));
+      if (output.kind === 'list') output.items.forEach((item, i) => bind(item, this.items(value, node)[i]));
       else if (output.kind === 'value') {
         if (value === undefined) throw new PenjingError('E_PT2', `${node.target} gives fewer results than the program expects`);
         variables.set(output.name, value);
@@ -221,7 +259,7 @@ export class Pt2Converter {
     if (node.outputs.length === 1 && first) {
       // A tuple of one, as higher-order operators give it.
       bind(first, first.kind !== 'list' && Array.isArray(result) ? (result as readonly Variable[])[0] : result);
-    } else node.outputs.forEach((output, i) => bind(output, (result as readonly Variable[])[i]));
+    } else node.outputs.forEach((output, i) => bind(output, this.items(result, node)[i]));
   }
 
   /** The file says the type of every value: it fills gaps, and a different element type is converted. */
@@ -244,17 +282,23 @@ export class Pt2Converter {
       result.forEach((item: Variable, i) => this.#output(item, `${name}_${i}`));
       return;
     }
-    let value = isCell(result) ? environment.read(result) : isSym(result) ? context.scalarOf(result) : context.scalarOf(result as Scalar);
+    if (!isCell(result) && !isScalar(result)) throw new PenjingError('E_PT2', `the output ${name} is no tensor and no number`);
+    let value = isCell(result) ? environment.read(result) : isSym(result) ? context.scalarOf(result) : context.scalarOf(result);
     const fresh = value.producer && !builder.graph.outputs.includes(value) && !isFloatScalar(result) && isValue(value);
     if (!fresh) value = context.op('Identity', [value]);
     builder.output(value, uniqueName(name, builder.graph));
   }
 }
 
+function isScalar(value: unknown): value is Scalar {
+  return typeof value === 'number' || typeof value === 'boolean' || isSym(value) || isFloatScalar(value);
+}
+
 /** A name that no input and no weight has; names of nodes never look like it. */
 function uniqueName(name: string, graph: Graph): string {
   const taken = new Set([...graph.inputs, ...graph.outputs, ...graph.initializers.values()].map((value) => value.name));
-  let own = name;
-  for (let i = 1; taken.has(own); i++) own = `${name}_${i}`;
+  const base = name === '' ? 'output' : name;
+  let own = base;
+  for (let i = 1; taken.has(own); i++) own = `${base}_${i}`;
   return own;
 }
