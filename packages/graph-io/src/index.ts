@@ -23,5 +23,5 @@ export { type SentencePieceOptions, type TokenizerJsonFiles, ggufTokenizer, read
 export { blobSource } from './blob-source.js';
 export { type HttpSourceOptions, httpSource } from './http-source.js';
 export { type TfliteFile, openTflite } from './tflite/open-tflite.js';
-export { type ReadTfliteOptions, isTfliteOperatorRead, readTflite } from './tflite/read/read-tflite.js';
+export { type ReadTfliteOptions, type TfliteArithmetic, isTfliteOperatorRead, readTflite } from './tflite/read/read-tflite.js';
 export { type TfliteOptions, tfliteLayout } from './tflite/write/tflite-layout.js';

@@ -12,6 +12,10 @@ export interface BuildStep {
   readonly attention?: 'gqa' | 'standard';
   /** How weights that are quantized already stay so: exactly, with products of int8, or widened to floats. */
   readonly blocks?: 'exact' | 'int8' | 'float';
+  /** How the quantized operators of TensorFlow Lite compute: with the runtime's kernels, with the integers of TensorFlow Lite, or on floats where it rounds them. */
+  readonly arithmetic?: 'fast' | 'exact' | 'float';
+  /** Which signature of a TensorFlow Lite file with several. */
+  readonly signature?: string;
   /** Folder of a LoRA adapter (adapter_config.json) to merge into the weights. */
   readonly adapter?: string;
   /** How the modules of a PyTorch file compute: `layer2(relu(layer1(x)))`. */
@@ -38,7 +42,7 @@ export interface WriteStep {
 
 export interface ConvertStep extends BuildStep, WriteStep {}
 
-export const buildFields = ['task', 'dtype', 'opset', 'attention', 'blocks', 'adapter', 'forward', 'inputs', 'key'] as const satisfies readonly (keyof BuildStep)[];
+export const buildFields = ['task', 'dtype', 'opset', 'attention', 'blocks', 'arithmetic', 'signature', 'adapter', 'forward', 'inputs', 'key'] as const satisfies readonly (keyof BuildStep)[];
 export const writeFields = ['to', 'layout', 'weights', 'images', 'shapes'] as const satisfies readonly (keyof WriteStep)[];
 
 export interface QuantizeStep {
@@ -116,6 +120,8 @@ export const recipeSchema = {
               dtype: { enum: ['float32', 'float16'] },
               attention: { enum: ['gqa', 'standard'] },
               blocks: { enum: ['exact', 'int8', 'float'] },
+              arithmetic: { enum: ['fast', 'exact', 'float'] },
+              signature: { type: 'string' },
               adapter: { type: 'string', minLength: 1 },
               forward: { type: 'string', minLength: 1 },
               inputs: { type: 'array', items: { type: 'string', minLength: 1 } },

@@ -16,6 +16,8 @@ export const convert: Command = {
     { flags: '--opset <version>', help: 'version of the ONNX operators (21 when absent)', parse: integer(1, 64) },
     { flags: '--attention <kind>', help: 'fused attention of ONNX Runtime, or standard operators only', choices: ['gqa', 'standard'] },
     { flags: '--blocks <how>', help: 'weights that are quantized already (GGUF, GPTQ, AWQ): kept exactly (default), with int8 products (faster), or widened', choices: ['exact', 'int8', 'float'] },
+    { flags: '--arithmetic <how>', help: 'quantized operators of a TensorFlow Lite file: on the integer kernels of the runtime (default), giving the very integers of TensorFlow Lite, or on floats where it rounds activations', choices: ['fast', 'exact', 'float'] },
+    { flags: '--signature <name>', help: 'which signature of a TensorFlow Lite file with several', parse: filled },
     { flags: '--adapter <folder>', help: 'a LoRA adapter to merge into the weights', parse: filled },
     { flags: '--forward <expression>', help: "how the modules of a PyTorch file compute: 'layer2(relu(layer1(x)))'", parse: filled },
     { flags: '--input <spec>', help: "an input of a PyTorch file: 'x:f32[N,100]'; may be repeated", repeat: true },
@@ -27,7 +29,7 @@ export const convert: Command = {
     common.threads,
   ],
   examples: ['penjing convert models/sapling -o out/sapling', 'penjing convert model.onnx -o model.tflite', 'penjing convert model.gguf -o out/model', "penjing convert model.pth -o model.onnx --forward 'layer2(relu(layer1(x)))' --input 'x:f32[N,100]'"],
-  run: (context) => runSteps(context, [{ convert: chosen(context.options, ['to', 'layout', 'weights', 'images', 'task', 'dtype', 'opset', 'attention', 'blocks', 'adapter', 'forward', 'key'], { ...shapesOf(context.options), ...inputsOf(context.options) }) }]),
+  run: (context) => runSteps(context, [{ convert: chosen(context.options, ['to', 'layout', 'weights', 'images', 'task', 'dtype', 'opset', 'attention', 'blocks', 'arithmetic', 'signature', 'adapter', 'forward', 'key'], { ...shapesOf(context.options), ...inputsOf(context.options) }) }]),
 };
 
 /** The options that were given, by the names of the recipe's fields. */

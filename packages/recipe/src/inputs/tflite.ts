@@ -12,8 +12,8 @@ export const tfliteInput: InputFormat = {
     return {
       format: 'TensorFlow Lite',
       path,
-      accepts: ['opset'],
-      graphs: async ({ opset }) => new Map([['model', await readTflite(source, { opset })]]),
+      accepts: ['opset', 'arithmetic', 'signature'],
+      graphs: async ({ opset, arithmetic, signature }) => new Map([['model', await readTflite(source, { opset, arithmetic, signature })]]),
       checkpoint: async () => checkpointOf([await readTflite(source)]),
       async inspect(options) {
         const { subgraphs, signatures, description } = await openTflite(source);

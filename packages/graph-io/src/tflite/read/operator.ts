@@ -4,7 +4,7 @@ import type { TfliteOperator, TfliteTensor } from '../open-tflite.js';
 import type { BuiltinOptions } from '../schema.js';
 import type { BuiltinOperator } from '../operators-schema.js';
 import { unsupported } from './unsupported.js';
-import type { TfliteValues } from './values.js';
+import type { Place, TfliteValues } from './values.js';
 
 type OptionsOf<T extends BuiltinOptions['type']> = Extract<BuiltinOptions, { readonly type: T }>['value'];
 type Attributes = Readonly<Record<string, AttributeInput>>;
@@ -12,10 +12,13 @@ type Attributes = Readonly<Record<string, AttributeInput>>;
 export class TfliteReading {
   readonly values: TfliteValues;
   readonly operator: TfliteOperator;
+  /** Quantized operands and results are seen as codes, for operators that only move them. */
+  readonly carries: boolean;
 
-  constructor(values: TfliteValues, operator: TfliteOperator) {
+  constructor(values: TfliteValues, operator: TfliteOperator, carries = false) {
     this.values = values;
     this.operator = operator;
+    this.carries = carries;
   }
 
   get type(): BuiltinOperator {
@@ -53,12 +56,18 @@ export class TfliteReading {
 
   /** Operand `i` as TFLite has it. */
   last(i: number): Value {
-    return this.values.last(this.index(i));
+    const index = this.index(i);
+    return this.#isCarried(index) ? this.values.codes(index, 'last') : this.values.last(index);
   }
 
   /** Operand `i`, a picture, with its channels second. */
   first(i: number): Value {
-    return this.values.first(this.index(i));
+    const index = this.index(i);
+    return this.#isCarried(index) ? this.values.codes(index, 'first') : this.values.first(index);
+  }
+
+  #isCarried(index: number): boolean {
+    return this.carries && this.values.scales(index) !== undefined;
   }
 
   isFirst(i: number): boolean {
@@ -76,19 +85,30 @@ export class TfliteReading {
     return this.values.int64(this.index(i));
   }
 
-  /** Operands that must agree in rank and place: all channels-first when some are so already and the others can be. */
-  together(): { readonly operands: readonly Value[]; readonly first: boolean } {
+  place(i = 0): Place {
+    return this.isFirst(i) ? 'first' : 'last';
+  }
+
+  /** Where operands that must agree in rank and place can stand: channels first when some do already and the others can. */
+  placeTogether(): Place {
     const all = this.operator.inputs.map((_, i) => this.index(i));
-    if (all.some((index) => this.values.isFirst(index))) {
-      const moved = all.map((index) => {
-        if (this.values.isConstant(index)) return this.values.constantFirst(index);
-        const { shape } = this.values.tensor(index);
-        if (shape.length === 0) return this.values.last(index);
-        return shape.length === 4 ? this.values.first(index) : undefined;
-      });
-      if (moved.every((value) => value !== undefined)) return { operands: moved, first: true };
-    }
-    return { operands: all.map((index) => this.values.last(index)), first: false };
+    if (!all.some((index) => this.values.isFirst(index))) return 'last';
+    const movable = all.every((index) => {
+      if (this.values.isConstant(index)) return this.values.hasFirst(index);
+      return [0, 4].includes(this.values.tensor(index).shape.length);
+    });
+    return movable ? 'first' : 'last';
+  }
+
+  together(): { readonly operands: readonly Value[]; readonly first: boolean } {
+    const first = this.placeTogether() === 'first';
+    const operands = this.operator.inputs.map((_, i) => {
+      const index = this.index(i);
+      if (!first) return this.last(i);
+      if (this.values.isConstant(index)) return this.carries ? this.values.constantCodesFirst(index) : this.values.constantFirst(index);
+      return this.values.tensor(index).shape.length === 0 ? this.last(i) : this.first(i);
+    });
+    return { operands, first };
   }
 
   /** Operand 0 where it is, and the axes of its other operands mapped accordingly. */
@@ -126,7 +146,10 @@ export class TfliteReading {
   }
 
   define(value: Value, first = false, i = 0): void {
-    this.values.define(this.result(i), value, first ? 'first' : 'last');
+    const index = this.result(i);
+    const place = first ? 'first' : 'last';
+    if (this.#isCarried(index)) this.values.defineCodes(index, value, place);
+    else this.values.define(index, value, place);
   }
 
   fail(why?: string): Error {

@@ -1,16 +1,19 @@
 /** A TFLite file to a model: quantized tensors become QuantizeLinear and DequantizeLinear around float operators. */
 import { type ByteSource, type Dim, Graph, GraphBuilder, Model, PenjingError, tensorType, type Value } from '@penjing/core';
 import { openTflite, type TfliteFile, type TfliteOperator, type TfliteSignature, type TfliteSubgraph, type TfliteTensor } from '../open-tflite.js';
-import { TfliteReading } from './operator.js';
-import { readTable } from './operators/index.js';
+import { readOperator, readTable } from './operators/index.js';
 import { unsupported } from './unsupported.js';
-import { TfliteValues } from './values.js';
+import { type TfliteArithmetic, TfliteValues } from './values.js';
+
+export type { TfliteArithmetic };
 
 export interface ReadTfliteOptions {
   /** Which signature of a file with several; its names become those of inputs and outputs. */
   readonly signature?: string | undefined;
   /** Version of ai.onnx; 21 when absent, at least 20 (Gelu). */
   readonly opset?: number | undefined;
+  /** How quantized operators compute; `fast` when absent. */
+  readonly arithmetic?: TfliteArithmetic | undefined;
 }
 
 /** Where Gelu became an operator. */
@@ -32,14 +35,14 @@ export async function readTflite(source: ByteSource, options: ReadTfliteOptions 
 
   const model = new Model(new Graph(subgraph.name || 'main'));
   model.opsetImports.set('', opset);
-  const values = new TfliteValues(new GraphBuilder(model.graph), file, subgraph);
+  const values = new TfliteValues(new GraphBuilder(model.graph), file, subgraph, options.arithmetic);
   await values.load();
   const inputNames = namesOf(subgraph, subgraph.inputs, signature?.inputs);
   subgraph.inputs.forEach((index, i) => {
     const tensor = subgraph.tensors[index]!;
     values.input(index, values.builder.input(inputNames[i]!, tensorType(tensor.dtype, dimsOf(tensor, inputNames[i]!))));
   });
-  for (const operator of subgraph.operators) readTable[operator.type]!(new TfliteReading(values, operator));
+  for (const operator of subgraph.operators) readOperator(values, operator);
   const outputNames = namesOf(subgraph, subgraph.outputs, signature?.outputs);
   subgraph.outputs.forEach((index, i) => output(values, index, outputNames[i]!));
   return model;

@@ -1,10 +1,11 @@
 /** The tensors of a subgraph while it becomes a graph: constants, computed values in either place of the channels, quantization. */
 import { bytesOf, DenseTensor, type DType, dtypes, type GraphBuilder, lazy, LazyTensor, PenjingError, type Shape, type Tensor, toDense, type Value } from '@penjing/core';
 import type { TfliteFile, TfliteSubgraph, TfliteTensor } from '../open-tflite.js';
+import { weightSums } from './integer/weight-sums.js';
 import { constantFirst, TO_FIRST, TO_LAST } from './places.js';
 
 /** `last` as TFLite has it, `first` as (batch, channels, height, width). */
-type Place = 'first' | 'last';
+export type Place = 'first' | 'last';
 
 /** A value in the places it was made or asked for. */
 interface Known {
@@ -14,9 +15,18 @@ interface Known {
    * makes ONNX Runtime 1.30 insert a QuantizeLinear without its zero point ("output_dtype INT8 does not match …").
    */
   readonly integers: Partial<Record<Place, Value>>;
+  /** The same integers less their zero point, as float32: what exact arithmetic computes with. */
+  readonly codes: Partial<Record<Place, Value>>;
 }
 
 const MOVES = { first: TO_FIRST, last: TO_LAST } as const;
+
+/**
+ * How quantized operators compute. `fast`: QuantizeLinear and DequantizeLinear around float operators, which runtimes turn into integer
+ * kernels with roundings of their own; float activations beside integer weights are rounded as TensorFlow Lite rounds them. `exact`: the
+ * integers of TensorFlow Lite's own kernels (without a delegate: XNNPACK rounds otherwise). `float`: as `fast`, float activations never rounded.
+ */
+export type TfliteArithmetic = 'fast' | 'exact' | 'float';
 
 /** Scales of one tensor: one, or one per slice of `axis`. */
 export interface Scales {
@@ -37,9 +47,12 @@ export class TfliteValues {
   readonly #folded = new Map<number, Tensor>();
   readonly #numbers = new Map<number, readonly number[]>();
   readonly #loaded = new Map<string, Value>();
+  #sums: ReadonlyMap<number, number> = new Map();
+  readonly arithmetic: TfliteArithmetic;
 
-  constructor(builder: GraphBuilder, file: TfliteFile, subgraph: TfliteSubgraph) {
+  constructor(builder: GraphBuilder, file: TfliteFile, subgraph: TfliteSubgraph, arithmetic: TfliteArithmetic = 'fast') {
     this.builder = builder;
+    this.arithmetic = arithmetic;
     this.#file = file;
     this.#subgraph = subgraph;
   }
@@ -56,6 +69,12 @@ export class TfliteValues {
       if (numbers.some((number) => dtypes[dtype].kind === 'int' && !Number.isSafeInteger(number))) throw new PenjingError('E_TFLITE', `${name} holds integers beyond 2^53`);
       this.#numbers.set(index, numbers);
     }
+    if (this.arithmetic === 'exact') this.#sums = await weightSums(this.#file, this.#subgraph);
+  }
+
+  /** The largest sum of absolute weights for one output; undefined when it was not worked out. */
+  weightSum(index: number): number | undefined {
+    return this.#sums.get(index);
   }
 
   tensor(index: number): TfliteTensor {
@@ -128,14 +147,46 @@ export class TfliteValues {
   /** The graph takes this value under the name and type of the tensor. */
   input(index: number, value: Value): void {
     const scales = this.scales(index);
-    this.#known.set(index, scales ? { floats: {}, integers: { last: value } } : { floats: { last: value }, integers: {} });
+    this.#known.set(index, scales ? { floats: {}, integers: { last: value }, codes: {} } : { floats: { last: value }, integers: {}, codes: {} });
   }
 
   /** What an operator made; quantized tensors are rounded to their grid, so that every later reader sees what TFLite sees. */
   define(index: number, value: Value, place: Place = 'last'): void {
     const scales = this.scales(index);
     const integers = scales ? { [place]: this.quantize(value, this.tensor(index).dtype, scales) } : {};
-    this.#known.set(index, { floats: scales ? {} : { [place]: value }, integers });
+    this.#known.set(index, { floats: scales ? {} : { [place]: value }, integers, codes: {} });
+  }
+
+  /** What exact arithmetic made of a quantized tensor: its integers less the zero point, as float32 and in range. */
+  defineCodes(index: number, value: Value, place: Place = 'last'): void {
+    this.#known.set(index, { floats: {}, integers: {}, codes: { [place]: value } });
+  }
+
+  /** The integers of a tensor with one scale, less the zero point, as float32. */
+  codes(index: number, place: Place): Value {
+    const known = this.#known.get(index);
+    if (!known) return this.weightCodes(index, place === 'first' ? (tensor) => lazy.transpose(tensor, TO_FIRST) : undefined);
+    const there = known.codes[place];
+    if (there) return there;
+    if (Object.keys(known.codes).length > 0) return (known.codes[place] = this.#moved(known.codes, place));
+    const integers = (known.integers[place] ??= this.#moved(known.integers, place));
+    return (known.codes[place] = this.#centred(integers, this.scales(index)!.zeroPoints));
+  }
+
+  /** A constant of a quantized tensor, stored in its own element type, less its zero point. */
+  weightCodes(index: number, move: (tensor: Tensor) => Tensor = (tensor) => tensor): Value {
+    const tensor = this.constant(index);
+    const { name } = this.tensor(index);
+    if (!tensor) throw new PenjingError('E_TFLITE', `${name} is used before anything computes it`);
+    const stored = this.#initializer(`${name}_quantized`, move(tensor));
+    // only operators of quantization take packed integers
+    if (dtypes[tensor.dtype].bits < 8) return this.dequantize(stored, tensor.dtype, { scales: [1], zeroPoints: [this.scales(index)?.zeroPoints[0] ?? 0], axis: 0 });
+    return this.#centred(stored, this.scales(index)?.zeroPoints ?? [0]);
+  }
+
+  #centred(integers: Value, zeroPoints: readonly number[]): Value {
+    const floats = this.builder.op('Cast', [integers], { to: dtypes.float32.onnx });
+    return zeroPoints[0] === 0 ? floats : this.builder.op('Sub', [floats, this.builder.constant('float32', zeroPoints[0]!)]);
   }
 
   /** As TFLite has it. */
@@ -151,11 +202,12 @@ export class TfliteValues {
     return this.weight(index, (tensor) => lazy.transpose(tensor, TO_FIRST), FIRST_AXIS[this.scales(index)?.axis ?? 0]);
   }
 
-  #placed(index: number, { floats, integers }: Known, place: Place): Value {
+  #placed(index: number, { floats, integers, codes }: Known, place: Place): Value {
     const there = floats[place];
     if (there) return there;
     const scales = this.scales(index);
     if (!scales) return (floats[place] = this.#moved(floats, place));
+    if (Object.keys(codes).length > 0) return (floats[place] = this.builder.op('Mul', [this.codes(index, place), this.builder.constant('float32', scales.scales[0]!)]));
     return (floats[place] = this.dequantize((integers[place] ??= this.#moved(integers, place)), this.tensor(index).dtype, scales));
   }
 
@@ -165,12 +217,19 @@ export class TfliteValues {
     return this.builder.op('Transpose', [other!], { perm: MOVES[place] });
   }
 
-  /** A constant operand beside channels-first pictures; undefined when it has no such form. */
-  constantFirst(index: number): Value | undefined {
+  /** True for a constant operand that has a form beside channels-first pictures. */
+  hasFirst(index: number): boolean {
     const tensor = this.constant(index);
-    const moved = tensor && constantFirst(tensor);
-    if (!moved || (this.scales(index)?.scales.length ?? 1) > 1) return undefined;
-    return this.weight(index, () => constantFirst(tensor)!);
+    return tensor !== undefined && constantFirst(tensor) !== undefined && (this.scales(index)?.scales.length ?? 1) === 1;
+  }
+
+  /** That form. */
+  constantFirst(index: number): Value {
+    return this.weight(index, (tensor) => constantFirst(tensor)!);
+  }
+
+  constantCodesFirst(index: number): Value {
+    return this.weightCodes(index, (tensor) => constantFirst(tensor)!);
   }
 
   isConstant(index: number): boolean {
@@ -180,15 +239,20 @@ export class TfliteValues {
   /** True when some operator made this picture channels-first: what follows had better stay there. */
   isFirst(index: number): boolean {
     const known = this.#known.get(index);
-    return (known?.floats.first ?? known?.integers.first) !== undefined && this.tensor(index).shape.length === 4;
+    return (known?.floats.first ?? known?.integers.first ?? known?.codes.first) !== undefined && this.tensor(index).shape.length === 4;
   }
 
   /** The stored integers of a quantized tensor, or the value itself: what the graph gives as an output. */
   stored(index: number): Value {
     const scales = this.scales(index);
     if (!scales || this.isConstant(index)) return this.last(index);
-    const { integers } = this.#known.get(index)!;
-    return (integers.last ??= this.#moved(integers, 'last'));
+    const { integers, codes } = this.#known.get(index)!;
+    if (integers.last) return integers.last;
+    if (Object.keys(codes).length === 0) return (integers.last = this.#moved(integers, 'last'));
+    const [zero] = scales.zeroPoints;
+    const centred = this.codes(index, 'last');
+    const shifted = zero === 0 ? centred : this.builder.op('Add', [centred, this.builder.constant('float32', zero!)]);
+    return (integers.last = this.builder.op('Cast', [shifted], { to: dtypes[this.tensor(index).dtype].onnx }));
   }
 
   /** Numbers that ONNX wants in int64: shapes, axes, sizes. */

@@ -1,5 +1,9 @@
 /** Every TFLite operator that is read, by its name in the schema. */
-import type { ReadTable } from '../operator.js';
+import type { TfliteOperator } from '../../open-tflite.js';
+import { exactTable, movesCodes } from '../integer/index.js';
+import { gridOf, sameGrid } from '../integer/range.js';
+import { type ReadTable, TfliteReading } from '../operator.js';
+import type { TfliteValues } from '../values.js';
 import { conv } from './conv.js';
 import { elementwise } from './elementwise.js';
 import { image } from './image.js';
@@ -9,3 +13,20 @@ import { recurrent } from './recurrent.js';
 import { reductions } from './reduce.js';
 
 export const readTable: ReadTable = { ...elementwise, ...conv, ...linalg, ...reductions, ...movement, ...image, ...recurrent };
+
+/** Makes the nodes of an operator that has a row. */
+export function readOperator(values: TfliteValues, operator: TfliteOperator): void {
+  const row = readTable[operator.type]!;
+  if (values.arithmetic !== 'exact') return row(new TfliteReading(values, operator));
+  if (exactTable[operator.type]?.(new TfliteReading(values, operator))) return;
+  row(new TfliteReading(values, operator, movesCodes.has(operator.type) && onOneGrid(values, operator)));
+}
+
+/** All quantized tensors of the operator have 8 bits and the same scale. */
+function onOneGrid(values: TfliteValues, { inputs, outputs, options }: TfliteOperator): boolean {
+  const value = options?.value as { readonly fusedActivationFunction?: number } | undefined;
+  if ((value?.fusedActivationFunction ?? 0) > 1) return false;
+  const quantized = [...inputs, ...outputs].filter((index) => index >= 0 && values.scales(index));
+  const grids = quantized.map((index) => gridOf(values, index));
+  return grids.every((grid) => grid !== undefined && sameGrid(grid, grids[0]!));
+}

@@ -1,29 +1,44 @@
 /** Matrix products. */
-import { lazy } from '@penjing/core';
+import { lazy, type Value } from '@penjing/core';
 import { activate } from '../activation.js';
-import type { ReadRow, ReadTable } from '../operator.js';
+import { hybridProduct, isHybrid } from '../integer/hybrid.js';
+import type { ReadRow, ReadTable, TfliteReading } from '../operator.js';
 
 /** WeightsFormat of fully connected layers: only the plain one is documented. */
 const PLAIN_WEIGHTS = 0;
 
-const fullyConnected: ReadRow = (reading) => {
-  const { fusedActivationFunction, weightsFormat, keepNumDims } = reading.optional('FullyConnectedOptions');
-  if ((weightsFormat ?? PLAIN_WEIGHTS) !== PLAIN_WEIGHTS) throw reading.fail('its weights are shuffled');
-  // weights are (outputs, inputs)
-  const { values } = reading;
-  const { shape } = reading.tensor(1);
-  const [outputs, inputs] = shape as [number, number];
+/** Operand 0 as rows of what the weights (outputs, inputs) take. */
+export function rowsOf(reading: TfliteReading, given: Value): Value {
+  const { shape } = reading.tensor(0);
+  const inputs = reading.tensor(1).shape[1]!;
+  return shape.length === 2 && shape[1] === inputs ? given : reading.op('Reshape', [given, reading.ints([-1, inputs])]);
+}
+
+/** The rows of a result in the shape of the result. */
+export function fromRows(reading: TfliteReading, flat: Value): Value {
+  const { keepNumDims } = reading.optional('FullyConnectedOptions');
   const given = reading.tensor(0).shape;
-  const x = given.length === 2 && given[1] === inputs ? reading.last(0) : reading.op('Reshape', [reading.last(0), reading.ints([-1, inputs])]);
-  const weight = values.isConstant(reading.index(1))
-    ? values.weight(reading.index(1), (tensor) => lazy.transpose(tensor, [1, 0]), 1)
-    : reading.op('Transpose', [reading.last(1)], { perm: [1, 0] });
-  const product = reading.op('MatMul', [x, weight]);
-  const sum = reading.has(2) ? reading.op('Add', [product, reading.last(2)]) : product;
-  const flat = activate(reading, sum, fusedActivationFunction);
-  const deep = keepNumDims && given.length !== 2;
+  const outputs = reading.tensor(1).shape[0]!;
   // 0 keeps a size of the input to the reshape, which has lost them: the last known ones stand here, one may be open
-  reading.define(deep ? reading.op('Reshape', [flat, reading.ints([-1, ...given.slice(1, -1), outputs])]) : flat);
+  return keepNumDims && given.length !== 2 ? reading.op('Reshape', [flat, reading.ints([-1, ...given.slice(1, -1), outputs])]) : flat;
+}
+
+const fullyConnected: ReadRow = (reading) => {
+  const { fusedActivationFunction, weightsFormat, asymmetricQuantizeInputs } = reading.optional('FullyConnectedOptions');
+  if ((weightsFormat ?? PLAIN_WEIGHTS) !== PLAIN_WEIGHTS) throw reading.fail('its weights are shuffled');
+  if (reading.tensor(1).shape.length !== 2) throw reading.fail(`its weights have ${reading.tensor(1).shape.length} dimensions, not 2`);
+  const { values } = reading;
+  const x = rowsOf(reading, reading.last(0));
+  const product = isHybrid(reading, 0, 1) ? hybridProduct(reading, x, 1, asymmetricQuantizeInputs ?? false) : reading.op('MatMul', [x, weights()]);
+  const sum = reading.has(2) ? reading.op('Add', [product, reading.last(2)]) : product;
+  reading.define(fromRows(reading, activate(reading, sum, fusedActivationFunction)));
+
+  /** Weights are (outputs, inputs). */
+  function weights(): Value {
+    return values.isConstant(reading.index(1))
+      ? values.weight(reading.index(1), (tensor) => lazy.transpose(tensor, [1, 0]), 1)
+      : reading.op('Transpose', [reading.last(1)], { perm: [1, 0] });
+  }
 };
 
 const batchMatmul: ReadRow = (reading) => {
