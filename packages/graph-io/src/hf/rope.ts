@@ -8,6 +8,8 @@ export interface Rope {
   readonly inverseFrequencies: readonly number[];
   /** Multiplies cos and sin. */
   readonly attentionFactor: number;
+  /** Neighbouring columns are pairs; otherwise the first half pairs with the second. */
+  readonly interleaved?: boolean;
   /** What changes when a run reaches far positions; `length` below is the largest position of the run plus 1. */
   readonly far?: FarRope;
 }
@@ -118,6 +120,8 @@ export interface RopeShape {
   readonly theta?: { readonly field: string; readonly value: number };
   /** The same for the share of a head that is rotated, its first columns. Whole heads, and nothing else, when absent. */
   readonly partial?: { readonly field: string; readonly value: number };
+  /** Neighbouring columns are pairs. */
+  readonly interleaved?: boolean;
   /** Older names of scalings that this architecture's configs use. */
   readonly aliases?: Readonly<Record<string, RopeType>>;
   /** The settings, where they are not `rope_parameters` or `rope_scaling` as a whole; null when there are none. */
@@ -143,7 +147,8 @@ export function readRope(config: Fields, shape: RopeShape): Rope {
   const powers = Array.from({ length: dim / 2 }, (_, i) => f32(theta ** f32((2 * i) / dim)));
   const frequencies = powers.map((power) => f32(1 / power));
   const rope: Rope = ropes[aliases[type] ?? type]({ fields, theta, dim, maxPositions, originalPositions, powers, base: frequencies });
-  if ([...rope.inverseFrequencies, rope.attentionFactor].every(Number.isFinite)) return rope;
+  const paired = shape.interleaved ? { ...rope, interleaved: true } : rope;
+  if ([...rope.inverseFrequencies, rope.attentionFactor].every(Number.isFinite)) return paired;
   throw new PenjingError('E_CONFIG', `${fields.where}: these rotary settings give frequencies that are not finite`);
 }
 

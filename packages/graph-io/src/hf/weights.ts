@@ -118,12 +118,13 @@ export class Weights {
 }
 
 function canonical(stored: ReadonlyMap<string, Tensor>, { backbone, renamed = [] }: Naming): Map<string, Tensor> {
-  const bare = backbone !== undefined && ![...stored.keys()].some((name) => name.startsWith(`${backbone}.`));
+  const respelt = (name: string): string => [...renamed, ...OLD_NORMS].reduce((text, [from, to]) => text.replace(from, to), name);
+  const bare = backbone !== undefined && ![...stored.keys()].some((name) => respelt(name).startsWith(`${backbone}.`));
   const tensors = new Map<string, Tensor>();
   const others: [string, Tensor][] = [];
   for (const [name, tensor] of stored) {
     const full = bare ? `${backbone}.${name}` : name;
-    const right = [...renamed, ...OLD_NORMS].reduce((text, [from, to]) => text.replace(from, to), full);
+    const right = respelt(full);
     if (right === full) tensors.set(full, tensor);
     else others.push([right, tensor]);
   }

@@ -1,38 +1,77 @@
-/** The first Gemma: norms that store the distance from 1, scaled embeddings, GeGLU. */
-import type { Architecture } from '../architecture.js';
-import { gatedMlp, type GatedMlpShape } from '../blocks/mlp.js';
-import { preNorm, type RmsDecoder, rmsDecoder } from '../blocks/rms-decoder.js';
-import { type DecoderDefaults, decoderSizes, everyLayer, gatedMlpFields, groupedClientConfig, plainProjections } from '../decoder-fields.js';
+/** Gemma 1 to 3 (text): norms that store the distance from 1, scaled embeddings, GeGLU. */
+import type { ActivationName } from '../blocks/activation.js';
+import { decoder } from '../decoder/decoder.js';
+import { gated } from '../decoder/feed-forward.js';
+import type { DecoderRow } from '../decoder/row.js';
+import { windowsWhere } from '../decoder/windows.js';
 import type { Fields } from '../fields.js';
-import { readRope } from '../rope.js';
+import { activation, cap, flag } from '../settings.js';
 
-const defaults: DecoderDefaults = { kvHeads: 16, headDim: 256, maxPositions: 8192 };
-
-export const gemma: Architecture = {
+const row = {
   modelType: 'gemma',
-  classes: { GemmaForCausalLM: 'text-generation' },
-  tied: { table: 'model.embed_tokens.weight', head: 'lm_head.weight', byDefault: true },
-  ignoredWeights: [/\.rotary_emb\.inv_freq$/],
-  clientConfig: groupedClientConfig(defaults),
-  graphs: () => ({ model: rmsDecoder(read) }),
-};
+  family: 'Gemma',
+  heads: ['classes', 'tokens'],
+  usual: { kvHeads: 16, headDim: 256, maxPositions: 8192 },
+  tied: true,
+  only: { use_bidirectional_attention: [false, 'a decoder looks back only'] },
+  norm: { offset: 1 },
+  embedding: { scale: (_, hidden) => Math.sqrt(hidden) },
+  attention: { bias: flag('attention_bias', false) },
+  feedForward: gated({ activation: firstActivation }),
+} as const satisfies DecoderRow;
 
-function read(config: Fields): RmsDecoder {
-  config.only('use_bidirectional_attention', false, 'a decoder looks back only');
-  const sizes = decoderSizes(config, defaults);
-  const { decoder, heads, maxPositions } = sizes;
-  const rope = readRope(config, { dim: heads.headDim, maxPositions });
-  const bias = config.boolean('attention_bias', false);
-  // old files say gelu and mean its approximation; some say it in hidden_activation
-  const field = config.has('hidden_activation') ? 'hidden_activation' : 'hidden_act';
-  const read = gatedMlpFields(config, heads.hidden, { field, activation: 'gelu_pytorch_tanh' });
-  const mlp: GatedMlpShape = { ...read, activation: read.activation === 'gelu' ? 'gelu_pytorch_tanh' : read.activation };
-  return {
-    decoder,
-    attention: everyLayer(decoder.layers, { ...heads, scale: heads.headDim ** -0.5, rope }),
-    projections: plainProjections(sizes, { inputs: bias, output: bias }),
-    norms: { epsilon: config.positive('rms_norm_eps', 1e-6), offset: 1, around: preNorm },
-    feedForward: (net, x) => gatedMlp(net, 'mlp', x, mlp),
-    embeddingScale: Math.sqrt(heads.hidden),
-  };
+/** Old files say gelu and mean its approximation; some say it in `hidden_activation`. */
+function firstActivation(config: Fields): ActivationName {
+  const name = activation(config.has('hidden_activation') ? 'hidden_activation' : 'hidden_act', 'gelu_pytorch_tanh')(config);
+  return name === 'gelu' ? 'gelu_pytorch_tanh' : name;
 }
+
+/** Norms before and after each part, capped scores and logits, a window in every second layer. */
+const row2 = {
+  ...row,
+  modelType: 'gemma2',
+  family: 'Gemma2',
+  usual: { kvHeads: 4, headDim: 256, maxPositions: 8192 },
+  around: {
+    attention: { before: 'input_layernorm', after: 'post_attention_layernorm' },
+    mlp: { before: 'pre_feedforward_layernorm', after: 'post_feedforward_layernorm' },
+  },
+  attention: {
+    bias: flag('attention_bias', false),
+    scale: (config) => config.positive('query_pre_attn_scalar', 256) ** -0.5,
+    softcap: cap('attn_logit_softcapping', 50),
+    windows: windowsWhere((index) => index % 2 === 0, 4096),
+  },
+  feedForward: gated({ activation: activation('hidden_activation', 'gelu_pytorch_tanh') }),
+  logits: { softcap: cap('final_logit_softcapping', 30) },
+} as const satisfies DecoderRow;
+
+export const gemma = decoder(row);
+export const gemma2 = decoder(row2);
+
+/** Normalized queries and keys, five layers with a window to one without, each kind with its own theta. */
+export const gemma3 = decoder({
+  ...row2,
+  modelType: 'gemma3_text',
+  family: 'Gemma3',
+  heads: ['classes'],
+  classNames: { bare: 'Gemma3TextModel', classes: 'Gemma3TextForSequenceClassification' },
+  // the configs inside those of models that see pictures leave out what is as usual
+  usual: { hidden: 2304, layers: 26, heads: 8, kvHeads: 4, headDim: 256, vocabulary: 262_208, maxPositions: 131_072 },
+  rope: {
+    theta: { field: 'rope_theta', value: 1e6 },
+    // transformers 5 keeps the settings by kind of layer; before, scaling was for the layers without a window only
+    settings: (config) => (config.has('rope_parameters') ? config.inside('rope_parameters')!.inside('full_attention') : config.inside('rope_scaling')) ?? null,
+    near: {
+      theta: { field: 'rope_local_base_freq', value: 1e4 },
+      settings: (config) => config.inside('rope_parameters')?.inside('sliding_attention') ?? null,
+    },
+  },
+  attention: {
+    ...row2.attention,
+    softcap: cap('attn_logit_softcapping'),
+    windows: windowsWhere((index, config) => (index + 1) % config.size('sliding_window_pattern', 6) !== 0, 4096),
+    queryKey: { over: 'heads' },
+  },
+  logits: { softcap: cap('final_logit_softcapping') },
+});

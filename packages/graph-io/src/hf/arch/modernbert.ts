@@ -12,7 +12,7 @@ import { layerNorm } from '../blocks/norm.js';
 import { once } from '../blocks/once.js';
 import { placesInOrder } from '../blocks/text-embeddings.js';
 import { firstToken, meanOfTokens, textClasses, textOutputs, transform } from '../blocks/text-heads.js';
-import { slidingLayers } from '../decoder-fields.js';
+import { slidingLayers } from '../decoder/windows.js';
 import type { Fields } from '../fields.js';
 import type { Network } from '../network.js';
 import { readRope, type Rope } from '../rope.js';

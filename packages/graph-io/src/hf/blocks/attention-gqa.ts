@@ -31,7 +31,7 @@ export function groupQueryAttention(net: Network, inputs: AttentionInputs): (sha
       const k = turn('k_rotary', key, { heads: kvHeads, headDim: shape.headDim });
       const [output, presentKey, presentValue] = net.contrib(
         'GroupQueryAttention',
-        [q, k, value, past.key, past.value, lengths, total, undefined, undefined, undefined, bias],
+        [q, k, value, past?.key, past?.value, lengths, total, undefined, undefined, undefined, bias],
         {
           num_heads: heads, kv_num_heads: kvHeads, scale: attribute.float(scale),
           ...(window !== undefined && { local_window_size: window }),
@@ -56,8 +56,9 @@ function rotate(net: Network, positions: Value, rope: Rope): Rotate {
     const count = net.op('Range', [net.ints(0), net.op('Size', [positions]), net.ints(1)]);
     const places = net.op('Reshape', [count, net.op('Shape', [positions])]);
     return (name, x, { heads, headDim }) => {
-      const partial = { num_heads: heads, rotary_embedding_dim: 2 * pairs };
-      return net.module(name, () => net.contrib('RotaryEmbedding', [x, places, cos, sin], 2 * pairs < headDim ? partial : {})[0]!);
+      const partial = 2 * pairs < headDim && { num_heads: heads, rotary_embedding_dim: 2 * pairs };
+      const attributes = { ...partial, ...(rope.interleaved && { interleaved: 1 }) };
+      return net.module(name, () => net.contrib('RotaryEmbedding', [x, places, cos, sin], attributes)[0]!);
     };
   });
 }

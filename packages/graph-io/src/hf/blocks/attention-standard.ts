@@ -26,8 +26,9 @@ export function standardAttention(net: Network, inputs: AttentionInputs): (shape
     return (projected, past) => {
       const query = turn('q_rotary', split(projected.query, heads), headDim); // (batch, heads, seq, headDim)
       const fresh = turn('k_rotary', split(projected.key, kvHeads), headDim); // (batch, kvHeads, seq, headDim)
-      const key = net.op('Concat', [past.key, fresh], { axis: 2 }); // (batch, kvHeads, total, headDim)
-      const value = net.op('Concat', [past.value, split(projected.value, kvHeads)], { axis: 2 });
+      const all = (before: Value | undefined, now: Value): Value => (before ? net.op('Concat', [before, now], { axis: 2 }) : now);
+      const key = all(past?.key, fresh); // (batch, kvHeads, total, headDim)
+      const value = all(past?.value, split(projected.value, kvHeads));
 
       // the queries of a group stand below each other, (batch, kvHeads, group · seq, headDim): one product for all
       const scaled = net.op('Mul', [query, net.scalar(scale)]);
@@ -47,7 +48,7 @@ export function standardAttention(net: Network, inputs: AttentionInputs): (shape
 
 export type Rotate = (name: string, x: Value, headDim: number) => Value;
 
-/** Rotates (batch, heads, seq, headDim): the first half of the rotated columns pairs with the second. */
+/** Rotates (batch, heads, seq, headDim): the first half of the rotated columns pairs with the second, or neighbours do. */
 export function rotate(net: Network, positions: Value, rope: Rope): Rotate {
   const angles = net.op('Unsqueeze', [rotaryAngles(net, positions, rope), net.ints([1])]);
   const { cos, sin } = cosSin(net, angles, rope); // (batch, 1, seq, pairs)
@@ -55,12 +56,22 @@ export function rotate(net: Network, positions: Value, rope: Rope): Rotate {
   return (name, x, headDim) =>
     net.module(name, () => {
       const rest = headDim - 2 * pairs;
+      const turn = (a: Value, b: Value): [Value, Value] => [
+        net.op('Sub', [net.op('Mul', [a, cos]), net.op('Mul', [b, sin])]),
+        net.op('Add', [net.op('Mul', [b, cos]), net.op('Mul', [a, sin])]),
+      ];
+      if (rope.interleaved) {
+        const [turned, kept] = rest === 0 ? [x] : net.builder.nodes('Split', [x, net.ints([2 * pairs, rest])], { axis: -1 }, { outputCount: 2 });
+        const paired = net.op('Reshape', [turned, net.ints([0, 0, -1, pairs, 2])]);
+        const [a, b] = [0, 1].map((side) => net.op('Gather', [paired, net.ints(side)], { axis: -1 })) as [Value, Value];
+        const sides = turn(a, b).map((side) => net.op('Unsqueeze', [side, net.ints([-1])]));
+        const joined = net.op('Reshape', [net.op('Concat', sides, { axis: -1 }), net.ints([0, 0, -1, 2 * pairs])]);
+        return kept ? net.op('Concat', [joined, kept], { axis: -1 }) : joined;
+      }
       const [a, b, kept] = rest === 0
         ? net.builder.nodes('Split', [x], { axis: -1, num_outputs: 2 }, { outputCount: 2 })
         : net.builder.nodes('Split', [x, net.ints([pairs, pairs, rest])], { axis: -1 }, { outputCount: 3 });
-      const first = net.op('Sub', [net.op('Mul', [a, cos]), net.op('Mul', [b, sin])]);
-      const second = net.op('Add', [net.op('Mul', [b, cos]), net.op('Mul', [a, sin])]);
-      return net.op('Concat', [first, second, ...(kept ? [kept] : [])], { axis: -1 });
+      return net.op('Concat', [...turn(a!, b!), ...(kept ? [kept] : [])], { axis: -1 });
     });
 }
 

@@ -49,8 +49,8 @@ export interface Attended {
   readonly present: KeyValue;
 }
 
-/** Attends from the new tokens to themselves and to the cache, (batch, kvHeads, past, headDim) each. */
-export type Attend = (projections: Projections, past: KeyValue) => Attended;
+/** Attends from the new tokens to themselves and to the cache, (batch, kvHeads, past, headDim) each, where there is one. */
+export type Attend = (projections: Projections, past: KeyValue | undefined) => Attended;
 
 /** Gives the function of one kind of layers; what kinds share (masks, cos, sin) is built once. */
 export type AttentionMaker = (net: Network, inputs: AttentionInputs) => (shape: AttentionShape) => Attend;

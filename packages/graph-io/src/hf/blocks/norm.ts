@@ -40,3 +40,14 @@ export function layerNorm(net: Network, name: string, x: Value, { width, epsilon
     return net.op('LayerNormalization', inputs, { axis: -1, epsilon: attribute.float(epsilon) });
   });
 }
+
+/** Either of the two, by its kind. */
+export interface NormShape extends RmsNormShape, LayerNormShape {
+  readonly kind: keyof typeof norms;
+}
+
+const norms = { rms: rmsNorm, layer: layerNorm } as const;
+
+export function normalize(net: Network, name: string, x: Value, shape: NormShape): Value {
+  return norms[shape.kind](net, name, x, shape);
+}

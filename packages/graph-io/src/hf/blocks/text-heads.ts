@@ -20,6 +20,8 @@ export interface TextHeads {
   readonly classify: (x: Value) => Value;
   /** What a head over single tokens sees of x, (batch, seq, hidden); x itself when absent. */
   readonly tokens?: (x: Value) => Value;
+  /** Module of the head over single tokens; `classifier` when absent. */
+  readonly tokenHead?: string;
   /** Module of the head that finds answers; `qa_outputs` when absent. */
   readonly answers?: string;
 }
@@ -44,8 +46,8 @@ const outputs: Readonly<Record<TextTask, (net: Network, x: Value, heads: TextHea
 
   'text-classification': (net, x, { classify, labels }) => give(net, classify(x), 'logits', ['batch_size', labels]),
 
-  'token-classification': (net, x, { tokens = same, hidden, labels }) => {
-    const logits = linear(net, 'classifier', tokens(x), { inputs: hidden, outputs: labels, bias: true });
+  'token-classification': (net, x, { tokens = same, hidden, labels, tokenHead = 'classifier' }) => {
+    const logits = linear(net, tokenHead, tokens(x), { inputs: hidden, outputs: labels, bias: true });
     give(net, logits, 'logits', [...TOKENS, labels]);
   },
 

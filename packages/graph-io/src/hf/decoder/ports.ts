@@ -1,7 +1,9 @@
-/** The inputs and outputs of a decoder with a cache, as Optimum and transformers.js name them. */
+/** The inputs and outputs of a decoder, with a cache or without, as Optimum and transformers.js name them. */
 import { tensorType, type Value } from '@penjing/core';
-import type { KeyValue } from './blocks/attention.js';
-import type { Network } from './network.js';
+import type { KeyValue } from '../blocks/attention.js';
+import { lengthOf } from '../blocks/text-embeddings.js';
+import type { Network } from '../network.js';
+import { textInputs } from '../text-ports.js';
 
 export interface CacheShape {
   readonly layers: number;
@@ -16,11 +18,12 @@ export interface DecoderInputs {
   readonly mask: Value;
   /** int64 (batch, seq). */
   readonly positions: Value;
-  /** (batch, kvHeads, past, headDim) each, by layer. */
-  readonly past: readonly KeyValue[];
+  /** (batch, kvHeads, past, headDim) each, by layer; undefined where a run has no past. */
+  readonly past: readonly (KeyValue | undefined)[];
 }
 
-export function decoderInputs(net: Network, { layers, kvHeads, headDim }: CacheShape): DecoderInputs {
+/** Of a decoder that writes: what it has seen stays in the cache. */
+export function cachedInputs(net: Network, { layers, kvHeads, headDim }: CacheShape): DecoderInputs {
   const { builder, dtype } = net;
   const int64 = (name: string, length: string): Value => builder.input(name, tensorType('int64', ['batch_size', length]));
   const cached = (name: string): Value =>
@@ -36,8 +39,16 @@ export function decoderInputs(net: Network, { layers, kvHeads, headDim }: CacheS
   };
 }
 
+/** Of a decoder that reads whole texts, as an encoder does; places are counted from the start of a row, padding or not. */
+export function wholeInputs(net: Network, { layers }: CacheShape): DecoderInputs {
+  const { ids, mask } = textInputs(net, { tokenTypes: false });
+  const places = net.op('Range', [net.ints(0), net.op('Squeeze', [lengthOf(net, ids)]), net.ints(1)]);
+  const positions = net.op('Expand', [places, net.op('Shape', [ids])]);
+  return { ids, mask, positions, past: new Array<undefined>(layers).fill(undefined) };
+}
+
 /** `logits` are float32 (batch, seq, vocabulary); `present` is by layer. */
-export function decoderOutputs(
+export function cachedOutputs(
   net: Network,
   { kvHeads, headDim }: CacheShape,
   { logits, vocabulary, present }: { readonly logits: Value; readonly vocabulary: number; readonly present: readonly KeyValue[] },
