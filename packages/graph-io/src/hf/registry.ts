@@ -3,22 +3,27 @@ import type { Architecture, Task } from './architecture.js';
 import { albert } from './arch/albert.js';
 import { bart, marian, mbart } from './arch/bart.js';
 import { bert } from './arch/bert.js';
+import { cohere, cohere2 } from './arch/cohere.js';
 import { clip, clipText, clipVision } from './arch/clip.js';
 import { convnext } from './arch/convnext.js';
 import { debertaV2 } from './arch/deberta-v2.js';
 import { dinov2 } from './arch/dinov2.js';
 import { distilbert } from './arch/distilbert.js';
 import { electra } from './arch/electra.js';
+import { falcon } from './arch/falcon.js';
 import { gemma, gemma2, gemma3 } from './arch/gemma.js';
+import { gptBigCode } from './arch/gpt-bigcode.js';
 import { gptNeoX } from './arch/gpt-neox.js';
 import { gpt2 } from './arch/gpt2.js';
+import { granite } from './arch/granite.js';
 import { llama } from './arch/llama.js';
 import { mistral } from './arch/mistral.js';
 import { mixtral } from './arch/mixtral.js';
 import { modernbert } from './arch/modernbert.js';
 import { mpnet } from './arch/mpnet.js';
-import { olmo2 } from './arch/olmo2.js';
+import { olmo2, olmo3 } from './arch/olmo.js';
 import { opt } from './arch/opt.js';
+import { phi } from './arch/phi.js';
 import { phi3 } from './arch/phi3.js';
 import { qwen2, qwen2Moe, qwen3, qwen3Moe } from './arch/qwen.js';
 import { mt5, t5, umt5 } from './arch/t5.js';
@@ -26,6 +31,8 @@ import { whisper } from './arch/whisper.js';
 import { camembert, roberta, xlmRoberta } from './arch/roberta.js';
 import { smollm3 } from './arch/smollm3.js';
 import { resnet } from './arch/resnet.js';
+import { stablelm } from './arch/stablelm.js';
+import { starcoder2 } from './arch/starcoder2.js';
 import { siglip } from './arch/siglip.js';
 import { deit, deitWithTeacher, vit } from './arch/vit.js';
 
@@ -38,13 +45,22 @@ export const architectures: readonly Architecture[] = [
   qwen3,
   qwen2Moe,
   qwen3Moe,
+  phi,
   phi3,
   gemma,
   gemma2,
   gemma3,
   smollm3,
   olmo2,
+  olmo3,
+  granite,
+  cohere,
+  cohere2,
+  stablelm,
+  starcoder2,
+  falcon,
   gpt2,
+  gptBigCode,
   gptNeoX,
   opt,
   // encoders of text

@@ -7,7 +7,7 @@ export type Setting<T> = T | ((config: Fields) => T);
 /** The value for one config; `fallback` when the row says nothing. */
 export function settle<T extends Plain, F = undefined>(config: Fields, setting: Setting<T> | undefined, fallback?: F): T | F {
   if (setting === undefined) return fallback as F;
-  return typeof setting === 'function' ? setting(config) : setting;
+  return typeof setting === 'function' ? (setting as (config: Fields) => T)(config) : setting;
 }
 
 /** Anything but a function. */

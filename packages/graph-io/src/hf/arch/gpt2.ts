@@ -1,9 +1,10 @@
 /** GPT-2: learned positions, layer norms, weights stored as (inputs, outputs), queries, keys and values in one module. */
 import { decoder } from '../decoder/decoder.js';
 import { plain } from '../decoder/feed-forward.js';
+import type { DecoderRow } from '../decoder/row.js';
 import { activation } from '../settings.js';
 
-export const gpt2 = decoder({
+export const gpt2Row = {
   modelType: 'gpt2',
   family: 'GPT2',
   heads: ['classes', 'tokens', 'questions'],
@@ -35,4 +36,6 @@ export const gpt2 = decoder({
     activation: activation('activation_function', 'gelu_new'),
     intermediate: (config, hidden) => config.size('n_inner', 4 * hidden),
   }),
-});
+} as const satisfies DecoderRow;
+
+export const gpt2 = decoder(gpt2Row);
