@@ -38,3 +38,13 @@ export class DequantizeJob {
   /** 0 when there are no zero points. */
   zeros: usize;
 }
+
+/** What encoding blocks lost, added to what is there. */
+// @ts-ignore: decorator
+@unmanaged
+export class EncodeResult {
+  sumSquares: f64;
+  sumSquaredError: f64;
+  maxError: f64;
+  nonFinite: f64;
+}

@@ -1,7 +1,6 @@
 /** Every kernel over one WebAssembly memory: SIMD where it pays, the plain twin elsewhere. Same results, bit for bit. */
 import type { Kernels } from '../kernels.js';
-import { decodeBlocks, repackBlocks } from '../plain/block-codecs/decode.js';
-import { encodeBlocks } from '../plain/block-codecs/encode.js';
+import { codecKernels } from './block-codecs.js';
 import { blockKernels } from './blocks.js';
 import { castKernels } from './cast.js';
 import { instantiate } from './instance.js';
@@ -20,9 +19,7 @@ export function wasmKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: number
     arena: instance.arena,
     ...castKernels(instance),
     ...blockKernels(instance),
-    decodeBlocks,
-    repackBlocks,
-    encodeBlocks,
+    ...codecKernels(instance),
     ...packKernels(instance),
     transpose2d: transposeKernel(instance),
     ...statsKernels(instance),

@@ -1,10 +1,19 @@
 /** The compiled module, its memory, and the ways for arrays in and out of it. */
 import { bumpArena } from '../arena.js';
 import { moduleBase64 } from '../generated/module.js';
-import { KernelError, type Arena, type TypedArray } from '../kernels.js';
+import { KernelError, type Arena, type EncodedBlockCodec, type TypedArray } from '../kernels.js';
+import type { BlockCodecName } from '../shared/block-codecs.js';
+
+/** Blocks to a signed code per byte, a scale and a minimum per sub-block. */
+export type UnpackKernel = (src: number, blocks: number, codes: number, scales: number, mins: number) => void;
+
+/** By format. A format without a kernel is unpacked by its plain function; what follows is the same. */
+type CodecExports = { readonly [Codec in BlockCodecName as `unpack${Codec}`]?: UnpackKernel } & {
+  readonly [Codec in EncodedBlockCodec as `encode${Codec}`]: (src: number, blocks: number, dst: number, result: number) => void;
+};
 
 /** Exports of assembly/index.ts; positions are bytes in the memory. */
-export interface Exports {
+export interface Exports extends CodecExports {
   readonly bfloat16ToFloat32: (src: number, dst: number, count: number) => void;
   readonly float16ToFloat32: (src: number, dst: number, count: number) => void;
   readonly float32ToBfloat16: (src: number, dst: number, count: number, saturate: number) => void;
@@ -17,6 +26,13 @@ export interface Exports {
   readonly minMax: (src: number, count: number, out: number) => void;
   readonly errorStats: (a: number, b: number, count: number, out: number) => void;
   readonly products: (a: number, b: number, count: number, out: number) => void;
+  readonly scaleCodes: (codes: number, scales: number, mins: number, subs: number, subSize: number, dst: number) => void;
+  readonly shiftCodes: (codes: number, count: number, offset: number, values: number) => void;
+  readonly pairCodes: (codes: number, count: number, offset: number, values: number) => void;
+  readonly splitCodes: (codes: number, count: number, offset: number, high: number, low: number) => void;
+  readonly moveScales: (
+    scales: number, mins: number, subs: number, factor: number, shift: number, outScales: number, lowScales: number, corrections: number,
+  ) => void;
 }
 
 export interface Instance {

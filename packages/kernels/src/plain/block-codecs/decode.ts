@@ -5,13 +5,12 @@ import { checkDecode, checkRepack } from '../../shared/check-codecs.js';
 import { iq4_nl, iq4_xs, mxfp4, nvfp4 } from './four-bit-tables.js';
 import { iq1_m, iq1_s, iq2_s, iq2_xs, iq2_xxs, iq3_s, iq3_xxs } from './grids.js';
 import { q2_k, q3_k, q4_k, q5_k, q6_k } from './k-quants.js';
-import { fastRepacks } from './repack-fast.js';
 import { q1_0, q4_0, q4_1, q5_0, q5_1, q8_0, q8_k, tq1_0, tq2_0 } from './simple.js';
 import { type Unpack, unpacked } from './unpack.js';
 
 const { fround } = Math;
 
-const unpackers: Readonly<Record<BlockCodecName, Unpack>> = {
+export const unpackers: Readonly<Record<BlockCodecName, Unpack>> = {
   Q4_0: q4_0, Q4_1: q4_1, Q5_0: q5_0, Q5_1: q5_1, Q8_0: q8_0,
   Q2_K: q2_k, Q3_K: q3_k, Q4_K: q4_k, Q5_K: q5_k, Q6_K: q6_k, Q8_K: q8_k,
   IQ1_S: iq1_s, IQ1_M: iq1_m, IQ2_XXS: iq2_xxs, IQ2_XS: iq2_xs, IQ2_S: iq2_s, IQ3_XXS: iq3_xxs, IQ3_S: iq3_s,
@@ -45,8 +44,7 @@ export function repackBlocks(args: RepackBlocksArgs): void {
   const { codec, src, values, scales: outScales, low, correction } = args;
   const blocks = checkRepack(args);
   const { blockSize, blockBytes, subSize, bits, offset, corrected } = blockCodecs[codec];
-  const fast = fastRepacks[codec];
-  const unpack = fast?.scales ?? unpackers[codec];
+  const unpack = unpackers[codec];
   const parts = unpacked();
   const { codes, scales, mins } = parts;
   const subs = blockSize / subSize;
@@ -62,8 +60,7 @@ export function repackBlocks(args: RepackBlocksArgs): void {
       if (corrected && correction) correction[block * subs + sub] = scales[sub]! * shift - mins[sub]!;
     }
     const to = block * blockValues;
-    if (fast) fast.codes(src, block * blockBytes, values, to, low?.values);
-    else if (low) splitNibbles(codes, offset, values, low.values, to, blockValues);
+    if (low) splitNibbles(codes, offset, values, low.values, to, blockValues);
     else if (bits === 8) for (let i = 0; i < blockSize; i++) values[to + i] = codes[i]! + offset;
     else for (let i = 0; i < blockValues; i++) values[to + i] = (codes[2 * i]! + offset) | ((codes[2 * i + 1]! + offset) << 4);
   }

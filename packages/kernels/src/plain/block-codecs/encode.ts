@@ -30,7 +30,8 @@ const encoders: Readonly<Record<EncodeBlocksArgs['codec'], Encode>> = {
     const reciprocal = scale === 0 ? 0 : fround(1 / scale);
     for (let i = 0; i < 32; i++) {
       const y = fround(fround(src[from + i]! * reciprocal) + 8.5);
-      codes[i] = (Number.isFinite(y) ? Math.min(15, Math.trunc(y)) : 0) - 8;
+      // Where only the product overflows, with scales below 2^-128, gguf-py stores 0; the scale is stored as 0 too.
+      codes[i] = Number.isFinite(y) ? Math.min(15, Math.trunc(y)) - 8 : Number.isFinite(src[from + i]!) ? -8 : 0;
     }
     for (let i = 0; i < 16; i++) dst[to + 2 + i] = (codes[i]! + 8) | ((codes[i + 16]! + 8) << 4);
     return storeHalf(dst, to, scale);

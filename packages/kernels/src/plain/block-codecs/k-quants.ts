@@ -48,7 +48,7 @@ export const q6_k: Unpack = (src, at, { codes, scales }) => {
 };
 
 /** Eight scales and eight minimums of 6 bits in 12 bytes; the upper two bits of the last four stand above the first ones. */
-export function sixBitScales(src: Uint8Array, at: number, scales: Float32Array, mins: Float32Array): void {
+function sixBitScales(src: Uint8Array, at: number, scales: Float32Array, mins: Float32Array): void {
   const [d, min] = [half(src, at), half(src, at + 2)];
   for (let j = 0; j < 4; j++) {
     const [a, b, c] = [src[at + 4 + j]!, src[at + 8 + j]!, src[at + 12 + j]!];
