@@ -4,6 +4,7 @@ export { dequantizeBlocks } from './dequantize';
 export { encodeQ4_0, encodeQ8_0 } from './encode-blocks';
 export { pack, unpack } from './pack';
 export { quantizeBlocks } from './quantize-dispatch';
+export { addProduct, projectRows, solveLower } from './panel';
 export { errorStats, minMax, products } from './stats';
 export { transpose2d } from './transpose';
 export { unpackQ2_K, unpackQ3_K, unpackQ4_K, unpackQ5_K, unpackQ6_K } from './unpack-k';

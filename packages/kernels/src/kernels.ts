@@ -126,6 +126,56 @@ export interface RepackBlocksArgs {
   readonly correction?: Float32Array;
 }
 
+/** A grid of integers for each column: value = (code − zero point) · scale. */
+export interface ColumnGrid {
+  /** (cols); a column whose scale is 0 becomes 0. */
+  readonly scales: Float32Array;
+  /** (cols), whole numbers. */
+  readonly zeroPoints: Float32Array;
+  /** Codes are 0 to this, at most 255. */
+  readonly highest: number;
+  /** Output, (rows, cols). */
+  readonly codes: Uint8Array;
+}
+
+/**
+ * Rows of a weight matrix, input features first, in the metric H = AᵀA with A lower triangular: with d = w − q of the rows before
+ * it, the best value of row k is w + Σⱼ A[k,j] dⱼ / A[k,k], and projecting it to q costs A[k,k]² (best − q)².
+ */
+export interface ProjectRowsArgs {
+  readonly rows: number;
+  readonly cols: number;
+  /** (rows, rows): the block of A on the diagonal. Not zero on its diagonal. */
+  readonly lower: Float32Array;
+  /** (rows, cols): the original weights w. */
+  readonly weights: Float32Array;
+  /** (rows, cols): Σⱼ A[k,j] dⱼ over the rows before this panel. */
+  readonly carried: Float32Array;
+  /** (rows, cols): 0 where the weight becomes 0. */
+  readonly keep?: Uint8Array | undefined;
+  /** Kept weights take the nearest value of it; any value when absent. */
+  readonly grid?: ColumnGrid | undefined;
+  /** Output, (rows, cols): q. */
+  readonly values: Float32Array;
+  /** Output, (rows, cols): w − q. */
+  readonly differences: Float32Array;
+}
+
+/** Small dense panels, the inner part of blocked factorisations; matrices are row-major, panels have at most 256 rows. */
+export interface PanelKernels {
+  /**
+   * a = l lᵀ for a symmetric (size, size), of which the lower triangle is read; l replaces a, its upper triangle zero. Returns -1, or
+   * the first row whose pivot is not positive and finite, and then a is unchanged.
+   */
+  choleskyPanel(a: Float32Array, size: number): number;
+  /** x ← lower⁻¹ x for x (rows, cols). */
+  solveLower(lower: Float32Array, x: Float32Array, rows: number, cols: number): void;
+  /** c ← c + a b for a (rows, inner), b (inner, cols). */
+  addProduct(a: Float32Array, b: Float32Array, c: Float32Array, rows: number, inner: number, cols: number): void;
+  /** Projects rows one after the other. Returns Σ A[k,k]² (best − q)², what this panel adds to (w − q)ᵀ H (w − q). */
+  projectRows(args: ProjectRowsArgs): number;
+}
+
 export interface FromFloatOptions {
   /**
    * Floats only, default false. False: what rounds beyond the largest finite value becomes infinity, or NaN where the type has
@@ -137,7 +187,7 @@ export interface FromFloatOptions {
 }
 
 /** Every function throws `KernelError` (`E_KERNEL_ARGUMENT`) when a size or an array type does not fit. */
-export interface Kernels {
+export interface Kernels extends PanelKernels {
   readonly name: 'wasm' | 'plain';
   readonly arena: Arena;
 

@@ -6,6 +6,7 @@ import { encodeBlocks } from './block-codecs/encode.js';
 import { fromFloat32, toFloat32 } from './cast.js';
 import { dequantizeBlocks } from './dequantize.js';
 import { pack, unpack } from './pack.js';
+import { addProduct, choleskyPanel, projectRows, solveLower } from './panel.js';
 import { quantizeBlocks } from './quantize.js';
 import { absMax, argMax, cosine, errorStats, klDivergence, minMax, topK } from './stats.js';
 import { transpose2d } from './transpose.js';
@@ -16,6 +17,7 @@ export function plainKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: numbe
     name: 'plain',
     arena: bumpArena(new ArrayBuffer(arenaBytes)),
     toFloat32, fromFloat32, quantizeBlocks, dequantizeBlocks, decodeBlocks, repackBlocks, encodeBlocks, pack, unpack, transpose2d,
+    choleskyPanel, solveLower, addProduct, projectRows,
     minMax, absMax, errorStats, klDivergence, cosine, argMax, topK,
   };
 }

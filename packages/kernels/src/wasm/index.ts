@@ -5,6 +5,7 @@ import { blockKernels } from './blocks.js';
 import { castKernels } from './cast.js';
 import { instantiate } from './instance.js';
 import { packKernels } from './pack.js';
+import { panelKernels } from './panel.js';
 import { statsKernels } from './stats.js';
 import { transposeKernel } from './transpose.js';
 
@@ -21,6 +22,7 @@ export function wasmKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: number
     ...blockKernels(instance),
     ...codecKernels(instance),
     ...packKernels(instance),
+    ...panelKernels(instance),
     transpose2d: transposeKernel(instance),
     ...statsKernels(instance),
   };

@@ -23,6 +23,9 @@ export interface Exports extends CodecExports {
   readonly pack: (bits: number, src: number, dst: number, count: number) => void;
   readonly unpack: (bits: number, signed: number, src: number, dst: number, count: number) => void;
   readonly transpose2d: (width: number, src: number, dst: number, rows: number, cols: number, srcStride: number, dstStride: number) => void;
+  readonly solveLower: (lower: number, rows: number, x: number, cols: number) => void;
+  readonly addProduct: (a: number, b: number, c: number, rows: number, inner: number, cols: number) => void;
+  readonly projectRows: (job: number, out: number) => void;
   readonly minMax: (src: number, count: number, out: number) => void;
   readonly errorStats: (a: number, b: number, count: number, out: number) => void;
   readonly products: (a: number, b: number, count: number, out: number) => void;
