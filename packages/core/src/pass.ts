@@ -1,5 +1,6 @@
 /** The one verb: a pass takes a model and gives a model back. */
 import type { Engine } from './engine.js';
+import type { JobHost } from './job.js';
 import type { Model } from './graph/model.js';
 import type { WeightRecord } from './record.js';
 import type { TaskOptions } from './task.js';
@@ -7,6 +8,8 @@ import type { TaskOptions } from './task.js';
 export interface PassContext extends TaskOptions {
   /** Needed only by passes that must run a graph. */
   readonly engine?: Engine;
+  /** Where heavy work of a pass runs; in the calling thread when absent. */
+  readonly jobs?: JobHost;
 }
 
 export interface PassResult {

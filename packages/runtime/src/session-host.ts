@@ -84,7 +84,7 @@ export class SessionHost implements AsyncDisposable {
       signal?.addEventListener('abort', abort, { once: true });
       stop?.addEventListener('abort', end, { once: true });
       this.#pending.set(id, {
-        resolve: (result) => finish(() => resolve(result as Methods[M]['result'])),
+        resolve: (result) => finish(() => resolve(result)),
         reject: (error) => finish(() => reject(error)),
         ...(onEvent ? { onEvent: (event: unknown) => onEvent(event as Methods[M]['event']) } : {}),
       });

@@ -8,7 +8,8 @@ import { Worker, type WorkerOptions } from 'node:worker_threads';
  * packages are flat, so the module must be an entry of its own in tsup.config.ts.
  */
 export function spawnWorker(from: string, name: string, options: WorkerOptions = {}): Worker {
-  const extension = /\.[a-z]+$/.exec(new URL(from).pathname)?.[0] ?? '.js';
+  // Always the ES module: a CommonJS build turns `import()` into `require`, which takes no URL.
+  const extension = new URL(from).pathname.endsWith('.ts') ? '.ts' : '.js';
   const entry = new URL(name + extension, from);
   if (extension !== '.ts') return new Worker(entry, options);
   // Code without a file resolves names from the current folder, which may be anywhere.

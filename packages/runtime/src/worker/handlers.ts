@@ -4,6 +4,7 @@ import { bench } from './bench.js';
 import { generate } from './generate.js';
 import type { Handlers } from './protocol.js';
 import type { WireTensors } from './wire-types.js';
+import { runJob } from './run-job.js';
 import { score } from './score.js';
 import type { SessionTable } from './session-table.js';
 import { type OrtApi, type OrtTensor, fromOrt, toOrt } from './tensors.js';
@@ -24,6 +25,7 @@ export function createHandlers(sessions: SessionTable): Handlers {
     },
     generate: (params, context) => generate(sessions, params, context),
     score: (params, context) => score(sessions, params, context),
+    job: (params, context) => runJob(sessions, params, context),
     bench: (params, context) => bench(sessions, params, context),
   };
 }

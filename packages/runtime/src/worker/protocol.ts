@@ -1,7 +1,9 @@
 /** What the calling thread and a session worker say to each other: plain data, buffers by transfer. */
+import type { Progress } from '@penjing/core';
 import type { OutputDifference } from '../compare/difference.js';
 import type { BenchParams, BenchTimes } from './bench.js';
 import type { GenerateParams, GenerateResult, TokenEvent } from './generate.js';
+import type { JobParams } from './run-job.js';
 import type { ScoreEvent, ScoreParams, ScoreResult } from './score.js';
 import type { CallContext, SessionInfo, SessionSettings, SessionSource, WireTensors } from './wire-types.js';
 
@@ -18,6 +20,8 @@ export interface Methods {
   };
   generate: { params: GenerateParams; result: GenerateResult; event: TokenEvent };
   score: { params: ScoreParams; result: ScoreResult; event: ScoreEvent };
+  /** Runs a function of any module beside the sessions of this worker. */
+  job: { params: JobParams; result: unknown; event: Progress };
   bench: { params: BenchParams; result: BenchTimes; event: never };
 }
 

@@ -1,5 +1,5 @@
 /** Tensors between their wire form and ONNX Runtime's, inside the worker. */
-import { type DType, PenjingError, dtypes, typedView } from '@penjing/core';
+import { type DType, type DenseTensor, PenjingError, type StringTensor, decodeText, dtypes, typedView } from '@penjing/core';
 import type * as ort from 'onnxruntime-node';
 import type { WireTensor } from './wire-types.js';
 
@@ -23,6 +23,12 @@ export function toOrt(api: OrtApi, { dtype, shape, data }: WireTensor): OrtTenso
   if (!(data instanceof ArrayBuffer)) return new api.Tensor('string', data, shape);
   const view = typedView(dtype, new Uint8Array(data));
   return new api.Tensor(dtype as 'float32', view as Float32Array, shape);
+}
+
+/** A tensor of the same thread, without a copy. */
+export function toOrtView(api: OrtApi, tensor: DenseTensor | StringTensor): OrtTensor {
+  if (tensor.kind === 'string') return new api.Tensor('string', tensor.values.map((bytes) => decodeText(bytes)), tensor.shape);
+  return new api.Tensor(tensor.dtype as 'float32', tensor.data as Float32Array, tensor.shape);
 }
 
 /** A tensor of the run as bytes that can be transferred; copies only when the buffer is shared with something else. */

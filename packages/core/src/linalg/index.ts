@@ -1,0 +1,5 @@
+/** @penjing/core/linalg: factorisations and projections with an engine as BLAS. */
+export { type Matrix, type Operand, type Products, matrixProducts } from './products.js';
+export { type CholeskyOptions, cholesky } from './cholesky.js';
+export { type FactorOptions, type HessianFactor, factorHessian } from './hessian.js';
+export { type Constraint, type ProjectMatrixOptions, type ProjectedMatrix, type RowGroup, projectMatrix } from './project-matrix.js';

@@ -1,0 +1,70 @@
+/** GPTQ of the matrices that read one activation: one Hessian, factored once (Frantar et al. 2022, arXiv:2210.17323). */
+import { type Job, type JobContext, jobModule } from '@penjing/core';
+import { factorHessian, matrixProducts, projectMatrix } from '@penjing/core/linalg';
+import type { WeightScheme } from '../scheme.js';
+import { activationOrder, reorderSquare } from './activation-order.js';
+import { blockGrid } from './block-grid.js';
+
+export interface GptqInput {
+  /** XᵀX over the calibration rows, (size, size); overwritten. */
+  readonly hessian: Float32Array;
+  /** Input features. */
+  readonly size: number;
+  readonly scheme: WeightScheme;
+  /** (cols, size) each: one row per output, as the quantized matrix is stored. */
+  readonly matrices: readonly { readonly weights: Float32Array; readonly cols: number }[];
+  /** Share of the mean of the diagonal that is added to it. */
+  readonly damping?: number | undefined;
+  /** Rounds the most active inputs first; true when absent. */
+  readonly activationOrder?: boolean | undefined;
+}
+
+export interface GptqMatrix {
+  /** Codes, scales and zero points as MatMulNBits stores them: (cols, blocks, blockSize·bits/8), (cols, blocks), (cols, ⌈blocks·bits/8⌉). */
+  readonly values: Uint8Array;
+  readonly scales: Float32Array;
+  readonly zeroPoints: Uint8Array | undefined;
+  /** ½ (w − q)ᵀ H (w − q), summed over the outputs, H with its damping. */
+  readonly objective: number;
+}
+
+export interface GptqOutput {
+  readonly matrices: readonly GptqMatrix[];
+  /** Damping that was needed. */
+  readonly damping: number;
+  /** Inputs that were never active. */
+  readonly dead: readonly number[];
+}
+
+export const gptqJob: Job<GptqInput, GptqOutput> = { module: jobModule(import.meta.url, './gptq-job'), name: 'gptqJob', run: gptq };
+
+async function gptq(input: GptqInput, context: JobContext): Promise<GptqOutput> {
+  const { size, scheme, damping } = input;
+  const { engine, kernels } = context;
+  await using products = matrixProducts(engine);
+  const order = input.activationOrder === false ? undefined : activationOrder(input.hessian, size, scheme.blockSize);
+  const hessian = order ? reorderSquare(input.hessian, size, order) : input.hessian;
+  const factor = await factorHessian(hessian, size, { ...context, products, ...(damping !== undefined && { damping }) });
+  const matrices: GptqMatrix[] = [];
+  for (const { weights, cols } of input.matrices) {
+    const turned = inputsFirst(weights, size, cols, order, kernels);
+    const grid = blockGrid({ scheme, size, cols, kernels, order });
+    const { codes, objective } = await projectMatrix({ ...context, products, factor, weights: turned, cols, group: Math.min(scheme.blockSize, size), constrain: grid.constrain });
+    matrices.push({ ...grid.pack(codes), objective });
+  }
+  return { matrices, damping: factor.damping, dead: factor.dead.map((place) => order?.[place] ?? place) };
+}
+
+/** (cols, size) to (size, cols), rows in the order of the Hessian. */
+function inputsFirst(weights: Float32Array, size: number, cols: number, order: Uint32Array | undefined, kernels: JobContext['kernels']): Float32Array {
+  const turned = new Float32Array(weights.length);
+  kernels.transpose2d(bytes(weights), bytes(turned), cols, size, 4);
+  if (!order) return turned;
+  const sorted = new Float32Array(turned.length);
+  for (let i = 0; i < size; i++) sorted.set(turned.subarray(order[i]! * cols, (order[i]! + 1) * cols), i * cols);
+  return sorted;
+}
+
+function bytes({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}

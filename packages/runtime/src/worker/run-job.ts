@@ -1,0 +1,43 @@
+/** Runs a job of core in this worker: imports its module, gives it an engine and kernels of this thread. */
+import { type Job, PenjingError, type Progress } from '@penjing/core';
+import { type Kernels, wasmKernels } from '@penjing/kernels';
+import { localEngine } from './local-engine.js';
+import type { SessionTable } from './session-table.js';
+import type { CallContext } from './wire-types.js';
+
+export interface JobParams {
+  /** URL of the module, and the name under which it exports the job. */
+  readonly module: string;
+  readonly name: string;
+  readonly input: unknown;
+  readonly seed: number | undefined;
+  readonly threads: number | undefined;
+}
+
+let kernels: Kernels | undefined;
+
+export async function runJob(sessions: SessionTable, { module, name, input, seed, threads }: JobParams, { signal, emit, transfer }: CallContext<Progress>): Promise<unknown> {
+  const exports = (await import(module)) as Readonly<Record<string, Job<unknown, unknown> | undefined>>;
+  const job = exports[name];
+  if (typeof job?.run !== 'function') throw new PenjingError('E_WORKER', `${module} exports no job ${name}`);
+  kernels ??= wasmKernels();
+  const output = await job.run(input, {
+    engine: localEngine(sessions, { ...(threads !== undefined && { threads }) }),
+    kernels,
+    signal,
+    onProgress: emit,
+    ...(seed !== undefined && { seed }),
+  });
+  transfer.push(...wholeBuffers(output));
+  return output;
+}
+
+/** Buffers that belong to one typed array of plain data and can go with it. */
+function wholeBuffers(value: unknown, found = new Set<ArrayBuffer>()): Set<ArrayBuffer> {
+  if (ArrayBuffer.isView(value)) {
+    if (value.buffer instanceof ArrayBuffer && value.byteLength === value.buffer.byteLength) found.add(value.buffer);
+  } else if (typeof value === 'object' && value !== null) {
+    for (const item of value instanceof Map ? value.values() : Object.values(value)) wholeBuffers(item, found);
+  }
+  return found;
+}
