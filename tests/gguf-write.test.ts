@@ -61,7 +61,9 @@ describe.skipIf(!testData)('stories260K (needs PENJING_TESTDATA)', () => {
 describe('what cannot be written', () => {
   test.each([
     [{ model_type: 'bert' }, 'E_ARCHITECTURE'],
-    [{ rope_scaling: { rope_type: 'yarn', factor: 4 } }, 'E_CONFIG'],
+    [{ rope_scaling: { rope_type: 'dynamic', factor: 4 } }, 'E_CONFIG'],
+    [{ rope_scaling: { rope_type: 'yarn', factor: 4, truncate: false } }, 'E_CONFIG'],
+    [{ hidden_act: 'relu' }, 'E_CONFIG'],
   ])('%j is named', async (change, code) => {
     const folder = await openHuggingFaceFolder(openFolder(join(fixtures, 'llama/gqa')));
     expect(() => ggufLayout({ ...folder, config: { ...folder.config, rope_parameters: null, ...change } })).toThrow(expect.objectContaining({ code }) as Error);

@@ -118,6 +118,8 @@ export const ggufLimits = {
   alignment: 2 ** 20,
   /** Files of one model. The largest published ones have some dozens. */
   shards: 2 ** 10,
+  /** Matrices in a stack of experts. The largest published mixtures have 512 in a layer. */
+  experts: 2 ** 11,
 } as const;
 
 /** First read of a header; doubled while it is not enough. Heads without a vocabulary fit into it. */

@@ -1,6 +1,6 @@
 /**
- * llama.cpp's greedy tokens: node greedy.mjs MODEL.gguf --tokens N --prompt TEXT… Prints JSON, per prompt its own tokens
- * and those that follow.
+ * llama.cpp's greedy tokens: node greedy.mjs MODEL.gguf --tokens N --prompt TEXT… --ids 1,2,3… Prints JSON, per prompt its
+ * own tokens and those that follow; ids are taken as they are.
  */
 import { argv, exit, stdout } from 'node:process';
 import { parseArgs } from 'node:util';
@@ -8,17 +8,16 @@ import { getLlama } from 'node-llama-cpp';
 
 const { values, positionals } = parseArgs({
   args: argv.slice(2), allowPositionals: true,
-  options: { tokens: { type: 'string' }, prompt: { type: 'string', multiple: true } },
+  options: { tokens: { type: 'string' }, prompt: { type: 'string', multiple: true, default: [] }, ids: { type: 'string', multiple: true, default: [] } },
 });
 const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error' });
 const model = await llama.loadModel({ modelPath: positionals[0] });
 const context = await model.createContext({ contextSize: 256, threads: 1 });
 const sequence = context.getSequence();
 const results = [];
-for (const prompt of values.prompt) {
+const tokenized = values.prompt.map((prompt) => [...(model.tokens.shouldPrependBosToken ? [model.tokens.bos] : []), ...model.tokenize(prompt, false)]);
+for (const promptTokens of [...tokenized, ...values.ids.map((ids) => ids.split(',').map(Number))]) {
   await sequence.clearHistory();
-  const own = model.tokenize(prompt, false);
-  const promptTokens = [...(model.tokens.shouldPrependBosToken ? [model.tokens.bos] : []), ...own];
   const tokens = [];
   for await (const token of sequence.evaluate(promptTokens, { temperature: 0, yieldEogToken: true })) {
     tokens.push(token);

@@ -1,7 +1,7 @@
 /** GGUF metadata as the config.json and generation_config.json of a Hugging Face model. */
 import { type Checkpoint, PenjingError, toDense, typedView } from '@penjing/core';
 import type { JsonObject } from '../hf/folder.js';
-import type { CommonConfig, GgufArchitecture } from './architectures.js';
+import type { CommonConfig, GgufArchitecture } from './architecture.js';
 import { type GgufFields, shortest } from './fields.js';
 
 /** Throws `E_CONFIG` naming a key that is missing or wrong. Reads the few numbers of rotary factors that lie in tensors. */
@@ -24,11 +24,12 @@ export async function ggufConfig(architecture: GgufArchitecture, fields: GgufFie
   };
   const { hasBias: _, ...sizes } = common;
   const epsilon = fields.number('attention.layer_norm_rms_epsilon');
+  const intermediate = fields.everyLayer('feed_forward_length');
   return {
     architectures: [architecture.className],
     model_type: architecture.modelType,
     ...sizes,
-    intermediate_size: fields.everyLayer('feed_forward_length'),
+    ...optional('intermediate_size', intermediate),
     vocab_size: tensors.get('token_embd.weight')?.shape[0] ?? fields.number('vocab_size'),
     max_position_embeddings: fields.required('context_length'),
     ...(epsilon !== undefined && { rms_norm_eps: epsilon }),
@@ -64,15 +65,24 @@ async function scaling(fields: GgufFields, checkpoint: Checkpoint, headDim: numb
   if (type === 'none') return {};
   const rope = SCALINGS[type];
   if (rope === undefined) throw new PenjingError('E_CONFIG', `GGUF metadata: ${fields.key('rope.scaling.type')} ${JSON.stringify(type)} is not supported`);
+  const factor = fields.required('rope.scaling.factor');
+  const attention = fields.number('rope.scaling.attn_factor');
   return {
     rope_scaling: {
       rope_type: rope,
-      factor: fields.required('rope.scaling.factor'),
+      factor,
+      // beside what YaRN makes of its factor
+      ...(rope === 'yarn' && attention !== undefined && { attention_factor: attention * yarnAttention(factor) }),
       ...(original !== undefined && { original_max_position_embeddings: original }),
       ...optional('beta_fast', fields.number('rope.scaling.yarn_beta_fast')),
       ...optional('beta_slow', fields.number('rope.scaling.yarn_beta_slow')),
     },
   };
+}
+
+/** What llama.cpp and transformers multiply attention by where nothing else is said. */
+export function yarnAttention(factor: number): number {
+  return factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1;
 }
 
 function optional(name: string, value: number | undefined): JsonObject {

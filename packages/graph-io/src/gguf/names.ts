@@ -8,6 +8,16 @@ export interface GgufNames {
   readonly layers: string;
   /** Inside a layer. */
   readonly layer: Readonly<Record<string, string>>;
+  readonly experts?: ExpertNames;
+}
+
+/** Matrices of experts: stacked as `ffn_up_exps` (experts, outputs, inputs), in files of early 2024 one by one as `ffn_up.3`. */
+export interface ExpertNames {
+  /** Inside a layer of the checkpoint; the number of the expert follows. */
+  readonly module: string;
+  readonly ffn_gate: string;
+  readonly ffn_up: string;
+  readonly ffn_down: string;
 }
 
 const outer = { token_embd: 'model.embed_tokens', output_norm: 'model.norm', output: 'lm_head' };
@@ -25,6 +35,21 @@ const decoder = (layer: GgufNames['layer']): GgufNames => ({ outer, layers: 'mod
 export const llamaNames = decoder({ ...preNorms, ...attention, ...mlp });
 
 export const qwen3Names = decoder({ ...preNorms, ...attention, ...headNorms, ...mlp });
+
+const shared = {
+  ffn_gate_inp_shexp: 'mlp.shared_expert_gate', ffn_gate_shexp: 'mlp.shared_expert.gate_proj', ffn_up_shexp: 'mlp.shared_expert.up_proj',
+  ffn_down_shexp: 'mlp.shared_expert.down_proj',
+};
+const qwenExperts: ExpertNames = { module: 'mlp.experts', ffn_gate: 'gate_proj', ffn_up: 'up_proj', ffn_down: 'down_proj' };
+
+export const mixtralNames: GgufNames = {
+  ...decoder({ ...preNorms, ...attention, ffn_gate_inp: 'block_sparse_moe.gate' }),
+  experts: { module: 'block_sparse_moe.experts', ffn_gate: 'w1', ffn_up: 'w3', ffn_down: 'w2' },
+};
+
+export const qwen2MoeNames: GgufNames = { ...decoder({ ...preNorms, ...attention, ffn_gate_inp: 'mlp.gate', ...shared }), experts: qwenExperts };
+
+export const qwen3MoeNames: GgufNames = { ...decoder({ ...preNorms, ...attention, ...headNorms, ffn_gate_inp: 'mlp.gate' }), experts: qwenExperts };
 
 const sandwich = {
   attn_norm: 'input_layernorm', post_attention_norm: 'post_attention_layernorm',
@@ -75,19 +100,44 @@ export function ggufPlace(name: string): GgufPlace {
 }
 
 /** The name in the checkpoint; undefined for a tensor that is not known. */
-export function checkpointName({ outer, layers, layer: inner }: GgufNames, { layer, stem, suffix }: GgufPlace): string | undefined {
+export function checkpointName({ outer, layers, layer: inner, experts }: GgufNames, { layer, stem, suffix }: GgufPlace): string | undefined {
   const table = layer === undefined ? outer : inner;
-  if (!Object.hasOwn(table, stem)) return undefined;
-  return layer === undefined ? `${table[stem]!}${suffix}` : `${layers}.${layer}.${table[stem]!}${suffix}`;
+  if (Object.hasOwn(table, stem)) return layer === undefined ? `${table[stem]!}${suffix}` : `${layers}.${layer}.${table[stem]!}${suffix}`;
+  const [, matrix, number] = EXPERT.exec(stem) ?? [];
+  return experts && layer !== undefined && number !== undefined
+    ? `${layers}.${layer}.${experts.module}.${Number(number)}.${experts[matrix as keyof ExpertNames]}${suffix}`
+    : undefined;
 }
 
-/** The place in a GGUF file of a tensor of the checkpoint; undefined for one that is not known. */
-export function ggufPlaceOf({ outer, layers, layer: inner }: GgufNames, name: string): GgufPlace | undefined {
+const EXPERT = /^(ffn_gate|ffn_up|ffn_down)\.(\d{1,4})$/;
+const STACK = /^(ffn_gate|ffn_up|ffn_down)_exps$/;
+
+/** The stem that expert `index` of a stack has where experts lie one by one; undefined for a tensor that is no stack. */
+export function expertOf(stem: string): ((index: number) => string) | undefined {
+  const matrix = STACK.exec(stem)?.[1];
+  return matrix === undefined ? undefined : (index) => `${matrix}.${index}`;
+}
+
+/** The place in a GGUF file of a tensor of the checkpoint, experts one by one; undefined for one that is not known. */
+export function ggufPlaceOf({ outer, layers, layer: inner, experts }: GgufNames, name: string): GgufPlace | undefined {
   const [, module = '', suffix = ''] = /^(.+?)(\.weight|\.bias)?$/.exec(name) ?? [];
   const inLayer = module.startsWith(`${layers}.`) ? /^(\d{1,4})\.(.+)$/.exec(module.slice(layers.length + 1)) : null;
+  const layer = inLayer ? Number(inLayer[1]) : undefined;
   const [table, wanted] = inLayer ? [inner, inLayer[2]!] : [outer, module];
-  const stem = Object.keys(table).find((key) => table[key] === wanted);
-  return stem === undefined ? undefined : { layer: inLayer ? Number(inLayer[1]) : undefined, stem, suffix };
+  const stem = Object.keys(table).find((key) => table[key] === wanted) ?? (inLayer && experts ? expertStem(experts, wanted) : undefined);
+  return stem === undefined ? undefined : { layer, stem, suffix };
+}
+
+function expertStem(experts: ExpertNames, wanted: string): string | undefined {
+  const match = wanted.startsWith(`${experts.module}.`) ? /^(\d{1,4})\.([^.]+)$/.exec(wanted.slice(experts.module.length + 1)) : null;
+  const matrix = (['ffn_gate', 'ffn_up', 'ffn_down'] as const).find((key) => experts[key] === match?.[2]);
+  return matrix && `${matrix}.${match![1]!}`;
+}
+
+/** Whose stack a tensor belongs to, and where: `ffn_up.3` is number 3 of `ffn_up_exps`. */
+export function stackOf({ stem }: GgufPlace): { readonly stem: string; readonly index: number } | undefined {
+  const [, matrix, number] = EXPERT.exec(stem) ?? [];
+  return number === undefined ? undefined : { stem: `${matrix!}_exps`, index: Number(number) };
 }
 
 export function ggufName({ layer, stem, suffix }: GgufPlace): string {

@@ -117,7 +117,8 @@ export class Weights {
   }
 }
 
-function canonical(stored: ReadonlyMap<string, Tensor>, { backbone, renamed = [] }: Naming): Map<string, Tensor> {
+/** The names that are asked for; what is stored under the right one wins. */
+export function canonical(stored: ReadonlyMap<string, Tensor>, { backbone, renamed = [] }: Naming): Map<string, Tensor> {
   const respelt = (name: string): string => [...renamed, ...OLD_NORMS].reduce((text, [from, to]) => text.replace(from, to), name);
   const bare = backbone !== undefined && ![...stored.keys()].some((name) => respelt(name).startsWith(`${backbone}.`));
   const tensors = new Map<string, Tensor>();
