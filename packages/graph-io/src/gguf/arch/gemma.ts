@@ -1,5 +1,5 @@
 /** Gemma 1 to 3: norms stored with 1 added, a head that is the embedding table. */
-import { slidingLayers } from '../../hf/decoder-fields.js';
+import { slidingLayers } from '../../hf/decoder/windows.js';
 import type { Fields } from '../../hf/fields.js';
 import type { JsonObject } from '../../hf/folder.js';
 import type { CommonConfig, GgufArchitecture, WrittenSizes } from '../architecture.js';
