@@ -16,6 +16,8 @@ export interface AttendOptions {
   readonly bias?: (batch: number, head: number, row: number, key: number) => number;
   /** Adds a score without a value to each softmax. */
   readonly sink?: (head: number) => number | undefined;
+  /** Weight of every key in a row of which all are hidden; 0 when absent. Softmax says NaN. */
+  readonly emptyRow?: number;
 }
 
 export interface Attended {
@@ -31,7 +33,7 @@ export interface Attended {
 
 /** q (batch, heads, rows, keySize), k (batch, groups, keys, keySize), v (batch, groups, keys, valueSize). */
 export function attend(q: Float64Array, k: Float64Array, v: Float64Array, options: AttendOptions): Attended {
-  const { batch, heads, groups, rows, keys, keySize, valueSize, scale, softcap = 0, bias, sink } = options;
+  const { batch, heads, groups, rows, keys, keySize, valueSize, scale, softcap = 0, bias, sink, emptyRow = 0 } = options;
   const out = new Float64Array(batch * heads * rows * valueSize);
   const count = batch * heads * rows * keys;
   const [scores, capped, biased, weights] = [new Float64Array(count), new Float64Array(count), new Float64Array(count), new Float64Array(count)];
@@ -51,7 +53,8 @@ export function attend(q: Float64Array, k: Float64Array, v: Float64Array, option
           const shift = bias?.(b, h, r, j) ?? 0;
           scores[at + j] = score;
           capped[at + j] = cap(score);
-          biased[at + j] = capped[at + j]! + shift;
+          // In float32 a bias of -1e9 swallows what is smaller than its last place, and a row of nothing but padding is uniform.
+          biased[at + j] = Math.fround(capped[at + j]! + shift);
           max = Math.max(max, biased[at + j]!);
         }
         let total = 0;
@@ -62,7 +65,7 @@ export function attend(q: Float64Array, k: Float64Array, v: Float64Array, option
         }
         const to = ((b * heads + h) * rows + r) * valueSize;
         for (let j = 0; j < keys; j++) {
-          const weight = (weights[at + j] = total === 0 ? 0 : weights[at + j]! / total);
+          const weight = (weights[at + j] = total === 0 ? emptyRow : weights[at + j]! / total);
           if (weight === 0) continue;
           const value = ((b * groups + group) * keys + j) * valueSize;
           for (let d = 0; d < valueSize; d++) out[to + d]! += weight * v[value + d]!;

@@ -155,6 +155,8 @@ function heads(c: KernelContext, q: NdArray, k: NdArray, v: NdArray, bias: (b: n
   const { out, capped } = attend(numbers(q), numbers(k), numbers(v), {
     batch, heads: count, groups: count, rows, keys, keySize: size, valueSize: v.shape[3]!,
     scale: c.node.float('scale', 0) || 1 / Math.sqrt(size),
+    // ONNX Runtime 1.30 on a CPU gives NaN, as its Softmax does.
+    emptyRow: NaN,
     bias: (b, h, r, j) => bias(b, h, r, j) + (causal && j > r + past ? -Infinity : 0),
   });
   return [joinHeads(rounded(q.dtype, [batch, count, rows, v.shape[3]!], out)), k, v, rounded(q.dtype, [batch, count, rows, keys], capped)];
