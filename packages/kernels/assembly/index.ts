@@ -1,5 +1,7 @@
 /** Everything the module exports. Positions are bytes in the imported memory; counts are elements. */
+export { addFloats, addScalar, multiplyFloats, multiplyScalar } from './arithmetic';
 export { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './cast-half';
+export { float32ToInt8, float32ToUint8, int8ToFloat32, uint8ToFloat32 } from './cast-int';
 export { dequantizeBlocks } from './dequantize';
 export { encodeQ4_0, encodeQ8_0 } from './encode-blocks';
 export { pack, unpack } from './pack';

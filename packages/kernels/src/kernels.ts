@@ -225,6 +225,11 @@ export interface Kernels extends PanelKernels {
    */
   encodeBlocks(args: EncodeBlocksArgs): BlockStats;
 
+  /** a + b, rounded once; `b` is as long as `a` and `dst`, or one number for all. `dst` may be `a` or `b`. */
+  add(a: Float32Array, b: Float32Array, dst: Float32Array): void;
+  /** a · b, as `add`. */
+  multiply(a: Float32Array, b: Float32Array, dst: Float32Array): void;
+
   /** Packs one code per byte (its low `bits` count) into dst, first in the low bits; unused bits of the last byte are 0. */
   pack(bits: 2 | 4, src: Uint8Array | Int8Array, dst: Uint8Array): void;
   /** Unpacks dst.length codes to one per byte, sign-extended when `signed`. */

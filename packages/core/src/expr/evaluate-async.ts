@@ -35,7 +35,7 @@ function idleKernels(kernels: Kernels): Kernels {
   const nothing = { sumSquares: 0, sumSquaredError: 0, maxError: 0, nonFinite: 0 };
   return {
     ...kernels,
-    toFloat32: () => {}, fromFloat32: () => {}, dequantizeBlocks: () => {}, decodeBlocks: () => {}, repackBlocks: () => {}, pack: () => {}, unpack: () => {}, transpose2d: () => {},
+    toFloat32: () => {}, fromFloat32: () => {}, dequantizeBlocks: () => {}, decodeBlocks: () => {}, repackBlocks: () => {}, add: () => {}, multiply: () => {}, pack: () => {}, unpack: () => {}, transpose2d: () => {},
     quantizeBlocks: () => nothing, encodeBlocks: () => nothing, errorStats: () => nothing,
   };
 }

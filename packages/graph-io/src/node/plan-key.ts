@@ -1,8 +1,8 @@
 /** The identity of a save: the same key means the same bytes at the same places, so a journal may be trusted. */
 import { createHash } from 'node:crypto';
-import { crc32 } from 'node:zlib';
 import { type ByteSource, EXPR_VERSION, type LazyTensor } from '@penjing/core';
 import type { FileLayout } from '../layout.js';
+import { fastCrc32 } from './fast-crc32.js';
 import type { PlannedGroup } from './save-plan.js';
 import { leafRanges } from './shared-sources.js';
 
@@ -37,7 +37,7 @@ export async function planKey(files: readonly FileLayout[], groups: readonly Pla
     add([stable(uri), source.descriptor]);
     if (source.descriptor.kind !== 'memory') continue;
     for (const group of groups) {
-      for (const { key, offset, length } of leafRanges(group)) if (key === uri) add(crc32(await source.read(offset, length)));
+      for (const { key, offset, length } of leafRanges(group)) if (key === uri) add(fastCrc32(await source.read(offset, length)));
     }
   }
   return hash.digest('hex');

@@ -1,7 +1,7 @@
 /** Entry of a thread of the pool: reads its own rows, computes them, writes them to their own place. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { crc32 } from 'node:zlib';
 import { evaluate, isPenjingError, type ReadRange, rowBytes } from '@penjing/core';
+import { fastCrc32 } from './fast-crc32.js';
 import { poolKernels } from './pool-kernels.js';
 import { DescriptorCache, readFully, writeFully } from './descriptor-cache.js';
 import type { Calls, FileStretch, FromWorker, ToWorker, WireError, WorkerGroup } from './pool-protocol.js';
@@ -22,7 +22,7 @@ const calls: { [Name in keyof Calls]: (params: Calls[Name]['params']) => Calls[N
       const crcs = bytes.map((part, i) => {
         const { path, offset, expr } = group.outputs[i]!;
         writeFully(files.output(path), path, part, offset + rowBytes(expr, rows[i]!).offset);
-        return crc32(part);
+        return fastCrc32(part);
       });
       return { crcs, stats };
     } finally {
@@ -48,7 +48,7 @@ function checksum({ path, offset, length }: FileStretch): number {
   for (let done = 0; done < length; ) {
     const part = buffer.subarray(0, Math.min(buffer.length, length - done));
     if (!readFully(files.output(path), path, part, offset + done, true)) return -1;
-    crc = crc32(part, crc);
+    crc = fastCrc32(part, crc);
     done += part.length;
   }
   return crc;

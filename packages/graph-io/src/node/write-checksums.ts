@@ -1,14 +1,44 @@
-/** Checksums that stand inside of a file: computed by the threads when everything else is written. */
+/** Checksums that stand inside of a file: combined from those of what was written, or computed by the threads from what is there. */
 import { open } from 'node:fs/promises';
-import { crc32 } from 'node:zlib';
+import { combineCrc32 } from '../crc32.js';
 import type { FileLayout } from '../layout.js';
+import { fastCrc32 } from './fast-crc32.js';
 import type { OutputFile } from './output-file.js';
 import type { Pool } from './pool.js';
 
 const READ_BYTES = 2 ** 20;
 
-/** Each range is read once, however many places its checksum has. */
-export async function writeChecksums(files: readonly FileLayout[], outputs: readonly OutputFile[], pool: Pick<Pool, 'threads'>, signal: AbortSignal | undefined): Promise<void> {
+/** Checksums of stretches of the files with checksums inside, collected while they are written: nothing large is read again. */
+export class WrittenChecksums {
+  /** By file and start. */
+  readonly #stretches: (Map<number, { readonly length: number; readonly crc: number }> | undefined)[];
+
+  constructor(files: readonly FileLayout[]) {
+    this.#stretches = files.map(({ pieces }) => (pieces.some(({ kind }) => kind === 'crc32') ? new Map() : undefined));
+  }
+
+  add(file: number, start: number, length: number, crc: number): void {
+    if (length > 0) this.#stretches[file]?.set(start, { length, crc });
+  }
+
+  /** Undefined unless stretches cover exactly [start, end). */
+  of(file: number, start: number, end: number): number | undefined {
+    let crc: number | undefined;
+    for (let at = start; at < end; ) {
+      const next = this.#stretches[file]?.get(at);
+      if (!next) return undefined;
+      crc = crc === undefined ? next.crc : combineCrc32(crc, next.crc, next.length);
+      at += next.length;
+      if (at > end) return undefined;
+    }
+    return crc;
+  }
+}
+
+/** Each range once, however many places its checksum has. */
+export async function writeChecksums(
+  files: readonly FileLayout[], outputs: readonly OutputFile[], written: WrittenChecksums, pool: Pick<Pool, 'threads'>, signal: AbortSignal | undefined,
+): Promise<void> {
   for (const [i, { pieces }] of files.entries()) {
     const output = outputs[i]!;
     const places = new Map<string, { start: number; end: number; offsets: number[] }>();
@@ -24,7 +54,7 @@ export async function writeChecksums(files: readonly FileLayout[], outputs: read
       for (const { start, end, offsets } of queue) {
         signal?.throwIfAborted();
         const bytes = new Uint8Array(4);
-        new DataView(bytes.buffer).setUint32(0, await checksum(start, end), true);
+        new DataView(bytes.buffer).setUint32(0, written.of(i, start, end) ?? (await checksum(start, end)), true);
         for (const offset of offsets) await output.write(bytes, offset);
       }
     };
@@ -47,7 +77,7 @@ async function here(path: string, start: number, end: number): Promise<number> {
     for (let at = start; at < end; ) {
       const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, end - at), at);
       if (bytesRead === 0) throw new Error(`${path} ends at ${at}`);
-      crc = crc32(buffer.subarray(0, bytesRead), crc);
+      crc = fastCrc32(buffer.subarray(0, bytesRead), crc);
       at += bytesRead;
     }
     return crc;

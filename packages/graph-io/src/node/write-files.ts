@@ -11,7 +11,7 @@ import { nextGroup, type Pool, type PoolThread } from './pool.js';
 import type { WorkerGroup } from './pool-protocol.js';
 import type { PlannedGroup } from './save-plan.js';
 import { workerGroup } from './shared-sources.js';
-import { writeChecksums } from './write-checksums.js';
+import { writeChecksums, WrittenChecksums } from './write-checksums.js';
 
 export interface WriteOptions extends TaskOptions {
   readonly resume: boolean;
@@ -68,6 +68,7 @@ export async function writeFiles(
       onProgress?.({ phase: 'save', done, total, unit: 'bytes', item });
     };
 
+    const checksums = new WrittenChecksums(files);
     const work = chunksOf(plan);
     let failure: Error | undefined;
     const lane = async (thread: PoolThread): Promise<void> => {
@@ -92,11 +93,13 @@ export async function writeFiles(
         return { path: outputs[file]!.path, offset: offset + range.offset, length: range.length };
       });
       const bytes = stretches.reduce((sum, { length }) => sum + length, 0);
+      const keep = (crcs: readonly number[]): void => stretches.forEach(({ offset, length }, i) => checksums.add(group.plan.outputs[i]!.file, offset, length, crcs[i]!));
       const entry = finished?.get(entryKey(group.index, index));
       if (entry) {
         const found = await thread.call('checksum', stretches);
         if (found.every((crc, i) => crc === entry.crcs[i])) {
           group.stats[index] = entry.stats;
+          keep(entry.crcs);
           return { bytes, resumed: true };
         }
       }
@@ -104,6 +107,7 @@ export async function writeFiles(
       thread.openGroup(group.id, await group.wire);
       const { crcs, stats } = await thread.call('chunk', { group: group.id, rows });
       group.stats[index] = stats;
+      keep(crcs);
       stretches.forEach(({ length }, i) => outputs[group.plan.outputs[i]!.file]!.written(length));
       await journal.add({ group: group.index, chunk: index, crcs, stats } satisfies JournalEntry);
       return { bytes, resumed: false };
@@ -115,7 +119,7 @@ export async function writeFiles(
     await Promise.allSettled(lanes.map((running) => running.catch((error: Error) => { failure ??= error; })));
     if (failure) throw failure;
     await checkSources(plan);
-    await writeChecksums(files, outputs, pool, signal);
+    await writeChecksums(files, outputs, checksums, pool, signal);
     for (const output of outputs) await output.sync();
     return { measured, resumedBytes, foreignJournal: options.resume && !finished };
   } finally {

@@ -1,6 +1,7 @@
 /** Every kernel in plain TypeScript: the definition of the results, the test oracle, and the fallback without WebAssembly. */
 import { bumpArena } from '../arena.js';
 import type { Kernels } from '../kernels.js';
+import { add, multiply } from './arithmetic.js';
 import { decodeBlocks, repackBlocks } from './block-codecs/decode.js';
 import { encodeBlocks } from './block-codecs/encode.js';
 import { fromFloat32, toFloat32 } from './cast.js';
@@ -16,7 +17,7 @@ export function plainKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: numbe
   return {
     name: 'plain',
     arena: bumpArena(new ArrayBuffer(arenaBytes)),
-    toFloat32, fromFloat32, quantizeBlocks, dequantizeBlocks, decodeBlocks, repackBlocks, encodeBlocks, pack, unpack, transpose2d,
+    toFloat32, fromFloat32, quantizeBlocks, dequantizeBlocks, decodeBlocks, repackBlocks, encodeBlocks, add, multiply, pack, unpack, transpose2d,
     choleskyPanel, solveLower, addProduct, projectRows,
     minMax, absMax, errorStats, klDivergence, cosine, argMax, topK,
   };

@@ -33,6 +33,12 @@ export function checkSameLength(a: ArrayLike<unknown>, b: ArrayLike<unknown>): v
   if (a.length !== b.length) throw argumentError(`arrays of ${a.length} and ${b.length} elements`);
 }
 
+/** Checks that `a` is as long as `dst`, and `b` too or one number. */
+export function checkOperands(a: Float32Array, b: Float32Array, dst: Float32Array): void {
+  checkSameLength(a, dst);
+  if (b.length !== 1) checkSameLength(b, dst);
+}
+
 /** Checks the sizes of `pack` and `unpack`. */
 export function checkPacked(bits: number, count: number, packed: Uint8Array): void {
   if (bits !== 2 && bits !== 4) throw argumentError(`packing takes 2 or 4 bits, got ${bits}`);

@@ -1,5 +1,6 @@
 /** Every kernel over one WebAssembly memory: SIMD where it pays, the plain twin elsewhere. Same results, bit for bit. */
 import type { Kernels } from '../kernels.js';
+import { arithmeticKernels } from './arithmetic.js';
 import { codecKernels } from './block-codecs.js';
 import { blockKernels } from './blocks.js';
 import { castKernels } from './cast.js';
@@ -19,6 +20,7 @@ export function wasmKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: number
     name: 'wasm',
     arena: instance.arena,
     ...castKernels(instance),
+    ...arithmeticKernels(instance),
     ...blockKernels(instance),
     ...codecKernels(instance),
     ...packKernels(instance),

@@ -29,6 +29,14 @@ export interface Exports extends CodecExports {
   readonly minMax: (src: number, count: number, out: number) => void;
   readonly errorStats: (a: number, b: number, count: number, out: number) => void;
   readonly products: (a: number, b: number, count: number, out: number) => void;
+  readonly int8ToFloat32: (src: number, dst: number, count: number) => void;
+  readonly uint8ToFloat32: (src: number, dst: number, count: number) => void;
+  readonly float32ToInt8: (src: number, dst: number, count: number) => void;
+  readonly float32ToUint8: (src: number, dst: number, count: number) => void;
+  readonly addFloats: (a: number, b: number, dst: number, count: number) => void;
+  readonly multiplyFloats: (a: number, b: number, dst: number, count: number) => void;
+  readonly addScalar: (a: number, value: number, dst: number, count: number) => void;
+  readonly multiplyScalar: (a: number, value: number, dst: number, count: number) => void;
   readonly scaleCodes: (codes: number, scales: number, mins: number, subs: number, subSize: number, dst: number) => void;
   readonly shiftCodes: (codes: number, count: number, offset: number, values: number) => void;
   readonly pairCodes: (codes: number, count: number, offset: number, values: number) => void;
