@@ -72,6 +72,11 @@ export function sameDim(a: Dim, b: Dim): boolean {
   return a !== null && (a === b || (typeof a === 'string' && typeof b === 'string' && format(parse(a)) === format(parse(b))));
 }
 
+/** Known to be equal, dimension by dimension. */
+export function sameDims(a: readonly Dim[] | undefined, b: readonly Dim[] | undefined): boolean {
+  return a !== undefined && b?.length === a.length && a.every((dim, i) => sameDim(dim, b[i]!));
+}
+
 /** False when the two cannot be the same size. */
 export function compatible(a: Dim, b: Dim): boolean {
   return typeof a !== 'number' || typeof b !== 'number' || a === b;

@@ -1,7 +1,7 @@
 /** Nodes that give their input back: Identity, Dropout at inference, casts, reshapes, slices and arithmetic without effect. */
 import { dtypeOfOnnx } from '../../dtype.js';
 import type { Node } from '../../graph/node.js';
-import { sameDim } from '../../infer/dims.js';
+import { sameDim, sameDims } from '../../infer/dims.js';
 import type { Dims } from '../../infer/rule.js';
 import type { OpName } from '../../ops/lookup.js';
 import type { Dim } from '../../shape.js';
@@ -9,11 +9,6 @@ import type { Rewriter } from '../rewriter.js';
 import type { Rule } from '../rule.js';
 
 type Test = (node: Node, context: Rewriter) => boolean;
-
-/** Known to be equal, dimension by dimension. */
-export function sameDims(a: Dims | undefined, b: Dims | undefined): boolean {
-  return a !== undefined && b?.length === a.length && a.every((dim, i) => sameDim(dim, b[i]!));
-}
 
 /** The shape of the output is that of the input: then an operator that only moves elements in order moves none. */
 const sameShapeOut: Test = (node, c) => sameDims(c.shape(node.input(0)), c.shape(node.output(0))) || atMostOneUnknown(c.shape(node.input(0)), c.shape(node.output(0)));

@@ -1,11 +1,11 @@
 /** PyTorch gives 0 where a row of attention sees no key; where every row provably sees one, the guard goes. */
 import type { Node } from '../../graph/node.js';
 import type { Value } from '../../graph/value.js';
+import { sameDims } from '../../infer/dims.js';
 import { attentionScores } from '../attention-parts.js';
 import type { Rewriter } from '../rewriter.js';
 import type { Rule } from '../rule.js';
 import { everyRowSees } from '../score-bias.js';
-import { sameDims } from './identity.js';
 
 /** `IsNaN(weights)`, or `Not(any(scores ≠ -Infinity))` as the decomposition of `_safe_softmax` writes it. */
 function asksForEmptyRows(condition: Node | undefined, softmax: Node, c: Rewriter): boolean {

@@ -94,7 +94,7 @@ function elementwise(opType: string, index: number, operand: readonly number[]):
   }
 }
 
-export const foldChannelAffine: Rule = {
+export const foldScale: Rule = {
   name: 'fold-scale',
   phase: 'merge',
   stores: true,

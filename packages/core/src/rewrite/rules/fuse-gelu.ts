@@ -1,7 +1,4 @@
-/**
- * The Gaussian error linear unit, exact (erf) and with tanh: Gelu of ai.onnx from opset 20 on, before that com.microsoft.Gelu and
- * com.microsoft.FastGelu for `onnxruntime` fusions; QuickGelu is x·sigmoid(α·x).
- */
+/** The Gaussian error linear unit, exact (erf) or with tanh, is one operator. */
 import { attribute } from '../../graph/attribute.js';
 import { any, either, match, op, type Pattern, scalar } from '../match.js';
 import type { Rule } from '../rule.js';
@@ -28,6 +25,7 @@ const inner = either(
 );
 const tanh = halfTimes(op('Add', [op('Tanh', [inner]), scalar(1)]));
 
+/** Gelu of ai.onnx from opset 20 on, before that com.microsoft.Gelu and com.microsoft.FastGelu for `onnxruntime` fusions. */
 export const fuseGelu: Rule = {
   name: 'fuse-gelu',
   phase: 'fuse',
@@ -40,21 +38,5 @@ export const fuseGelu: Rule = {
     if (!m || c.dtype(m.value('x')) !== 'float32') return false;
     if (standard) return c.become(node, 'Gelu', [m.value('x')], { approximate: attribute.string(kind) });
     return c.become(node, kind === 'none' ? 'Gelu' : 'FastGelu', [m.value('x')], {}, 'com.microsoft');
-  },
-};
-
-/** x·sigmoid(α·x) with a constant α: ONNX Runtime's QuickGelu. */
-const quick = op('Mul', [x, op('Sigmoid', [op('Mul', [x, scalar(undefined, 'alpha')])])]);
-
-export const fuseQuickGelu: Rule = {
-  name: 'fuse-quick-gelu',
-  phase: 'fuse',
-  ops: ['Mul'],
-  apply(node, c) {
-    if (c.fusions !== 'onnxruntime' || !c.opsets.has('com.microsoft')) return false;
-    const m = match(quick, node, c);
-    const alpha = m && c.scalar(m.value('alpha'));
-    if (alpha === undefined || c.dtype(m!.value('x')) !== 'float32') return false;
-    return c.become(node, 'QuickGelu', [m!.value('x')], { alpha: attribute.float(alpha) }, 'com.microsoft');
   },
 };
