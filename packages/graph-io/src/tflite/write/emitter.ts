@@ -72,8 +72,8 @@ export class Emitter {
     return output;
   }
 
-  operator(type: BuiltinOperator, inputs: readonly (TfTensor | null)[], outputs: readonly TfTensor[], options: BuiltinOptionsInit | undefined, from: string): void {
-    const operator: TfOperator = { type, inputs: [...inputs], outputs: [...outputs], from, ...(options && { options }) };
+  operator(type: BuiltinOperator, inputs: readonly (TfTensor | null)[], outputs: readonly TfTensor[], options: BuiltinOptionsInit | undefined, from: string, subgraphs?: readonly TfGraph[]): void {
+    const operator: TfOperator = { type, inputs: [...inputs], outputs: [...outputs], from, ...(options && { options }), ...(subgraphs && { subgraphs }) };
     this.graph.operators.push(operator);
   }
 

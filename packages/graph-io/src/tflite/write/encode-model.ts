@@ -3,9 +3,9 @@ import { type Dim, type DenseTensor, dtypes, encodeText, PenjingError, type Tens
 import type { FileLayout, LayoutPiece } from '../../layout.js';
 import { encodeFlatBuffer, MAX_FLATBUFFER_BYTES } from '../flatbuffer-writer.js';
 import { builtinCode } from '../operators-schema.js';
-import { FILE_IDENTIFIER, type BufferInit, type ModelInit, modelTable, SCHEMA_VERSION, type TensorInit } from '../schema.js';
+import { FILE_IDENTIFIER, type BufferInit, type BuiltinOptionsInit, type ModelInit, type OperatorInit, modelTable, SCHEMA_VERSION, type TensorInit } from '../schema.js';
 import { operatorVersion } from './op-version.js';
-import type { TfGraph, TfTensor } from './tf-graph.js';
+import { allGraphs, type TfGraph, type TfOperator, type TfTensor } from './tf-graph.js';
 
 export interface EncodeOptions {
   /** File name. */
@@ -25,8 +25,9 @@ const APPEND_ABOVE_BYTES = MAX_FLATBUFFER_BYTES - 2 ** 26;
 const MIN_RUNTIME_VERSION = '2.17.0';
 
 export function encodeTflite(graph: TfGraph, options: EncodeOptions): FileLayout {
-  const tensors = listTensors(graph);
-  const index = new Map(tensors.map((tensor, i) => [tensor, i]));
+  const graphs = allGraphs(graph);
+  const lists = graphs.map(listTensors);
+  const tensors = [...new Set(lists.flat())];
   const contents = new Map<Tensor, number>();
   // Buffer 0 is empty: every computed tensor refers to it.
   const stored: Tensor[] = [];
@@ -35,7 +36,8 @@ export function encodeTflite(graph: TfGraph, options: EncodeOptions): FileLayout
   }
   const codes = new Map<string, number>();
   const operatorCodes: { type: TfGraph['operators'][number]['type']; version: number }[] = [];
-  const operators = graph.operators.map((operator) => {
+  const indices = lists.map((list) => new Map(list.map((tensor, i) => [tensor, i])));
+  const operatorInit = (operator: TfOperator, index: ReadonlyMap<TfTensor, number>): OperatorInit => {
     const version = operatorVersion(operator);
     const key = `${operator.type} ${version}`;
     let code = codes.get(key);
@@ -44,9 +46,17 @@ export function encodeTflite(graph: TfGraph, options: EncodeOptions): FileLayout
       opcodeIndex: code,
       inputs: operator.inputs.map((tensor) => (tensor ? index.get(tensor)! : -1)),
       outputs: operator.outputs.map((tensor) => index.get(tensor)!),
-      ...(operator.options && { options: operator.options }),
+      ...optionsOf(operator, graphs),
     };
-  });
+  };
+  const subgraphs = graphs.map((each, i) => ({
+    name: i === 0 ? 'main' : `inner_${i}`,
+    tensors: lists[i]!.map((tensor) => tensorInit(tensor, tensor.content ? contents.get(tensor.content)! : 0)),
+    inputs: each.inputs.map(({ tensor }) => indices[i]!.get(tensor)!),
+    outputs: each.outputs.map(({ tensor }) => indices[i]!.get(tensor)!),
+    operators: each.operators.map((operator) => operatorInit(operator, indices[i]!)),
+  }));
+  const index = indices[0]!;
   const version = encodeText(MIN_RUNTIME_VERSION.padEnd(16, '\0'));
   const total = stored.reduce((sum, { byteLength }) => sum + byteLength + ALIGNMENT, 0);
   const model = (buffers: readonly BufferInit[]): ModelInit => ({
@@ -54,13 +64,7 @@ export function encodeTflite(graph: TfGraph, options: EncodeOptions): FileLayout
     description: options.description,
     operatorCodes: operatorCodes.map(({ type, version: needed }) => ({ deprecatedBuiltinCode: Math.min(127, builtinCode(type)), builtinCode: builtinCode(type), version: needed })),
     buffers: [{}, ...buffers, { data: version }],
-    subgraphs: [{
-      name: 'main',
-      tensors: tensors.map((tensor) => tensorInit(tensor, tensor.content ? contents.get(tensor.content)! : 0)),
-      inputs: graph.inputs.map(({ tensor }) => index.get(tensor)!),
-      outputs: graph.outputs.map(({ tensor }) => index.get(tensor)!),
-      operators,
-    }],
+    subgraphs,
     metadata: [{ name: 'min_runtime_version', buffer: buffers.length + 1 }],
     signatureDefs: [{
       signatureKey: 'serving_default',
@@ -73,6 +77,13 @@ export function encodeTflite(graph: TfGraph, options: EncodeOptions): FileLayout
     return { name: options.name, size: inside.size, pieces: named(inside.pieces, tensors) };
   }
   return appended(options.name, stored, tensors, model);
+}
+
+/** Options as they stand, or the numbers of the graphs inside. */
+function optionsOf({ options, subgraphs }: TfOperator, graphs: readonly TfGraph[]): { options?: BuiltinOptionsInit } {
+  if (!subgraphs) return options ? { options } : {};
+  const [condition, body] = subgraphs.map((inner) => graphs.indexOf(inner));
+  return { options: { type: 'WhileOptions', value: { condSubgraphIndex: condition!, bodySubgraphIndex: body! } } };
 }
 
 /** Weights behind the FlatBuffer. Its size does not depend on their places, so it is encoded once to learn it and once to keep. */

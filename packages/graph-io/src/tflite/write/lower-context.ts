@@ -5,9 +5,9 @@ import {
 import type { BuiltinOperator } from '../operators-schema.js';
 import type { BuiltinOptionsInit } from '../schema.js';
 import type { NodeLayouts } from './assign-layouts.js';
-import { constantOf, type Emitter } from './emitter.js';
+import { constantOf, Emitter } from './emitter.js';
 import { type Layout, physicalAxis, physicalShape } from './layouts.js';
-import { fixedShape, type Quantization, type TfTensor } from './tf-graph.js';
+import { fixedShape, type Quantization, type TfGraph, type TfTensor } from './tf-graph.js';
 import { type QuantizedConstant, sameGrid } from './qdq.js';
 import { numbersOf } from './numbers.js';
 import { unsupported } from './tf-error.js';
@@ -44,6 +44,8 @@ export interface LowerInit {
   /** Given when the node computes on int8 codes: the grid of its result. */
   readonly grid?: Quantization | undefined;
   readonly constants: ReadonlyMap<Value, QuantizedConstant>;
+  /** Whether a value is an output of the graph. */
+  readonly isOutput: (value: Value) => boolean;
 }
 
 export class LowerContext {
@@ -52,16 +54,24 @@ export class LowerContext {
   readonly emitter: Emitter;
   readonly layouts: NodeLayouts;
   readonly grid: Quantization | undefined;
+  readonly isOutput: (value: Value) => boolean;
   readonly #constants: ReadonlyMap<Value, QuantizedConstant>;
   #count = 0;
 
-  constructor({ node, opset, emitter, layouts, grid, constants }: LowerInit) {
+  constructor({ node, opset, emitter, layouts, grid, constants, isOutput }: LowerInit) {
+    this.isOutput = isOutput;
     this.node = node;
     this.opset = opset;
     this.emitter = emitter;
     this.layouts = layouts;
     this.grid = grid;
     this.#constants = constants;
+  }
+
+  /** The same node, emitting into a graph of its own: the inside of a loop. */
+  inner(): LowerContext {
+    const { node, opset, layouts, grid, isOutput } = this;
+    return new LowerContext({ node, opset, layouts, grid, isOutput, constants: this.#constants, emitter: new Emitter() });
   }
 
   /** Order of the axes of the node's images. */
@@ -94,7 +104,7 @@ export class LowerContext {
   }
 
   /** Shape of an output in ONNX's order. */
-  outShape(index = 0): readonly Dim[] {
+  outShape(index = this.#firstNamed()): readonly Dim[] {
     return shapeOf(this.node.output(index), this.node);
   }
 
@@ -106,7 +116,7 @@ export class LowerContext {
     return dtypeOf(this.value(index), this.node);
   }
 
-  outDtype(index = 0): DType {
+  outDtype(index = this.#firstNamed()): DType {
     return dtypeOf(this.node.output(index), this.node);
   }
 
@@ -219,9 +229,9 @@ export class LowerContext {
   }
 
   /** Appends an operator with several outputs, each of the shape (in memory) and type given. */
-  emitMany(type: BuiltinOperator, inputs: readonly (TfTensor | null)[], shapes: readonly (readonly Dim[])[], dtypes: readonly DType[], options?: BuiltinOptionsInit): TfTensor[] {
+  emitMany(type: BuiltinOperator, inputs: readonly (TfTensor | null)[], shapes: readonly (readonly Dim[])[], dtypes: readonly DType[], options?: BuiltinOptionsInit, subgraphs?: readonly TfGraph[]): TfTensor[] {
     const outputs = shapes.map((shape, i): TfTensor => ({ name: this.#name(type.toLowerCase()), shape, ...this.#typed(dtypes[i]!) }));
-    this.emitter.operator(type, inputs, outputs, options, this.node.describe());
+    this.emitter.operator(type, inputs, outputs, options, this.node.describe(), subgraphs);
     return outputs;
   }
 
@@ -262,8 +272,13 @@ export class LowerContext {
     return quantization ? { dtype: 'int8', quantization } : { dtype };
   }
 
+  /** An output that is left out has no name, and no type. */
+  #firstNamed(): number {
+    return Math.max(0, this.node.outputs.findIndex(({ name }) => name !== ''));
+  }
+
   #name(what: string): string {
-    return `${this.node.output().name}/${what}${this.#count++ || ''}`;
+    return `${this.node.output(this.#firstNamed()).name}/${what}${this.#count++ || ''}`;
   }
 }
 

@@ -26,6 +26,8 @@ export interface TfOperator {
   inputs: (TfTensor | null)[];
   outputs: TfTensor[];
   options?: BuiltinOptionsInit;
+  /** The condition and the body of a WHILE. */
+  readonly subgraphs?: readonly TfGraph[];
   /** The ONNX node it comes from, for messages. */
   readonly from: string;
 }
@@ -35,6 +37,11 @@ export interface TfGraph {
   outputs: { readonly name: string; tensor: TfTensor }[];
   /** In execution order. */
   operators: TfOperator[];
+}
+
+/** A graph and those inside it, each before what is inside. */
+export function allGraphs(graph: TfGraph): TfGraph[] {
+  return [graph, ...graph.operators.flatMap(({ subgraphs = [] }) => subgraphs.flatMap(allGraphs))];
 }
 
 /** All sizes of a shape; undefined when one is not fixed. */

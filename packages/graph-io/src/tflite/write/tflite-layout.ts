@@ -12,7 +12,7 @@ import { loweringOf } from './lowerings/index.js';
 import { neededNodes, prepare, type PrepareOptions } from './prepare.js';
 import { GRID, sameGrid } from './qdq.js';
 import { unsupported } from './tf-error.js';
-import { type Quantization, type TfGraph, type TfTensor } from './tf-graph.js';
+import { allGraphs, type Quantization, type TfGraph, type TfTensor } from './tf-graph.js';
 import { tidy } from './tidy.js';
 import { halveWeights, quantizeWeights } from './weight-form.js';
 
@@ -75,6 +75,7 @@ export async function tfliteGraph(original: Model, options: TfliteOptions = {}):
     emitter.bind(value, tensor, border);
     emitter.graph.inputs.push({ name: value.name, tensor });
   }
+  const isOutput = (value: Value): boolean => graph.outputs.includes(value);
   const wanted = new Set([...graph.outputs, ...nodes.flatMap(reads)]);
   for (const node of nodes) {
     options.signal?.throwIfAborted();
@@ -85,12 +86,13 @@ export async function tfliteGraph(original: Model, options: TfliteOptions = {}):
     }
     const [nodeLayouts, grid] = [layouts.get(node)!, plan.grid(node)];
     if (isGrid(node)) lowerGrid(node, emitter, quantized.grids.get(node.output())!, nodeLayouts.input);
-    else lowering(node).lower(new LowerContext({ node, opset: model.opset(node.domain) ?? 1, emitter, layouts: nodeLayouts, grid, constants: quantized.constants }));
+    else lowering(node).lower(new LowerContext({ node, opset: model.opset(node.domain) ?? 1, emitter, layouts: nodeLayouts, grid, isOutput, constants: quantized.constants }));
     const missing = results.find((value) => !emitter.has(value));
     if (missing) throw unsupported(node, `its output ${missing.name} is used`, 'Only its first output can be computed.');
   }
   for (const value of graph.outputs) emitter.graph.outputs.push({ name: value.name, tensor: outputTensor(emitter, value, border, { raw: codes, codes: quantized.codes.get(value) }) });
-  return tidy(emitter.graph);
+  for (const each of allGraphs(emitter.graph)) tidy(each);
+  return emitter.graph;
 }
 
 const isGrid = (node: Node): boolean => node.opType === GRID.opType && node.domain === GRID.domain;

@@ -1,6 +1,6 @@
 /** How the weights of a float graph are stored: in half precision, or as int8 with a scale for each output channel. */
 import { denseOf, lazy, LazyTensor, type Tensor } from '@penjing/core';
-import { type TfGraph, type TfOperator, type TfTensor } from './tf-graph.js';
+import { allGraphs, type TfGraph, type TfOperator, type TfTensor } from './tf-graph.js';
 
 /** Smaller constants stay as they are: unpacking them would cost more than it saves (the converters of TensorFlow draw the line here too). */
 const MIN_ELEMENTS = 1024;
@@ -13,6 +13,10 @@ const isLarge = (tensor: TfTensor): boolean =>
 
 /** Stores large constants as float16, each unpacked by one DEQUANTIZE; LiteRT folds that away, or computes in half precision where it can. */
 export function halveWeights(graph: TfGraph): void {
+  for (const each of allGraphs(graph)) halve(each);
+}
+
+function halve(graph: TfGraph): void {
   const unpacked = new Map<TfTensor, TfTensor>();
   const unpack: TfOperator[] = [];
   for (const operator of graph.operators) {
@@ -40,7 +44,7 @@ const channelAxis: Partial<Record<TfOperator['type'], number>> = { CONV_2D: 0, D
  */
 export async function quantizeWeights(graph: TfGraph, signal?: AbortSignal): Promise<void> {
   const done = new Map<TfTensor, TfTensor>();
-  for (const operator of graph.operators) {
+  for (const operator of allGraphs(graph).flatMap(({ operators }) => operators)) {
     const axis = channelAxis[operator.type];
     const weight = operator.inputs[1];
     if (axis === undefined || !weight || !isLarge(weight) || operator.inputs[0]!.dtype !== 'float32') continue;

@@ -9,12 +9,13 @@ import { linalg } from './linalg.js';
 import { movement } from './movement.js';
 import { norm } from './norm.js';
 import { pool } from './pool.js';
+import { recurrents } from './recurrent.js';
 import { reductions } from './reduce.js';
 import { quantization } from './quantization.js';
 import { resize } from './resize.js';
 
 export const lowerings: Readonly<Record<string, Lowering>> = {
-  ...elementwise, ...activation, ...reductions, ...linalg, ...conv, ...pool, ...norm, ...movement, ...resize, ...quantization,
+  ...elementwise, ...activation, ...reductions, ...linalg, ...conv, ...pool, ...norm, ...movement, ...resize, ...quantization, ...recurrents,
 };
 
 export function loweringOf(node: Node): Lowering | undefined {
