@@ -1,5 +1,7 @@
 /** Makes a model ready to be lowered: fixed sizes, known types, constants folded, floats of one width. */
-import { attribute, cloneModel, type DType, type Graph, inferShapes, lazy, type Model, type Node, PenjingError, tensorType, type Value } from '@penjing/core';
+import { attribute, cloneModel, denseOf, type DType, elementCount, type Graph, inferShapes, lazy, type Model, type Node, PenjingError, tensorType, type Value } from '@penjing/core';
+import { referenceEngine } from '@penjing/core/reference';
+import { simplify } from '@penjing/core/rewrite';
 import { foldConstants, loadSmallConstants } from './fold.js';
 import { opNameOf } from './op-name.js';
 import { absorbQdq, type QuantizedModel } from './qdq.js';
@@ -8,12 +10,16 @@ import { rewriteForTflite } from './rewrite.js';
 export interface PrepareOptions {
   /** Sizes of inputs by name, in ONNX's order. */
   readonly inputShapes?: Readonly<Record<string, readonly number[]>>;
+  /** Inputs that become constants: what only chooses a branch, as a sampling rate. */
+  readonly inputValues?: Readonly<Record<string, readonly number[]>>;
   readonly signal?: AbortSignal;
 }
 
 /** A copy of the model, ready to be lowered. Throws `E_TFLITE_SHAPE` for inputs whose sizes are open in more than the batch. */
 export async function prepare(original: Model, options: PrepareOptions): Promise<QuantizedModel> {
-  const model = cloneModel(original);
+  let model = cloneModel(original);
+  fixInputs(model.graph, options.inputValues ?? {});
+  if ([...model.graph.nodes()].some((node) => node.opType === 'If')) model = await decideBranches(model, options);
   const { graph } = model;
   bindInputs(graph, options.inputShapes ?? {});
   widenFloats(graph);
@@ -28,15 +34,39 @@ export async function prepare(original: Model, options: PrepareOptions): Promise
   return quantized;
 }
 
+/** The input of a name, or an error that lists them. */
+function inputOf(graph: Graph, name: string): Value {
+  const value = graph.inputs.find((input) => input.name === name);
+  if (!value) throw new PenjingError('E_INPUT', `the model has no input ${name}`, { hint: `Its inputs are ${graph.inputs.map((input) => input.name).join(', ')}.` });
+  return value;
+}
+
+function fixInputs(graph: Graph, values: Readonly<Record<string, readonly number[]>>): void {
+  for (const [name, numbers] of Object.entries(values)) {
+    const value = inputOf(graph, name);
+    const type = value.type?.kind === 'tensor' ? value.type : undefined;
+    const shape = type?.shape?.map((dim) => (typeof dim === 'number' ? dim : numbers.length)) ?? [];
+    if (!type?.dtype || numbers.length !== elementCount(shape)) throw new PenjingError('E_TFLITE_SHAPE', `input ${name} does not hold ${numbers.length} numbers`);
+    graph.inputs.splice(graph.inputs.indexOf(value), 1);
+    graph.replaceValue(value, graph.addInitializer(name, denseOf(type.dtype, shape, numbers)));
+  }
+}
+
+/** Puts the branch that is taken in the place of every If whose condition is known. */
+async function decideBranches(model: Model, { inputShapes = {}, signal }: PrepareOptions): Promise<Model> {
+  for (const [name, shape] of Object.entries(inputShapes)) {
+    const value = inputOf(model.graph, name);
+    if (value.type?.kind === 'tensor' && !value.tensor) value.type = { ...value.type, shape };
+  }
+  const decide = simplify({ only: ['known', 'fold', 'inline-if', 'dead'], engine: referenceEngine(), allowGrowth: true });
+  return (await decide.run(model, signal ? { signal } : {})).model;
+}
+
 function bindInputs(graph: Graph, shapes: Readonly<Record<string, readonly number[]>>): void {
   // Initializers that are listed as inputs are weights, in files of IR version 3.
   const weights = graph.inputs.filter((value) => value.tensor);
   for (const value of weights) graph.inputs.splice(graph.inputs.indexOf(value), 1);
-  for (const name of Object.keys(shapes)) {
-    if (!graph.inputs.some((value) => value.name === name)) {
-      throw new PenjingError('E_INPUT', `the model has no input ${name}`, { hint: `Its inputs are ${graph.inputs.map((value) => value.name).join(', ')}.` });
-    }
-  }
+  for (const name of Object.keys(shapes)) inputOf(graph, name);
   for (const value of graph.inputs) {
     const { type } = value;
     const given = shapes[value.name];

@@ -3,6 +3,7 @@ import { opNameOf } from '../op-name.js';
 import type { Node } from '@penjing/core';
 import type { Lowering } from '../lowering.js';
 import { activation } from './activation.js';
+import { control } from './control.js';
 import { conv } from './conv.js';
 import { elementwise } from './elementwise.js';
 import { linalg } from './linalg.js';
@@ -15,7 +16,7 @@ import { quantization } from './quantization.js';
 import { resize } from './resize.js';
 
 export const lowerings: Readonly<Record<string, Lowering>> = {
-  ...elementwise, ...activation, ...reductions, ...linalg, ...conv, ...pool, ...norm, ...movement, ...resize, ...quantization, ...recurrents,
+  ...elementwise, ...activation, ...reductions, ...linalg, ...conv, ...pool, ...norm, ...movement, ...resize, ...quantization, ...recurrents, ...control,
 };
 
 export function loweringOf(node: Node): Lowering | undefined {
