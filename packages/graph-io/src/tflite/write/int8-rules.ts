@@ -52,7 +52,7 @@ export function isFusable(node: Node): boolean {
 
 export const int8Rules: Readonly<Record<string, Int8Rule>> = {
   Conv: weighted(() => 0),
-  ConvTranspose: weighted(() => 1),
+  ConvTranspose: weighted(() => 1, (node) => node.int('group', 1) === 1),
   Gemm: weighted((node) => (node.int('transB', 0) === 1 ? 0 : 1), (node) => {
     const bias = node.input(2)?.tensor;
     const plain = node.int('transA', 0) === 0 && node.float('alpha', 1) === 1 && node.float('beta', 1) === 1;

@@ -1,5 +1,5 @@
 /** ONNX to TensorFlow Lite: the plan of a .tflite file for a model. */
-import { type DType, type Model, type Node, type Value } from '@penjing/core';
+import { type DType, type Model, type Node, PenjingError, type Value } from '@penjing/core';
 import type { FileLayout } from '../../layout.js';
 import { assignLayouts } from './assign-layouts.js';
 import { Emitter } from './emitter.js';
@@ -123,6 +123,9 @@ function gridIn(dtype: DType, grid: Quantization): Quantization {
 /** A tensor of its own for every output: one that is an input, a constant or another output is copied. */
 function outputTensor(emitter: Emitter, value: Value, border: Layout, { raw, codes }: { readonly raw: boolean; readonly codes: Quantization | undefined }): TfTensor {
   const { tensor: content } = value;
+  if (value.type?.kind === 'tensor' && value.type.shape?.includes(0)) {
+    throw new PenjingError('E_TFLITE_SHAPE', `output ${value.name} has no elements, and TFLite has no empty tensors`, { hint: 'Take it off the outputs of the model.' });
+  }
   let tensor = content ? emitter.constant(value, content, content.shape.length, border) : raw || codes ? emitter.read(value, border) : emitter.readFloat(value, border);
   const dtype = value.type?.kind === 'tensor' ? value.type.dtype : undefined;
   if (codes && dtype === 'uint8') tensor = emitter.quantize(tensor, gridIn(dtype, codes), value.name, dtype);

@@ -52,14 +52,14 @@ export const conv = {
     layout: 'last',
     reads: [0],
     lower(c) {
-      if (c.node.int('group', 1) !== 1) throw c.fail('it has groups', 'Split the channels and transpose-convolve each group, or replace it by Resize and Conv.');
       const kernel = kernelShape(c);
-      const channels = kernel[1]!;
+      const group = c.node.int('group', 1);
+      const channels = kernel[1]! * group;
       const [height, width] = axesOf(withoutAuto(c), kernel.slice(2));
       if (height.dilation !== 1 || width.dilation !== 1) throw c.fail('its kernel is dilated', 'Write the zeros between into the kernel itself.');
       const x = asImage(c, c.input(0));
-      // (in, out, h, w) to (out, h, w, in).
-      const weight = c.weight(1, (tensor) => lazy.transpose(asImageKernel(tensor), [1, 2, 3, 0]));
+      // (in, out, h, w) to (out, h, w, in). Groups are blocks of a kernel over all channels, zero elsewhere.
+      const weight = c.weight(1, (tensor) => lazy.transpose(asImageKernel(group === 1 ? tensor : blocks(tensor, group)), [1, 2, 3, 0]));
       const bias = biasOf(c, channels, x, weight);
       const target = imageShape(c);
       const batch = x.shape[0]!;
@@ -79,9 +79,20 @@ export const conv = {
       const begin = [0, height.before, width.before, 0];
       c.set(fromImage(c, c.emit('SLICE', [image, c.ints(begin), c.ints(target as number[])], { shape: target, options: { type: 'SliceOptions', value: {} } })));
     },
-    note: 'one group, no dilation, constant kernels',
+    note: 'no dilation, constant kernels',
   },
 } satisfies Record<string, Lowering>;
+
+/** The kernel of `group` groups as that of one: (in, out / group, …) as (in, out, …). */
+function blocks(tensor: Tensor, group: number): Tensor {
+  const [inputs, outputs, ...area] = tensor.shape as [number, number, ...number[]];
+  const rows = inputs / group;
+  return lazy.concat(Array.from({ length: group }, (_, i) => {
+    const own = lazy.slice(tensor, [i * rows, 0, ...area.map(() => 0)], [rows, outputs, ...area]);
+    const zeros = (count: number): Tensor[] => (count === 0 ? [] : [lazy.fill(tensor.dtype, [rows, count * outputs, ...area], 0)]);
+    return lazy.concat([...zeros(i), own, ...zeros(group - 1 - i)], 1);
+  }), 0);
+}
 
 /** `auto_pad` of a transposed convolution is about its output: pads are what the output lacks of the full reach. */
 function withoutAuto(c: LowerContext): LowerContext {

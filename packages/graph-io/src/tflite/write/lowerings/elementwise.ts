@@ -149,7 +149,8 @@ export const elementwise = {
   Xor: pairwise('NOT_EQUAL'),
   Not: simple('LOGICAL_NOT', { type: 'LogicalNotOptions', value: {} }),
   Where: { layout: broadcastWish, lower: (c) => c.replace('SELECT_V2', operands(c), { type: 'SelectV2Options', value: {} }) },
-  Abs: simple('ABS', { type: 'AbsOptions', value: {} }),
+  // ABS and SIGN have no kernels for int64.
+  Abs: { layout: 'any', lower: (c) => c.set(c.dtype(0) === 'int64' ? formula(c).max(c.input(0), formula(c).neg(c.input(0))) : formula(c).abs(c.input(0))) },
   Neg: simple('NEG', { type: 'NegOptions', value: {} }),
   Exp: simple('EXP', { type: 'ExpOptions', value: {} }),
   Log: simple('LOG'),
@@ -159,7 +160,20 @@ export const elementwise = {
   Round: simple('ROUND'),
   Sin: simple('SIN'),
   Cos: simple('COS', { type: 'CosOptions', value: {} }),
-  Sign: simple('SIGN', { type: 'SignOptions', value: {} }),
+  Sign: { layout: 'any', lower: (c) => c.set(c.dtype(0) === 'float32' ? formula(c).sign(c.input(0)) : formula(c).min(formula(c).max(c.input(0), -1), 1)) },
+  IsNaN: { layout: 'any', lower: (c) => c.set(binary(c, 'NOT_EQUAL', c.input(0), c.input(0))) },
+  IsInf: {
+    layout: 'any',
+    lower(c) {
+      const [negative, positive] = [c.node.int('detect_negative', 1) === 1, c.node.int('detect_positive', 1) === 1];
+      const x = c.input(0);
+      const sided = negative && positive ? formula(c).abs(x) : x;
+      // With neither it is never true: nothing equals this and infinity.
+      c.set(binary(c, 'EQUAL', sided, c.scalar(positive ? Infinity : negative ? -Infinity : NaN, 'float32'), x.shape, 'bool'));
+    },
+  },
+  BitwiseXor: { layout: broadcastWish, lower: (c) => c.replace('BITWISE_XOR', operands(c), { type: 'BitwiseXorOptions', value: {} }) },
+  BitwiseNot: { layout: 'any', lower: (c) => c.set(formula(c).sub(-1, c.input(0))) },
   Reciprocal: { layout: 'any', lower: (c) => c.set(formula(c).div(1, c.input(0))) },
   Cast: cast,
   CastLike: cast,

@@ -14,9 +14,11 @@ import { recurrents } from './recurrent.js';
 import { reductions } from './reduce.js';
 import { quantization } from './quantization.js';
 import { resize } from './resize.js';
+import { scattering } from './scatter.js';
+import { trigonometry } from './trigonometry.js';
 
 export const lowerings: Readonly<Record<string, Lowering>> = {
-  ...elementwise, ...activation, ...reductions, ...linalg, ...conv, ...pool, ...norm, ...movement, ...resize, ...quantization, ...recurrents, ...control,
+  ...elementwise, ...activation, ...reductions, ...linalg, ...conv, ...pool, ...norm, ...movement, ...resize, ...quantization, ...recurrents, ...control, ...scattering, ...trigonometry,
 };
 
 export function loweringOf(node: Node): Lowering | undefined {

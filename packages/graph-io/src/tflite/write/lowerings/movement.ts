@@ -1,5 +1,5 @@
 /** Operators that move elements: joining, cutting, reshaping, looking up. */
-import { denseOf, type Dim, lazy, type Node, normalizeAxis } from '@penjing/core';
+import { denseOf, type Dim, elementCount, lazy, type Node, normalizeAxis } from '@penjing/core';
 import type { LayoutWish } from '../assign-layouts.js';
 import { hasLayouts, permutationOf, permute, physicalShape } from '../layouts.js';
 import { type LowerContext, shapeOf } from '../lower-context.js';
@@ -117,16 +117,18 @@ export const movement = {
         const i = axes.indexOf(axis);
         return i < 0 ? [0, 0] : [given[i]!, given[i + axes.length]!];
       });
-      if (pads.flat().some((pad) => pad < 0)) throw c.fail('it has negative pads', 'Crop with a Slice instead.');
-      const list = c.ints(permute(pads, permutationOf(rank, c.layout)).flat(), [rank, 2]);
-      const x = c.input(0);
+      let x = c.input(0);
+      const order = permutationOf(rank, c.layout);
+      const physical = permute(pads, order);
+      if (mode === 'edge' || mode === 'wrap') return c.set(padByIndex(c, x, physical, mode));
+      if (pads.flat().some((pad) => pad < 0)) x = crop(c, x, physical);
+      const list = c.ints(physical.flat().map((pad) => Math.max(0, pad)), [rank, 2]);
       if (mode === 'reflect') return c.replace('MIRROR_PAD', [x, list], { type: 'MirrorPadOptions', value: { mode: 0 } });
-      if (mode !== 'constant') throw c.fail(`it pads with mode ${mode}`, 'TFLite pads with a constant or by reflection.');
+      if (mode !== 'constant') throw c.fail(`it pads with mode ${mode}`, 'TFLite pads with a constant, the edge, or by reflection.');
       const value = c.node.float('value') ?? (c.has(2) ? c.numbers(2)![0]! : 0);
       if (value === 0) return c.replace('PAD', [x, list], { type: 'PadOptions', value: {} });
       c.replace('PADV2', [x, list, c.scalar(value, x.dtype)], { type: 'PadV2Options', value: {} });
     },
-    note: 'constant and reflect',
   },
   Gather: {
     lower(c) {
@@ -137,10 +139,11 @@ export const movement = {
   },
   GatherND: {
     lower(c) {
-      if (c.node.int('batch_dims', 0) !== 0) throw c.fail('it has batch_dims');
-      c.replace('GATHER_ND', [c.input(0), c.input(1)], { type: 'GatherNdOptions', value: {} });
+      const batchDims = c.node.int('batch_dims', 0);
+      if (batchDims === 0) return c.replace('GATHER_ND', [c.input(0), c.input(1)], { type: 'GatherNdOptions', value: {} });
+      c.replace('GATHER_ND', [c.input(0), withBatch(c, batchDims)], { type: 'GatherNdOptions', value: {} });
     },
-    note: 'batch_dims=0, indices must not be negative',
+    note: 'indices must not be negative',
   },
   Expand: {
     reads: [0],
@@ -163,7 +166,9 @@ export const movement = {
       const rank = c.outShape().length;
       const axis = normalizeAxis(c.node.int('axis', -1), rank);
       const dtype = c.outDtype();
-      c.replace('ONE_HOT', [c.input(0), c.ints([c.numbers(1)![0]!], []), c.scalar(on, dtype), c.scalar(off, dtype)], { type: 'OneHotOptions', value: { axis: axis === rank - 1 ? -1 : axis } });
+      const given = c.input(0);
+      const indices = given.dtype === 'float32' ? c.emit('CAST', [given], { shape: given.shape, dtype: 'int32', options: { type: 'CastOptions', value: { inDataType: 0, outDataType: 2 } } }) : given;
+      c.replace('ONE_HOT', [indices, c.ints([c.numbers(1)![0]!], []), c.scalar(on, dtype), c.scalar(off, dtype)], { type: 'OneHotOptions', value: { axis: axis === rank - 1 ? -1 : axis } });
     },
     note: 'indices must not be negative',
   },
@@ -184,6 +189,42 @@ export const movement = {
   },
   SpaceToDepth: { layout: 'last', lower: (c) => c.replace('SPACE_TO_DEPTH', [c.input(0)], { type: 'SpaceToDepthOptions', value: { blockSize: c.node.int('blocksize')! } }) },
 } satisfies Record<string, Lowering>;
+
+/** Coordinates with those of the batch in front of them: (batch…, …, depth) as (batch…, …, batchDims + depth). */
+function withBatch(c: LowerContext, batchDims: number): TfTensor {
+  const sizes = c.sizes(1);
+  const indices = c.input(1);
+  const narrow = indices.dtype === 'int32' ? indices : c.emit('CAST', [indices], { shape: indices.shape, dtype: 'int32', options: { type: 'CastOptions', value: { inDataType: 4, outDataType: 2 } } });
+  const outer = sizes.slice(0, -1);
+  const strides = outer.map((_, i) => elementCount(outer.slice(i + 1)));
+  const numbers = Array.from({ length: elementCount(outer) }, (_, at) => outer.slice(0, batchDims).map((size, i) => Math.floor(at / strides[i]!) % size)).flat();
+  const places = c.tensorConstant(denseOf('int32', [...outer, batchDims], numbers));
+  return c.emit('CONCATENATION', [places, narrow], { shape: [...outer, batchDims + sizes.at(-1)!], dtype: 'int32', options: { type: 'ConcatenationOptions', value: { axis: outer.length, fusedActivationFunction: 0 } } });
+}
+
+/** What negative pads take away. */
+function crop(c: LowerContext, x: TfTensor, pads: readonly (readonly [number, number])[]): TfTensor {
+  const begin = pads.map(([before]) => Math.max(0, -before));
+  const sizes = x.shape.map((size, i) => {
+    const cut = begin[i]! + Math.max(0, -pads[i]![1]);
+    if (typeof size !== 'number' && cut > 0) return c.failOpen(c.value(0));
+    return typeof size === 'number' ? size - cut : -1;
+  });
+  return c.emit('SLICE', [x, c.ints(begin), c.ints(sizes)], { shape: x.shape.map((dim, i) => (typeof dim === 'number' ? sizes[i]! : dim)), dtype: x.dtype, options: { type: 'SliceOptions', value: {} } });
+}
+
+/** Repeats the first and last elements of each axis, or starts over: one lookup for each axis that grows. */
+function padByIndex(c: LowerContext, x: TfTensor, pads: readonly (readonly [number, number])[], mode: 'edge' | 'wrap'): TfTensor {
+  const grown = pads.reduce((current, [before, after], axis) => {
+    if (before === 0 && after === 0) return current;
+    const size = current.shape[axis];
+    if (typeof size !== 'number') return c.failOpen(c.value(0));
+    const indices = Array.from({ length: size + before + after }, (_, i) => (mode === 'edge' ? Math.min(Math.max(i - before, 0), size - 1) : (((i - before) % size) + size) % size));
+    const shape = current.shape.map((dim, i) => (i === axis ? indices.length : dim));
+    return c.emit('GATHER', [current, c.ints(indices)], { shape, dtype: current.dtype, options: { type: 'GatherOptions', value: { axis, batchDims: 0 } } });
+  }, x);
+  return grown === x ? c.reshape(x, x.shape) : grown;
+}
 
 /** Indices without negative ones, as far as they are known: TFLite does not count from the end. */
 function nonNegative(c: LowerContext, index: number, size: Dim): TfTensor {

@@ -18,13 +18,17 @@ function overChannels(c: LowerContext, index: number, rank: number): TfTensor {
   return c.weight(index, () => reshaped(tensor, shape));
 }
 
-/** (x - mean) / sqrt(variance + epsilon) over axes of ONNX's order. */
-function standardized(c: LowerContext, x: TfTensor, axes: readonly number[], epsilon: number): TfTensor {
+/** (x - mean) / sqrt(variance + epsilon) over axes of ONNX's order, and what it takes: the mean and 1 / sqrt(variance + epsilon). */
+function standard(c: LowerContext, x: TfTensor, axes: readonly number[], epsilon: number): { readonly normal: TfTensor; readonly mean: TfTensor; readonly factor: TfTensor } {
   const f = formula(c);
-  const centred = f.sub(x, reduce(c, 'MEAN', x, axes, true));
+  const mean = reduce(c, 'MEAN', x, axes, true);
+  const centred = f.sub(x, mean);
   const variance = reduce(c, 'MEAN', f.square(centred), axes, true);
-  return f.mul(centred, f.rsqrt(f.add(variance, epsilon)));
+  const factor = f.rsqrt(f.add(variance, epsilon));
+  return { normal: f.mul(centred, factor), mean, factor };
 }
+
+const standardized = (c: LowerContext, x: TfTensor, axes: readonly number[], epsilon: number): TfTensor => standard(c, x, axes, epsilon).normal;
 
 /** Keeps the zero vector zero. */
 const SMALLEST = 1e-37;
@@ -37,6 +41,8 @@ export const norm = {
     reads: [0],
     lower(c) {
       const rank = c.rank(0);
+      if (c.node.int('training_mode', 0) === 1) throw c.fail('it normalizes by the batch (training_mode)', 'Export the model for inference.');
+      for (const i of [1, 2, 3, 4]) if (c.constant(i)?.kind !== 'dense') throw c.fail(`${c.value(i).name} must be a constant`, 'Fold constants first.');
       // y = x * a + b with a = scale / sqrt(variance + epsilon), b = bias - mean * a: `prepare` has loaded these small vectors.
       const [scale, bias, mean, variance] = [1, 2, 3, 4].map((i) => (c.constant(i) as DenseTensor).data as Float32Array) as [Float32Array, Float32Array, Float32Array, Float32Array];
       const epsilon = c.node.float('epsilon', 1e-5);
@@ -91,9 +97,12 @@ export const norm = {
     lower(c) {
       const rank = c.rank(0);
       const axis = normalizeAxis(c.node.int('axis', -1), rank);
-      const normal = standardized(c, c.input(0), Array.from({ length: rank - axis }, (_, i) => axis + i), c.node.float('epsilon', 1e-5));
+      const axes = Array.from({ length: rank - axis }, (_, i) => axis + i);
+      const { normal, mean, factor } = standard(c, c.input(0), axes, c.node.float('epsilon', 1e-5));
       const scaled = binary(c, 'MUL', normal, c.operand(1, rank));
       c.set(c.has(2) ? binary(c, 'ADD', scaled, c.operand(2, rank)) : scaled);
+      c.set(mean, 1);
+      c.set(factor, 2);
     },
   },
   RMSNormalization: {
@@ -119,11 +128,10 @@ export const norm = {
   },
   LpNormalization: {
     lower(c) {
-      if (c.node.int('p', 2) !== 2) throw c.fail('it divides by the sum of magnitudes (p=1)');
       const f = formula(c);
       const x = c.input(0);
-      c.set(f.div(x, f.sqrt(f.max(reduce(c, 'SUM', f.square(x), [normalizeAxis(c.node.int('axis', -1), c.rank(0))], true), SMALLEST))));
+      const total = (terms: TfTensor): TfTensor => f.max(reduce(c, 'SUM', terms, [normalizeAxis(c.node.int('axis', -1), c.rank(0))], true), SMALLEST);
+      c.set(f.div(x, c.node.int('p', 2) === 1 ? total(f.abs(x)) : f.sqrt(total(f.square(x)))));
     },
-    note: 'p=2',
   },
 } satisfies Record<string, Lowering>;

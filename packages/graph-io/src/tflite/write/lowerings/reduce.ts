@@ -81,6 +81,16 @@ const soft = (type: 'SOFTMAX' | 'LOG_SOFTMAX'): Lowering => ({
   },
 });
 
+/** The same for int64, for which only TOPK_V2 has a kernel. */
+function first(c: LowerContext, type: 'ARG_MAX' | 'ARG_MIN', x: TfTensor, axis: number): TfTensor {
+  const perm = [...x.shape.map((_, i) => i).filter((i) => i !== axis), axis];
+  const turned = c.transpose(type === 'ARG_MIN' ? formula(c).neg(x) : x, perm);
+  const rows = turned.shape.slice(0, -1);
+  const [, indices] = c.emitMany('TOPK_V2', [turned, c.ints([1], [])], [[...rows, 1], [...rows, 1]], ['int64', 'int32'], { type: 'TopKV2Options', value: {} });
+  const wide = c.emit('CAST', [indices!], { dtype: 'int64', shape: [...rows, 1], options: { type: 'CastOptions', value: { inDataType: 2, outDataType: 4 } } });
+  return c.reshape(wide, rows);
+}
+
 const argument = (type: 'ARG_MAX' | 'ARG_MIN'): Lowering => ({
   layout(node) {
     const rank = shapeOf(node.input(0)!, node).length;
@@ -91,7 +101,7 @@ const argument = (type: 'ARG_MAX' | 'ARG_MIN'): Lowering => ({
     const x = c.input(0);
     const axis = c.axis(c.node.int('axis', 0), c.rank(0));
     const shape = x.shape.filter((_, i) => i !== axis);
-    const found = c.emit(type, [x, c.ints([axis], [])], {
+    const found = x.dtype === 'int64' ? first(c, type, x, axis) : c.emit(type, [x, c.ints([axis], [])], {
       shape, dtype: 'int64', options: { type: type === 'ARG_MAX' ? 'ArgMaxOptions' : 'ArgMinOptions', value: { outputType: 4 } },
     });
     c.set(keepsDims(c.node) ? c.reshape(found, physicalShape(c.outShape(), c.layout)) : found);
@@ -108,6 +118,21 @@ export const reductions = {
   ReduceL2: reduction('SUM', (f, x) => f.square(x), (f, x) => f.sqrt(x)),
   ReduceSumSquare: reduction('SUM', (f, x) => f.square(x)),
   ReduceLogSum: reduction('SUM', undefined, (f, x) => f.log(x)),
+  ReduceLogSumExp: {
+    layout: reduceWish,
+    reads: [0],
+    lower(c) {
+      const f = formula(c);
+      const x = c.input(0);
+      const axes = reducedAxes(c.node, c.rank(0));
+      if (c.has(1) && !c.constant(1)) throw c.fail('its axes are computed while the model runs');
+      if (axes.length === 0) return c.set(c.reshape(x, x.shape));
+      // Around the largest, which an infinite one must not make NaN.
+      const largest = f.min(f.max(reduce(c, 'REDUCE_MAX', x, axes, true), -3.4e38), 3.4e38);
+      const sum = f.add(f.log(reduce(c, 'SUM', f.exp(f.sub(x, largest)), axes, true)), largest);
+      c.set(keepsDims(c.node) ? sum : c.reshape(sum, physicalShape(c.outShape(), c.layout)));
+    },
+  },
   Softmax: soft('SOFTMAX'),
   LogSoftmax: soft('LOG_SOFTMAX'),
   ArgMax: argument('ARG_MAX'),
@@ -116,17 +141,22 @@ export const reductions = {
     reads: [0],
     lower(c) {
       const rank = c.rank(0);
-      if (normalizeAxis(c.node.int('axis', -1), rank) !== rank - 1) throw c.fail('TFLite looks for the largest along the last axis only', 'Transpose the input so that the axis comes last.');
-      if (c.node.int('largest', 1) !== 1) throw c.fail('TFLite finds the largest, not the smallest', 'Negate the input and the values found.');
+      const f = formula(c);
+      const axis = normalizeAxis(c.node.int('axis', -1), rank);
       const count = c.numbers(1)?.[0] ?? c.node.int('k');
       if (count === undefined) throw c.fail('it has no k');
-      const [values, indices] = c.emitMany('TOPK_V2', [c.input(0), c.ints([count], [])], [c.outShape(0), c.outShape(0)], [c.dtype(0), 'int32'], { type: 'TopKV2Options', value: {} });
-      c.set(values!, 0);
+      // TFLite looks for the largest along the last axis.
+      const smallest = c.node.int('largest', 1) !== 1;
+      const perm = [...Array.from({ length: rank }, (_, i) => i).filter((i) => i !== axis), axis];
+      const back = perm.map((_, i) => perm.indexOf(i));
+      const turned = c.transpose(c.input(0), perm);
+      const shape = [...turned.shape.slice(0, -1), count];
+      const [values, indices] = c.emitMany('TOPK_V2', [smallest ? f.neg(turned) : turned, c.ints([count], [])], [shape, shape], [c.dtype(0), 'int32'], { type: 'TopKV2Options', value: {} }) as [TfTensor, TfTensor];
+      c.set(c.transpose(smallest ? f.neg(values) : values, back), 0);
       if (c.node.outputs[1]?.name) {
-        c.set(c.emit('CAST', [indices!], { dtype: 'int64', shape: indices!.shape, options: { type: 'CastOptions', value: { inDataType: 2, outDataType: 4 } } }), 1);
+        c.set(c.transpose(c.emit('CAST', [indices], { dtype: 'int64', shape, options: { type: 'CastOptions', value: { inDataType: 2, outDataType: 4 } } }), back), 1);
       }
     },
-    note: 'the largest, along the last axis',
   },
   CumSum: {
     reads: [0],
