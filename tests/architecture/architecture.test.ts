@@ -7,7 +7,7 @@ import { exportedNames, resolveRelative, root, sourceFiles } from './sources.js'
 const arrows: Readonly<Record<string, { readonly imports: readonly string[]; readonly node: boolean | RegExp }>> = {
   'packages/kernels': { imports: [], node: false },
   'packages/core': { imports: ['@penjing/kernels'], node: false },
-  'packages/graph-io': { imports: ['@penjing/core', '@penjing/core/reference', '@penjing/kernels'], node: /^packages\/graph-io\/src\/node\// },
+  'packages/graph-io': { imports: ['@penjing/core', '@penjing/core/reference', '@penjing/core/rewrite', '@penjing/kernels'], node: /^packages\/graph-io\/src\/node\// },
   'packages/quantize': { imports: ['@penjing/core', '@penjing/core/linalg', '@penjing/kernels'], node: false },
   'packages/compress': { imports: ['@penjing/core', '@penjing/core/linalg', '@penjing/kernels'], node: false },
   'packages/distill': { imports: ['@penjing/core', '@penjing/kernels'], node: false },
