@@ -56,9 +56,18 @@ ${rows.join('\n')}
   await expect(text).toMatchFileSnapshot('../../docs/architectures.md');
 });
 
+/** Tasks whose heads decoders share, and decoders that verify them. */
+const READING: ReadonlySet<string> = new Set(['feature-extraction', 'text-classification', 'token-classification', 'question-answering']);
+const DECODERS = /^(Llama|GPT2|GPTNeoX)/;
+
 /** A class without cases of its own shares the code of a sibling that has some; a class that nothing verifies says so. */
 function verifiedBy(modelType: string, task: string, cases: ReturnType<typeof recordedCases>): string {
   const siblings = new Set(supportedClasses().filter((item) => item.modelType === modelType).map(({ className }) => className));
-  const shared = cases.find(({ className, tasks }) => siblings.has(className) && tasks.includes(task)) ?? cases.find(({ className }) => siblings.has(className));
-  return shared ? `shares its code with \`${shared.className}\`` : '**not verified**';
+  const own = cases.find(({ className, tasks }) => siblings.has(className) && tasks.includes(task));
+  const shared = own ?? cases.find(({ className }) => siblings.has(className));
+  if (!shared) return '**not verified**';
+  if (own || !READING.has(task)) return `shares its code with \`${shared.className}\``;
+  // all decoders have the same heads: what one of them verifies of the head, the sibling verifies of the layers
+  const head = cases.find(({ folder, tasks, className }) => folder === 'encoders' && tasks.includes(task) && DECODERS.test(className));
+  return head ? `layers of \`${shared.className}\`, head of \`${head.className}\`` : `shares its code with \`${shared.className}\``;
 }

@@ -18,7 +18,7 @@ export const opt = decoder({
     last: (config: Fields) => (normsBefore(config) && !config.boolean('_remove_final_layer_norm', false) ? 'final_layer_norm' : null),
   },
   only: { layer_norm_elementwise_affine: [true, 'layer norms without weights'] },
-  embedding: { positions: { module: 'embed_positions', offset: 2 }, narrow: { field: 'word_embed_proj_dim', into: 'project_in', outOf: 'project_out' } },
+  embedding: { positions: { module: 'embed_positions', offset: 2, counting: 'real' }, narrow: { field: 'word_embed_proj_dim', into: 'project_in', outOf: 'project_out' } },
   norm: { kind: 'layer', epsilon: 1e-5 },
   around: (config) => {
     const place = normsBefore(config) ? 'before' : 'sum';

@@ -21,7 +21,7 @@ import type { PartNorms } from './row.js';
 export function buildDecoder(net: Network, config: Fields, plan: DecoderPlan, task: Task): void {
   const { names, sizes, attention } = plan;
   const writes = task === 'text-generation';
-  const { ids, mask, positions, past } = (writes ? cachedInputs : wholeInputs)(net, sizes);
+  const { ids, mask, positions, past } = writes ? cachedInputs(net, sizes) : wholeInputs(net, sizes, plan.embedding.positions?.counting ?? 'all');
   const present: KeyValue[] = [];
   const { table, last } = net.module(names.base, () => {
     const { table, hidden } = embedding(net, names.embedding, ids, { vocabulary: sizes.vocabulary, hidden: plan.embedding.width });

@@ -1,7 +1,7 @@
 /** The inputs and outputs of a decoder, with a cache or without, as Optimum and transformers.js name them. */
 import { tensorType, type Value } from '@penjing/core';
 import type { KeyValue } from '../blocks/attention.js';
-import { lengthOf } from '../blocks/text-embeddings.js';
+import { placesInOrder } from '../blocks/text-embeddings.js';
 import type { Network } from '../network.js';
 import { textInputs } from '../text-ports.js';
 
@@ -39,12 +39,19 @@ export function cachedInputs(net: Network, { layers, kvHeads, headDim }: CacheSh
   };
 }
 
-/** Of a decoder that reads whole texts, as an encoder does; places are counted from the start of a row, padding or not. */
-export function wholeInputs(net: Network, { layers }: CacheShape): DecoderInputs {
+/**
+ * Of a decoder that reads whole texts, as an encoder does. Places are counted from the start of a row, padding or not,
+ * or over real tokens alone, where padding has none: -1.
+ */
+export function wholeInputs(net: Network, { layers }: CacheShape, counting: 'all' | 'real'): DecoderInputs {
   const { ids, mask } = textInputs(net, { tokenTypes: false });
-  const places = net.op('Range', [net.ints(0), net.op('Squeeze', [lengthOf(net, ids)]), net.ints(1)]);
-  const positions = net.op('Expand', [places, net.op('Shape', [ids])]);
+  const positions = counting === 'all' ? net.op('Expand', [placesInOrder(net, ids), net.op('Shape', [ids])]) : placesOfReal(net, mask);
   return { ids, mask, positions, past: new Array<undefined>(layers).fill(undefined) };
+}
+
+function placesOfReal(net: Network, mask: Value): Value {
+  const counted = net.op('Mul', [net.op('CumSum', [mask, net.ints(1)]), mask]);
+  return net.op('Sub', [counted, net.ints(1)]);
 }
 
 /** `logits` are float32 (batch, seq, vocabulary); `present` is by layer. */

@@ -69,8 +69,8 @@ export interface DecoderNames {
 export interface EmbeddingRow {
   /** Multiplies the embeddings. */
   readonly scale?: (config: Fields, hidden: number) => number;
-  /** A table of places, the first `offset` rows of which no token uses. */
-  readonly positions?: { readonly module: string; readonly offset?: number };
+  /** A table of places, the first `offset` rows of which no token uses; counted over all tokens of a text, or over the real ones. */
+  readonly positions?: { readonly module: string; readonly offset?: number; readonly counting?: 'all' | 'real' };
   /** Width of the table where it is not `hidden`, and the layers between the two. */
   readonly narrow?: { readonly field: string; readonly into: string; readonly outOf: string };
 }

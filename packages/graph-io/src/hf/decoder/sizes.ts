@@ -62,7 +62,7 @@ export function readSizes(config: Fields, row: SizeRow): DecoderSizes {
 export function sizesForClients(config: Fields, row: SizeRow): JsonObject {
   const { hidden, heads, kvHeads, headDim, layers } = readSizes(config, row);
   const fields = { ...LLAMA_FIELDS, ...row.fields };
-  const sizes = { hidden, heads, layers, kvHeads, ...(headDim !== hidden / heads && { headDim }) };
+  const sizes = { hidden, heads, layers, kvHeads, ...((headDim !== hidden / heads || row.usual?.headDim !== undefined) && { headDim }) };
   return Object.fromEntries(Object.entries(sizes).flatMap(([size, value]) => {
     const names = fields[size as keyof DecoderSizes];
     return names === null ? [] : [[typeof names === 'string' ? names : names[0], value]];
