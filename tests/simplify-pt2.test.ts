@@ -12,7 +12,7 @@ import { slimRecords } from './tools/simplify-corpus.js';
 
 const folder = fileURLToPath(new URL('./fixtures/pt2/models', import.meta.url));
 const programs = readdirSync(folder).filter((name) => name.endsWith('.pt2'));
-const slim = slimRecords('onnxslim-pt2.json');
+const slim = slimRecords('onnxslim-converted.json');
 
 test.each(programs)('%s', async (file) => {
   const { model, nodesAfter } = await simplify({ engine: referenceEngine() }).run(await openPt2(memorySource(readFileSync(join(folder, file)), file)), {});

@@ -3,7 +3,7 @@
     python onnxslim.py DATA_FOLDER [OUT.json]     # default: tests/fixtures/simplify/onnxslim.json
 
 Every .onnx under models/ and in the archives light and onnxruntime-testdata; or, with --also FOLDER, only those of
-that folder (onnxslim-pt2.json: the programs of tests/fixtures/pt2/models, converted by openPt2 and named NAME.pt2.onnx). Per model: {nodes, ops} before and after, nested graphs and function bodies counted too, and the sizes of
+that folder (onnxslim-converted.json: the models that bench/write-converted.ts writes). Per model: {nodes, ops} before and after, nested graphs and function bodies counted too, and the sizes of
 both files; or {error} when OnnxSlim or the ONNX package does not take it. Constant nodes are counted apart (`constants`),
 because they are stored values and no computation. Each model runs in a process of its own.
 """
@@ -45,9 +45,6 @@ def histogram(model):
 def slim_one(path, out, queue):
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     try:
-        import onnx
-        import onnxslim
-
         before = histogram(onnx.load(path, load_external_data=False))
         onnxslim.slim(path, out)
         after = histogram(onnx.load(out, load_external_data=False))
@@ -69,17 +66,24 @@ def run(path, out):
 
 
 def main():
+    # Imported once, before the processes fork.
+    global onnx, onnxslim
+    import onnx
+    import onnxslim
+
+    multiprocessing.set_start_method("fork")
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path, nargs="?", default=pathlib.Path(__file__).parents[2] / "tests/fixtures/simplify/onnxslim.json")
     parser.add_argument("--also", type=pathlib.Path, help="a folder of further .onnx files")
+    parser.add_argument("--brief", action="store_true", help="only the numbers of nodes")
     parser.add_argument("--keep", type=pathlib.Path, help="keep the slimmed files here")
     args = parser.parse_args()
     results = {}
     with tempfile.TemporaryDirectory() as scratch:
         roots = [("models", args.data / "models")]
         if args.also:
-            roots = [(args.also.name, args.also)]
+            roots = [("", args.also)]
         else:
             for archive in ARCHIVES:
                 name = archive.split("/")[1].removesuffix(".tar.gz")
@@ -89,17 +93,17 @@ def main():
                 roots.append((name, root))
         for name, root in roots:
             for path in sorted(root.rglob("*.onnx")):
-                key = f"{name}/{path.name if name == 'models' else path.relative_to(root)}"
+                key = f"{name}/{path.name if name == 'models' else path.relative_to(root)}".removeprefix("/")
                 out = pathlib.Path(scratch) / "out.onnx"
                 if args.keep:
                     out = args.keep / key
                     out.parent.mkdir(parents=True, exist_ok=True)
                 results[key] = run(path, out)
+                if args.brief and "after" in results[key]:
+                    results[key] = {when: {"nodes": results[key][when]["nodes"]} for when in ("before", "after")}
                 print(key, results[key].get("error") or (results[key]["before"]["nodes"], results[key]["after"]["nodes"]), file=sys.stderr)
-    import onnxslim
-
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps({"version": onnxslim.__version__, "models": results}, indent=1) + "\n")
+    args.out.write_text(json.dumps({"version": onnxslim.__version__, "models": results}, **({} if args.brief else {"indent": 1})) + "\n")
 
 
 if __name__ == "__main__":

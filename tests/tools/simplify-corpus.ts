@@ -114,8 +114,8 @@ export function operators(model: Model): Record<string, number> {
 
 export interface SlimRecord {
   readonly error?: string;
-  readonly before?: { readonly nodes: number; readonly ops: Record<string, number> };
-  readonly after?: { readonly nodes: number; readonly ops: Record<string, number> };
+  readonly before?: { readonly nodes: number };
+  readonly after?: { readonly nodes: number };
 }
 
 /** What OnnxSlim leaves of each model, recorded by peers/bench/onnxslim.py. */
