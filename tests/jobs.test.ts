@@ -1,5 +1,6 @@
 /** Jobs in worker threads: the same result as in this thread, errors by name, an end when they are told to. */
-import { createRng, inlineJobs, type Job } from '@penjing/core';
+import { createRng, denseOf, GraphBuilder, inlineJobs, type Job, type JobHost, Model, tensorType } from '@penjing/core';
+import { calibrateBlocks } from '@penjing/core/calibrate';
 import { referenceEngine } from '@penjing/core/reference';
 import { wasmKernels } from '@penjing/kernels';
 import { gptqJob } from '@penjing/quantize';
@@ -52,5 +53,46 @@ describe('jobs on ONNX Runtime', () => {
     controller.abort(new Error('enough'));
     await expect(running).rejects.toThrow('enough');
     expect((await jobs.run(gptqJob, input())).dead).toEqual([]);
+  });
+});
+
+describe('calibration on ONNX Runtime', () => {
+  test('gathers what the reference engine gathers, through a shelf on disk', async () => {
+    const model = (): Model => {
+      const made = new Model();
+      made.opsetImports.set('', 17);
+      const b = new GraphBuilder(made.graph);
+      const rng = createRng(2);
+      let x = b.input('x', tensorType('float32', ['n', 8]));
+      for (let i = 0; i < 3; i++) x = b.op('Relu', [b.op('MatMul', [x, b.initializer(`w${i}`, denseOf('float32', [8, 8], Array.from({ length: 64 }, () => rng.normal())))])], {}, { outputs: [`h${i}`] });
+      b.output(x, 'h2');
+      return made;
+    };
+    const samples = [1, 2, 3].map((n) => ({ x: denseOf('float32', [n, 8], Array.from({ length: 8 * n }, (_, i) => Math.sin(i + n))) }));
+    const gather = async (host: JobHost): Promise<number[][]> => {
+      const found: number[][] = [];
+      for await (const { block, statistic } of calibrateBlocks(model(), { jobs: host, samples, collect: (block) => [{ value: block.inputs[0]!.name, statistic: 'gram' }] })) {
+        found.push([...statistic(block.inputs[0]!.name, 'gram').sums]);
+      }
+      return found;
+    };
+    await using jobs = ortJobs();
+    const got = await gather(jobs);
+    const wanted = await gather(inlineJobs({ engine: referenceEngine(), kernels: wasmKernels() }));
+    expect(got).toHaveLength(3);
+    got.forEach((sums, i) => sums.forEach((sum, j) => expect(sum).toBeCloseTo(wanted[i]![j]!, 3)));
+  });
+
+  test('a shelf keeps what is put on it until it is closed', async () => {
+    await using jobs = ortJobs();
+    const shelf = await jobs.openShelf();
+    const tensor = denseOf('int64', [2, 0, 3], []);
+    await shelf.put('a/b…', tensor);
+    await shelf.put('a/b…', denseOf('float32', [2], [1, 2]));
+    expect(await shelf.get('a/b…')).toMatchObject({ dtype: 'float32', shape: [2] });
+    await shelf.delete('a/b…');
+    await expect(shelf.get('a/b…')).rejects.toThrow(/not on the shelf/);
+    await shelf[Symbol.asyncDispose]();
+    await expect(shelf.put('a', tensor)).rejects.toThrow();
   });
 });

@@ -1,12 +1,39 @@
 /** Work that must not run on the calling thread: a function of a module, run beside an engine. */
 import type { Kernels } from '@penjing/kernels';
-import type { Engine } from './engine.js';
+import type { Engine, Executor } from './engine.js';
+import { PenjingError } from './errors.js';
+import type { Model } from './graph/model.js';
 import type { TaskOptions } from './task.js';
+import type { DenseTensor } from './tensor.js';
 
 /** What a job works with: an engine that runs in the same thread, so that tensors are used where they lie. */
 export interface JobContext extends TaskOptions {
   readonly engine: Engine;
   readonly kernels: Kernels;
+  /** Loads a model that the host prepared. */
+  readonly load: (model: PreparedModel) => Promise<Executor>;
+  readonly shelf: (shelf: ShelfReference) => Shelf;
+}
+
+/** A model that jobs of the same host can load, as plain data. */
+export interface PreparedModel {
+  readonly kind: 'model';
+  readonly reference: unknown;
+}
+
+/** A shelf that jobs of the same host can reach, as plain data. */
+export interface ShelfReference {
+  readonly kind: 'shelf';
+  readonly reference: unknown;
+}
+
+/** Tensors put aside between jobs, on disk where the host has one: activations that are read again, and need not be in memory. */
+export interface Shelf {
+  /** Replaces what has the name. */
+  put(name: string, tensor: DenseTensor): Promise<void>;
+  /** Throws `E_NOT_FOUND` for a name that is not there. */
+  get(name: string): Promise<DenseTensor>;
+  delete(name: string): Promise<void>;
 }
 
 /** Input and output are plain data and typed arrays, as `structuredClone` takes them. */
@@ -38,6 +65,10 @@ export interface JobOptions extends TaskOptions {
 export interface JobHost {
   /** Jobs that run at the same time. */
   readonly parallel: number;
+  /** Makes a model loadable for jobs, until it is disposed. */
+  prepare(model: Model, options?: Pick<TaskOptions, 'signal'>): Promise<PreparedModel & AsyncDisposable>;
+  /** An empty shelf; disposing it deletes what is on it. */
+  openShelf(): Promise<Shelf & ShelfReference & AsyncDisposable>;
   run<Input, Output>(job: Job<Input, Output>, input: Input, options?: JobOptions): Promise<Output>;
 }
 
@@ -45,6 +76,31 @@ export interface JobHost {
 export function inlineJobs({ engine, kernels }: Pick<JobContext, 'engine' | 'kernels'>): JobHost {
   return {
     parallel: 1,
-    run: (job, input, { transfer: _transfer, ...task } = {}) => job.run(input, { engine, kernels, ...task }),
+    prepare: async (model) => ({ kind: 'model', reference: model, [Symbol.asyncDispose]: async () => {} }),
+    async openShelf() {
+      const tensors = new Map<string, DenseTensor>();
+      const shelf = memoryShelf(tensors);
+      return { ...shelf, kind: 'shelf', reference: shelf, [Symbol.asyncDispose]: async () => tensors.clear() };
+    },
+    run: (job, input, { transfer: _transfer, ...task } = {}) =>
+      job.run(input, {
+        ...task,
+        engine,
+        kernels,
+        load: ({ reference }) => engine.load(reference as Model, task.signal ? { signal: task.signal } : {}),
+        shelf: ({ reference }) => reference as Shelf,
+      }),
+  };
+}
+
+function memoryShelf(tensors: Map<string, DenseTensor>): Shelf {
+  return {
+    put: async (name, tensor) => void tensors.set(name, tensor),
+    async get(name) {
+      const tensor = tensors.get(name);
+      if (!tensor) throw new PenjingError('E_NOT_FOUND', `${name} is not on the shelf`);
+      return tensor;
+    },
+    delete: async (name) => void tensors.delete(name),
   };
 }

@@ -1,5 +1,5 @@
 /** The one verb: a pass takes a model and gives a model back. */
-import type { Engine } from './engine.js';
+import type { Engine, Feeds } from './engine.js';
 import type { JobHost } from './job.js';
 import type { Model } from './graph/model.js';
 import type { WeightRecord } from './record.js';
@@ -8,8 +8,10 @@ import type { TaskOptions } from './task.js';
 export interface PassContext extends TaskOptions {
   /** Needed only by passes that must run a graph. */
   readonly engine?: Engine;
-  /** Where heavy work of a pass runs; in the calling thread when absent. */
+  /** Where passes run models and compute; needed only by those that are calibrated. */
   readonly jobs?: JobHost;
+  /** What calibrated passes run the model on: the feeds of one run each. Read once. */
+  readonly samples?: AsyncIterable<Feeds> | Iterable<Feeds>;
 }
 
 export interface PassResult {

@@ -1,6 +1,7 @@
 /** GPTQ of the matrices that read one activation: one Hessian, factored once (Frantar et al. 2022, arXiv:2210.17323). */
 import { type Job, type JobContext, jobModule } from '@penjing/core';
 import { factorHessian, matrixProducts, projectMatrix } from '@penjing/core/linalg';
+import type { BlockStats, Kernels } from '@penjing/kernels';
 import type { WeightScheme } from '../scheme.js';
 import { activationOrder, reorderSquare } from './activation-order.js';
 import { blockGrid } from './block-grid.js';
@@ -26,6 +27,8 @@ export interface GptqMatrix {
   readonly zeroPoints: Uint8Array | undefined;
   /** ½ (w − q)ᵀ H (w − q), summed over the outputs, H with its damping. */
   readonly objective: number;
+  /** Of the weights themselves, in no metric. */
+  readonly stats: BlockStats;
 }
 
 export interface GptqOutput {
@@ -50,13 +53,21 @@ async function gptq(input: GptqInput, context: JobContext): Promise<GptqOutput> 
     const turned = inputsFirst(weights, size, cols, order, kernels);
     const grid = blockGrid({ scheme, size, cols, kernels, order });
     const { codes, objective } = await projectMatrix({ ...context, products, factor, weights: turned, cols, group: Math.min(scheme.blockSize, size), constrain: grid.constrain });
-    matrices.push({ ...grid.pack(codes), objective });
+    const packed = grid.pack(codes);
+    matrices.push({ ...packed, objective, stats: lost(weights, { ...packed, size, cols }, scheme, kernels) });
   }
   return { matrices, damping: factor.damping, dead: factor.dead.map((place) => order?.[place] ?? place) };
 }
 
+/** What the stored matrix differs by from the original. */
+function lost(weights: Float32Array, { values, scales, zeroPoints, size, cols }: Pick<GptqMatrix, 'values' | 'scales' | 'zeroPoints'> & { size: number; cols: number }, { bits, blockSize, symmetric }: WeightScheme, kernels: Kernels): BlockStats {
+  const dst = new Float32Array(weights.length);
+  kernels.dequantizeBlocks({ rows: cols, cols: size, bits, blockSize, symmetric, layout: 'nbits', values, scales, scaleDtype: 'float32', ...(zeroPoints && { zeroPoints }), dst });
+  return kernels.errorStats(weights, dst);
+}
+
 /** (cols, size) to (size, cols), rows in the order of the Hessian. */
-function inputsFirst(weights: Float32Array, size: number, cols: number, order: Uint32Array | undefined, kernels: JobContext['kernels']): Float32Array {
+function inputsFirst(weights: Float32Array, size: number, cols: number, order: Uint32Array | undefined, kernels: Kernels): Float32Array {
   const turned = new Float32Array(weights.length);
   kernels.transpose2d(bytes(weights), bytes(turned), cols, size, 4);
   if (!order) return turned;

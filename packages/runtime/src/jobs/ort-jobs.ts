@@ -2,6 +2,8 @@
 import { availableParallelism } from 'node:os';
 import type { Job, JobHost, JobOptions, Progress } from '@penjing/core';
 import { SessionHost } from '../session-host.js';
+import { storeForJobs } from '../worker/local-engine.js';
+import { openFolderShelf } from './folder-shelf.js';
 
 export interface OrtJobsOptions {
   /** Jobs at the same time, each in a thread of its own; 1 when absent. */
@@ -35,6 +37,11 @@ export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availab
 
   return {
     parallel,
+    openShelf: openFolderShelf,
+    async prepare(model, options = {}) {
+      const stored = await storeForJobs(model, options);
+      return { kind: 'model', reference: stored.model, [Symbol.asyncDispose]: stored.cleanup };
+    },
     async run<Input, Output>({ module, name }: Job<Input, Output>, input: Input, { signal, onProgress, seed, transfer }: JobOptions = {}): Promise<Output> {
       signal?.throwIfAborted();
       const host = await take();

@@ -1,7 +1,8 @@
 /** Runs a job of core in this worker: imports its module, gives it an engine and kernels of this thread. */
 import { type Job, PenjingError, type Progress } from '@penjing/core';
 import { type Kernels, wasmKernels } from '@penjing/kernels';
-import { localEngine } from './local-engine.js';
+import { folderShelf } from '../jobs/folder-shelf.js';
+import { type StoredForJobs, loadStored, localEngine } from './local-engine.js';
 import type { SessionTable } from './session-table.js';
 import type { CallContext } from './wire-types.js';
 
@@ -21,9 +22,12 @@ export async function runJob(sessions: SessionTable, { module, name, input, seed
   const job = exports[name];
   if (typeof job?.run !== 'function') throw new PenjingError('E_WORKER', `${module} exports no job ${name}`);
   kernels ??= wasmKernels();
+  const options = threads === undefined ? {} : { threads };
   const output = await job.run(input, {
-    engine: localEngine(sessions, { ...(threads !== undefined && { threads }) }),
+    engine: localEngine(sessions, options),
     kernels,
+    load: ({ reference }) => loadStored(sessions, reference as StoredForJobs, options),
+    shelf: ({ reference }) => folderShelf(reference as string),
     signal,
     onProgress: emit,
     ...(seed !== undefined && { seed }),

@@ -1,0 +1,52 @@
+/** Runs one block of a model over all samples: activations come from the shelf and go back to it, statistics are gathered on the way. */
+import { type Job, type JobContext, type PreparedModel, type ShelfReference, jobModule } from '../job.js';
+import { matrixProducts } from '../linalg/products.js';
+import type { DenseTensor } from '../tensor.js';
+import { type StatisticName, type Statistics, collectors } from './collectors.js';
+
+export interface BlockJobInput {
+  /** Computes the values that are no inputs; absent when there are none. */
+  readonly model: PreparedModel | undefined;
+  readonly shelf: ShelfReference;
+  readonly samples: number;
+  /** Values that are taken from the shelf, and those that are put there, by name. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** Values that nothing needs afterwards. */
+  readonly drop: readonly string[];
+  readonly collect: readonly { readonly value: string; readonly statistic: StatisticName }[];
+}
+
+export interface Collected {
+  readonly value: string;
+  readonly statistic: StatisticName;
+  readonly result: Statistics[StatisticName];
+}
+
+export const blockJob: Job<BlockJobInput, readonly Collected[]> = { module: jobModule(import.meta.url, './block-job'), name: 'blockJob', run: runBlock };
+
+/** Name on the shelf of a value of one sample. */
+export function shelfName(sample: number, value: string): string {
+  return `${sample}/${value}`;
+}
+
+async function runBlock({ model, shelf: reference, samples, inputs, outputs, drop, collect }: BlockJobInput, context: JobContext): Promise<readonly Collected[]> {
+  const { engine, kernels, signal, onProgress } = context;
+  await using products = matrixProducts(engine);
+  await using executor = model && (await context.load(model));
+  const shelf = context.shelf(reference);
+  const gathering = collect.map(({ value, statistic }) => ({ value, statistic, collector: collectors[statistic](value, { kernels, products }) }));
+  const wanted = [...new Set([...outputs, ...collect.map(({ value }) => value)])].filter((name) => !inputs.includes(name));
+  for (let sample = 0; sample < samples; sample++) {
+    signal?.throwIfAborted();
+    onProgress?.({ phase: 'calibrate', done: sample, total: samples, unit: 'samples' });
+    const feeds: Record<string, DenseTensor> = {};
+    for (const name of inputs) feeds[name] = await shelf.get(shelfName(sample, name));
+    const fetched = executor ? await executor.run(feeds, { outputs: wanted, ...(signal && { signal }) }) : {};
+    const valueOf = (name: string): DenseTensor => (feeds[name] ?? fetched[name]) as DenseTensor;
+    for (const { value, collector } of gathering) await collector.add(valueOf(value));
+    for (const name of outputs) await shelf.put(shelfName(sample, name), valueOf(name));
+    for (const name of drop) await shelf.delete(shelfName(sample, name));
+  }
+  return gathering.map(({ value, statistic, collector }) => ({ value, statistic, result: collector.result() }));
+}
