@@ -2,7 +2,8 @@
 import { type ByteSource, Graph, GraphBuilder, Model, tensorType } from '@penjing/core';
 import { openTflite } from '../../packages/graph-io/src/tflite/open-tflite.js';
 import { readOperator } from '../../packages/graph-io/src/tflite/read/operators/index.js';
-import { type TfliteArithmetic, TfliteValues } from '../../packages/graph-io/src/tflite/read/values.js';
+import { type TfliteArithmetic, TfliteProgram } from '../../packages/graph-io/src/tflite/read/program.js';
+import { TfliteValues } from '../../packages/graph-io/src/tflite/read/values.js';
 
 export interface SingleOperator {
   /** Its inputs are named `tensor_N`. */
@@ -19,8 +20,8 @@ export async function singleOperators(source: ByteSource, arithmetic?: TfliteAri
   for (const operator of subgraph!.operators) {
     const model = new Model(new Graph('single'));
     model.opsetImports.set('', 21);
-    const values = new TfliteValues(new GraphBuilder(model.graph), file, subgraph!, arithmetic);
-    await values.load();
+    const builder = new GraphBuilder(model.graph);
+    const values = new TfliteValues(builder, await TfliteProgram.load(file, builder, () => [], arithmetic), 0);
     const inputs = [...new Set(operator.inputs)].filter((index) => index >= 0 && values.constant(index) === undefined);
     for (const index of inputs) {
       const { dtype, shape } = values.tensor(index);

@@ -5,7 +5,7 @@ import type { ByteRange } from './field-table.js';
 import { FlatBufferReader } from './flatbuffer-reader.js';
 import { type BuiltinOperator, builtinOperators } from './operators-schema.js';
 import {
-  bufferTable, type BuiltinOptions, FILE_IDENTIFIER, modelTable, operatorTable, type OperatorTable, type QuantizationTable, SCHEMA_VERSION, subGraphTable, tensorTable,
+  bufferTable, type BuiltinOptions, type BuiltinOptions2, FILE_IDENTIFIER, modelTable, operatorTable, type OperatorTable, type QuantizationTable, SCHEMA_VERSION, subGraphTable, tensorTable,
   type TensorTable,
 } from './schema.js';
 
@@ -34,6 +34,7 @@ export interface TfliteOperator {
   readonly inputs: readonly number[];
   readonly outputs: readonly number[];
   readonly options: BuiltinOptions | undefined;
+  readonly options2: BuiltinOptions2 | undefined;
   readonly customOptions: ByteRange | undefined;
 }
 
@@ -61,6 +62,9 @@ export interface TfliteFile {
   readonly signatures: readonly TfliteSignature[];
   readonly metadata: ReadonlyMap<string, ByteRange | undefined>;
 }
+
+/** TensorType RESOURCE and VARIANT. */
+const HANDLES: ReadonlySet<number> = new Set([13, 14]);
 
 const dtypeOfTflite = new Map(dtypeNames.flatMap((name) => (dtypes[name].tflite === undefined ? [] : [[dtypes[name].tflite, name] as const])));
 
@@ -154,7 +158,8 @@ function tensorOf(reader: FlatBufferReader, table: TensorTable, buffers: readonl
   const shape = declared.map((size) => (size === -1 ? 1 : size));
   const signature = table.shapeSignature ?? declared;
   const shapeSignature = signature.length === shape.length && signature.includes(-1) ? signature : undefined;
-  const dtype = dtypeOfTflite.get(table.type);
+  // handles of variables and tables hold nothing that a graph could read
+  const dtype = HANDLES.has(table.type) ? 'int32' : dtypeOfTflite.get(table.type);
   if (dtype === undefined) throw new PenjingError('E_DTYPE', `${name} in ${reader.source.uri} has the element type ${table.type}, which is not known`);
   if (table.buffer >= buffers.length && table.buffer > 0) throw reader.invalid(`${name} has its content in buffer ${table.buffer} of ${buffers.length}`);
   const data = buffers[table.buffer];
@@ -176,7 +181,7 @@ function operatorOf(reader: FlatBufferReader, table: OperatorTable, codes: reado
   checkIndices(reader, outputs, tensorCount, 0, code.type);
   const large = table.largeCustomOptionsOffset > 1 ? { offset: table.largeCustomOptionsOffset, length: table.largeCustomOptionsSize } : undefined;
   if (large && large.offset + large.length > reader.source.size) throw reader.invalid(`the options of ${code.custom} lie outside the file`);
-  return { ...code, inputs, outputs, options: table.options, customOptions: large ?? table.customOptions };
+  return { ...code, inputs, outputs, options: table.options, options2: table.options2, customOptions: large ?? table.customOptions };
 }
 
 function checkIndices(reader: FlatBufferReader, indices: readonly number[], count: number, low: number, whose: string): void {

@@ -2,6 +2,7 @@
 import {
   bool, bytes, float32s, int32, int32s, int64s, int8, many, one, type ReadOf, string, table, uint16s, uint32, uint64, uint8s, union, type WriteOf,
 } from './field-table.js';
+import { optionTables2 } from './options-schema-2.js';
 import { optionTables } from './options-schema.js';
 
 export const SCHEMA_VERSION = 3;
@@ -66,6 +67,8 @@ export const operatorTable = table('Operator', {
   /** From the start of the file, when the options are too large for the FlatBuffer. */
   largeCustomOptionsOffset: uint64(9),
   largeCustomOptionsSize: uint64(10),
+  /** Options of operators that came after the first union was full. */
+  options2: union(11, optionTables2),
 });
 
 export const subGraphTable = table('SubGraph', {
@@ -99,6 +102,7 @@ export type OperatorTable = ReadOf<typeof operatorTable>;
 export type QuantizationTable = ReadOf<typeof quantizationTable>;
 export type BufferTable = ReadOf<typeof bufferTable>;
 export type BuiltinOptions = NonNullable<OperatorTable['options']>;
+export type BuiltinOptions2 = NonNullable<OperatorTable['options2']>;
 
 export type ModelInit = WriteOf<typeof modelTable>;
 export type SubGraphInit = WriteOf<typeof subGraphTable>;

@@ -1,12 +1,13 @@
 /** One operator of a TFLite subgraph as the rows of the table see it: operands, options, and where the results go. */
 import { type AttributeInput, type Value } from '@penjing/core';
 import type { TfliteOperator, TfliteTensor } from '../open-tflite.js';
-import type { BuiltinOptions } from '../schema.js';
+import type { BuiltinOptions, BuiltinOptions2 } from '../schema.js';
 import type { BuiltinOperator } from '../operators-schema.js';
 import { unsupported } from './unsupported.js';
 import type { Place, TfliteValues } from './values.js';
 
 type OptionsOf<T extends BuiltinOptions['type']> = Extract<BuiltinOptions, { readonly type: T }>['value'];
+type Options2Of<T extends BuiltinOptions2['type']> = Extract<BuiltinOptions2, { readonly type: T }>['value'];
 type Attributes = Readonly<Record<string, AttributeInput>>;
 
 export class TfliteReading {
@@ -120,6 +121,13 @@ export class TfliteReading {
     const { options } = this.operator;
     if (options?.type === type) return options.value as OptionsOf<T>;
     throw this.fail(`its options are ${options?.type ?? 'missing'}, not ${type}`);
+  }
+
+  /** Those of the second union, which later operators have. */
+  options2<T extends BuiltinOptions2['type']>(type: T): Options2Of<T> {
+    const { options2 } = this.operator;
+    if (options2?.type === type) return options2.value as Options2Of<T>;
+    throw this.fail(`its options are ${options2?.type ?? 'missing'}, not ${type}`);
   }
 
   /** Options that old writers leave out when all of them have their default. */

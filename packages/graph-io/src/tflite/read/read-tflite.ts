@@ -1,9 +1,10 @@
 /** A TFLite file to a model: quantized tensors become QuantizeLinear and DequantizeLinear around float operators. */
-import { type ByteSource, type Dim, Graph, GraphBuilder, Model, PenjingError, tensorType, type Value } from '@penjing/core';
+import { type ByteSource, type Dim, dtypes, Graph, GraphBuilder, Model, PenjingError, tensorType, type Value } from '@penjing/core';
 import { openTflite, type TfliteFile, type TfliteOperator, type TfliteSignature, type TfliteSubgraph, type TfliteTensor } from '../open-tflite.js';
 import { readOperator, readTable } from './operators/index.js';
 import { unsupported } from './unsupported.js';
-import { type TfliteArithmetic, TfliteValues } from './values.js';
+import { type Inline, type TfliteArithmetic, TfliteProgram } from './program.js';
+import { TfliteValues } from './values.js';
 
 export type { TfliteArithmetic };
 
@@ -35,18 +36,39 @@ export async function readTflite(source: ByteSource, options: ReadTfliteOptions 
 
   const model = new Model(new Graph(subgraph.name || 'main'));
   model.opsetImports.set('', opset);
-  const values = new TfliteValues(new GraphBuilder(model.graph), file, subgraph, options.arithmetic);
-  await values.load();
+  const builder = new GraphBuilder(model.graph);
+  const program = await TfliteProgram.load(file, builder, inline, options.arithmetic);
+  const values = new TfliteValues(builder, program, file.subgraphs.indexOf(subgraph));
+  const unfit = [...subgraph.inputs, ...subgraph.outputs].map((index) => subgraph.tensors[index]!).find(({ dtype }) => dtypes[dtype].kind === 'complex');
+  if (unfit) throw new PenjingError('E_TFLITE_OPERATOR', `the input or output ${unfit.name} is ${unfit.dtype}, which no operator of ONNX takes`);
   const inputNames = namesOf(subgraph, subgraph.inputs, signature?.inputs);
   subgraph.inputs.forEach((index, i) => {
     const tensor = subgraph.tensors[index]!;
-    values.input(index, values.builder.input(inputNames[i]!, tensorType(tensor.dtype, dimsOf(tensor, inputNames[i]!))));
+    values.input(index, builder.input(inputNames[i]!, tensorType(tensor.dtype, dimsOf(tensor, inputNames[i]!))));
   });
   for (const operator of subgraph.operators) readOperator(values, operator);
   const outputNames = namesOf(subgraph, subgraph.outputs, signature?.outputs);
   subgraph.outputs.forEach((index, i) => output(values, index, outputNames[i]!));
+  for (const [name, { value, assigned }] of program.resources) {
+    if (assigned) builder.output(builder.op('Identity', [value!]), nameTaken(model.graph, `${name}_next`) ? `${name}_next_output` : `${name}_next`);
+  }
   return model;
 }
+
+/** A subgraph in the place of an operator that refers to it. */
+const inline: Inline = (program, number, builder, inputs, handles) => {
+  const subgraph = program.subgraph(number);
+  refuseUnread(subgraph);
+  if (inputs.length !== subgraph.inputs.length) throw new PenjingError('E_TFLITE', `subgraph ${number} takes ${subgraph.inputs.length} tensors and is given ${inputs.length}`);
+  const values = new TfliteValues(builder, program, number);
+  subgraph.inputs.forEach((index, i) => {
+    values.input(index, inputs[i]!);
+    const handle = handles.get(i);
+    if (handle !== undefined) values.handles.set(index, handle);
+  });
+  for (const operator of subgraph.operators) readOperator(values, operator);
+  return subgraph.outputs.map((index) => values.stored(index));
+};
 
 function choose(file: TfliteFile, wanted: string | undefined): { readonly subgraph: TfliteSubgraph; readonly signature: TfliteSignature | undefined } {
   const known = file.signatures.map(({ key }) => key);

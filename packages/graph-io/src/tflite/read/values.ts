@@ -1,8 +1,8 @@
 /** The tensors of a subgraph while it becomes a graph: constants, computed values in either place of the channels, quantization. */
-import { bytesOf, DenseTensor, type DType, dtypes, type GraphBuilder, lazy, LazyTensor, PenjingError, type Shape, type Tensor, toDense, type Value } from '@penjing/core';
-import type { TfliteFile, TfliteSubgraph, TfliteTensor } from '../open-tflite.js';
-import { weightSums } from './integer/weight-sums.js';
+import { bytesOf, DenseTensor, type DType, dtypes, type Graph, type GraphBuilder, lazy, LazyTensor, PenjingError, type Shape, type Tensor, tensorType, type Value } from '@penjing/core';
+import type { TfliteSubgraph, TfliteTensor } from '../open-tflite.js';
 import { constantFirst, TO_FIRST, TO_LAST } from './places.js';
+import type { TfliteArithmetic, TfliteProgram } from './program.js';
 
 /** `last` as TFLite has it, `first` as (batch, channels, height, width). */
 export type Place = 'first' | 'last';
@@ -21,13 +21,6 @@ interface Known {
 
 const MOVES = { first: TO_FIRST, last: TO_LAST } as const;
 
-/**
- * How quantized operators compute. `fast`: QuantizeLinear and DequantizeLinear around float operators, which runtimes turn into integer
- * kernels with roundings of their own; float activations beside integer weights are rounded as TensorFlow Lite rounds them. `exact`: the
- * integers of TensorFlow Lite's own kernels (without a delegate: XNNPACK rounds otherwise). `float`: as `fast`, float activations never rounded.
- */
-export type TfliteArithmetic = 'fast' | 'exact' | 'float';
-
 /** Scales of one tensor: one, or one per slice of `axis`. */
 export interface Scales {
   readonly scales: readonly number[];
@@ -35,46 +28,44 @@ export interface Scales {
   readonly axis: number;
 }
 
-/** Constants larger than this are never needed as numbers: shapes, axes, paddings are short. */
-const MAX_NUMBERS = 1 << 16;
-
 export class TfliteValues {
-  readonly builder: GraphBuilder;
-  readonly #file: TfliteFile;
+  readonly program: TfliteProgram;
+  /** Where nodes go: the graph of the subgraph, or a body in it while `within` runs. */
+  builder: GraphBuilder;
   readonly #subgraph: TfliteSubgraph;
+  readonly #number: number;
   readonly #known = new Map<number, Known>();
   /** Constants that an operator computed from constants: float16 weights, widened. */
   readonly #folded = new Map<number, Tensor>();
-  readonly #numbers = new Map<number, readonly number[]>();
   readonly #loaded = new Map<string, Value>();
-  #sums: ReadonlyMap<number, number> = new Map();
-  readonly arithmetic: TfliteArithmetic;
+  /** Resource variables by the tensors that hold their handles. */
+  readonly handles = new Map<number, string>();
 
-  constructor(builder: GraphBuilder, file: TfliteFile, subgraph: TfliteSubgraph, arithmetic: TfliteArithmetic = 'fast') {
+  constructor(builder: GraphBuilder, program: TfliteProgram, subgraph: number) {
     this.builder = builder;
-    this.arithmetic = arithmetic;
-    this.#file = file;
-    this.#subgraph = subgraph;
+    this.program = program;
+    this.#number = subgraph;
+    this.#subgraph = program.subgraph(subgraph);
   }
 
-  /** Reads the short integer constants, which say how operators work. */
-  async load(): Promise<void> {
-    for (const [index, { dtype, shape, data, name }] of this.#subgraph.tensors.entries()) {
-      const count = shape.reduce((product, dim) => product * dim, 1);
-      if (!data || count > MAX_NUMBERS || dtypes[dtype].kind === 'string' || dtypes[dtype].bits < 8) continue;
-      if (!['int', 'uint', 'bool'].includes(dtypes[dtype].kind) && count > 1) continue;
-      const dense = await toDense(lazy.source(this.#file.source, data.offset, dtype, shape));
-      if (dtypes[dtype].kind === 'float' && dtypes[dtype].bits < 32) continue;
-      const numbers = Array.from(dense.data as ArrayLike<number | bigint>, Number);
-      if (numbers.some((number) => dtypes[dtype].kind === 'int' && !Number.isSafeInteger(number))) throw new PenjingError('E_TFLITE', `${name} holds integers beyond 2^53`);
-      this.#numbers.set(index, numbers);
-    }
-    if (this.arithmetic === 'exact') this.#sums = await weightSums(this.#file, this.#subgraph);
+  get arithmetic(): TfliteArithmetic {
+    return this.program.arithmetic;
   }
 
   /** The largest sum of absolute weights for one output; undefined when it was not worked out. */
   weightSum(index: number): number | undefined {
-    return this.#sums.get(index);
+    return this.program.loaded(this.#number).sums.get(index);
+  }
+
+  /** Makes a graph for the body of a Scan or a Loop: values outside may be used in it, weights must have been made before. */
+  within(graph: Graph, body: () => void): void {
+    const outer = this.builder;
+    this.builder = outer.inner(graph);
+    try {
+      body();
+    } finally {
+      this.builder = outer;
+    }
   }
 
   tensor(index: number): TfliteTensor {
@@ -102,10 +93,10 @@ export class TfliteValues {
   constant(index: number): Tensor | undefined {
     const folded = this.#folded.get(index);
     if (folded) return folded;
-    const { data, dtype, shape, sparsity, name } = this.tensor(index);
-    if (sparsity) throw new PenjingError('E_TFLITE_OPERATOR', `${name} is stored sparse, which is not read`);
+    const { data, dtype, shape, sparsity } = this.tensor(index);
+    if (sparsity) return this.program.loaded(this.#number).dense.get(index);
     if (!data) return shape.includes(0) ? new DenseTensor(dtype, shape, new Uint8Array(0)) : undefined;
-    return lazy.source(this.#file.source, data.offset, dtype, shape);
+    return lazy.source(this.program.file.source, data.offset, dtype, shape);
   }
 
   /** Makes a computed tensor a constant: what follows takes it as one. */
@@ -115,7 +106,7 @@ export class TfliteValues {
 
   /** The numbers of a short constant; undefined for anything else. */
   numbers(index: number): readonly number[] | undefined {
-    return this.#numbers.get(index);
+    return this.program.loaded(this.#number).numbers.get(index);
   }
 
   /** A weight, brought into shape by `move` and dequantized; its slices move to `axis`. */
@@ -135,6 +126,8 @@ export class TfliteValues {
   dequantize(stored: Value, dtype: DType, { scales, zeroPoints, axis }: Scales): Value {
     const perTensor = scales.length === 1;
     const scale = this.builder.constant('float32', perTensor ? scales[0]! : scales);
+    // biases beside int16 have 64 bits, which DequantizeLinear does not take; they are vectors, so that scales broadcast
+    if (dtype === 'int64') return this.builder.op('Mul', [this.builder.op('Cast', [stored], { to: dtypes.float32.onnx }), scale]);
     // int32 has no zero point in ONNX; TFLite's is 0
     const zero = dtype === 'int32' ? undefined : this.#integers(dtype, perTensor ? [] : [scales.length], zeroPoints);
     return this.builder.op('DequantizeLinear', [stored, scale, zero], perTensor ? {} : { axis });
@@ -178,9 +171,9 @@ export class TfliteValues {
     const tensor = this.constant(index);
     const { name } = this.tensor(index);
     if (!tensor) throw new PenjingError('E_TFLITE', `${name} is used before anything computes it`);
-    const stored = this.#initializer(`${name}_quantized`, move(tensor));
-    // only operators of quantization take packed integers
-    if (dtypes[tensor.dtype].bits < 8) return this.dequantize(stored, tensor.dtype, { scales: [1], zeroPoints: [this.scales(index)?.zeroPoints[0] ?? 0], axis: 0 });
+    // packed integers become int8: ONNX Runtime makes its own product of DequantizeLinear and MatMul, which rounds activations in its way
+    const bytes = dtypes[tensor.dtype].bits < 8 ? lazy.cast(tensor, 'int8') : tensor;
+    const stored = this.#initializer(`${name}_quantized`, move(bytes));
     return this.#centred(stored, this.scales(index)?.zeroPoints ?? [0]);
   }
 
@@ -189,9 +182,36 @@ export class TfliteValues {
     return zeroPoints[0] === 0 ? floats : this.builder.op('Sub', [floats, this.builder.constant('float32', zeroPoints[0]!)]);
   }
 
+  /** A state of an operator after it ran: a variable tensor becomes an output of the graph. Others are only read. */
+  keep(index: number, value: Value): void {
+    const tensor = this.tensor(index);
+    if (!tensor.isVariable) return;
+    if (this.builder.graph !== this.program.main.graph) throw new PenjingError('E_TFLITE_OPERATOR', `${tensor.name} is a state that changes in a branch or a loop, which is not read`);
+    this.define(index, value);
+    const resource = this.program.resource(tensor.name);
+    resource.value = this.stored(index);
+    resource.assigned = true;
+  }
+
+  /** A zero, for ConstantOfShape. */
+  zeroTensor(): Tensor {
+    return new DenseTensor('float32', [1], new Uint8Array(4));
+  }
+
+  /**
+   * A variable tensor that nothing computed: an input of the graph, zeros before the first run. It has no default: onnxruntime-node 1.30
+   * gives no way to feed an input that has one.
+   */
+  #variable(index: number): Value {
+    const { name, dtype, shape } = this.tensor(index);
+    this.input(index, this.program.main.input(name, tensorType(dtype, shape)));
+    return this.last(index);
+  }
+
   /** As TFLite has it. */
   last(index: number): Value {
     const known = this.#known.get(index);
+    if (!known && this.tensor(index).isVariable && this.constant(index) === undefined) return this.#variable(index);
     return known ? this.#placed(index, known, 'last') : this.#constantValue(index);
   }
 
@@ -253,6 +273,15 @@ export class TfliteValues {
     const centred = this.codes(index, 'last');
     const shifted = zero === 0 ? centred : this.builder.op('Add', [centred, this.builder.constant('float32', zero!)]);
     return (integers.last = this.builder.op('Cast', [shifted], { to: dtypes[this.tensor(index).dtype].onnx }));
+  }
+
+  /** The same of an operand, constants included. */
+  storedOperand(index: number): Value {
+    if (!this.isConstant(index)) return this.stored(index);
+    const tensor = this.constant(index);
+    const { name } = this.tensor(index);
+    if (!tensor) throw new PenjingError('E_TFLITE', `${name} is used before anything computes it`);
+    return this.#initializer(name, tensor);
   }
 
   /** Numbers that ONNX wants in int64: shapes, axes, sizes. */

@@ -60,4 +60,18 @@ const product: ExactRow = (reading) => {
   return true;
 };
 
-export const exactElementwise = { ADD: sum('ADD'), SUB: sum('SUB'), MUL: product };
+/** One factor for codes above zero, another for the products of those below and alpha. */
+const prelu: ExactRow = (reading) => {
+  const pair = pairOf(reading, undefined);
+  if (!pair) return false;
+  const { grids, output, clip, codes, place } = pair;
+  const zero = reading.values.builder.constant('float32', 0);
+  const above = reading.op('Max', [codes[0], zero]);
+  const below = reading.op('Mul', [reading.op('Min', [codes[0], zero]), codes[1]]);
+  const scaled = [[above, fixedPoint(f(grids[0].scale / output.scale))], [below, fixedPoint(f(f(grids[0].scale * grids[1].scale) / output.scale))]] as const;
+  const [a, b] = scaled.map(([value, factor]) => rescale(reading, toDouble(reading, value), { factors: [factor], shape: [], bound: 255 * 255 }));
+  reading.values.defineCodes(reading.result(), clipped(reading, reading.op('Add', [a, b]), clip), place);
+  return true;
+};
+
+export const exactElementwise = { ADD: sum('ADD'), SUB: sum('SUB'), MUL: product, PRELU: prelu };

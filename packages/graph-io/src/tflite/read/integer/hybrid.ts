@@ -61,7 +61,7 @@ export function roundAsymmetric(reading: TfliteReading, x: Value, axes: readonly
 
 /** Convolves codes with codes when this is a convolution of two kinds; false when it is not. */
 export function hybridConv(reading: TfliteReading, { opType, attributes, x, weight, bias, move, activation }: Convolution): boolean {
-  if (opType !== 'Conv' || !isHybrid(reading, x, weight)) return false;
+  if (!isHybrid(reading, x, weight)) return false;
   const { values } = reading;
   const { scales } = values.scales(reading.index(weight))!;
   const symmetric = reading.type === 'CONV_2D' && attributes['group'] === 1 && scales.every((scale) => scale === scales[0]);
@@ -79,12 +79,27 @@ function perChannel(tensor: Tensor): Tensor {
   return lazy.reshape(tensor, [1, tensor.shape[0] ?? 1, 1, 1]);
 }
 
-/** The product of the rows of `x` (rows, inputs) and weights (outputs, inputs), scaled. */
-export function hybridProduct(reading: TfliteReading, x: Value, weight: number, asymmetric: boolean): Value {
+/** Weights (outputs, inputs) of an operand, turned, and their scales. */
+export interface HybridWeight {
+  readonly codes: Value;
+  readonly scales: Value;
+}
+
+export function hybridWeight(reading: TfliteReading, weight: number): HybridWeight {
   const { values } = reading;
   const { scales } = values.scales(reading.index(weight))!;
+  return {
+    codes: values.weightCodes(reading.index(weight), (tensor) => lazy.transpose(tensor, [1, 0])),
+    scales: values.builder.constant('float32', [...scales], scales.length === 1 ? [] : [scales.length]),
+  };
+}
+
+/** The product of the rows of `x` (rows, inputs) and such weights, scaled. */
+export function hybridProductOf(reading: TfliteReading, x: Value, { codes: weight, scales }: HybridWeight, asymmetric: boolean): Value {
   const { codes, scale } = (asymmetric ? roundAsymmetric : roundSymmetric)(reading, x, [-1]);
-  const sums = reading.op('MatMul', [codes, values.weightCodes(reading.index(weight), (tensor) => lazy.transpose(tensor, [1, 0]))]);
-  const weights = values.builder.constant('float32', [...scales], scales.length === 1 ? [] : [scales.length]);
-  return reading.op('Mul', [sums, reading.op('Mul', [scale, weights])]);
+  return reading.op('Mul', [reading.op('MatMul', [codes, weight]), reading.op('Mul', [scale, scales])]);
+}
+
+export function hybridProduct(reading: TfliteReading, x: Value, weight: number, asymmetric: boolean): Value {
+  return hybridProductOf(reading, x, hybridWeight(reading, weight), asymmetric);
 }

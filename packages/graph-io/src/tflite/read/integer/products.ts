@@ -53,6 +53,12 @@ function accumulate(reading: TfliteReading, { sum, bias }: Operands, shape: read
   return bias && !fits ? reading.op('Add', [sums, builder.constant('float64', bias, shape)]) : sums;
 }
 
+/** Weights of 4 and 2 bits are multiplied by the reference kernels. */
+const packed = (reading: TfliteReading, weight: number): boolean => ['int4', 'int2'].includes(reading.tensor(weight).dtype);
+
+/** What ruy multiplies; the others have kernels of their own, those of the reference among them. */
+const roundsUpwards = (reading: TfliteReading, { attributes, weight }: Convolution): boolean => reading.type === 'CONV_2D' && attributes['group'] === 1 && !packed(reading, weight);
+
 const convolution = (of: (reading: TfliteReading) => Convolution): ExactRow => (reading) => {
   const conv = of(reading);
   const operands = operandsOf(reading, conv.x, conv.weight, conv.bias, conv.terms, conv.activation);
@@ -69,7 +75,7 @@ const convolution = (of: (reading: TfliteReading) => Convolution): ExactRow => (
     ? accumulate(reading, operands, channels, (given) => reading.op(conv.opType, [x, weight, given], conv.attributes))
     : inParts();
   const shape = factors.length === 1 ? [] : channels;
-  const scaled = rescale(reading, acc, { factors, shape, bound: sum + biggest(bias ?? []), upwards: reading.type !== 'DEPTHWISE_CONV_2D' });
+  const scaled = rescale(reading, acc, { factors, shape, bound: sum + biggest(bias ?? []), upwards: roundsUpwards(reading, conv) });
   values.defineCodes(reading.result(), clipped(reading, scaled, clip), 'first');
   return true;
 
@@ -99,7 +105,7 @@ const fullyConnected: ExactRow = (reading) => {
   // float64 holds any sum of products of 8 bits
   const products = sum < EXACT ? toDouble(reading, reading.op('MatMul', [x, weight])) : reading.op('MatMul', [toDouble(reading, x), toDouble(reading, weight)]);
   const acc = bias.length > 0 ? reading.op('Add', [products, values.builder.constant('float64', bias)]) : products;
-  const scaled = rescale(reading, acc, { factors, shape: factors.length === 1 ? [] : [factors.length], bound: sum + biggest(bias), upwards: true });
+  const scaled = rescale(reading, acc, { factors, shape: factors.length === 1 ? [] : [factors.length], bound: sum + biggest(bias), upwards: packed(reading, 1) === false });
   values.defineCodes(reading.result(), fromRows(reading, clipped(reading, scaled, clip)));
   return true;
 };

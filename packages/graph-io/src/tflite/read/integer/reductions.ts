@@ -59,10 +59,21 @@ const reduce = (mean: boolean): ExactRow => (reading) => {
   const places = reading.ints((first ? axes.map(firstAxis) : axes).sort((a, b) => a - b));
   const sums = reading.op('ReduceSum', [values.codes(reading.index(0), first ? 'first' : 'last'), places], { keepdims: keep ? 1 : 0 });
   const ratio = fixedPoint(input.scale / output.scale);
-  const pooled = mean && keep && shape.length === 4 && axes.length === 2 && axes.includes(1) && axes.includes(2);
-  const scaled = pooled ? pooledMean() : rescale(reading, toDouble(reading, sums), { factors: [mean ? dividedBy(ratio, count) : ratio], shape: [], bound: count * 255 });
+  const pooled = keep && shape.length === 4 && axes.length === 2 && axes.includes(1) && axes.includes(2);
+  const scaled = !mean ? floatSum() : pooled ? pooledMean() : rescale(reading, toDouble(reading, sums), { factors: [dividedBy(ratio, count)], shape: [], bound: count * 255 });
   values.defineCodes(reading.result(), clipped(reading, scaled, [output.low, output.high]), first && keep ? 'first' : 'last');
   return true;
+
+  /** Sums are scaled in float32 and rounded half away from zero. */
+  function floatSum(): Value {
+    const { builder } = values;
+    const number = (value: number): Value => builder.constant('float32', value);
+    const scale = f(input!.scale / output!.scale);
+    const raw = input!.zeroPoint === 0 ? sums : reading.op('Add', [sums, number(count * input!.zeroPoint)]);
+    const exact = reading.op('Add', [reading.op('Mul', [raw, number(scale)]), number(f(f(-input!.zeroPoint * scale) * count))]);
+    const whole = reading.op('Mul', [reading.op('Sign', [exact]), reading.op('Floor', [reading.op('Add', [reading.op('Abs', [exact]), number(0.5)])])]);
+    return toDouble(reading, whole);
+  }
 
   /** Over height and width, the zero point of the input is taken off last, scaled and rounded on its own. */
   function pooledMean(): Value {

@@ -73,11 +73,14 @@ function shiftRight(value: number, bits: number): number {
   return bits <= 0 ? value : roundAway(value / 2 ** bits);
 }
 
+const absolute: Entry = (code, input, output) => multiplied(Math.abs(code), fixedPoint(f(input.scale / output.scale)));
+
 export const exactTables: Readonly<Record<string, ExactRow>> = {
   LOGISTIC: table(float((x) => f(1 / f(1 + f(Math.exp(-x)))))),
   TANH: table(float((x) => Math.tanh(x))),
   ELU: table(float((x) => (x < 0 ? Math.expm1(x) : x))),
   EXP: table(float((x) => Math.exp(x))),
+  ABS: table(absolute),
   LEAKY_RELU: table(leakyRelu),
   HARD_SWISH: table(hardSwish),
   RELU: table(bounded(0, Infinity)),

@@ -25,6 +25,18 @@ const plainBinary = (opType: string): ReadRow => binary((reading, a, b) => readi
 
 const isInteger = (reading: TfliteReading): boolean => dtypes[reading.values.dtype(reading.index(0))].kind !== 'float';
 
+/** The angle of (x, y): that of the ratio in the right half, turned by a half circle in the left one. */
+function atan2(reading: TfliteReading, y: Value, x: Value): Value {
+  const { builder } = reading.values;
+  const number = (value: number): Value => builder.constant('float32', value);
+  const isBelow = (value: Value): Value => reading.op('Less', [value, number(0)]);
+  const turn = reading.op('Where', [isBelow(y), number(-Math.PI), number(Math.PI)]);
+  const angle = reading.op('Add', [reading.op('Atan', [reading.op('Div', [y, x])]), reading.op('Where', [isBelow(x), turn, number(0)])]);
+  // nothing by nothing has no ratio; its angle is 0
+  const nothing = reading.op('And', [reading.op('Equal', [x, number(0)]), reading.op('Equal', [y, number(0)])]);
+  return reading.op('Where', [nothing, number(0), angle]);
+}
+
 export const elementwise: ReadTable = {
   ABS: plain('Abs'),
   CEIL: plain('Ceil'),
@@ -67,6 +79,7 @@ export const elementwise: ReadTable = {
   GREATER_EQUAL: plainBinary('GreaterOrEqual'),
   LESS: plainBinary('Less'),
   LESS_EQUAL: plainBinary('LessOrEqual'),
+  ATAN2: binary(atan2),
   LOGICAL_AND: plainBinary('And'),
   LOGICAL_OR: plainBinary('Or'),
   SQUARED_DIFFERENCE: binary((reading, a, b) => {
@@ -111,6 +124,12 @@ export const elementwise: ReadTable = {
     if (constant) return values.fold(reading.result(), lazy.cast(constant, 'float32'));
     const { x, first } = reading.follow();
     reading.define(values.dtype(index) === 'float32' ? x : reading.op('Cast', [x], { to: dtypes.float32.onnx }), first);
+  },
+  // constants that are stored sparse are dense once they are read
+  DENSIFY: (reading) => {
+    const constant = reading.values.constant(reading.index(0));
+    if (constant) return reading.values.fold(reading.result(), constant);
+    reading.define(reading.last(0));
   },
   FAKE_QUANT: (reading) => {
     const { x, first } = reading.follow();

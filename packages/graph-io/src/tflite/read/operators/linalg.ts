@@ -1,7 +1,7 @@
 /** Matrix products. */
 import { lazy, type Value } from '@penjing/core';
 import { activate } from '../activation.js';
-import { hybridProduct, isHybrid } from '../integer/hybrid.js';
+import { hybridProduct, isHybrid, roundAsymmetric, roundSymmetric } from '../integer/hybrid.js';
 import type { ReadRow, ReadTable, TfliteReading } from '../operator.js';
 
 /** WeightsFormat of fully connected layers: only the plain one is documented. */
@@ -42,14 +42,19 @@ const fullyConnected: ReadRow = (reading) => {
 };
 
 const batchMatmul: ReadRow = (reading) => {
-  const { adjX, adjY } = reading.optional('BatchMatMulOptions');
-  const operand = (i: number, turned: boolean | undefined) => {
+  const { adjX, adjY, asymmetricQuantizeInputs } = reading.optional('BatchMatMulOptions');
+  const perm = (i: number): number[] => {
     const rank = reading.tensor(i).shape.length;
-    if (!turned) return reading.last(i);
-    const perm = [...Array.from({ length: rank - 2 }, (_, axis) => axis), rank - 1, rank - 2];
-    return reading.op('Transpose', [reading.last(i)], { perm });
+    return [...Array.from({ length: rank - 2 }, (_, axis) => axis), rank - 1, rank - 2];
   };
-  reading.define(reading.op('MatMul', [operand(0, adjX), operand(1, adjY)]));
+  const operand = (i: number, turned = false): Value => (turned ? reading.op('Transpose', [reading.last(i)], { perm: perm(i) }) : reading.last(i));
+  const { values } = reading;
+  if (!isHybrid(reading, 0, 1) || values.scales(reading.index(1))!.scales.length > 1) return reading.define(reading.op('MatMul', [operand(0, adjX), operand(1, adjY)]));
+  // rows of the left side are rounded, one scale each
+  const { codes, scale } = (asymmetricQuantizeInputs ? roundAsymmetric : roundSymmetric)(reading, operand(0, adjX), [-1]);
+  const weight = values.weightCodes(reading.index(1), (tensor) => (adjY ? lazy.transpose(tensor, perm(1)) : tensor));
+  const factor = reading.op('Mul', [scale, values.builder.constant('float32', values.scales(reading.index(1))!.scales[0]!)]);
+  reading.define(reading.op('Mul', [reading.op('MatMul', [codes, weight]), factor]));
 };
 
 export const linalg: ReadTable = { FULLY_CONNECTED: fullyConnected, BATCH_MATMUL: batchMatmul };

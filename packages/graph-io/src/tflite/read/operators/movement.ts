@@ -3,6 +3,7 @@ import { dtypes, normalizeAxis, type Value } from '@penjing/core';
 import { activate } from '../activation.js';
 import type { ReadRow, ReadTable, TfliteReading } from '../operator.js';
 import { firstAxis, permuted } from '../places.js';
+import { END, slice, stridedSlice } from './slices.js';
 
 const reshape: ReadRow = (reading) => {
   const given = reading.optional('ReshapeOptions').newShape;
@@ -37,6 +38,11 @@ function split(reading: TfliteReading, x: number, axisOperand: number, sizes: re
 
 /** Pairs (before, after) per axis. */
 const pad = (mode: 'constant' | 'mirror'): ReadRow => (reading) => {
+  if (mode === 'constant' && !reading.values.numbers(reading.index(1))) {
+    const turned = reading.op('Reshape', [reading.op('Transpose', [reading.int64(1)], { perm: [1, 0] }), reading.ints([-1])]);
+    const filling = reading.has(2) ? reading.op('Reshape', [reading.last(2), reading.ints([])]) : reading.scalar(0);
+    return reading.define(reading.op('Pad', [reading.last(0), turned, filling]));
+  }
   const pairs = reading.numbers(1, 'paddings');
   const rank = reading.tensor(0).shape.length;
   if (pairs.length !== rank * 2) throw reading.fail(`it has ${pairs.length} paddings for ${rank} axes`);
@@ -62,55 +68,6 @@ function padSymmetric(reading: TfliteReading, x: Value, perAxis: readonly (reado
   }, x);
 }
 
-const END = 2 ** 31 - 1;
-
-const slice: ReadRow = (reading) => {
-  const begins = reading.numbers(1, 'begin');
-  const sizes = reading.numbers(2, 'size');
-  const { x, first } = reading.follow();
-  const place = <T>(list: readonly T[]): readonly T[] => (first ? permuted(list) : list);
-  const ends = sizes.map((size, axis) => (size < 0 ? END : begins[axis]! + size));
-  reading.define(reading.op('Slice', [x, reading.ints([...place(begins)]), reading.ints([...place(ends)])]), first);
-};
-
-const stridedSlice: ReadRow = (reading) => {
-  const { beginMask, endMask, ellipsisMask, newAxisMask, shrinkAxisMask, offset } = reading.options('StridedSliceOptions');
-  const [begins, ends, strides] = [reading.numbers(1, 'begin'), reading.numbers(2, 'end'), reading.numbers(3, 'strides')];
-  const { shape } = reading.tensor(0);
-  const bit = (mask: number, i: number): boolean => (mask & (1 << i)) !== 0;
-  const added = begins.filter((_, i) => bit(newAxisMask, i) && !bit(ellipsisMask, i)).length;
-  const taken: { axis: number; begin: number; end: number; stride: number }[] = [];
-  const shrunk: number[] = [];
-  const inserted: number[] = [];
-  // `axis` runs over the input, `place` over the result before axes are dropped from it
-  let axis = 0;
-  let place = 0;
-  begins.forEach((begin, i) => {
-    if (bit(ellipsisMask, i)) {
-      const skipped = shape.length - (begins.length - 1 - added);
-      axis += skipped;
-      place += skipped;
-    } else if (bit(newAxisMask, i)) {
-      inserted.push(place++);
-    } else {
-      const stride = strides[i]!;
-      const shrink = bit(shrinkAxisMask, i);
-      const from = bit(beginMask, i) ? (stride > 0 ? 0 : END) : begin;
-      const stop = offset ? begin + ends[i]! : ends[i]!;
-      // one element: -1 + 1 would be the start again
-      const end = shrink ? (begin === -1 ? END : begin + 1) : bit(endMask, i) ? (stride > 0 ? END : -END) : stop;
-      taken.push({ axis: axis++, begin: from, end, stride: shrink ? 1 : stride });
-      if (shrink) shrunk.push(place);
-      place++;
-    }
-  });
-  let y = reading.last(0);
-  const list = (key: 'axis' | 'begin' | 'end' | 'stride'): Value => reading.ints(taken.map((item) => item[key]));
-  if (taken.length > 0) y = reading.op('Slice', [y, list('begin'), list('end'), list('axis'), list('stride')]);
-  if (inserted.length > 0) y = reading.op('Unsqueeze', [y, reading.ints(inserted)]);
-  reading.define(shrunk.length > 0 ? reading.op('Squeeze', [y, reading.ints(shrunk)]) : y);
-};
-
 const pack: ReadRow = (reading) => {
   const { axis } = reading.options('PackOptions');
   const rank = reading.tensor(0).shape.length + 1;
@@ -132,10 +89,20 @@ const gather: ReadRow = (reading) => {
   const { shape } = reading.tensor(0);
   const at = normalizeAxis(axis, shape.length);
   if (batchDims === 0) return reading.define(reading.op('Gather', [reading.last(0), reading.int64(1)], { axis: at }));
-  if (at !== batchDims) throw reading.fail(`it gathers along axis ${at} with ${batchDims} batch dimensions`);
+  // the axis is brought to the batch dimensions, and what was before it goes back there
+  const order = shape.map((_, i) => i);
+  order.splice(batchDims, 0, order.splice(at, 1)[0]!);
+  const x = at === batchDims ? reading.last(0) : reading.op('Transpose', [reading.last(0)], { perm: order });
   const places = reading.op('Unsqueeze', [reading.int64(1), reading.ints([-1])]);
-  reading.define(reading.op('GatherND', [reading.last(0), places], { batch_dims: batchDims }));
+  const gathered = reading.op('GatherND', [x, places], { batch_dims: batchDims });
+  if (at === batchDims) return reading.define(gathered);
+  const taken = reading.tensor(1).shape.length - batchDims;
+  const between = at - batchDims;
+  const perm = [...range(0, batchDims), ...range(batchDims + taken, between), ...range(batchDims, taken), ...range(at + taken, shape.length - 1 - at)];
+  reading.define(reading.op('Transpose', [gathered], { perm }));
 };
+
+const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i);
 
 const transpose: ReadRow = (reading) => reading.define(reading.op('Transpose', [reading.last(0)], { perm: [...reading.numbers(1, 'permutation')] }));
 
