@@ -23,7 +23,7 @@ let wanted: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'penjing-resume-'));
-  pool = createPool({ threads: 2 });
+  pool = createPool({ threads: 2, directFileBytes: 1 });
   const rng = createRng(7);
   const tensors = new Map<string, DenseTensor>();
   for (let i = 0; i < 12; i++) {

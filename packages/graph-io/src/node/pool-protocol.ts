@@ -25,10 +25,13 @@ export interface FileStretch {
 }
 
 export interface Calls {
-  /** Computes and writes a range of rows of every output of a group; gives the CRC-32 of the bytes of each. */
+  /**
+   * Computes and writes a range of rows of every output of a group; gives of each the CRC-32 and how many of its bytes wait in
+   * the page cache.
+   */
   chunk: {
     params: { readonly group: number; readonly rows: readonly RowRange[] };
-    result: { readonly crcs: readonly number[]; readonly stats: QuantizeStats | undefined };
+    result: { readonly crcs: readonly number[]; readonly cached: readonly number[]; readonly stats: QuantizeStats | undefined };
   };
   /** CRC-32 of what is in a file now; -1 where it is shorter. */
   checksum: { params: readonly FileStretch[]; result: readonly number[] };

@@ -1,36 +1,50 @@
 /** Entry of a thread of the pool: reads its own rows, computes them, writes them to their own place. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { evaluate, isPenjingError, type ReadRange, rowBytes } from '@penjing/core';
+import { evaluate, isPenjingError, type QuantizeStats, type ReadRange, rowBytes } from '@penjing/core';
+import { DirectWriter, type Handed } from './direct-writer.js';
 import { fastCrc32 } from './fast-crc32.js';
 import { poolKernels } from './pool-kernels.js';
-import { DescriptorCache, readFully, writeFully } from './descriptor-cache.js';
+import { DescriptorCache, readFully } from './descriptor-cache.js';
 import type { Calls, FileStretch, FromWorker, ToWorker, WireError, WorkerGroup } from './pool-protocol.js';
 
 if (!parentPort) throw new Error('pool-worker runs in a worker thread only');
 const port = parentPort;
-const kernels = poolKernels((workerData as { arenaBytes: number }).arenaBytes);
+const { arenaBytes, directFileBytes } = workerData as { arenaBytes: number; directFileBytes?: number };
+const kernels = poolKernels(arenaBytes);
 const files = new DescriptorCache();
+const writer = new DirectWriter(directFileBytes);
 const groups = new Map<number, WorkerGroup>();
 
-const calls: { [Name in keyof Calls]: (params: Calls[Name]['params']) => Calls[Name]['result'] } = {
-  chunk({ group: id, rows }) {
-    const group = groups.get(id)!;
-    const mark = kernels.arena.mark();
-    try {
-      const requests = group.outputs.map(({ expr }, i) => ({ expr, rows: rows[i]! }));
-      const { bytes, stats } = evaluate(requests, readFrom(group), kernels);
-      const crcs = bytes.map((part, i) => {
-        const { path, offset, expr } = group.outputs[i]!;
-        writeFully(files.output(path), path, part, offset + rowBytes(expr, rows[i]!).offset);
-        return fastCrc32(part);
-      });
-      return { crcs, stats };
-    } finally {
-      kernels.arena.release(mark);
-    }
+const calls: { [Name in keyof Calls]: (params: Calls[Name]['params']) => Promise<Calls[Name]['result']> } = {
+  async chunk(params) {
+    // One after the other: they share the arena. What a chunk gave is written while the next one is computed.
+    const computed = computing.then(() => computeChunk(params));
+    computing = computed.catch(() => {});
+    const { handed, crcs, stats } = await computed;
+    await Promise.all(handed.map(({ done }) => done));
+    return { crcs, stats, cached: handed.map(({ cached }) => cached) };
   },
-  checksum: (stretches) => stretches.map(checksum),
+  checksum: (stretches) => Promise.resolve(stretches.map(checksum)),
 };
+
+let computing: Promise<unknown> = Promise.resolve();
+
+async function computeChunk({ group: id, rows }: Calls['chunk']['params']): Promise<{ handed: Handed[]; crcs: number[]; stats: QuantizeStats | undefined }> {
+  const group = groups.get(id)!;
+  const mark = kernels.arena.mark();
+  try {
+    const requests = group.outputs.map(({ expr }, i) => ({ expr, rows: rows[i]! }));
+    const { bytes, stats } = evaluate(requests, readFrom(group), kernels);
+    const handed: Handed[] = [];
+    for (const [i, part] of bytes.entries()) {
+      const { path, offset, expr } = group.outputs[i]!;
+      handed.push(await writer.write(() => files.output(path), path, part, offset + rowBytes(expr, rows[i]!).offset));
+    }
+    return { handed, crcs: bytes.map((part) => fastCrc32(part)), stats };
+  } finally {
+    kernels.arena.release(mark);
+  }
+}
 
 function readFrom({ sources }: WorkerGroup): ReadRange {
   return (key, offset, length, into = new Uint8Array(length)) => {
@@ -61,18 +75,24 @@ port.on('message', (message: ToWorker) => {
     // A later save may plan with files that have changed by then.
     if (groups.size === 0) files.clear();
   }
-  else if ('forget' in message) files.forget(message.forget);
+  else if ('forget' in message) {
+    files.forget(message.forget);
+    writer.forget(message.forget);
+  }
   else {
-    const { id, call, params } = message;
-    let reply: FromWorker;
-    try {
-      reply = { id, result: (calls[call] as (params: unknown) => unknown)(params) };
-    } catch (error) {
-      reply = { id, error: wireError(error) };
-    }
-    port.postMessage(reply);
+    void answer(message);
   }
 });
+
+async function answer({ id, call, params }: Extract<ToWorker, { call: unknown }>): Promise<void> {
+  let reply: FromWorker;
+  try {
+    reply = { id, result: await (calls[call] as (params: unknown) => Promise<unknown>)(params) };
+  } catch (error) {
+    reply = { id, error: wireError(error) };
+  }
+  port.postMessage(reply);
+}
 
 function wireError(error: unknown): WireError {
   if (!(error instanceof Error)) return { code: undefined, message: String(error), hint: undefined, details: undefined, stack: undefined };

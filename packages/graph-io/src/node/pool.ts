@@ -10,6 +10,8 @@ export interface PoolOptions {
   readonly threads?: number;
   /** Memory of each thread for its kernels. */
   readonly arenaBytes?: number;
+  /** Files of at least this size, 256 MiB by default, are written past the page cache where the system can. */
+  readonly directFileBytes?: number;
 }
 
 /** Room for the chunks that saves are cut into (`plan.ts`). */
@@ -21,9 +23,9 @@ export interface Pool extends AsyncDisposable {
 }
 
 export function createPool(options: PoolOptions = {}): Pool {
-  const { threads = Math.min(8, availableParallelism()), arenaBytes = ARENA_BYTES } = options;
+  const { threads = Math.min(8, availableParallelism()), arenaBytes = ARENA_BYTES, directFileBytes } = options;
   if (!Number.isSafeInteger(threads) || threads < 1) throw new PenjingError('E_OPTION', `a pool of ${threads} threads`);
-  const started = Array.from({ length: threads }, () => new PoolThread(arenaBytes));
+  const started = Array.from({ length: threads }, () => new PoolThread({ arenaBytes, directFileBytes }));
   return {
     threads: started,
     [Symbol.asyncDispose]: async () => {
@@ -52,9 +54,9 @@ export class PoolThread {
   #next = 0;
   #failure: PenjingError | undefined;
 
-  constructor(arenaBytes: number) {
+  constructor(workerData: Required<Pick<PoolOptions, 'arenaBytes'>> & { readonly directFileBytes: number | undefined }) {
     this.#worker = spawnWorker(import.meta.url, './pool-worker', {
-      workerData: { arenaBytes },
+      workerData,
       name: 'penjing-pool',
       // A thread makes little garbage; without a limit its heap grows to what a long run is allowed to keep.
       resourceLimits: { maxYoungGenerationSizeMb: 2 },

@@ -13,7 +13,7 @@ let folder: string;
 let pool: Pool;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'penjing-save-'));
-  pool = createPool({ threads: 2 });
+  pool = createPool({ threads: 2, directFileBytes: 1 });
 });
 afterAll(async () => {
   await pool[Symbol.asyncDispose]();

@@ -105,10 +105,10 @@ export async function writeFiles(
       }
       group.wire ??= workerGroup(group.plan, outputs.map(({ path }) => path));
       thread.openGroup(group.id, await group.wire);
-      const { crcs, stats } = await thread.call('chunk', { group: group.id, rows });
+      const { crcs, cached, stats } = await thread.call('chunk', { group: group.id, rows });
       group.stats[index] = stats;
       keep(crcs);
-      stretches.forEach(({ length }, i) => outputs[group.plan.outputs[i]!.file]!.written(length));
+      cached.forEach((count, i) => outputs[group.plan.outputs[i]!.file]!.written(count));
       await journal.add({ group: group.index, chunk: index, crcs, stats } satisfies JournalEntry);
       return { bytes, resumed: false };
     };
