@@ -6,13 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import {
-  convertHuggingFace, ggufLayout, ggufToHuggingFace, openGguf, openHuggingFaceFolder, serializeOnnx, transformersJsFiles, transformersJsModels,
+  convertHuggingFace, type GgufFile, ggufLayout, ggufToHuggingFace, openGguf, openHuggingFaceFolder, serializeOnnx, transformersJsFiles, transformersJsModels,
 } from '@penjing/graph-io';
 import { fileSource, openFolder, saveLayouts } from '@penjing/graph-io/node';
 import { loadGenerator, ortEngine } from '@penjing/runtime';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { expectedOf, ggufCases, openCase } from './support/gguf-models.js';
+import { checkpointName, ggufPlace, llamaNames } from '../packages/graph-io/src/gguf/names.js';
 import { CachedDecoder, type Ids } from './support/hf-decoder.js';
+import { roundActivations } from './support/ggml-rounding.js';
+import { expectedOf, ggufCases, openCase } from './support/gguf-models.js';
 import { testData } from './tools/test-data.js';
 
 const execute = promisify(execFile);
@@ -43,8 +45,10 @@ async function llamaCpp(file: string, prompts: readonly string[], ids: readonly 
 }
 
 /**
- * Writes GGUF, reads it back into ONNX, and lets both run. `slack`: llama.cpp rounds activations to 8 bits before it
- * multiplies quantized weights, we do not. Where its choice is not ours, our logit of it must be this close to the best.
+ * Writes GGUF, reads it back into ONNX, and lets both run: the same greedy tokens. llama.cpp rounds activations before it multiplies
+ * quantized weights, which we do not; so there our graph rounds them by llama.cpp's rule, and the tokens are the same again. `slack`: a
+ * sum in another order may turn a code of 8 bits the other way, which moves logits by up to 0.06 for the rest of a text; where the
+ * best two of ours are nearer than this, llama.cpp may say the other.
  */
 async function compare(folder: string, type: 'F32' | 'F16' | 'Q8_0' | 'Q4_0', prompts: readonly string[], slack = 0): Promise<void> {
   const source = await openHuggingFaceFolder(openFolder(folder));
@@ -55,9 +59,12 @@ async function compare(folder: string, type: 'F32' | 'F16' | 'Q8_0' | 'Q4_0', pr
   const file = join(gguf, 'model.gguf');
   const said = await llamaCpp(file, prompts);
 
-  const back = await ggufToHuggingFace(await openGguf(await fileSource(file)), file);
+  const written = await openGguf(await fileSource(file));
+  const back = await ggufToHuggingFace(written, file);
   const onnx = `${gguf}-onnx`;
-  const model = await convertHuggingFace(back);
+  const blocks = type === 'Q8_0' || type === 'Q4_0';
+  const model = await convertHuggingFace(back, blocks ? { blocks: 'float' } : {});
+  if (blocks) expect(roundActivations(model, weightTypes(written))).toBeGreaterThan(10);
   await saveLayouts(onnx, [...(await transformersJsFiles(back, [{ dtype: 'fp32' }])), ...serializeOnnx(model, { name: transformersJsModels.fp32 })]);
   await using generator = await loadGenerator(onnx);
   await using decoder = new CachedDecoder(await ortEngine({ threads: 1 }).load(model));
@@ -68,12 +75,23 @@ async function compare(folder: string, type: 'F32' | 'F16' | 'Q8_0' | 'Q4_0', pr
     if (slack === 0) expect(tokens, `${type}: ${prompt}`).toEqual(theirs.slice(0, tokens.length));
     decoder.reset();
     let logits = await decoder.forward(idsOf(ids));
+    let others = 0;
     for (const token of theirs) {
       const last = logits.data.subarray(logits.data.length - logits.shape.at(-1)!);
       expect(Math.max(...last) - last[token]!, `${type}: ${prompt}, ${token}`).toBeLessThanOrEqual(slack);
+      if (Math.max(...last) > last[token]!) others++;
       logits = await decoder.forward(idsOf([token]));
     }
+    expect(others, `${type}: ${prompt}`).toBeLessThanOrEqual(slack > 0 ? 2 : 0);
   }
+}
+
+const idsOf = (tokens: readonly number[]): Ids => ({ data: BigInt64Array.from(tokens, BigInt), shape: [1, tokens.length] });
+
+/** Types of the weights of a Llama by their names in our graph; a tied head is the embedding table. */
+function weightTypes({ tensors }: GgufFile): (weight: string) => string | undefined {
+  const types = new Map([...tensors.values()].map(({ name, type }) => [checkpointName(llamaNames, ggufPlace(name)), type.name] as const));
+  return (weight) => types.get(weight);
 }
 
 /** The vocabulary of the tiny models: what ASCII can show. */
@@ -83,15 +101,13 @@ const asciiTokenizer = {
   model: { type: 'BPE', vocab: Object.fromEntries(['<|end|>', 'Ġ', ...Array.from({ length: 94 }, (_, i) => String.fromCharCode(33 + i))].map((token, id) => [token, id])), merges: [] },
 };
 
-const idsOf = (tokens: readonly number[]): Ids => ({ data: BigInt64Array.from(tokens, BigInt), shape: [1, tokens.length] });
-
 test.skipIf(!fits).each(['F32', 'F16', 'Q8_0', 'Q4_0'] as const)('the embedded model in %s', async (type) => {
   const folder = join(import.meta.dirname, '../models/sapling');
-  await compare(folder, type, ['First Citizen:\n', 'What say you', 'The king shall', '2 + 2']);
+  await compare(folder, type, ['First Citizen:\n', 'What say you', 'The king shall', '2 + 2'], type === 'Q4_0' ? 0.15 : 0);
 });
 
 test.skipIf(!fits || !testData).each(['F32', 'F16', 'Q8_0', 'Q4_0'] as const)('stories260K in %s', async (type) => {
-  await compare(join(testData!, 'models/stories260k/hf'), type, ['Once upon a time', 'Lily and Tom', 'The dog, who was 3,'], type === 'F32' || type === 'F16' ? 0 : 0.5);
+  await compare(join(testData!, 'models/stories260k/hf'), type, ['Once upon a time', 'Lily and Tom', 'The dog, who was 3,'], type === 'Q4_0' ? 0.15 : 0);
 });
 
 // llama.cpp has stopped to read experts that are not stacked; what we write of such a file it reads

@@ -12,7 +12,10 @@ const { values, positionals } = parseArgs({
 });
 const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error' });
 const model = await llama.loadModel({ modelPath: positionals[0] });
-const context = await model.createContext({ contextSize: 256, threads: 1 });
+// nothing but the rounding of activations is to differ from float32: llama.cpp itself keeps keys and values in float16
+const context = await model.createContext({
+  contextSize: 256, threads: 1, flashAttention: false, experimentalKvCacheKeyType: 'F32', experimentalKvCacheValueType: 'F32',
+});
 const sequence = context.getSequence();
 const results = [];
 const tokenized = values.prompt.map((prompt) => [...(model.tokens.shouldPrependBosToken ? [model.tokens.bos] : []), ...model.tokenize(prompt, false)]);
