@@ -6,6 +6,7 @@ import { sentencePieceTokenizer, type SentencePieceOptions } from '@penjing/grap
 import type { Tokenizer } from '@penjing/runtime';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { readSentencePiece } from '../packages/graph-io/src/tokenizer/sentencepiece-model.js';
 import { createTokenizer } from '../packages/runtime/src/tokenize/tokenizer.js';
 import { testData } from './tools/test-data.js';
 
@@ -45,6 +46,69 @@ test.each([
   const inner = tokenizer.encode('a b', { specialTokens: false });
   expect(tokenizer.encode('a b')).toEqual(around.flatMap((id) => (id === '…' ? inner : [id])));
   expect(tokenizer.decode(tokenizer.encode('the small tree'))).toBe('the small tree');
+});
+
+/** Pieces of each family in the numbering that transformers 5.23 gives them, and its special tokens, by models that have the same pieces. */
+const XLMR_PIECES = 423;
+const families: readonly (readonly [name: string, model: string, options: SentencePieceOptions, own: (id: number) => number, single: readonly (number | '…')[], pair: readonly (number | 'a' | 'b')[]])[] = [
+  ['albert', 'albert', {}, (id) => id, [2, '…', 3], [2, 'a', 3, 'b', 3]],
+  ['deberta-v2', 'deberta-v2', {}, (id) => id, [1, '…', 2], [1, 'a', 2, 'b', 2]],
+  ['camembert', 'xlm-roberta', {}, (id) => (id === 0 ? 3 : id + 4), [5, '…', 6], [5, 'a', 6, 6, 'b', 6]],
+  ['mbart', 'xlm-roberta', {}, fairseq, ['…', 2, XLMR_PIECES + 4], ['a', 'b', 2, XLMR_PIECES + 4]],
+  ['mbart', 'xlm-roberta', { tokenizerConfig: { tokenizer_class: 'MBart50Tokenizer', src_lang: 'de_DE' } }, fairseq, [XLMR_PIECES + 3, '…', 2], [XLMR_PIECES + 3, 'a', 'b', 2]],
+  ['m2m_100', 'xlm-roberta', { tokenizerConfig: { tokenizer_class: 'NllbTokenizer', additional_special_tokens: ['ace_Arab', 'eng_Latn'] } }, fairseq, [XLMR_PIECES + 2, '…', 2], [XLMR_PIECES + 2, 'a', 'b', 2]],
+  ['pegasus', 't5', {}, (id) => (id < 2 ? id : id + 103), ['…', 1], ['a', 'b', 1]],
+];
+
+test.each(families)('%s, pieces of %s: a thousand texts, and the special tokens around one and two', (name, model, options, own, single, pair) => {
+  const path = join(fixtures, `${model}.model`);
+  const tokenizer = open(path, { modelType: name, ...options });
+  // texts that spell a special token are read as it; JavaScript knows two small letters of Σ, the library of Python one
+  expect(differences(tokenizer, model, own, name === 'albert' ? /\[(PAD|CLS|SEP|UNK|MASK)\]|Σ/ : /\[(PAD|CLS|SEP|UNK|MASK)\]/)).toEqual([]);
+  const inner = tokenizer.encode('a b', { specialTokens: false });
+  expect(tokenizer.encode('a b')).toEqual(single.flatMap((id) => (id === '…' ? inner : [id])));
+  const { tokenizerJson } = sentencePieceTokenizer(bytes(path), { modelType: name, ...options });
+  const template = (tokenizerJson['post_processor'] as { pair: readonly { SpecialToken?: { id: string }; Sequence?: { id: string } }[] }).pair;
+  expect(template.map(({ SpecialToken: token, Sequence: text }) => (token ? tokenizer.idOf(token.id) : text!.id.toLowerCase()))).toEqual(pair);
+  expect(tokenizer.decode(tokenizer.encode('the small tree'))).toBe('the small tree');
+});
+
+describe('ids of vocab.json', () => {
+  const model = bytes(join(fixtures, 'xlm-roberta.model'));
+  const { pieces } = readSentencePiece(model);
+  /** Backwards, with two pieces of another language, one of which is spelled in letters that the model does not know. */
+  const texts = ['</s>', '<unk>', ...pieces.slice(3).map(({ text }) => text).reverse(), '\u2581ხე', '\u2581thetree', '>>fra<<', '<pad>'];
+  const vocabulary = Object.fromEntries(texts.map((text, id) => [text, id]));
+  const own = (id: number): number => (id === 0 ? 1 : vocabulary[pieces[id]!.text]!);
+
+  test('Marian: a thousand texts by the source model', () => {
+    const tokenizer = open(join(fixtures, 'xlm-roberta.model'), { modelType: 'marian', vocabulary });
+    expect(differences(tokenizer, 'xlm-roberta', own)).toEqual([]);
+    const inner = tokenizer.encode('a b', { specialTokens: false });
+    expect(tokenizer.encode('a b')).toEqual([...inner, 0]);
+    expect(tokenizer.encode('>>fra<< a b')).toEqual([vocabulary['>>fra<<'], ...inner, 0]);
+    expect(tokenizer.encode('a b ხე')).toEqual([...inner, vocabulary['\u2581'], 1, 0]);
+    expect(tokenizer.decode([vocabulary['\u2581ხე']!, 0])).toBe('ხე');
+  });
+
+  test('M2M100: languages behind them', () => {
+    const { pieces: bpe } = readSentencePiece(bytes(join(fixtures, 'bpe.model')));
+    const list = ['<s>', '<pad>', '</s>', '<unk>', ...bpe.slice(3).map(({ text }) => text)];
+    const ids = Object.fromEntries(list.map((text, id) => [text, id]));
+    const tokenizer = open(join(fixtures, 'bpe.model'), { modelType: 'm2m_100', vocabulary: ids, tokenizerConfig: { additional_special_tokens: ['__af__', '__en__'], src_lang: 'af' } });
+    expect(differences(tokenizer, 'bpe', fairseq)).toEqual([]);
+    expect(tokenizer.encode('a b')).toEqual([list.length, ...tokenizer.encode('a b', { specialTokens: false }), 2]);
+  });
+
+  test.each([
+    ['no vocab.json', { modelType: 'marian' }, /vocab\.json/],
+    ['an id twice', { modelType: 'marian', vocabulary: { a: 0, b: 0 } }, /"b" the id 0/],
+    ['an id too far', { modelType: 'marian', vocabulary: { a: 2 ** 40 } }, /"a" the id/],
+    ['no languages', { modelType: 'm2m_100' }, /languages/],
+    ['an unknown language', { modelType: 'mbart', tokenizerConfig: { src_lang: 'xx_XX' } }, /xx_XX/],
+  ] as const)('%s is named', (_, options, message) => {
+    expect(() => sentencePieceTokenizer(model, options)).toThrow(expect.objectContaining({ code: 'E_TOKENIZER', message: expect.stringMatching(message) as string }) as Error);
+  });
 });
 
 test('Unigram with bytes: texts that spell such a piece are read as it, by every client', () => {

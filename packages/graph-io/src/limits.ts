@@ -149,6 +149,8 @@ export const tokenizerLimits = {
   pieceLength: 1024,
   /** Bytes that a normalizer may put in the place of a character. NFKC makes at most 33 of one. */
   replacementBytes: 256,
+  /** Tokens of languages. The largest models know 202. */
+  languages: 1 << 12,
   /** Merges of a vocabulary; there are some two for each piece. */
   merges: 1 << 22,
 } as const;

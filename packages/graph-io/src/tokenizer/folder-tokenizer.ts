@@ -7,7 +7,7 @@ import { sentencePieceTokenizer } from './sentencepiece.js';
 import type { TokenizerJsonFiles } from './tokenizer-json.js';
 
 /** Names of the model in published folders. */
-const MODELS = ['tokenizer.model', 'spiece.model', 'sentencepiece.bpe.model', 'sentencepiece.model'];
+const MODELS = ['tokenizer.model', 'spiece.model', 'sentencepiece.bpe.model', 'sentencepiece.model', 'spm.model', 'source.spm'];
 
 /** Undefined when the folder has a tokenizer.json, or no SentencePiece model. Throws what `sentencePieceTokenizer` throws. */
 export async function folderTokenizer({ folder, files, modelType }: HuggingFaceConfig): Promise<TokenizerJsonFiles | undefined> {
@@ -16,8 +16,13 @@ export async function folderTokenizer({ folder, files, modelType }: HuggingFaceC
   const source = await folder.open(name);
   if (source.size > tokenizerLimits.modelBytes) throw new PenjingError('E_LIMIT', `${name} takes ${source.size} bytes, more than a vocabulary can`);
   const json = async (file: string): Promise<JsonObject | undefined> => (files.includes(file) ? readJsonObject(folder, file) : undefined);
-  const [bytes, config, special, addedTokens] = await Promise.all([
-    source.read(0, source.size), json('tokenizer_config.json'), json('special_tokens_map.json'), json('added_tokens.json'),
+  const [bytes, config, special, addedTokens, vocabulary] = await Promise.all([
+    source.read(0, source.size), json('tokenizer_config.json'), json('special_tokens_map.json'), json('added_tokens.json'), json('vocab.json'),
   ]);
-  return sentencePieceTokenizer(bytes, { tokenizerConfig: { ...special, ...config }, modelType, ...(addedTokens && { addedTokens }) });
+  if (config?.['separate_vocabs'] === true) {
+    throw new PenjingError('E_TOKENIZER', `${folder.name} numbers the pieces of its two languages apart, which one tokenizer.json cannot express`, { hint: 'Take a model with a shared vocab.json.' });
+  }
+  return sentencePieceTokenizer(bytes, {
+    tokenizerConfig: { ...special, ...config }, modelType, ...(addedTokens && { addedTokens }), ...(vocabulary && { vocabulary }),
+  });
 }

@@ -17,6 +17,8 @@ export interface ScoredVocabulary {
   readonly removeExtraWhitespaces: boolean;
   /** Replacements of the normalizer, compiled by SentencePiece. */
   readonly charsmap?: Uint8Array | undefined;
+  /** Steps before the normalizer's own. */
+  readonly before?: readonly JsonObject[];
   /** The prefix only before the first text between special tokens, as transformers does when `legacy` is false. */
   readonly prefixFirst?: boolean;
 }
@@ -53,8 +55,8 @@ function model({ pieces, algorithm, unknown, byteFallback }: ScoredVocabulary): 
  * that begins with one. Metaspace adds none there, so it serves only where such spaces are gone already.
  */
 function steps(vocabulary: ScoredVocabulary): Pick<Pipeline, 'normalizer' | 'pre_tokenizer'> {
-  const { charsmap, removeExtraWhitespaces, dummyPrefix, prefixFirst = false } = vocabulary;
-  const normalizers: JsonObject[] = [];
+  const { charsmap, removeExtraWhitespaces, dummyPrefix, before = [], prefixFirst = false } = vocabulary;
+  const normalizers: JsonObject[] = [...before];
   if (charsmap) normalizers.push({ type: 'Precompiled', precompiled_charsmap: base64(charsmap) });
   if (removeExtraWhitespaces) {
     normalizers.push(replace({ Regex: ' {2,}' }, ' '), replace({ Regex: `\\A +|[ ${SPACE}]+\\z` }, ''));

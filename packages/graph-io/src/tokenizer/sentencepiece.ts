@@ -4,71 +4,20 @@ import type { JsonObject } from '../hf/folder.js';
 import { tokenizerLimits } from '../limits.js';
 import type { Piece } from './pieces.js';
 import { scoredPipeline } from './scored-vocabulary.js';
-import { readSentencePiece, type SentencePieceModel } from './sentencepiece-model.js';
+import { type Family, familyOf } from './sentencepiece-families.js';
+import { readSentencePiece } from './sentencepiece-model.js';
 import { addedTokensOf, known, tokenText } from './special-tokens.js';
-import { type AddedToken, type Template, tokenizerJson, type TokenizerJsonFiles } from './tokenizer-json.js';
+import { type AddedToken, type SpecialToken, type Template, tokenizerJson, type TokenizerJsonFiles } from './tokenizer-json.js';
 
 export interface SentencePieceOptions {
   /** tokenizer_config.json of the folder; everything in it stays. */
   readonly tokenizerConfig?: JsonObject;
   /** added_tokens.json of the folder: texts and their ids. */
   readonly addedTokens?: JsonObject;
+  /** vocab.json of the folder, where ids stand there (Marian, M2M100). */
+  readonly vocabulary?: JsonObject;
   /** `model_type` of config.json, which decides what tokenizer_config.json leaves open. */
   readonly modelType?: string;
-}
-
-/** How a family of models uses its SentencePiece model. */
-interface Family {
-  /** Ids in order; those of the SentencePiece model when absent. */
-  readonly pieces?: (model: SentencePieceModel, config: JsonObject) => readonly Piece[];
-  /** Defaults of the fields of tokenizer_config.json that hold tokens. */
-  readonly tokens: Readonly<Record<string, string>>;
-  readonly bos?: boolean;
-  readonly eos?: boolean;
-  /** Two ends between the texts of a pair. */
-  readonly doubled?: boolean;
-  readonly tokenizerClass: string;
-}
-
-const control = (text: string): Piece => ({ text, score: 0, kind: 'control' });
-
-/** 100 sentinels behind the pieces, the last first. */
-const t5: Family = {
-  pieces: ({ pieces }, config) => {
-    const wanted = config['extra_ids'];
-    const count = typeof wanted === 'number' && wanted >= 0 && wanted <= 1000 ? Math.floor(wanted) : 100;
-    const there = pieces.some(({ text }) => text === '<extra_id_0>');
-    return there ? pieces : [...pieces, ...Array.from({ length: count }, (_, i) => control(`<extra_id_${count - 1 - i}>`))];
-  },
-  tokens: { eos_token: '</s>', unk_token: '<unk>', pad_token: '<pad>' },
-  eos: true,
-  tokenizerClass: 'T5Tokenizer',
-};
-
-/** The ids of fairseq: four special tokens of its own, the pieces behind their three, and a mask. */
-const fairseq: Family = {
-  pieces: ({ pieces }) => [control('<s>'), control('<pad>'), control('</s>'), { ...control('<unk>'), kind: 'unknown' }, ...pieces.slice(3), control('<mask>')],
-  tokens: { bos_token: '<s>', eos_token: '</s>', unk_token: '<unk>', pad_token: '<pad>', cls_token: '<s>', sep_token: '</s>', mask_token: '<mask>' },
-  bos: true,
-  eos: true,
-  doubled: true,
-  tokenizerClass: 'XLMRobertaTokenizer',
-};
-
-const llama: Family = { tokens: {}, bos: true, tokenizerClass: 'LlamaTokenizer' };
-const gemma: Family = { tokens: {}, bos: true, tokenizerClass: 'GemmaTokenizer' };
-
-const families: Readonly<Record<string, Family>> = {
-  t5, mt5: t5, umt5: t5, 'xlm-roberta': fairseq, 'xlm-roberta-xl': fairseq, llama, mistral: llama, mixtral: llama, phi3: llama, gemma, gemma2: gemma, gemma3: gemma, gemma3_text: gemma,
-};
-const classes: Readonly<Record<string, Family>> = { T5Tokenizer: t5, XLMRobertaTokenizer: fairseq, LlamaTokenizer: llama, GemmaTokenizer: gemma };
-
-/** Families that neither name: BPE models begin texts with a token, as all of their kind do. */
-function familyOf(model: SentencePieceModel, config: JsonObject, modelType: string | undefined): Family {
-  const name = typeof config['tokenizer_class'] === 'string' ? config['tokenizer_class'].replace(/Fast$/, '') : '';
-  if (Object.hasOwn(classes, name)) return classes[name]!;
-  if (modelType !== undefined && Object.hasOwn(families, modelType)) return families[modelType]!;
-  return { tokens: {}, bos: model.algorithm === 'bpe', tokenizerClass: 'PreTrainedTokenizerFast' };
 }
 
 /**
@@ -76,10 +25,11 @@ function familyOf(model: SentencePieceModel, config: JsonObject, modelType: stri
  * that tokenizer.json cannot express, `E_LIMIT` for one larger than any.
  */
 export function sentencePieceTokenizer(bytes: Uint8Array, options: SentencePieceOptions = {}): TokenizerJsonFiles {
-  const { tokenizerConfig: config = {}, addedTokens = {}, modelType } = options;
+  const { tokenizerConfig: config = {}, addedTokens = {}, modelType, vocabulary } = options;
   const model = readSentencePiece(bytes);
-  const family = familyOf(model, config, modelType);
-  const pieces = [...(family.pieces?.(model, config) ?? model.pieces)];
+  const input = { model, config, vocabulary };
+  const family = familyOf(input, modelType);
+  const pieces = [...(family.pieces?.(input) ?? model.pieces)];
   const dummyPrefix = model.dummyPrefix && flag(config, 'add_prefix_space', true);
   const added = folderTokens(pieces, config, addedTokens);
   const ids = new Map([...pieces.map(({ text }, id) => [text, id] as const), ...added.map(({ id, content }) => [content, id] as const)]);
@@ -90,13 +40,14 @@ export function sentencePieceTokenizer(bytes: Uint8Array, options: SentencePiece
     bos_token: text('bos_token', model.begin), eos_token: text('eos_token', model.end), unk_token: text('unk_token', model.unknown), pad_token: text('pad_token', model.padding),
     cls_token: text('cls_token', undefined), sep_token: text('sep_token', undefined), mask_token: text('mask_token', undefined),
   };
-  const before = flag(config, 'add_bos_token', family.bos) ? known(ids, [tokens.bos_token]) : [];
-  const after = flag(config, 'add_eos_token', family.eos) ? known(ids, [tokens.eos_token]) : [];
-  const template: Template = { before, after, between: family.doubled ? [...after, ...after] : [...after, ...before] };
+  const [first, last] = family.around ?? ['bos_token', 'eos_token'];
+  const bos = flag(config, 'add_bos_token', family.bos) ? known(ids, [tokens[first as keyof typeof tokens]]) : [];
+  const eos = flag(config, 'add_eos_token', family.eos) ? known(ids, [tokens[last as keyof typeof tokens]]) : [];
+  const template = templateOf(family, { bos, eos, language: languageToken(family, config, ids) });
 
   const unknown = ids.get(tokens.unk_token ?? '') ?? model.unknown;
   const pipeline = scoredPipeline({
-    ...model, pieces, unknown, dummyPrefix, prefixFirst: config['legacy'] === false && model.algorithm === 'bpe',
+    ...model, pieces, unknown, dummyPrefix, before: family.normalizers?.(input) ?? [], prefixFirst: config['legacy'] === false && model.algorithm === 'bpe',
   });
   const special = known(ids, Object.values(tokens)).map((token): AddedToken => ({ ...token, special: true }));
   return {
@@ -105,6 +56,38 @@ export function sentencePieceTokenizer(bytes: Uint8Array, options: SentencePiece
       tokenizer_class: family.tokenizerClass, clean_up_tokenization_spaces: false, ...Object.fromEntries(Object.entries(tokens).filter(([, value]) => value !== undefined)), ...config,
     },
   };
+}
+
+interface Ends {
+  readonly bos: readonly SpecialToken[];
+  readonly eos: readonly SpecialToken[];
+  readonly language: readonly SpecialToken[];
+}
+
+function templateOf({ language: place, pairs }: Family, { bos, eos, language }: Ends): Template {
+  const before = place?.where === 'before' ? language : bos;
+  const after = place?.where === 'after' ? [...eos, ...language] : eos;
+  switch (pairs) {
+    case 'doubled':
+      return { before, after, between: [...after, ...after] };
+    case 'joined':
+      return { before, after, between: [] };
+    case 'typed':
+      return { before, after, between: after, secondType: 1 };
+    default:
+      return { before, after, between: [...after, ...before] };
+  }
+}
+
+/** Throws `E_TOKENIZER` for a language that the vocabulary has no token for. */
+function languageToken({ language }: Family, config: JsonObject, ids: ReadonlyMap<string, number>): readonly SpecialToken[] {
+  if (!language) return [];
+  const given = config['src_lang'];
+  const code = typeof given === 'string' ? given : language.usual;
+  const found = known(ids, [language.token?.(code) ?? code]);
+  // a model of few languages may not have the usual one
+  if (found.length > 0 || typeof given !== 'string') return found;
+  throw new PenjingError('E_TOKENIZER', `src_lang ${JSON.stringify(code)} of tokenizer_config.json is no token of the vocabulary`);
 }
 
 function flag(config: JsonObject, name: string, fallback = false): boolean {
