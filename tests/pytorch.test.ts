@@ -1,11 +1,11 @@
 /** PyTorch files: every kind that torch writes, real ones, hostile ones, and mutations of all of them. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Checkpoint, isPenjingError, lazy, memorySource, type SparseTensor, type Tensor, typedView } from '@penjing/core';
-import { openPytorch, openPytorchIndex, openSafetensors, readOnnx } from '@penjing/graph-io';
+import { openExportedProgram, openPytorch, openPytorchIndex, openSafetensors, readOnnx, sniffFormat } from '@penjing/graph-io';
 import { fileSource } from '@penjing/graph-io/node';
 import { zipBytes } from '../packages/graph-io/src/pytorch/testing/zip-bytes.js';
 import { openZip } from '../packages/graph-io/src/pytorch/zip.js';
@@ -30,7 +30,7 @@ async function expectEqual(name: string, got: Tensor, wanted: Tensor): Promise<v
 }
 
 describe('files of torch.save', () => {
-  test.each(['dtypes', 'views', 'protocol4', 'tensor', 'list', 'arrays', 'parameter', 'training', 'legacy'])('%s', async (name) => {
+  test.each(['dtypes', 'views', 'protocol4', 'tensor', 'list', 'arrays', 'parameter', 'training', 'legacy', 'tar'])('%s', async (name) => {
     await expectSame(await open(fixture(`${name}.pt`)), await recorded(name));
   });
 
@@ -109,7 +109,7 @@ describe('hostile files', () => {
     const bytes = zipBytes([{ name: 'x/data.pkl', data }, { name: 'x/data/0', data: new Uint8Array(16) }], { align: 64 });
     const start = performance.now();
     await expect(open(bytes)).rejects.toThrow(expect.objectContaining({ code, message: expect.stringContaining(named) as string }) as Error);
-    expect(performance.now() - start).toBeLessThan(3000);
+    expect(performance.now() - start).toBeLessThan(10_000);
     expect(existsSync('penjing-was-here')).toBe(false);
   });
 
@@ -131,7 +131,7 @@ describe('hostile files', () => {
   });
 
   test('mutations of sound files are read or refused in words', async () => {
-    for (const name of ['views.pt', 'quantized.pt', 'legacy.pt', 'arrays.pt', 'sparse.pt']) {
+    for (const name of ['views.pt', 'quantized.pt', 'legacy.pt', 'tar.pt', 'arrays.pt', 'sparse.pt']) {
       const sound = fixture(name);
       // The first half is where the pickle is.
       const place = fc.oneof(fc.nat(sound.length - 1), fc.nat(sound.length >> 1));
@@ -153,19 +153,25 @@ describe.skipIf(!testData)('real files', () => {
   const path = (name: string): string => join(testData!, name);
   const load = async (name: string): Promise<Checkpoint> => openPytorch(await fileSource(path(name)));
 
-  test.each([
-    ['models/mnist/burn-mnist.pt', 20],
-    ['models/resnet20-cifar10/resnet20_full_module.pt', 116],
-    ['models/resnet20-cifar10/resnet20_traced.torchscript.pt', 116],
-    ['models/resnet20-cifar10/resnet20-12fca82f.th', 97],
-    ['models/silero-vad/silero_vad.jit', 32],
-    ['models/ultraface/version-RFB-320.pth', 244],
-    ['models/stories260k/pytorch_model.bin', 48],
-    ['torch-format/candle_test_with_key.pt', 1],
-  ])('%s opens', async (name, count) => {
-    const { tensors } = await load(name);
-    expect(tensors.size).toBe(count);
-    for (const tensor of tensors.values()) expect((await tensor.load()).byteLength).toBe(tensor.byteLength);
+  test('every one opens, and its tensors load', async () => {
+    const names = readdirSync(testData ?? '', { recursive: true }).map(String).filter((name) => /\.(pt|pth|th|bin|jit|pt2)$/.test(name)).sort();
+    const opened: Record<string, number> = {};
+    for (const name of names) {
+      const source = await fileSource(path(name));
+      const format = sniffFormat(await source.read(0, Math.min(source.size, 512)), source.size);
+      if (format !== 'pytorch' && format !== 'pickle') continue;
+      const program = name.endsWith('.pt2') ? await openExportedProgram(source) : undefined;
+      const tensors = program ? new Map([...program.weights, ...program.constants]) : (await openPytorch(source)).tensors;
+      opened[name] = tensors.size;
+      for (const tensor of tensors.values()) if (tensor.kind !== 'sparse') expect((await tensor.load()).byteLength).toBe(tensor.byteLength);
+    }
+    // Files of other formats end in .bin too.
+    expect(names.filter((name) => !(name in opened)).every((name) => name.endsWith('.bin'))).toBe(true);
+    expect(opened).toMatchObject({
+      'models/mnist/burn-mnist.pt': 20, 'models/resnet20-cifar10/resnet20_full_module.pt': 116, 'models/resnet20-cifar10/resnet20_traced.torchscript.pt': 116,
+      'models/resnet20-cifar10/resnet20-12fca82f.th': 97, 'models/silero-vad/silero_vad.jit': 32, 'models/ultraface/version-RFB-320.pth': 244,
+      'models/stories260k/pytorch_model.bin': 48, 'torch-format/candle_test_with_key.pt': 1,
+    });
   });
 
   test('the quantized ResNet is what torch dequantizes', async () => {
@@ -214,7 +220,7 @@ describe.skipIf(!testData)('real files', () => {
     };
     const files = readTarGz(path('torch-format/burn-reader.tar.gz'));
     for (const [name, bytes] of files) {
-      if (name.endsWith('.tar') || name === 'broken.pt') {
+      if (name === 'broken.pt') {
         await expect(open(bytes)).rejects.toMatchObject({ code: 'E_FORMAT' });
         continue;
       }

@@ -78,6 +78,13 @@ export const zipLimits = {
   entryBytes: 1 << 26,
 } as const;
 
+export const tarLimits = {
+  /** Members of an archive. torch wrote four. */
+  members: 1 << 10,
+  /** Dimensions of a tensor: torch itself stops at 64. */
+  rank: 64,
+} as const;
+
 export const pickleLimits = {
   /** Bytes of one pickle. That of a checkpoint with 100,000 tensors takes some 10 MB; weights stand outside. */
   bytes: 1 << 26,
@@ -166,11 +173,28 @@ export const pt2Limits = {
   rank: 64,
 } as const;
 
+export const atenLimits = {
+  /** Elements of a constant that is made of a size: positions, diagonals, windows. The longest sequences have 2^20 positions. */
+  elements: 1 << 20,
+  /** Parts that a tensor is taken apart into; each is a node. Unrolled recurrent networks reach some 2,000 steps. */
+  parts: 1 << 13,
+  /** Views of views of views. Each is taken again when the tensor in front has changed. */
+  views: 1 << 9,
+} as const;
+
 export const scriptLimits = {
   /** Bytes of the code of all modules; some 1 KB for each. */
   codeBytes: 1 << 26,
   /** Brackets and operators inside each other in one line. */
   nesting: 200,
-  /** Methods called: modules of the largest traced networks number some 1,000; a module that calls itself ends here. */
-  calls: 1 << 12,
+  /** Statements inside each other. Scripted attention of torch.nn reaches some 20. */
+  blocks: 100,
+  /** Methods and functions that are called; modules of the largest traced networks number some 1,000, scripted ones call some five functions each. */
+  calls: 1 << 14,
+  /** Calls inside each other: a module that calls itself ends here. Modules of modules reach some 20. */
+  depth: 80,
+  /** Statements that are run, loops unrolled: the largest traced networks take some 20,000. */
+  steps: 1 << 17,
+  /** Items of a list, or characters of a text, that a program may make. */
+  items: 1 << 16,
 } as const;

@@ -18,6 +18,8 @@ const formats: readonly FormatRule[] = [
   { name: 'hdf5', matches: (head) => startsWith(head, '\x89HDF\r\n\x1a\n') },
   { name: 'gzip', matches: (head) => head[0] === 0x1f && head[1] === 0x8b },
   { name: 'pytorch', matches: (head) => startsWith(head, 'PK\x03\x04') },
+  // A tar archive, as torch wrote until 2017.
+  { name: 'pytorch', matches: (head) => startsWith(head.subarray(257), 'ustar') },
   // Protocol 2 and later of pickle; torch's files before 1.6 start so.
   { name: 'pickle', matches: (head) => head[0] === 0x80 && head[1]! >= 2 && head[1]! <= 5 },
   { name: 'safetensors', matches: isSafetensors },

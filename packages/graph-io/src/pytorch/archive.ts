@@ -4,6 +4,7 @@ import { torchRules } from './allowlist.js';
 import { readLegacy } from './legacy.js';
 import { Materializer } from './materialize.js';
 import { invalidPickle, PickleEndsEarly } from './pickle-machine.js';
+import { readTorchTar } from './tar.js';
 import { unpickle } from './unpickle.js';
 import type { PyValue } from './values.js';
 import { openZip, type ZipArchive } from './zip.js';
@@ -13,7 +14,7 @@ export interface PytorchFile {
   readonly kind: 'zip' | 'torchscript' | 'legacy';
   readonly root: PyValue;
   readonly materializer: Materializer;
-  /** The archive and the folder in it under which everything stands; undefined for the legacy stream. */
+  /** The archive and the folder in it under which everything stands; undefined for what older versions wrote. */
   readonly archive: { readonly zip: ZipArchive; readonly folder: string } | undefined;
 }
 
@@ -25,7 +26,8 @@ export async function readPytorchFile(source: ByteSource): Promise<PytorchFile> 
   const head = await source.read(0, Math.min(source.size, 512));
   if (head.byteLength >= 4 && new DataView(head.buffer, head.byteOffset, 4).getUint32(0, true) === ZIP_MAGIC) return readZipFile(source);
   if (new TextDecoder('latin1').decode(head.subarray(TAR_MAGIC.offset, TAR_MAGIC.offset + 5)) === TAR_MAGIC.text) {
-    throw new PenjingError('E_FORMAT', `${source.uri} is a tar file as torch wrote before 2018, which is not read`, { hint: 'Load it with torch and save it again.' });
+    const { root, find } = await readTorchTar(source);
+    return { source, kind: 'legacy', root, materializer: new Materializer(find), archive: undefined };
   }
   const { root, find } = await readLegacy(source);
   return { source, kind: 'legacy', root, materializer: new Materializer(find), archive: undefined };

@@ -72,8 +72,8 @@ async function firstPickle(source: ByteSource, next: () => Promise<PyValue>): Pr
 }
 
 /** The size of a pickle stands nowhere: the window grows until it ends inside. */
-async function readPickleAt(source: ByteSource, at: number, rules: PickleRules): Promise<{ value: PyValue; end: number }> {
-  for (let window = FIRST_WINDOW; ; window *= 4) {
+export async function readPickleAt(source: ByteSource, at: number, rules: PickleRules, first = FIRST_WINDOW): Promise<{ value: PyValue; end: number }> {
+  for (let window = first; ; window *= 4) {
     const length = Math.min(window, source.size - at, pickleLimits.bytes);
     try {
       const { value, end } = unpickle(await source.read(at, length), rules, source.uri);

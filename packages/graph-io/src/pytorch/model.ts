@@ -2,7 +2,7 @@
 import { type ByteSource, Model, PenjingError, type TaskOptions, type Value } from '@penjing/core';
 import { AtenContext, type AtenArgument, type AtenResult, finishAten, isSym, isValue } from '../torch/aten/index.js';
 import { irVersionOf } from '../onnx/ir-versions.js';
-import { convertTorchScript } from '../torch/torchscript/convert.js';
+import { convertTorchScript, type ScriptInput } from '../torch/torchscript/convert.js';
 import { type PytorchFile, readPytorchFile } from './archive.js';
 import { ModuleApplier } from './forward/apply-module.js';
 import { type ModuleDefinition, runDefinition } from './forward/define-module.js';
@@ -21,25 +21,39 @@ export interface ModelFromPytorchOptions extends Pick<TaskOptions, 'signal'> {
    * classes of torch.nn needs none.
    */
   readonly forward?: string | ModuleDefinition;
-  /** Inputs as in `x:f32[N,100]`: name, element type, sizes. */
+  /** Inputs as in `x:f32[N,100]`: name, element type, sizes; `rate=16000` for an argument of a TorchScript program that is no tensor. */
   readonly inputs?: readonly string[];
-  /** Dotted path to the weights, or to the module, inside the file. */
+  /** Dotted path to the weights, or to the module, inside the file; a module of a TorchScript archive is converted alone. */
   readonly key?: string;
   /** Version of ONNX operators, 21 by default. */
   readonly opset?: number;
 }
 
 /**
- * The graph of a `.pt` or `.pth` file, or of a traced TorchScript archive, its weights still on disk. Throws `E_FORWARD` with the tree of modules and a
+ * The graph of a `.pt` or `.pth` file, or of a TorchScript archive, its weights still on disk. Throws `E_FORWARD` with the tree of modules and a
  * forward to start from when the file does not say how they are used; what `openPytorch` throws; `E_UNSUPPORTED` for an
  * operation without an ONNX form.
  */
 export async function modelFromPytorch(source: ByteSource, options: ModelFromPytorchOptions = {}): Promise<Model> {
   const file = await readPytorchFile(source);
-  // A traced archive says itself how it computes.
+  // An archive of TorchScript says itself how it computes.
   if (file.kind !== 'torchscript' || options.forward !== undefined) return modelOf(file, options);
-  const inputs = options.inputs?.map((text) => parseInputSpec(text).type).map(({ dtype = 'float32', shape = [] }) => ({ dtype, shape }));
-  return convertTorchScript(file, { ...(options.opset !== undefined && { opset: options.opset }), ...(inputs && inputs.length > 0 && { inputs }) });
+  const { inputs = [], opset, key } = options;
+  return convertTorchScript(file, { ...(opset !== undefined && { opset }), ...(inputs.length > 0 && { inputs: inputs.map(scriptInput) }), ...(key !== undefined && { module: key }) });
+}
+
+const FIXED = /^\s*[A-Za-z_]\w*\s*=\s*(.*?)\s*$/;
+const words: Readonly<Record<string, boolean | null>> = { True: true, true: true, False: false, false: false, None: null };
+
+/** `x:f32[1,512]`, or `rate=16000` for an argument of a script that is no tensor. */
+function scriptInput(text: string): ScriptInput {
+  const fixed = FIXED.exec(text)?.[1];
+  if (fixed === undefined) {
+    const { dtype = 'float32', shape = [] } = parseInputSpec(text).type;
+    return { dtype, shape };
+  }
+  if (Object.hasOwn(words, fixed)) return { value: words[fixed]! };
+  return { value: fixed !== '' && Number.isFinite(Number(fixed)) ? Number(fixed) : fixed };
 }
 
 function modelOf(file: PytorchFile, options: ModelFromPytorchOptions): Model {

@@ -2,7 +2,8 @@
 import { dtypes, PenjingError, type Tensor, type Value } from '@penjing/core';
 import { type AtenArgument, type AtenContext, type AtenResult, isValue } from '../../torch/aten/index.js';
 import { inferKind } from './infer-kind.js';
-import { kinds, type ModuleCall } from './kinds.js';
+import { kinds } from './kinds.js';
+import type { ModuleCall } from './module-call.js';
 import { isTorchType, type ModuleNode, shortType } from './module-node.js';
 import { needsForward } from './skeleton.js';
 
@@ -44,7 +45,8 @@ export class ModuleApplier {
     const kind = typeof hints['kind'] === 'string' ? hints['kind'] : isTorchType(type) ? name : undefined;
     if (kind === undefined && type !== undefined) throw needsForward(node);
     const rest = Object.fromEntries(Object.entries(hints).filter(([hint]) => hint !== 'kind'));
-    if (kind === undefined && type === undefined && node.children.size > 0) return this.#sequence(node, inputs);
+    const composite = kind === undefined && type === undefined && node.children.size > 0 ? inferKind(node) : undefined;
+    if (kind === undefined && type === undefined && node.children.size > 0 && composite === undefined) return this.#sequence(node, inputs);
     if (kind === 'Sequential' || (kind === undefined && node.children.size === 0 && node.tensors.size === 0)) return this.#sequence(node, inputs);
     const chosen = kind ?? inferKind(node, integersIn(inputs[0]));
     if (chosen === undefined) {
@@ -57,7 +59,7 @@ export class ModuleApplier {
       if (kind !== undefined && isTorchType(type)) throw needsForward(node);
       throw new PenjingError('E_FORWARD', `there is no kind of module called ${chosen}`, { hint: `Kinds are the classes of torch.nn: ${Object.keys(kinds).slice(0, 8).join(', ')}, ….` });
     }
-    const call: ModuleCall = { c: this.#context, node, inputs, hints: rest, weight: (key) => this.weight(node, key) };
+    const call: ModuleCall = { c: this.#context, node, inputs, hints: rest, weight: (key) => this.weight(node, key), weightOf: (inner, key) => this.weight(inner, key), apply: (inner, given, more) => this.apply(inner, given, more) };
     return this.#context.builder.scope(node.path || chosen, () => apply(call));
   }
 

@@ -1,44 +1,14 @@
 /** What each class of torch.nn computes, as calls of the ATen table. */
 import { PenjingError, type Value } from '@penjing/core';
-import { type AtenArgument, type AtenContext, type AtenResult, callAten } from '../../torch/aten/index.js';
-import type { ModuleNode } from './module-node.js';
+import { type AtenArgument, type AtenResult, callAten } from '../../torch/aten/index.js';
 import { interpolate, softmin, zeros } from './functionals.js';
-
-/** A module applied to its inputs. */
-export interface ModuleCall {
-  readonly c: AtenContext;
-  readonly node: ModuleNode;
-  readonly inputs: readonly AtenArgument[];
-  /** Arguments of the constructor that the forward gives, for files that do not hold them. */
-  readonly hints: Readonly<Record<string, AtenArgument>>;
-  /** A parameter or buffer of the module; null when it has none of that name. */
-  weight(name: string): Value | null;
-}
-
-export type Kind = (call: ModuleCall) => AtenResult;
-
-/** An argument of the constructor: from the forward, from the file, or torch's default. */
-export function option(call: ModuleCall, name: string, fallback: AtenArgument): AtenArgument {
-  const given = Object.hasOwn(call.hints, name) ? call.hints[name] : call.node.attribute(name);
-  return given === undefined ? fallback : given;
-}
-
-/** Calls `target` with the input and these options as keywords. */
-const plain = (target: string, options: Readonly<Record<string, AtenArgument>> = {}): Kind => (call) =>
-  callAten(call.c, `aten.${target}`, [call.inputs[0]!], Object.fromEntries(Object.entries(options).map(([name, fallback]) => [name, option(call, name, fallback)])));
+import { cellKinds } from './kinds-cells.js';
+import { transformerKinds } from './kinds-transformer.js';
+import { type Kind, type ModuleCall, needed, option, plain } from './module-call.js';
 
 const identity: Kind = ({ inputs }) => inputs[0] as AtenResult;
 
 const linear: Kind = (call) => callAten(call.c, 'aten.linear', [call.inputs[0]!, needed(call, 'weight'), call.weight('bias')]);
-
-function needed(call: ModuleCall, name: string): Value {
-  const value = call.weight(name);
-  if (value) return value;
-  const normed = call.node.tensors.has(`${name}_g`) || call.node.children.has('parametrizations');
-  throw new PenjingError('E_WEIGHTS', `${call.node.path} has no ${name}${normed ? ', it computes it from other tensors' : ''}`, {
-    hint: normed ? 'Remove the parametrization before saving: torch.nn.utils.parametrize.remove_parametrizations or remove_weight_norm.' : 'Is it another kind of module? Say so: module(x, kind=\'LayerNorm\').',
-  });
-}
 
 /** Padding of another mode than zeros is a step of its own. */
 const conv = (axes: 1 | 2 | 3): Kind => (call) => {
@@ -154,6 +124,7 @@ const ranked = (name: string, make: (axes: 1 | 2 | 3) => Kind): Record<string, K
 
 /** By class of torch.nn. */
 export const kinds: Readonly<Record<string, Kind>> = {
+  ...transformerKinds, ...cellKinds,
   Linear: linear, NonDynamicallyQuantizableLinear: linear,
   Bilinear: (call) => callAten(call.c, 'aten.bilinear', [...call.inputs.slice(0, 2), needed(call, 'weight'), call.weight('bias')]),
   Embedding: embedding,

@@ -55,6 +55,8 @@ function allChildren(object: PyObject): ReadonlyMap<string, PyValue> {
 
 function plainValue(value: PyValue | undefined): PlainValue | undefined {
   if (value === null || typeof value === 'number' || typeof value === 'boolean' || typeof value === 'string') return value;
+  // A function, as the activation of a transformer layer: its name.
+  if (isKind(value, 'global')) return value.name;
   const items = itemsOf(value)?.map(plainValue);
   return items?.every((item) => item !== undefined) ? items : undefined;
 }

@@ -3,6 +3,7 @@ import {
   attribute, type Attribute, type AttributeInput, denseOf, type Dim, type DType, dtypes, elementCount, type Graph, GraphBuilder, GrowingInference, lazy, type Model, type NodeOptions, PenjingError,
   type Tensor, tensorType, type Value,
 } from '@penjing/core';
+import { atenLimits } from '../../limits.js';
 import { isFloat, type PromotionOperand, promoteTypes, resultType } from './promote.js';
 import { isFloatScalar, isSym, type Operand, plainNumber, type Scalar, type Sym, type SymInt } from './values.js';
 
@@ -80,6 +81,15 @@ export class AtenContext {
       this.builder = builder;
       this.#sizes = sizes;
     }
+  }
+
+  /**
+   * A number of elements, or of nodes, that a row makes one by one. Throws `E_LIMIT` for one beyond those of real models:
+   * what a damaged program says of a size must not fill the memory.
+   */
+  count(number: number, most: number = atenLimits.elements): number {
+    if (Number.isSafeInteger(number) && number >= 0 && number <= most) return number;
+    throw new PenjingError('E_LIMIT', `${this.operator}: ${number} elements or parts are to be made one by one, at most ${most} are`, { details: { operator: this.operator } });
   }
 
   // ---- what is known of a value

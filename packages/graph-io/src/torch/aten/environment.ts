@@ -3,7 +3,8 @@
  * cannot. A variable is therefore a cell: writing puts a new value into it and into the tensor that it is a view of, and
  * other views of that tensor are taken again when they are read.
  */
-import type { Value } from '@penjing/core';
+import { PenjingError, type Value } from '@penjing/core';
+import { atenLimits } from '../../limits.js';
 import type { AtenContext } from './context.js';
 import { callAten, isInPlace } from './table.js';
 import { isValue } from './values.js';
@@ -26,6 +27,8 @@ export interface Cell {
   readonly view?: ViewOf;
   /** The version of the base that `value` was taken from. */
   seen: number;
+  /** How many views stand between this and a tensor of its own. */
+  readonly depth: number;
 }
 
 export function isCell(value: unknown): value is Cell {
@@ -71,7 +74,9 @@ export class Environment {
   }
 
   cell(value: Value, view?: ViewOf): Cell {
-    return { kind: 'cell', value, version: 0, seen: view?.base.version ?? 0, ...(view && { view }) };
+    const depth = view ? view.base.depth + 1 : 0;
+    if (depth > atenLimits.views) throw new PenjingError('E_LIMIT', `${this.context.operator}: ${depth} views are made of each other`);
+    return { kind: 'cell', value, version: 0, seen: view?.base.version ?? 0, depth, ...(view && { view }) };
   }
 
   /** The present value, after writes into the tensor that this is a view of. */

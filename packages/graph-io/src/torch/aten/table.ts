@@ -13,6 +13,7 @@ import { images } from './ops/image.js';
 import { indexing } from './ops/indexing.js';
 import { linalg } from './ops/linalg.js';
 import { movements } from './ops/movement.js';
+import { multiHeads } from './ops/multi-head.js';
 import { norms } from './ops/norm.js';
 import { pools } from './ops/pool.js';
 import { recurrent } from './ops/recurrent.js';
@@ -24,7 +25,7 @@ import type { AtenResult } from './values.js';
 /** Rows by family, in the order of the documentation. */
 export const atenFamilies: Readonly<Record<string, readonly AtenRow[]>> = {
   'element-wise': elementwise, arithmetic: arithmetics, activation: activations, reduction: reductions, movement: movements, indexing,
-  'linear algebra': linalg, convolution: convolutions, pooling: pools, normalization: norms, attention: attentions, recurrent, image: images,
+  'linear algebra': linalg, convolution: convolutions, pooling: pools, normalization: norms, attention: [...attentions, ...multiHeads], recurrent, image: images,
   creation: creations, size: sizes, identity: unchanged,
 };
 

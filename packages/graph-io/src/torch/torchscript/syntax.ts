@@ -1,219 +1,197 @@
-/** The part of TorchScript that tracing writes: straight lines of assignments and calls. Anything else is named with its line. */
+/** The code of a TorchScript archive: classes, functions, and statements inside each other, each with its line. */
 import { PenjingError } from '@penjing/core';
 import { scriptLimits } from '../../limits.js';
+import { type Expression, ExpressionParser, type Line, linesOf, malformed } from './expressions.js';
 
-export type Expression =
-  | { readonly kind: 'literal'; readonly value: number | boolean | string | null; readonly float?: boolean }
-  | { readonly kind: 'name'; readonly name: string }
-  | { readonly kind: 'attribute'; readonly of: Expression; readonly name: string }
-  | { readonly kind: 'call'; readonly callee: Expression; readonly args: readonly Expression[]; readonly keyword: Readonly<Record<string, Expression>> }
-  | { readonly kind: 'subscript'; readonly of: Expression; readonly index: Expression }
-  | { readonly kind: 'list'; readonly items: readonly Expression[] };
-
-export interface Statement {
-  readonly line: number;
-  /** Undefined for a return. */
-  readonly targets: readonly string[] | undefined;
+export type Statement = { readonly line: number } & (
   /** `a, b, = …` takes a list apart. */
-  readonly apart: boolean;
-  readonly value: Expression;
+  | { readonly kind: 'assign'; readonly targets: readonly string[]; readonly apart: boolean; readonly value: Expression }
+  | { readonly kind: 'set'; readonly of: Expression; readonly name: string; readonly value: Expression }
+  | { readonly kind: 'return'; readonly value: Expression }
+  | { readonly kind: 'if'; readonly test: Expression; readonly then: readonly Statement[]; readonly otherwise: readonly Statement[] }
+  | { readonly kind: 'for'; readonly target: string; readonly over: Expression; readonly body: readonly Statement[] }
+  | { readonly kind: 'while'; readonly test: Expression; readonly body: readonly Statement[] }
+  /** Contexts say how gradients are kept, which inference does not. */
+  | { readonly kind: 'with'; readonly body: readonly Statement[] }
+);
+
+export interface Parameter {
+  readonly name: string;
+  readonly type: string;
+  readonly fallback: Expression | undefined;
 }
 
-export interface Method {
-  /** Without self. */
-  readonly parameters: readonly string[];
+export interface Callable {
+  readonly file: string;
+  /** `self` included. */
+  readonly parameters: readonly Parameter[];
   readonly body: readonly Statement[];
 }
 
-interface Line {
-  readonly indent: number;
-  readonly number: number;
-  readonly tokens: readonly string[];
+export interface Attribute {
+  /** `Optional[float]`. */
+  readonly type: string;
+  /** Of an attribute that is written into the class. */
+  readonly value: Expression | undefined;
 }
 
-const TOKEN = /\s*(?:(#[^\n]*)|("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)|([A-Za-z_]\w*)|(->|[^\s\w]))/y;
+/** A file of code, its definitions read when they are asked for: what nobody calls may be beyond what is read. */
+export class ScriptFile {
+  readonly #file: string;
+  readonly #lines: readonly Line[];
+  /** The line of `class A` or `def f` by name. */
+  readonly #top = new Map<string, number>();
+  readonly #known = new Map<string, Callable | undefined>();
+  readonly #attributes = new Map<string, ReadonlyMap<string, Attribute>>();
 
-/** Lines with brackets open go on. */
-function linesOf(text: string): Line[] {
-  const lines: Line[] = [];
-  let open: { indent: number; number: number; tokens: string[]; depth: number } | undefined;
-  for (const [i, raw] of text.split('\n').entries()) {
-    if (!open && raw.trim() === '') continue;
-    open ??= { indent: raw.length - raw.trimStart().length, number: i + 1, tokens: [], depth: 0 };
-    TOKEN.lastIndex = 0;
-    const line = raw.trimEnd();
-    while (TOKEN.lastIndex < line.length) {
-      const match = TOKEN.exec(line);
-      if (!match) break;
-      if (match[1] !== undefined) continue;
-      const token = match[2] ?? match[3] ?? match[4] ?? match[5]!;
-      if ('([{'.includes(token)) open.depth++;
-      if (')]}'.includes(token)) open.depth--;
-      open.tokens.push(token);
+  constructor(file: string, text: string) {
+    this.#file = file;
+    this.#lines = linesOf(text);
+    for (const [i, { indent, tokens }] of this.#lines.entries()) {
+      if (indent === 0 && (tokens[0] === 'class' || tokens[0] === 'def') && tokens[1] !== undefined) this.#top.set(tokens[1], i);
     }
-    if (open.depth > 0) continue;
-    if (open.tokens.length > 0) lines.push(open);
-    open = undefined;
   }
-  return lines;
+
+  hasClass(name: string): boolean {
+    const at = this.#top.get(name);
+    return at !== undefined && this.#lines[at]!.tokens[0] === 'class';
+  }
+
+  /** A function, or a method of a class; undefined when there is none. */
+  callable(name: string, method?: string): Callable | undefined {
+    const key = method === undefined ? name : `${name}.${method}`;
+    if (!this.#known.has(key)) this.#known.set(key, this.#find(name, method));
+    return this.#known.get(key);
+  }
+
+  #find(name: string, method: string | undefined): Callable | undefined {
+    const at = this.#top.get(name);
+    if (at === undefined) return undefined;
+    if (method === undefined) return this.#lines[at]!.tokens[0] === 'def' ? this.#callable(at) : undefined;
+    const end = this.#end(at);
+    for (let i = at + 1; i < end; i++) if (this.#lines[i]!.tokens[0] === 'def' && this.#lines[i]!.tokens[1] === method) return this.#callable(i);
+    return undefined;
+  }
+
+  /** `name : Final[float] = 0.5`, `__annotations__["0"] = …`. */
+  attributes(name: string): ReadonlyMap<string, Attribute> {
+    const known = this.#attributes.get(name);
+    if (known) return known;
+    const found = new Map<string, Attribute>();
+    const at = this.#top.get(name);
+    if (at !== undefined) {
+      for (let i = at + 1, end = this.#end(at); i < end && this.#lines[i]!.tokens[0] !== 'def'; i++) {
+        const { tokens, number } = this.#lines[i]!;
+        const equals = tokens.indexOf('=');
+        if (tokens[1] !== ':') continue;
+        const type = tokens.slice(2, equals < 0 ? undefined : equals).join('').replace(/^Final\[(.*)\]$/, '$1');
+        found.set(tokens[0]!, { type, value: equals < 0 ? undefined : new ExpressionParser(tokens, this.#file, number).rest(equals + 1) });
+      }
+    }
+    this.#attributes.set(name, found);
+    return found;
+  }
+
+  /** The line behind what belongs to a line. */
+  #end(at: number): number {
+    const { indent } = this.#lines[at]!;
+    let end = at + 1;
+    while (end < this.#lines.length && this.#lines[end]!.indent > indent) end++;
+    return end;
+  }
+
+  #callable(at: number): Callable {
+    const { tokens, number } = this.#lines[at]!;
+    return { file: this.#file, parameters: parametersOf(tokens, this.#file, number), body: this.#block(at, 0) };
+  }
+
+  /** The statements under a line. */
+  #block(at: number, depth: number): Statement[] {
+    if (depth > scriptLimits.blocks) throw new PenjingError('E_LIMIT', `${this.#file}:${this.#lines[at]!.number} nests statements deeper than ${scriptLimits.blocks}`);
+    const statements: Statement[] = [];
+    for (let i = at + 1, end = this.#end(at); i < end; i = this.#end(i)) {
+      const { tokens, number } = this.#lines[i]!;
+      const first = tokens[0];
+      if (first === 'pass') continue;
+      const parser = new ExpressionParser(tokens, this.#file, number);
+      const headed = (from: number): Expression => {
+        const { value, end: colon } = parser.one(from);
+        if (tokens[colon] !== ':') throw malformed(this.#file, number, 'a colon is missing');
+        return value;
+      };
+      const line = number;
+      if (first === 'if') {
+        const test = headed(1);
+        const then = this.#block(i, depth + 1);
+        const next = this.#end(i);
+        const other = next < end && this.#lines[next]!.tokens[0] === 'else';
+        statements.push({ kind: 'if', line, test, then, otherwise: other ? this.#block(next, depth + 1) : [] });
+        if (other) i = next;
+      } else if (first === 'for') {
+        if (tokens[2] !== 'in') throw malformed(this.#file, number, 'it goes along nothing');
+        statements.push({ kind: 'for', line, target: tokens[1]!, over: headed(3), body: this.#block(i, depth + 1) });
+      } else if (first === 'while') statements.push({ kind: 'while', line, test: headed(1), body: this.#block(i, depth + 1) });
+      else if (first === 'with') statements.push({ kind: 'with', line, body: this.#block(i, depth + 1) });
+      else if (first === 'return') statements.push({ kind: 'return', line, value: parser.rest(1) });
+      else statements.push(simple(this.#lines[i]!, parser, this.#file));
+    }
+    return statements;
+  }
 }
 
-/** The methods of a class. `file` is for messages. Throws `E_UNSUPPORTED` for control flow, `E_TORCHSCRIPT` for what is no TorchScript. */
-export function parseMethod(text: string, file: string, className: string, method: string): Method {
-  const lines = linesOf(text);
-  const start = lines.findIndex(({ tokens }) => tokens[0] === 'class' && tokens[1] === className);
-  if (start < 0) throw malformed(file, 1, `there is no class ${className}`);
-  const next = lines.findIndex(({ indent }, i) => i > start && indent <= lines[start]!.indent);
-  const own = lines.slice(start + 1, next < 0 ? undefined : next);
-  const at = own.findIndex(({ tokens }) => tokens[0] === 'def' && tokens[1] === method);
-  if (at < 0) throw new PenjingError('E_UNSUPPORTED', `${className} in ${file} has no method ${method}`, { hint: 'Only traced modules convert.' });
-  const header = own[at]!;
-  const end = own.findIndex(({ indent }, i) => i > at && indent <= header.indent);
-  const body = own.slice(at + 1, end < 0 ? undefined : end).map((line) => statement(line, file));
-  return { parameters: parametersOf(header.tokens), body };
+/** `def forward ( self : T , x : Tensor = CONSTANTS.c0 ) -> Tensor :` */
+function parametersOf(tokens: readonly string[], file: string, line: number): Parameter[] {
+  const parameters: Parameter[] = [];
+  const parser = new ExpressionParser(tokens, file, line);
+  let at = 3;
+  while (at < tokens.length && tokens[at] !== ')') {
+    const name = tokens[at]!;
+    let depth = 0;
+    let end = at + 1;
+    for (; end < tokens.length; end++) {
+      const token = tokens[end]!;
+      if (depth === 0 && (token === ',' || token === ')' || token === '=')) break;
+      if ('([{'.includes(token)) depth++;
+      if (')]}'.includes(token)) depth--;
+    }
+    const type = tokens.slice(at + 2, end).join('');
+    let fallback: Expression | undefined;
+    if (tokens[end] === '=') ({ value: fallback, end } = parser.one(end + 1));
+    parameters.push({ name, type, fallback });
+    at = tokens[end] === ',' ? end + 1 : end;
+    if (at === end && tokens[end] !== ')') throw malformed(file, line, 'its parameters cannot be read');
+  }
+  return parameters;
 }
 
-/** `def forward ( self : T , x : Tensor ) -> Tensor :` */
-function parametersOf(tokens: readonly string[]): string[] {
-  const names: string[] = [];
-  let depth = 0;
-  for (let i = 2; i < tokens.length; i++) {
-    const token = tokens[i]!;
-    if ('([{'.includes(token)) depth++;
-    if (')]}'.includes(token) && --depth === 0) break;
-    if (depth === 1 && tokens[i + 1] === ':' && ['(', ','].includes(tokens[i - 1]!)) names.push(token);
-  }
-  return names.filter((name) => name !== 'self');
-}
+const UNKNOWN = new Set(['else', 'elif', 'raise', 'assert', 'break', 'continue', 'try', 'except', 'del', 'global', 'class', 'def', 'import', 'lambda']);
+const NAME = /^[A-Za-z_]\w*$/;
 
-const CONTROL = new Set(['if', 'else', 'elif', 'for', 'while', 'with', 'raise', 'assert', 'break', 'continue', 'try', 'del', 'global']);
-
-function statement(line: Line, file: string): Statement {
-  const { tokens, number } = line;
-  const first = tokens[0]!;
-  if (CONTROL.has(first)) {
-    throw new PenjingError('E_UNSUPPORTED', `${file}:${number}: ${first} is control flow; only traced graphs without it convert`, {
-      hint: 'Export the model with torch.export.save, or trace it with torch.jit.trace.', details: { file, line: number },
-    });
+/** `a = …`, `a, b, = …`, `a : T = …`, `self.a = …`, or an expression alone. */
+function simple({ tokens, number: line }: Line, parser: ExpressionParser, file: string): Statement {
+  if (UNKNOWN.has(tokens[0]!)) {
+    throw new PenjingError('E_UNSUPPORTED', `${file}:${line}: ${tokens[0]!} is no statement that TorchScript writes`, { details: { file, line } });
   }
-  const parser = new Parser(tokens, file, number);
-  if (first === 'return') return { line: number, targets: undefined, apart: false, value: parser.rest(1) };
   let depth = 0;
   const equals = tokens.findIndex((token) => {
     if ('([{'.includes(token)) depth++;
     if (')]}'.includes(token)) depth--;
     return token === '=' && depth === 0;
   });
-  if (equals < 0) return { line: number, targets: [], apart: false, value: parser.rest(0) };
+  if (equals < 0) return { kind: 'assign', line, targets: [], apart: false, value: parser.rest(0) };
   const left = tokens.slice(0, equals);
+  const value = parser.rest(equals + 1);
+  if (left[1] === '.') {
+    const { value: of } = new ExpressionParser(left, file, line).one(0);
+    if (of.kind === 'attribute') return { kind: 'set', line, of: of.of, name: of.name, value };
+  }
   const colon = left.indexOf(':');
-  const names = (colon < 0 ? left : left.slice(0, colon)).filter((token) => token !== ',');
-  if (!names.every((name) => /^[A-Za-z_]\w*$/.test(name))) throw malformed(file, number, 'it assigns to what is no name');
-  return { line: number, targets: names, apart: left.includes(',') && colon < 0, value: parser.rest(equals + 1) };
+  const targets = (colon < 0 ? left : left.slice(0, colon)).filter((token) => token !== ',');
+  if (!targets.every((name) => NAME.test(name))) throw malformed(file, line, 'it assigns to what is no name');
+  return { kind: 'assign', line, targets, apart: left.includes(',') && colon < 0, value };
 }
 
-function malformed(file: string, line: number, why: string): PenjingError {
-  return new PenjingError('E_TORCHSCRIPT', `${file}:${line}: ${why}`, { hint: 'Save the module again with torch.jit.save.', details: { file, line } });
-}
-
-class Parser {
-  #at = 0;
-  #depth = 0;
-  readonly #tokens: readonly string[];
-  readonly #file: string;
-  readonly #line: number;
-
-  constructor(tokens: readonly string[], file: string, line: number) {
-    this.#tokens = tokens;
-    this.#file = file;
-    this.#line = line;
-  }
-
-  /** The whole rest of the line from token `at`; `a, b` without brackets is a tuple. */
-  rest(at: number): Expression {
-    this.#at = at;
-    const items = [this.#expression()];
-    let tuple = false;
-    while (this.#take(',')) {
-      tuple = true;
-      if (this.#at < this.#tokens.length) items.push(this.#expression());
-    }
-    if (this.#at < this.#tokens.length) throw malformed(this.#file, this.#line, `${JSON.stringify(this.#tokens[this.#at])} is not expected`);
-    return tuple ? { kind: 'list', items } : items[0]!;
-  }
-
-  #take(token: string): boolean {
-    if (this.#tokens[this.#at] !== token) return false;
-    this.#at++;
-    return true;
-  }
-
-  #expect(token: string): void {
-    if (!this.#take(token)) throw malformed(this.#file, this.#line, `${token} is missing`);
-  }
-
-  #expression(): Expression {
-    if (++this.#depth > scriptLimits.nesting) throw new PenjingError('E_LIMIT', `${this.#file}:${this.#line} nests deeper than ${scriptLimits.nesting}`);
-    let expression = this.#atom();
-    for (;;) {
-      if (this.#take('.')) expression = { kind: 'attribute', of: expression, name: this.#tokens[this.#at++] ?? '' };
-      else if (this.#take('(')) expression = this.#call(expression);
-      else if (this.#take('[')) {
-        const index = this.#items(']');
-        expression = { kind: 'subscript', of: expression, index: index.length === 1 ? index[0]! : { kind: 'list', items: index } };
-      } else break;
-    }
-    this.#depth--;
-    return expression;
-  }
-
-  #call(callee: Expression): Expression {
-    const args: Expression[] = [];
-    const keyword: Record<string, Expression> = {};
-    while (!this.#take(')')) {
-      const name = this.#tokens[this.#at];
-      if (name !== undefined && this.#tokens[this.#at + 1] === '=') {
-        this.#at += 2;
-        keyword[name] = this.#expression();
-      } else args.push(this.#expression());
-      if (!this.#take(',') && this.#tokens[this.#at] !== ')') this.#expect(')');
-    }
-    return { kind: 'call', callee, args, keyword };
-  }
-
-  #items(end: string): Expression[] {
-    const items: Expression[] = [];
-    while (!this.#take(end)) {
-      items.push(this.#expression());
-      if (!this.#take(',') && this.#tokens[this.#at] !== end) this.#expect(end);
-    }
-    return items;
-  }
-
-  #atom(): Expression {
-    const token = this.#tokens[this.#at++];
-    if (token === undefined) throw malformed(this.#file, this.#line, 'it ends too early');
-    if (token === '-') {
-      const inner = this.#expression();
-      if (inner.kind !== 'literal' || typeof inner.value !== 'number') throw malformed(this.#file, this.#line, 'a minus stands before what is no number');
-      return { ...inner, value: -inner.value };
-    }
-    if (token === '[') return { kind: 'list', items: this.#items(']') };
-    if (token === '(') {
-      const before = this.#at;
-      const items = this.#items(')');
-      const tuple = items.length !== 1 || this.#tokens.slice(before, this.#at).at(-2) === ',';
-      return tuple ? { kind: 'list', items } : items[0]!;
-    }
-    if (/^["']/.test(token)) return { kind: 'literal', value: token.slice(1, -1).replace(/\\(.)/g, '$1') };
-    if (/^[\d.]/.test(token)) {
-      const number = Number(token);
-      const float = /[.e]/.test(token);
-      return { kind: 'literal', value: float ? number : Math.min(number, Number.MAX_SAFE_INTEGER), ...(float && { float }) };
-    }
-    if (token === 'True' || token === 'False') return { kind: 'literal', value: token === 'True' };
-    if (token === 'None') return { kind: 'literal', value: null };
-    if (/^[A-Za-z_]\w*$/.test(token)) return { kind: 'name', name: token };
-    throw malformed(this.#file, this.#line, `${JSON.stringify(token)} is not expected`);
-  }
+/** Whether a block does nothing but stop the program: what it guards never happens in a program that is used rightly. */
+export function onlyRaises(block: readonly Statement[]): boolean {
+  return block.some((statement) => statement.kind === 'assign' && statement.value.kind === 'call' && statement.value.callee.kind === 'attribute' && statement.value.callee.name === 'RaiseException');
 }

@@ -3,7 +3,7 @@ import type { Value } from '@penjing/core';
 import type { AtenContext } from '../context.js';
 import { row } from '../row.js';
 
-interface AttentionOptions {
+export interface AttentionOptions {
   readonly mask: Value | null;
   readonly causal: boolean;
   readonly scale: number | null;
@@ -15,7 +15,7 @@ interface AttentionOptions {
 function causalMask(c: AtenContext, query: Value, key: Value): Value {
   const [rows, columns] = [c.size(query, -2), c.size(key, -2)];
   const range = (size: number | { readonly value: Value }): Value => {
-    if (typeof size === 'number') return c.builder.constant('int64', Array.from({ length: size }, (_, i) => i));
+    if (typeof size === 'number') return c.builder.constant('int64', Array.from({ length: c.count(size) }, (_, i) => i));
     return c.op('Range', [c.int64(0), c.squeeze(size.value, [0]), c.int64(1)]);
   };
   return c.op('LessOrEqual', [c.unsqueeze(range(columns), [0]), c.unsqueeze(range(rows), [1])]);
@@ -34,6 +34,11 @@ function repeatHeads(c: AtenContext, x: Value, query: Value): Value {
 
 /** softmax(scale · q kᵀ + mask) v. A row whose keys are all masked gives 0 (`_safe_softmax`). */
 export function attention(c: AtenContext, query: Value, keys: Value, values: Value, options: AttentionOptions): Value {
+  return attentionParts(c, query, keys, values, options).output;
+}
+
+/** The same, with the weights (batch, heads, L, S) that each key has for each query. */
+export function attentionParts(c: AtenContext, query: Value, keys: Value, values: Value, options: AttentionOptions): { readonly output: Value; readonly weights: Value } {
   const dtype = c.dtype(query);
   const [key, value] = options.grouped ? [repeatHeads(c, keys, query), repeatHeads(c, values, query)] : [keys, values];
   const width = c.size(query, -1);
@@ -47,7 +52,7 @@ export function attention(c: AtenContext, query: Value, keys: Value, values: Val
   if (mask) scores = c.dtype(mask) === 'bool' ? c.op('Where', [mask, scores, hidden]) : c.op('Add', [scores, c.cast(mask, dtype)]);
   let weights = c.op('Softmax', [scores], { axis: -1 });
   if (mask) weights = c.op('Where', [c.op('IsNaN', [weights]), c.constant(dtype, 0), weights]);
-  return c.op('MatMul', [weights, value]);
+  return { output: c.op('MatMul', [weights, value]), weights };
 }
 
 function noDropout(c: AtenContext, p: number): void {

@@ -59,7 +59,7 @@ export const creations = [
   row(`linspace(Scalar start, Scalar end, int steps, *, ScalarType? dtype=None, ${rest})`, (c, { start, end, steps, dtype }) => {
     const [from, to] = [plainNumber(start), plainNumber(end)];
     if (from === undefined || to === undefined) throw c.unsupported('bounds that are computed in the graph');
-    return c.constant(dtype ?? 'float32', Array.from({ length: steps }, (_, i) => from + (steps > 1 ? (i * (to - from)) / (steps - 1) : 0)));
+    return c.constant(dtype ?? 'float32', Array.from({ length: c.count(steps) }, (_, i) => from + (steps > 1 ? (i * (to - from)) / (steps - 1) : 0)));
   }),
   row(`eye.{default,m}(SymInt n, SymInt? m=None, *, ScalarType? dtype=None, ${rest})`, (c, { n, m, dtype }) => {
     const type = dtype ?? 'float32';
@@ -89,6 +89,7 @@ export const creations = [
 ];
 
 function triangle(c: AtenContext, rows: number, columns: number, inside: (i: number, j: number) => boolean): Value {
+  c.count(rows * columns);
   const pairs = Array.from({ length: rows }, (_, i) => Array.from({ length: columns }, (_, j) => [i, j] as const)).flat().filter(([i, j]) => inside(i, j));
   return c.builder.constant('int64', [...pairs.map(([i]) => i), ...pairs.map(([, j]) => j)], [2, pairs.length]);
 }

@@ -71,9 +71,10 @@ function gridSample(c: AtenContext, input: Value, grid: Value, mode: number, pad
 }
 
 /** Start of each window along one axis, and the offsets inside it. */
-function windows(size: number, kernel: number, dilation: number, padding: number, stride: number): number[][] {
+function windows(c: AtenContext, size: number, kernel: number, dilation: number, padding: number, stride: number): number[][] {
   const count = Math.floor((size + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1;
-  return Array.from({ length: kernel }, (_, k) => Array.from({ length: count }, (_, i) => i * stride + k * dilation));
+  c.count(Math.max(count, 0) * kernel);
+  return Array.from({ length: c.count(kernel) }, (_, k) => Array.from({ length: c.count(count) }, (_, i) => i * stride + k * dilation));
 }
 
 /** (n, c, h, w) to (n, c·kh·kw, blocks). */
@@ -84,7 +85,7 @@ function im2col(c: AtenContext, self: Value, kernel: readonly number[], dilation
   if (typeof h !== 'number' || typeof w !== 'number') throw c.unsupported('windows over images of unknown size');
   const padded = c.op('Pad', [x, c.int64([0, 0, padding[0]!, padding[1]!, 0, 0, padding[0]!, padding[1]!])]);
   const table = (axis: 0 | 1, size: number): { indices: Value; count: number } => {
-    const rows = windows(size, kernel[axis]!, dilation[axis]!, padding[axis]!, stride[axis]!);
+    const rows = windows(c, size, kernel[axis]!, dilation[axis]!, padding[axis]!, stride[axis]!);
     return { indices: c.builder.constant('int64', rows.flat(), [rows.length, rows[0]!.length]), count: rows[0]!.length };
   };
   const [down, across] = [table(0, h), table(1, w)];

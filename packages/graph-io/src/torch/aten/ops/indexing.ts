@@ -148,7 +148,7 @@ export function sliceScatter(c: AtenContext, self: Value, source: Value, dim: nu
   const axis = c.axis(dim, c.rank(self));
   const size = c.size(self, axis);
   const range = typeof size === 'number'
-    ? c.builder.constant('int64', Array.from({ length: size }, (_, i) => i))
+    ? c.builder.constant('int64', Array.from({ length: c.count(size) }, (_, i) => i))
     : c.op('Range', [c.int64(0), c.squeeze(size.value, [0]), c.int64(1)]);
   const picked = sliceOf(c, range, 0, start, end, step);
   return writeAt(c, self, source, axis, picked);
@@ -176,7 +176,7 @@ function diagonal(c: AtenContext, self: Value, offset: number, dim1: number, dim
   const [rows, columns] = [c.size(self, a), c.size(self, b)];
   if (typeof rows !== 'number' || typeof columns !== 'number') throw c.unsupported('a diagonal of unknown size');
   const count = Math.max(0, offset >= 0 ? Math.min(rows, columns - offset) : Math.min(rows + offset, columns));
-  const at = Array.from({ length: count }, (_, i) => [i + Math.max(0, -offset), i + Math.max(0, offset)]).flat();
+  const at = Array.from({ length: c.count(count) }, (_, i) => [i + Math.max(0, -offset), i + Math.max(0, offset)]).flat();
   const indices = c.builder.constant('int64', at, [count, 2]);
   const rest = c.axes(null, rank).filter((axis) => axis !== a && axis !== b);
   const picked = c.op('GatherND', [c.transpose(self, [a, b, ...rest]), indices]);

@@ -1,6 +1,7 @@
 /** Operators that move elements without changing them: views, concatenation, repetition, padding. */
 import { type Value } from '@penjing/core';
 import type { AtenContext } from '../context.js';
+import { atenLimits } from '../../../limits.js';
 import { row, rowsOf } from '../row.js';
 import { type SymInt } from '../values.js';
 
@@ -62,13 +63,13 @@ function splitEvery(c: AtenContext, self: Value, part: SymInt, dim: number): Val
   const size = c.size(self, dim);
   if (typeof size !== 'number' || typeof part !== 'number') throw c.unsupported('parts along an axis of unknown size');
   const count = Math.max(1, Math.ceil(size / part));
-  return splitSizes(c, self, Array.from({ length: count }, (_, i) => Math.min(part, size - i * part)), dim);
+  return splitSizes(c, self, Array.from({ length: c.count(count, atenLimits.parts) }, (_, i) => Math.min(part, size - i * part)), dim);
 }
 
 function unbind(c: AtenContext, self: Value, dim: number): Value[] {
   const size = c.size(self, dim);
   if (typeof size !== 'number') throw c.unsupported('an axis of unknown size cannot be taken apart');
-  return Array.from({ length: size }, (_, i) => selectOf(c, self, dim, i));
+  return Array.from({ length: c.count(size, atenLimits.parts) }, (_, i) => selectOf(c, self, dim, i));
 }
 
 function cat(c: AtenContext, tensors: readonly Value[], dim: number): Value {
@@ -136,7 +137,9 @@ function unfold(c: AtenContext, self: Value, dimension: number, size: number, st
   const axis = c.axis(dimension, rank);
   const length = c.size(self, axis);
   if (typeof length !== 'number') throw c.unsupported('windows along an axis of unknown size');
-  const starts = Array.from({ length: Math.floor((length - size) / step) + 1 }, (_, i) => i * step);
+  const count = Math.floor((length - size) / step) + 1;
+  c.count(count * size);
+  const starts = Array.from({ length: c.count(count) }, (_, i) => i * step);
   const indices = c.builder.constant('int64', starts.flatMap((start) => Array.from({ length: size }, (_, k) => start + k)), [starts.length, size]);
   const windows = c.op('Gather', [self, indices], { axis });
   return c.transpose(windows, [...Array.from({ length: rank + 1 }, (_, i) => i).filter((i) => i !== axis + 1), axis + 1]);
@@ -219,7 +222,7 @@ export const movements = [
     const size = c.size(self, dim);
     if (typeof size !== 'number' || typeof sections !== 'number') throw c.unsupported('parts along an axis of unknown size');
     const least = Math.floor(size / sections);
-    return splitSizes(c, self, Array.from({ length: sections }, (_, i) => least + Number(i < size % sections)), dim);
+    return splitSizes(c, self, Array.from({ length: c.count(sections, atenLimits.parts) }, (_, i) => least + Number(i < size % sections)), dim);
   }),
   row('unbind.int(Tensor self, int dim=0)', (c, { self, dim }) => unbind(c, self, dim)),
   row('cat(Tensor[] tensors, int dim=0)', (c, { tensors, dim }) => cat(c, tensors, dim)),

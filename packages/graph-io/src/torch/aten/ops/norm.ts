@@ -28,7 +28,7 @@ export function training(c: AtenContext, what: string): PenjingError {
 }
 
 /** Outputs: normalized, mean, inverse deviation. */
-function layerNorm(c: AtenContext, input: Value, shape: readonly SymInt[], weight: Value | null, bias: Value | null, eps: number): Value[] {
+export function layerNorm(c: AtenContext, input: Value, shape: readonly SymInt[], weight: Value | null, bias: Value | null, eps: number): Value[] {
   const scale = constantOf(c, weight, c.dtype(input), shape, 1);
   return c.ops('LayerNormalization', [input, scale, bias], { axis: -shape.length, epsilon: c.float(eps) }, { outputCount: 3 });
 }
@@ -69,8 +69,8 @@ function groupNorm(c: AtenContext, input: Value, groups: number, weight: Value |
   const sizes = c.sizes(input);
   const dtype = c.dtype(input);
   const grouped = c.reshape(input, [sizes[0]!, groups, -1]);
-  const ones = c.constant(dtype, new Array<number>(groups).fill(1));
-  const zeros = c.constant(dtype, new Array<number>(groups).fill(0));
+  const ones = c.constant(dtype, new Array<number>(c.count(groups)).fill(1));
+  const zeros = c.constant(dtype, new Array<number>(c.count(groups)).fill(0));
   const normal = c.reshape(c.op('InstanceNormalization', [grouped, ones, zeros], { epsilon: c.float(eps) }), sizes);
   const perChannel = (value: Value): Value => c.reshape(value, [-1, ...new Array<number>(sizes.length - 2).fill(1)]);
   const scaled = weight ? c.op('Mul', [normal, perChannel(weight)]) : normal;

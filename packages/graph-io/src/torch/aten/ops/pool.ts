@@ -72,8 +72,8 @@ function adaptive(c: AtenContext, x: Value, output: readonly SymInt[], kind: 'Av
   }
   // Bins of different size: one axis after the other.
   return at.reduce((value, axis, i) => {
+    if (to[i]! > 256) throw c.unsupported('more than 256 bins of different size');
     const cuts = bins(from[i]!, to[i]!);
-    if (cuts.length > 256) throw c.unsupported('more than 256 bins of different size');
     return c.concat(cuts.map(([start, end]) => reduce(c, kind === 'Average' ? 'ReduceMean' : 'ReduceMax', c.slice(value, axis, start, end), [axis], true)), axis);
   }, x);
 }

@@ -1,7 +1,8 @@
 /** LSTM, GRU and plain recurrent layers. Gates are reordered and directions stacked in the stored weights. */
 import { lazy, type Tensor, type Value } from '@penjing/core';
 import type { AtenContext } from '../context.js';
-import { row } from '../row.js';
+import { row, rowsOf } from '../row.js';
+import { linear } from './linalg.js';
 import { training } from './norm.js';
 
 interface Cell {
@@ -113,6 +114,9 @@ export const recurrent = [
     const [, ...states] = run(c, c.unsqueeze(input, [0]), hx.map((state) => c.unsqueeze(state, [0])), params, options);
     return states.map((state) => c.squeeze(state, [0]));
   }),
+  ...rowsOf({ rnn_tanh_cell: 'Tanh', rnn_relu_cell: 'Relu' }, (name, type) =>
+    row(`${name as 'rnn_tanh_cell'}(Tensor input, Tensor hx, Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, Tensor? b_hh=None)`, (c, { input, hx, w_ih, w_hh, b_ih, b_hh }) =>
+      c.op(type, [c.op('Add', [linear(c, input, w_ih, b_ih), linear(c, hx, w_hh, b_hh)])]))),
   row('gru_cell(Tensor input, Tensor hx, Tensor w_ih, Tensor w_hh, Tensor? b_ih=None, Tensor? b_hh=None)', (c, { input, hx, w_ih, w_hh, b_ih, b_hh }) => {
     const params = b_ih && b_hh ? [w_ih, w_hh, b_ih, b_hh] : [w_ih, w_hh];
     const options = { cell: cells.gru, hasBiases: params.length === 4, layers: 1, bidirectional: false, batchFirst: false };
