@@ -10,16 +10,21 @@ type OptionsOf<T extends BuiltinOptions['type']> = Extract<BuiltinOptions, { rea
 type Options2Of<T extends BuiltinOptions2['type']> = Extract<BuiltinOptions2, { readonly type: T }>['value'];
 type Attributes = Readonly<Record<string, AttributeInput>>;
 
+/**
+ * What an operator sees of quantized tensors: the numbers they stand for, or, when it only moves them, their codes; `stored`: integers
+ * without a scale that are moved into a tensor that has one.
+ */
+type Seen = 'numbers' | 'codes' | 'stored';
+
 export class TfliteReading {
   readonly values: TfliteValues;
   readonly operator: TfliteOperator;
-  /** Quantized operands and results are seen as codes, for operators that only move them. */
-  readonly carries: boolean;
+  readonly #sees: Seen;
 
-  constructor(values: TfliteValues, operator: TfliteOperator, carries = false) {
+  constructor(values: TfliteValues, operator: TfliteOperator, sees: Seen = 'numbers') {
     this.values = values;
     this.operator = operator;
-    this.carries = carries;
+    this.#sees = sees;
   }
 
   get type(): BuiltinOperator {
@@ -68,7 +73,7 @@ export class TfliteReading {
   }
 
   #isCarried(index: number): boolean {
-    return this.carries && this.values.scales(index) !== undefined;
+    return this.#sees === 'codes' && this.values.scales(index) !== undefined;
   }
 
   isFirst(i: number): boolean {
@@ -106,7 +111,7 @@ export class TfliteReading {
     const operands = this.operator.inputs.map((_, i) => {
       const index = this.index(i);
       if (!first) return this.last(i);
-      if (this.values.isConstant(index)) return this.carries ? this.values.constantCodesFirst(index) : this.values.constantFirst(index);
+      if (this.values.isConstant(index)) return this.#sees === 'codes' ? this.values.constantCodesFirst(index) : this.values.constantFirst(index);
       return this.values.tensor(index).shape.length === 0 ? this.last(i) : this.first(i);
     });
     return { operands, first };
@@ -156,7 +161,8 @@ export class TfliteReading {
   define(value: Value, first = false, i = 0): void {
     const index = this.result(i);
     const place = first ? 'first' : 'last';
-    if (this.#isCarried(index)) this.values.defineCodes(index, value, place);
+    if (this.#sees === 'stored') this.values.defineStored(index, value, place);
+    else if (this.#isCarried(index)) this.values.defineCodes(index, value, place);
     else this.values.define(index, value, place);
   }
 

@@ -150,6 +150,11 @@ export class TfliteValues {
     this.#known.set(index, { floats: scales ? {} : { [place]: value }, integers, codes: {} });
   }
 
+  /** Integers that are those of a quantized tensor already. */
+  defineStored(index: number, value: Value, place: Place): void {
+    this.#known.set(index, { floats: {}, integers: { [place]: value }, codes: {} });
+  }
+
   /** What exact arithmetic made of a quantized tensor: its integers less the zero point, as float32 and in range. */
   defineCodes(index: number, value: Value, place: Place = 'last'): void {
     this.#known.set(index, { floats: {}, integers: {}, codes: { [place]: value } });

@@ -75,6 +75,19 @@ function shiftRight(value: number, bits: number): number {
 
 const absolute: Entry = (code, input, output) => multiplied(Math.abs(code), fixedPoint(f(input.scale / output.scale)));
 
+/** Floats times the inverse of the scale, half away from zero. */
+function fromFloat(reading: TfliteReading): boolean {
+  const { values } = reading;
+  const output = gridOf(values, reading.result());
+  if (!output || values.scales(reading.index(0)) || reading.tensor(0).dtype !== 'float32') return false;
+  const place = reading.place();
+  const number = (value: number): Value => values.builder.constant('float32', value);
+  const scaled = reading.op('Mul', [place === 'first' ? reading.first(0) : reading.last(0), number(f(1 / output.scale))]);
+  const whole = reading.op('Mul', [reading.op('Sign', [scaled]), reading.op('Floor', [reading.op('Add', [reading.op('Abs', [scaled]), number(0.5)])])]);
+  values.defineCodes(reading.result(), reading.op('Clip', [whole, number(output.low), number(output.high)]), place);
+  return true;
+}
+
 export const exactTables: Readonly<Record<string, ExactRow>> = {
   LOGISTIC: table(float((x) => f(1 / f(1 + f(Math.exp(-x)))))),
   TANH: table(float((x) => Math.tanh(x))),
@@ -87,5 +100,5 @@ export const exactTables: Readonly<Record<string, ExactRow>> = {
   RELU6: table(bounded(0, 6)),
   RELU_N1_TO_1: table(bounded(-1, 1)),
   RELU_0_TO_1: table(bounded(0, 1)),
-  QUANTIZE: table(rescaled),
+  QUANTIZE: (reading) => fromFloat(reading) || table(rescaled)(reading),
 };

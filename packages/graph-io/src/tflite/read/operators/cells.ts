@@ -50,6 +50,8 @@ const EPSILON = 1e-8;
 
 export function lstmCell(reading: TfliteReading, places: LstmPlaces, { fusedActivationFunction, cellClip, projClip, asymmetricQuantizeInputs }: LstmOptions): Cell {
   const coupled = !reading.has(places.input);
+  // sums of 16 bits with scales of their own between the steps: floats are far from what they give
+  if (places.norm !== undefined && reading.has(places.norm + FORGET) && reading.values.scales(reading.index(0))) throw reading.fail('it normalizes layers on integers');
   const gate = (g: number): ((x: Value, h: Value, cell: Value) => Value) => {
     const input = matrix(reading, places.input + g, asymmetricQuantizeInputs);
     const recurrent = matrix(reading, places.recurrent + g, asymmetricQuantizeInputs);

@@ -21,14 +21,36 @@ function resize(reading: TfliteReading, mode: 'linear' | 'nearest', { alignCorne
   reading.define(reading.op('Resize', [x, undefined, undefined, sizes], attributes), true);
 }
 
+/** ONNX Runtime has kernels of SpaceToDepth for floats only: integers are cut and turned. */
+const isFloat = (reading: TfliteReading): boolean => reading.values.dtype(reading.index(0)) === 'float32';
+
+/** Height, width and channels, which must be fixed. */
+function fixed(reading: TfliteReading): readonly [number, number, number] {
+  const { shape, shapeSignature = shape } = reading.tensor(0);
+  if (shape.length !== 4 || shapeSignature.slice(1).some((size) => size < 0)) throw reading.fail('it cuts a size that is not fixed');
+  return shape.slice(1) as unknown as readonly [number, number, number];
+}
+
 /** The channels of TFLite's blocks run slowest over the block, those of ONNX's DCR mode too. */
 const depthToSpace: ReadRow = (reading) => {
   const { blockSize } = reading.options('DepthToSpaceOptions');
+  if (!isFloat(reading)) {
+    const [height, width, channels] = fixed(reading);
+    const cut = reading.op('Reshape', [reading.last(0), reading.ints([-1, height, width, blockSize, blockSize, channels / blockSize ** 2])]);
+    const turned = reading.op('Transpose', [cut], { perm: [0, 1, 3, 2, 4, 5] });
+    return reading.define(reading.op('Reshape', [turned, reading.ints([-1, height * blockSize, width * blockSize, channels / blockSize ** 2])]));
+  }
   reading.define(reading.op('DepthToSpace', [reading.first(0)], { blocksize: blockSize, mode: 'DCR' }), true);
 };
 
 const spaceToDepth: ReadRow = (reading) => {
   const { blockSize } = reading.options('SpaceToDepthOptions');
+  if (!isFloat(reading)) {
+    const [height, width, channels] = fixed(reading);
+    const cut = reading.op('Reshape', [reading.last(0), reading.ints([-1, height / blockSize, blockSize, width / blockSize, blockSize, channels])]);
+    const turned = reading.op('Transpose', [cut], { perm: [0, 1, 3, 2, 4, 5] });
+    return reading.define(reading.op('Reshape', [turned, reading.ints([-1, height / blockSize, width / blockSize, channels * blockSize ** 2])]));
+  }
   reading.define(reading.op('SpaceToDepth', [reading.first(0)], { blocksize: blockSize }), true);
 };
 

@@ -30,9 +30,17 @@ export function readOperator(values: TfliteValues, operator: TfliteOperator): vo
     throw new TfliteReading(values, operator).fail('it works on complex numbers');
   }
   const row = readTable[operator.type]!;
+  if (movesCodes.has(operator.type) && gainsScale(values, operator)) return row(new TfliteReading(values, operator, 'stored'));
   if (values.arithmetic !== 'exact') return row(new TfliteReading(values, operator));
   if (exactTable[operator.type]?.(new TfliteReading(values, operator))) return;
-  row(new TfliteReading(values, operator, movesCodes.has(operator.type) && onOneGrid(values, operator)));
+  row(new TfliteReading(values, operator, movesCodes.has(operator.type) && onOneGrid(values, operator) ? 'codes' : 'numbers'));
+}
+
+/** Old files give results a scale that their operands, integers too, do not have: the integers are the same. */
+function gainsScale(values: TfliteValues, { inputs, outputs }: TfliteOperator): boolean {
+  const [from, to] = [inputs.find((index) => index >= 0), outputs[0]];
+  if (from === undefined || to === undefined || !values.scales(to)) return false;
+  return values.scales(from) === undefined && values.tensor(from).dtype === values.tensor(to).dtype;
 }
 
 /** All quantized tensors of the operator have 8 bits and the same scale. */

@@ -7,6 +7,13 @@ import type { ReadRow, ReadTable, TfliteReading } from '../operator.js';
 const TO_FIRST = [0, 4, 1, 2, 3];
 const TO_LAST = [0, 2, 3, 4, 1];
 
+/** Weights, constant or computed, as ONNX wants them: (outputs, inputs, …), for the transposed one (inputs, outputs, …). */
+function kernelOf(reading: TfliteReading): Value {
+  const perm = [4, 3, 0, 1, 2];
+  const { values } = reading;
+  return values.isConstant(reading.index(1)) ? values.weight(reading.index(1), (tensor) => lazy.transpose(tensor, perm)) : reading.op('Transpose', [reading.last(1)], { perm });
+}
+
 const bias = (reading: TfliteReading, i: number): Value | undefined => (reading.has(i) ? reading.values.weight(reading.index(i)) : undefined);
 
 function shapeOf(reading: TfliteReading, i: number): readonly [number, number, number, number, number] {
@@ -30,7 +37,7 @@ const conv3d: ReadRow = (reading) => {
   const group = sizes[4] / inputs;
   if (!Number.isInteger(group) || group < 1) throw reading.fail(`${inputs} input channels of its weights do not divide those of its input`);
   // weights are (depth, height, width, inputs, outputs)
-  const weight = reading.values.weight(reading.index(1), (tensor) => lazy.transpose(tensor, [4, 3, 0, 1, 2]));
+  const weight = kernelOf(reading);
   const x = reading.op('Transpose', [reading.last(0)], { perm: TO_FIRST });
   const pads = [...begins, ...totals.map((total, i) => total - begins[i]!)];
   const y = reading.op('Conv', [x, weight, bias(reading, 2)], { kernel_shape: kernel, strides, dilations, pads, group });
@@ -47,7 +54,7 @@ const conv3dTranspose: ReadRow = (reading) => {
   const begins = totals.map((total) => Math.floor(total / 2));
   const extra = kernel.map((size, i) => Math.max(0, result[i + 1]! - ((sizes[i + 1]! - 1) * strides[i]! + size)));
   // weights are (depth, height, width, outputs, inputs)
-  const weight = reading.values.weight(reading.index(1), (tensor) => lazy.transpose(tensor, [4, 3, 0, 1, 2]));
+  const weight = kernelOf(reading);
   const x = reading.op('Transpose', [reading.last(2)], { perm: TO_FIRST });
   const pads = [...begins, ...totals.map((total, i) => total - begins[i]!)];
   const y = reading.op('ConvTranspose', [x, weight, bias(reading, 3)], { kernel_shape: kernel, strides, pads, output_padding: extra });
