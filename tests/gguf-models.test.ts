@@ -1,7 +1,8 @@
 /** Decoders in GGUF files that gguf-py wrote, every architecture: the logits of transformers, and the same file written again. */
-import { allNodes, memorySource } from '@penjing/core';
-import { convertHuggingFace, type GgufFile, ggufLayout, ggufToHuggingFace, type HuggingFaceFolder, layoutToBytes, openGguf } from '@penjing/graph-io';
-import { expect, test } from 'vitest';
+import { allNodes, isPenjingError, lazy, memorySource } from '@penjing/core';
+import { convertHuggingFace, type GgufFile, ggufLayout, ggufToHuggingFace, type GgufValue, type HuggingFaceFolder, layoutToBytes, type ModelFolder, openGguf } from '@penjing/graph-io';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
 import { ggufArchitectures } from '../packages/graph-io/src/gguf/architectures.js';
 import { expectedOf, ggufCases, logitsOf, openCase } from './support/gguf-models.js';
 import { maxDifference } from './support/hf-decoder.js';
@@ -54,4 +55,70 @@ test.each(ggufCases.filter(({ name }) => name !== 'mixtral-split'))('$name is wr
   }
   const { prompt, logits } = await expectedOf(name);
   expect(maxDifference(await logitsOf(await ggufToHuggingFace(ours, name), prompt), logits)).toBeLessThan(1e-4);
+});
+
+test('a vocabulary of unknown rules is named, and the tokenizer.json beside the file takes its place', async () => {
+  const { file } = await openCase('llama');
+  const metadata = new Map(file.metadata).set('tokenizer.ggml.pre', 'kimi-k2');
+  await expect(ggufToHuggingFace({ ...file, metadata }, 'x')).rejects.toMatchObject({ code: 'E_TOKENIZER', message: expect.stringContaining('kimi-k2') as string });
+  const beside = (files: Readonly<Record<string, string>>): ModelFolder => ({
+    name: 'beside', list: () => Promise.resolve(Object.keys(files)), open: (name) => Promise.resolve(memorySource(new TextEncoder().encode(files[name]))),
+  });
+  await expect(ggufToHuggingFace({ ...file, metadata }, 'x', beside({}))).rejects.toMatchObject({ code: 'E_TOKENIZER' });
+  const { folder, files } = await ggufToHuggingFace({ ...file, metadata }, 'x', beside({ 'tokenizer.json': '{"own":1}' }));
+  expect(files).not.toContain('tokenizer_config.json');
+  const source = await folder.open('tokenizer.json');
+  expect(JSON.parse(new TextDecoder().decode(await source.read(0, source.size)))).toEqual({ own: 1 });
+});
+
+describe('what a stack of experts must be', () => {
+  test.each([
+    ['flat', [8, 32], 'E_WEIGHTS', 'blk.0.ffn_up_exps.weight'],
+    ['of too many', [2 ** 20, 1, 1], 'E_LIMIT', 'blk.0.ffn_up_exps.weight'],
+  ] as const)('%s', async (_, shape, code, named) => {
+    const { file } = await openCase('mixtral');
+    const tensors = new Map(file.checkpoint.tensors).set('blk.0.ffn_up_exps.weight', lazy.reshape(lazy.fill('float32', [shape.reduce((a, b) => a * b, 1)], 0), shape));
+    await expect(ggufToHuggingFace({ ...file, checkpoint: { ...file.checkpoint, tensors } }, 'x')).rejects.toMatchObject({ code, message: expect.stringContaining(named) as string });
+  });
+
+  test('any change to the metadata ends in a model or a typed error', async () => {
+    const { file } = await openCase('qwen3-moe');
+    const value = fc.oneof(fc.constant(0), fc.constant(-1), fc.constant(2 ** 31), fc.double(), fc.string(), fc.boolean(), fc.constant([1, 2]), fc.constant(Int32Array.of(4, 2)), fc.constant(undefined));
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...file.metadata.keys()), value, async (key, changed) => {
+        const metadata = new Map<string, GgufValue>(file.metadata);
+        if (changed === undefined) metadata.delete(key);
+        else metadata.set(key, changed);
+        const error: unknown = await ggufToHuggingFace({ ...file, metadata }, 'x').then((model) => convertHuggingFace(model)).then(() => undefined, (thrown: unknown) => thrown);
+        expect(error === undefined || isPenjingError(error), String(error)).toBe(true);
+      }),
+      { numRuns: 150 },
+    );
+  });
+});
+
+describe('what llama.cpp does not compute is refused', () => {
+  test.each([
+    ['smollm3', { no_rope_layers: [1, 1, 1, 1] }, 'E_CONFIG', 'no_rope_layers'],
+    ['gemma2', { attn_logit_softcapping: null }, 'E_CONFIG', 'attn_logit_softcapping'],
+    ['gemma2', { query_pre_attn_scalar: 20 }, 'E_CONFIG', 'query_pre_attn_scalar'],
+    ['gemma2', { layer_types: ['full_attention', 'full_attention', 'full_attention'] }, 'E_CONFIG', 'layer_types'],
+    ['gemma3', { sliding_window_pattern: 3 }, 'E_CONFIG', 'layer_types'],
+    ['gpt2', { scale_attn_by_inverse_layer_idx: true }, 'E_CONFIG', 'scale_attn_by_inverse_layer_idx'],
+    ['qwen2-moe', { norm_topk_prob: true }, 'E_CONFIG', 'norm_topk_prob'],
+    ['qwen3-moe', { mlp_only_layers: [1] }, 'E_CONFIG', 'mlp_only_layers'],
+    ['llama', { hidden_act: 'gelu' }, 'E_CONFIG', 'hidden_act'],
+    ['llama', { rope_scaling: { rope_type: 'longrope', short_factor: new Array(8).fill(1), long_factor: new Array(8).fill(2) } }, 'E_CONFIG', 'longrope'],
+    ['llama-bias', { model_type: 'qwen3' }, 'E_WEIGHTS', 'bias'],
+    ['llama', { model_type: 'opt' }, 'E_ARCHITECTURE', 'opt'],
+  ])('%s with %j', async (name, change, code, named) => {
+    const { model } = await openCase(name);
+    expect(() => ggufLayout({ ...model, config: { ...model.config, ...change } })).toThrow(expect.objectContaining({ code, message: expect.stringContaining(named) as string }) as Error);
+  });
+
+  test('a window that llama.cpp does not know ends the context', async () => {
+    const { model } = await openCase('mistral');
+    const [layout] = ggufLayout({ ...model, config: { ...model.config, model_type: 'mistral', sliding_window: 20 } });
+    expect((await openGguf(memorySource(await layoutToBytes(layout!)))).metadata.get('llama.context_length')).toBe(20);
+  });
 });

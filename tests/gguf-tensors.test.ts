@@ -1,7 +1,9 @@
 /** Tensors of real GGUF files against gguf-py, and through a save with threads. */
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bytesOf, type Checkpoint, type DType, lazy, toDense } from '@penjing/core';
 import { openGguf, openSafetensors, safetensorsLayout } from '@penjing/graph-io';
@@ -40,6 +42,23 @@ describe.skipIf(!testData)('one tensor of each common type (needs PENJING_TESTDA
       }
     } finally {
       await rm(folder, { recursive: true });
+    }
+  });
+});
+
+describe.skipIf(!testData)('every real GGUF file (needs PENJING_TESTDATA)', () => {
+  const { files } = JSON.parse(readFileSync(fileURLToPath(new URL('./fixtures/gguf/real.json', import.meta.url)), 'utf8')) as { readonly files: Readonly<Record<string, Readonly<Record<string, string>>>> };
+  const found = testData ? readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.gguf')).map((name) => name.split(sep).join('/')) : [];
+
+  test('is recorded', () => {
+    expect(found.sort()).toEqual(Object.keys(files).sort());
+  });
+
+  test.each(found)('%s opens, and its weights have the bits that gguf-py gives', async (name) => {
+    const { checkpoint } = await openGguf(await fileSource(join(root, name)));
+    for (const [tensor, digest] of Object.entries(files[name]!)) {
+      const own = createHash('sha256').update(await floatsOf(checkpoint, tensor)).digest('hex').slice(0, 16);
+      expect(own, tensor).toBe(digest);
     }
   });
 });

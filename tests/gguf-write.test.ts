@@ -74,3 +74,32 @@ describe('what cannot be written', () => {
     expect(() => ggufLayout({ ...folder, tokenizer: { tokenizerJson: { model: { type: 'Unigram' } } } })).toThrow(/Unigram/);
   });
 });
+
+describe('the name of a pre-tokenizer', () => {
+  const bytes = { type: 'ByteLevel', add_prefix_space: false, use_regex: false };
+  const split = (Regex: string): object => ({ type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false });
+  const gpt4 = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+
+  test.each([
+    ['gpt-2', { ...bytes, use_regex: true }, false],
+    ['starcoder', { type: 'Sequence', pretokenizers: [{ type: 'Digits', individual_digits: true }, { ...bytes, use_regex: true }] }, false],
+    ['llama-bpe', { type: 'Sequence', pretokenizers: [split(gpt4), bytes] }, true],
+    ['dbrx', { type: 'Sequence', pretokenizers: [split(gpt4), bytes] }, false],
+  ] as const)('%s', async (name, pre, ignore) => {
+    const folder = await openHuggingFaceFolder(openFolder(join(fixtures, 'llama/gqa')));
+    const tokenizerJson = { added_tokens: [], pre_tokenizer: pre, model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: [['a', 'b']], ignore_merges: ignore } };
+    const [layout] = ggufLayout({ ...folder, tokenizer: { tokenizerJson } }, {});
+    expect((await openGguf(memorySource(await layoutToBytes(layout!)))).metadata.get('tokenizer.ggml.pre')).toBe(name);
+  });
+
+  test('none is named', async () => {
+    const folder = await openHuggingFaceFolder(openFolder(join(fixtures, 'llama/gqa')));
+    const tokenizerJson = { pre_tokenizer: { type: 'Sequence', pretokenizers: [split('x+'), bytes] }, model: { type: 'BPE', vocab: { a: 0 }, merges: [] } };
+    expect(() => ggufLayout({ ...folder, tokenizer: { tokenizerJson } })).toThrow(/pre-tokenizer/);
+  });
+});
+
+test('BF16 matrices', async () => {
+  const folder = await openHuggingFaceFolder(openFolder(join(fixtures, 'llama/llama3-bfloat')));
+  expect(maxDifference(await logits(await throughGguf(folder, 'BF16')), await logits(folder))).toBeLessThan(1e-5);
+});

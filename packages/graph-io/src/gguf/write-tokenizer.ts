@@ -1,7 +1,7 @@
 /** tokenizer.json as the vocabulary of a GGUF file: byte-level BPE, or BPE with a fallback to bytes as SentencePiece has it. */
 import { PenjingError } from '@penjing/core';
 import { isObject, type JsonObject } from '../hf/folder.js';
-import { preTokenizerKinds } from '../tokenizer/gguf-pre-tokenizers.js';
+import { BYTE_LEVEL_PATTERN, preTokenizerKinds } from '../tokenizer/gguf-pre-tokenizers.js';
 import type { GgufPair } from './write-pairs.js';
 
 const NORMAL = 1;
@@ -71,15 +71,30 @@ function pair(merge: unknown): readonly [string, string] {
   throw wrong(`${JSON.stringify(merge)} is no merge`);
 }
 
-/** The name of the pre-tokenizer with the same patterns. */
-function preName({ pre_tokenizer: pre }: JsonObject): string {
+/** The name of the pre-tokenizer with the same patterns, and if possible the same rule for words that are tokens. */
+function preName({ pre_tokenizer: pre, model }: JsonObject): string {
   const steps = isObject(pre) && pre['type'] === 'Sequence' ? list(pre['pretokenizers']) : isObject(pre) ? [pre] : [];
-  const patterns = steps.flatMap((step) => (step['type'] === 'Split' && isObject(step['pattern']) ? [step['pattern']['Regex'] ?? step['pattern']['String']] : []));
-  const bytes = steps.find((step) => step['type'] === 'ByteLevel');
-  if (bytes && patterns.length === 0 && bytes['use_regex'] !== false) return 'gpt-2';
-  const found = Object.entries(preTokenizerKinds).find(([, kind]) => JSON.stringify(kind.patterns) === JSON.stringify(patterns));
-  if (bytes && found) return found[0];
+  if (!steps.some((step) => step['type'] === 'ByteLevel')) throw wrong('its pre-tokenizer is none of bytes');
+  const wanted = JSON.stringify(steps.flatMap(patternsOf));
+  const same = Object.entries(preTokenizerKinds).filter(([, kind]) => JSON.stringify(kind.patterns) === wanted);
+  const ignores = isObject(model) && model['ignore_merges'] === true;
+  const found = same.find(([, { ignoreMerges = false }]) => ignoreMerges === ignores) ?? same[0];
+  if (found) return found[0];
   throw wrong('its pre-tokenizer is none that llama.cpp has a name for');
+}
+
+/** Where a step cuts. */
+function patternsOf(step: JsonObject): unknown[] {
+  switch (step['type']) {
+    case 'Split':
+      return isObject(step['pattern']) ? [step['pattern']['Regex'] ?? step['pattern']['String']] : [];
+    case 'Digits':
+      return [step['individual_digits'] === true ? '\\p{N}' : '\\p{N}+'];
+    case 'ByteLevel':
+      return step['use_regex'] === false ? [] : [BYTE_LEVEL_PATTERN];
+    default:
+      throw wrong(`its pre-tokenizer has a step ${JSON.stringify(step['type'])}`);
+  }
 }
 
 /** Whether the template of a single text puts the token before or after it. */

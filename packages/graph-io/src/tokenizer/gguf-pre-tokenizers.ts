@@ -35,6 +35,9 @@ const chatglm: PreTokenizerKind = { patterns: [gpt4('\\p{N}{1,3}')] };
 const qwen2: PreTokenizerKind = { patterns: [gpt4('\\p{N}')], normalizer: 'NFC' };
 const bloom: PreTokenizerKind = { patterns: [PUNCTUATED] };
 const deepseekV3: PreTokenizerKind = { patterns: ['\\p{N}{1,3}', '[一-龥぀-ゟ゠-ヿ]+', DEEPSEEK_WORDS] };
+const bailingmoe: PreTokenizerKind = {
+  patterns: ["'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"],
+};
 const o200k: PreTokenizerKind = { patterns: [gpt4o(`${CONTRACTIONS}?`, '\\p{N}{1,3}')] };
 
 export const preTokenizerKinds: Readonly<Record<string, PreTokenizerKind>> = {
@@ -44,9 +47,9 @@ export const preTokenizerKinds: Readonly<Record<string, PreTokenizerKind>> = {
   'a.x-4.0': gpt2,
   starcoder: digitsFirst, refact: digitsFirst, 'command-r': digitsFirst, smollm: digitsFirst, codeshell: digitsFirst, exaone: digitsFirst, 'minerva-7b': digitsFirst,
   falcon: { patterns: ['[\\p{P}\\$\\+<=>\\^~\\|`]+', GPT2, '[0-9][0-9][0-9]'] },
-  'llama-bpe': llama3, llama3: llama3, 'llama-v3': llama3, falcon3: llama3, 'falcon-h1': llama3, pixtral: llama3, 'midm-2.0': llama3, lfm2: llama3,
+  'llama-bpe': llama3, llama3: llama3, 'llama-v3': llama3, falcon3: llama3, 'falcon-h1': llama3, pixtral: llama3, 'midm-2.0': llama3, lfm2: llama3, 'jina-v5-nano': llama3,
   dbrx: chatglm, 'smaug-bpe': chatglm, glm4: chatglm, 'chatglm-bpe': chatglm,
-  qwen2, 'deepseek-r1-qwen': qwen2, kormo: qwen2, megrez: qwen2, hunyuan: qwen2, 'solar-open': qwen2, 'grok-2': qwen2,
+  qwen2, 'deepseek-r1-qwen': qwen2, kormo: qwen2, f2llmv2: qwen2, megrez: qwen2, hunyuan: qwen2, 'solar-open': qwen2, 'grok-2': qwen2,
   stablelm2: { patterns: [gpt4('\\p{N}')] },
   qwen35: {
     patterns: [`${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|${SPACES}`],
@@ -57,6 +60,17 @@ export const preTokenizerKinds: Readonly<Record<string, PreTokenizerKind>> = {
   'deepseek-v3': deepseekV3, 'hunyuan-dense': deepseekV3, 'joyai-llm': deepseekV3,
   'poro-chat': bloom, bloom, 'gpt3-finnish': bloom, viking: { patterns: [PUNCTUATED, '\\p{N}'] },
   tekken: { patterns: [gpt4o('', '\\p{N}')], ignoreMerges: true, addBos: true },
-  'gpt-4o': o200k, llama4: o200k, kanana2: o200k, 'minimax-m2': o200k,
+  'gpt-4o': o200k, llama4: o200k, kanana2: o200k, talkie: o200k, 'minimax-m2': o200k,
+  bailingmoe, bailingmoe2: bailingmoe, 'llada-moe': bailingmoe,
+  superbpe: { patterns: ['\\p{N}+', '(?=(?:\\d{3})+(?!\\d))'] },
   'seed-coder': { patterns: [`${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|${SPACES}`] },
 };
+
+/** The pattern of byte-level BPE where a tokenizer.json names none. */
+export const BYTE_LEVEL_PATTERN = GPT2;
+
+/** What llama.cpp knows besides, by rules that are not known here. */
+export const otherPreTokenizers: readonly string[] = [
+  'minicpm5', 'youtu', 'jais-2', 'gemma4', 'granite-embed-multi-97m', 'granite-embed-multi-311m', 'sarvam-moe', 'whitespace', 'exaone-moe', 'chameleon', 'tiny_aya',
+  'cohere2moe', 'kimi-k2', 'afmoe', 'laguna', 'mellum2', 'k2-horizon',
+];

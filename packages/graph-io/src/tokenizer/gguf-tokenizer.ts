@@ -4,7 +4,7 @@ import type { JsonObject } from '../hf/folder.js';
 import { tokenizerLimits } from '../limits.js';
 import { readCharsmap } from './charsmap.js';
 import { VocabularyFields } from './gguf-metadata.js';
-import { preTokenizerKinds } from './gguf-pre-tokenizers.js';
+import { otherPreTokenizers, preTokenizerKinds } from './gguf-pre-tokenizers.js';
 import { checkPieces, type Piece, pieceKind } from './pieces.js';
 import { scoredPipeline } from './scored-vocabulary.js';
 import { type AddedToken, type Pipeline, sequence, type SpecialToken, type Template, tokenizerJson, type TokenizerJsonFiles } from './tokenizer-json.js';
@@ -76,7 +76,9 @@ export function ggufTokenizer(metadata: ReadonlyMap<string, unknown>): Tokenizer
   const model = fields.text('model');
   if (model === undefined) throw new PenjingError('E_TOKENIZER', 'the file has no vocabulary: there is no tokenizer.ggml.model', { hint: 'Take the tokenizer.json of the original model.' });
   if (!Object.hasOwn(kinds, model)) {
-    throw new PenjingError('E_TOKENIZER', `tokenizer.ggml.model ${JSON.stringify(model)} is not supported`, { hint: `Supported: ${Object.keys(kinds).join(', ')}.` });
+    throw new PenjingError('E_TOKENIZER', `tokenizer.ggml.model ${JSON.stringify(model)} is not supported`, {
+      hint: `Supported: ${Object.keys(kinds).join(', ')}. Put the tokenizer.json of the original model beside the file.`,
+    });
   }
   const kind = kinds[model]!;
   const pieces = readPieces(fields, kind);
@@ -135,8 +137,10 @@ function templateOf(vocabulary: Vocabulary, kind: Kind): Template {
 function preKind({ fields }: Vocabulary): (typeof preTokenizerKinds)[string] {
   const name = fields.text('pre') ?? 'default';
   if (Object.hasOwn(preTokenizerKinds, name)) return preTokenizerKinds[name]!;
-  throw new PenjingError('E_TOKENIZER', `tokenizer.ggml.pre ${JSON.stringify(name)} is not supported`, {
-    hint: `Supported: ${Object.keys(preTokenizerKinds).join(', ')}. Or put the tokenizer.json of the original model beside the file.`,
+  const why = otherPreTokenizers.includes(name) ? 'is a kind whose rules are not known here' : 'is no known kind';
+  throw new PenjingError('E_TOKENIZER', `tokenizer.ggml.pre ${JSON.stringify(name)} ${why}`, {
+    hint: `Put the tokenizer.json of the original model beside the file. Known: ${Object.keys(preTokenizerKinds).join(', ')}.`,
+    details: { pre: name },
   });
 }
 

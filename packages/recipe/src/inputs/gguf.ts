@@ -2,7 +2,7 @@
 import { basename, dirname, join } from 'node:path';
 import { isPenjingError } from '@penjing/core';
 import { convertHuggingFaceGraphs, ggufShardNames, ggufToHuggingFace, type GgufValue, type HuggingFaceFolder, openGgufShards, type Task } from '@penjing/graph-io';
-import { fileSource } from '@penjing/graph-io/node';
+import { fileSource, openFolder } from '@penjing/graph-io/node';
 import { countNames, conversionFacts, describeTensors, entriesOf } from './describe.js';
 import type { Input, InputFormat } from './input.js';
 
@@ -12,7 +12,7 @@ export const ggufInput: InputFormat = {
     const names = ggufShardNames(basename(path));
     const file = await openGgufShards(await Promise.all(names.map((name) => fileSource(join(dirname(path), name)))));
     // Files with a vocabulary alone, and architectures that do not convert, can still be looked at.
-    const model = await ggufToHuggingFace(file, path).catch((error: unknown) => {
+    const model = await ggufToHuggingFace(file, path, openFolder(dirname(path))).catch((error: unknown) => {
       if (isPenjingError(error)) return error;
       throw error;
     });
