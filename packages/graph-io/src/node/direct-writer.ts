@@ -7,9 +7,9 @@ import { ioError } from './io-error.js';
 const BLOCK = 4096;
 /** Below this a call costs more than a copy into the cache. */
 const MIN_BYTES = 64 * 2 ** 10;
-const BUFFER_BYTES = 4 * 2 ** 20;
+const BUFFER_BYTES = 2 * 2 ** 20;
 /** One is filled while the others are on their way to the disk. */
-const BUFFERS = 3;
+const BUFFERS = 4;
 /** Smaller files stay in the cache, where whoever reads them next finds them. */
 const DIRECT_FILE_BYTES = 256 * 2 ** 20;
 

@@ -15,7 +15,7 @@ export interface PoolOptions {
 }
 
 /** Room for the chunks that saves are cut into (`plan.ts`). */
-const ARENA_BYTES = 32 * 2 ** 20;
+const ARENA_BYTES = 48 * 2 ** 20;
 
 /** Several saves may share a pool, also at the same time. */
 export interface Pool extends AsyncDisposable {

@@ -12,7 +12,7 @@ import { quantizationOf } from './quantization-of.js';
 const CHUNK_BYTES = 4 * 2 ** 20;
 
 /** The rows of a turned matrix are columns on disk: the wider the band, the longer each of the many reads. */
-const TURNED_CHUNK_BYTES = 24 * 2 ** 20;
+const TURNED_CHUNK_BYTES = 40 * 2 ** 20;
 
 /** A transpose that may have to be computed whole is not cut, up to the evaluator's limit. */
 const WHOLE_BYTES = 2 ** 28;
