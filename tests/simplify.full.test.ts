@@ -1,6 +1,10 @@
 /** Every ONNX model of the shared test material, simplified and with its operator set raised: the same outputs in ONNX Runtime. */
+import type { Model } from '@penjing/core';
+import { simplify } from '@penjing/core/rewrite';
+import { layoutToBytes, serializeOnnx } from '@penjing/graph-io';
 import { ortEngine } from '@penjing/runtime';
 import { describe, expect, test } from 'vitest';
+import { convertedModels } from './tools/converted-models.js';
 import { expectSame, simplifyCorpus, slimRecords } from './tools/simplify-corpus.js';
 import { testData } from './tools/test-data.js';
 
@@ -68,3 +72,26 @@ describe.skipIf(!testData)('the whole test material', () => {
     expect(rows.filter(({ verdict }) => verdict === 'identical').length).toBeGreaterThan(430);
   });
 });
+
+/** Models of which OnnxSlim leaves fewer nodes because it lets the file grow; allowed to, simplify leaves as few. */
+const grown = ['hf/mpnet-bare-model'];
+
+test('everything that converts: no more nodes than OnnxSlim, no more bytes', { timeout: TIMEOUT }, async () => {
+  const slim = slimRecords('onnxslim-converted.json');
+  const engine = ortEngine({ threads: 1 });
+  let compared = 0;
+  for await (const { id, make } of convertedModels(['pt2', 'sweep', 'hf'])) {
+    const peer = slim[`${id}.onnx`]?.after?.nodes;
+    if (peer === undefined) continue;
+    const original = await make();
+    const [result, generous] = [await simplify({ engine }).run(await make(), {}), grown.includes(id) ? await simplify({ engine, allowGrowth: true }).run(await make(), {}) : undefined];
+    expect.soft((generous ?? result).nodesAfter, id).toBeLessThanOrEqual(peer);
+    expect.soft(await sizeOf(result.model), id).toBeLessThanOrEqual(await sizeOf(original));
+    compared++;
+  }
+  expect(compared).toBeGreaterThan(700);
+});
+
+async function sizeOf(model: Model): Promise<number> {
+  return (await layoutToBytes(serializeOnnx(model, { externalData: 'never' })[0]!)).byteLength;
+}

@@ -10,7 +10,7 @@ import { opName } from '../ops/lookup.js';
 import type { WeightRecord } from '../record.js';
 import type { Progress } from '../task.js';
 import { toDense } from '../tensor.js';
-import { Budget } from './budget.js';
+import { Budget, LARGEST_TRIED } from './budget.js';
 import { mergeCommonNodes } from './common.js';
 import { removeDead } from './dead.js';
 import { mergeEqualWeights } from './equal-weights.js';
@@ -53,15 +53,26 @@ const phases: readonly (readonly RulePhase[])[] = [['clean'], ['clean', 'fuse'],
 /** A fold may store a few bytes more than its node takes: what reads the result is usually folded next, and then all of it goes. */
 const SLACK = 48;
 
+/** What a generous run may add in all, before what becomes superfluous goes. */
+const GENEROUS = 1 << 20;
+
 /**
  * In place, unless that would have made the file larger: then a more careful run on a copy made before, without any slack, and if
- * that is not enough without the rules that store constants.
+ * that is not enough without the rules that store constants. Where folds were left out that would have stored more than they
+ * remove, a generous run on another copy tells whether the file is no larger in the end (a table of positions that is only looked up
+ * whole); then that counts.
  */
 export async function rewriteToFixpoint(model: Model, options: DriverOptions): Promise<DriverResult> {
   const bytes = modelBytes(model);
   const careful = { ...options, rules: options.rules.filter((rule) => !rule.stores) };
   let next = cloneModel(model);
   let result = await rewrite(model, options, SLACK);
+  if (result.refused && !options.allowGrowth) {
+    const copy = cloneModel(next);
+    const generous = await rewrite(next, options, SLACK, GENEROUS);
+    if (modelBytes(generous.model) <= bytes) return generous;
+    next = copy;
+  }
   for (const attempt of [options, careful]) {
     if (options.allowGrowth || modelBytes(result.model) <= bytes) break;
     const copy = cloneModel(next);
@@ -71,15 +82,15 @@ export async function rewriteToFixpoint(model: Model, options: DriverOptions): P
   return result;
 }
 
-async function rewrite(model: Model, options: DriverOptions, slack: number): Promise<DriverResult> {
-  const run = new Run(model, options, slack);
+async function rewrite(model: Model, options: DriverOptions, slack: number, generosity = 0): Promise<DriverResult & { readonly refused: boolean }> {
+  const run = new Run(model, options, slack, generosity);
   // Nothing of a graph without outputs is ever asked for, so nothing of it would be left.
-  if (model.graph.outputs.length === 0) return { model, applied: {}, warnings: ['the graph has no outputs'], records: [] };
+  if (model.graph.outputs.length === 0) return { model, applied: {}, warnings: ['the graph has no outputs'], records: [], refused: false };
   const foreign = options.fusions === 'onnxruntime' ? importContrib(model) : [];
   run.prepare();
   for (const phase of phases) await run.phase(options.rules.filter((rule) => phase.includes(rule.phase)), phase === phases.at(-1));
   dropUnused(foreign);
-  return { model, applied: Object.fromEntries(run.applied), warnings: run.warnings, records: run.records };
+  return { model, applied: Object.fromEntries(run.applied), warnings: run.warnings, records: run.records, refused: run.refused };
 }
 
 interface Import {
@@ -114,7 +125,10 @@ class Run {
   #rounds = 0;
   #dense = 0;
 
-  constructor(readonly model: Model, readonly options: DriverOptions, readonly slack: number) {
+  /** A fold was left out for its size. */
+  refused = false;
+
+  constructor(readonly model: Model, readonly options: DriverOptions, readonly slack: number, readonly generosity: number) {
     this.#bytesBefore = modelBytes(model);
   }
 
@@ -146,7 +160,8 @@ class Run {
     const before = this.#total();
     await this.#loadSmall();
     const inference = inferFacts(model);
-    const budget = new Budget(options.allowGrowth ? Infinity : last ? Math.max(0, this.#bytesBefore - modelBytes(model)) : 0, this.slack);
+    const saved = last || this.generosity > 0 ? Math.max(0, this.#bytesBefore + this.generosity - modelBytes(model)) : 0;
+    const budget = new Budget(options.allowGrowth ? Infinity : saved, this.slack, this.generosity > 0 ? LARGEST_TRIED : undefined);
     for (const [root, opsets] of this.#roots()) {
       const context = new Rewriter({ root, isFunction: root !== model.graph, opsets, inference, fusions: options.fusions, allowGrowth: options.allowGrowth, records: this.records });
       this.#sweep(context, rules, budget);
@@ -159,6 +174,8 @@ class Run {
       if (options.enabled('common')) this.#count('common', mergeCommonNodes(context));
       if (options.enabled('weights')) this.#count('weights', await mergeEqualWeights(context, options.signal));
     }
+    // Only the last refusals count: earlier phases wait for what others save.
+    this.refused = budget.refused;
     if (options.enabled('dead')) this.#count('dead', removeDead(model));
     return this.#total() > before;
   }

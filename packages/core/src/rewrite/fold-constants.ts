@@ -144,6 +144,7 @@ function chosen(region: Set<Node>, context: Rewriter, budget: Budget): Value[] {
       budget.take(trial);
       return border;
     }
+    budget.remember(trial);
     // What stood behind a dropped node is no longer computable, and what stood before it is at the border now.
     for (const node of [...region]) {
       if (!node.inputs.every((value) => !value || value.name === '' || (value.producer && region.has(value.producer)) || context.weight(value))) region.delete(node);
