@@ -1,23 +1,30 @@
 /**
  * Latency of real models before and after simplification, and their sizes and node counts:
- * `npx tsx --conditions=@penjing/source bench/simplify.ts FOLDER [--runs 5]`. FOLDER holds .onnx files, at any depth. A run is half
- * a second in which the two models are called in turn, its figure the median call: other work on the machine then meets both
+ * `npx tsx --conditions=@penjing/source bench/simplify.ts FOLDER [--runs 5]`. FOLDER holds .onnx files, at any depth; `--converted pt2` and
+ * `--converted hf` measure what the tests convert (`--only TEXT` those whose names hold it). `--fusions` and `--opset` are those of
+ * simplify. A run is half a second in which the two models are called in turn, its figure the median call: other work on the machine then meets both
  * alike. The medians of the runs are compared.
  */
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { denseOf, type Executor, type Feeds, memorySource } from '@penjing/core';
-import { simplify, type SimplifyResult } from '@penjing/core/rewrite';
+import { denseOf, elementCount, type Executor, type Feeds, memorySource, type Model } from '@penjing/core';
+import { type Fusions, simplify, type SimplifyResult } from '@penjing/core/rewrite';
 import { layoutToBytes, readOnnx, serializeOnnx } from '@penjing/graph-io';
 import { ortEngine, randomFeeds } from '@penjing/runtime';
+import { convertedModels } from '../tests/tools/converted-models.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { runs: { type: 'string', default: '5' }, out: { type: 'string', default: 'bench/results/simplify.json' } },
+  options: { runs: { type: 'string', default: '5' }, out: { type: 'string', default: 'bench/results/simplify.json' },
+    converted: { type: 'string', multiple: true, default: [] }, only: { type: 'string', default: '' }, fusions: { type: 'string', default: 'standard' }, opset: { type: 'string' } },
 });
 const RUN_MS = 500;
+const SIZES = {
+  batch: 1, batch_size: 1, sequence_length: 16, past_sequence_length: 16, total_sequence_length: 32, encoder_sequence_length: 16, decoder_sequence_length: 4, past_decoder_sequence_length: 4,
+  past_encoder_sequence_length: 16, src_dim1: 16, ids_dim1: 12,
+};
 
 const engine = ortEngine({ threads: 1 });
 const work = await mkdtemp(join(tmpdir(), 'penjing-simplify-'));
@@ -28,10 +35,19 @@ try {
       if (!entry.isFile() || !entry.name.endsWith('.onnx')) continue;
       const path = join(entry.parentPath, entry.name);
       try {
-        results.push(await measure(path));
+        const bytes = await readFile(path);
+        results.push(await measure(path, bytes.byteLength, () => readOnnx(memorySource(bytes, path))));
       } catch (error) {
         console.log(`${path}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`);
       }
+    }
+  }
+  for await (const { id, make } of convertedModels(values.converted as ('pt2' | 'hf')[])) {
+    if (!id.includes(values.only)) continue;
+    try {
+      results.push(await measure(id, (await layoutToBytes(serializeOnnx(await make(), { externalData: 'never' })[0]!)).byteLength, make));
+    } catch (error) {
+      console.log(`${id}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`);
     }
   }
   await mkdir('bench/results', { recursive: true });
@@ -41,11 +57,9 @@ try {
 }
 process.exit(0);
 
-async function measure(path: string): Promise<unknown> {
-  const bytes = await readFile(path);
-  const read = () => readOnnx(memorySource(bytes, path));
+async function measure(path: string, size: number, read: () => Promise<Model>): Promise<unknown> {
   const original = await read();
-  const result: SimplifyResult = await simplify({ engine }).run(await read(), {});
+  const result: SimplifyResult = await simplify({ engine, fusions: values.fusions as Fusions, ...(values.opset !== undefined && { opset: Number(values.opset) }) }).run(await read(), {});
   const files = [];
   for (const [name, model] of [['before', original], ['after', result.model]] as const) {
     const file = join(work, `${name}.onnx`);
@@ -55,8 +69,13 @@ async function measure(path: string): Promise<unknown> {
   const models = [original, result.model];
   const executors = await Promise.all(models.map((model) => engine.load(model)));
   // Long enough for windows of audio, which are the only free sizes besides batches.
-  const feeds = randomFeeds(executors[0]!.inputs, { shapes: { ...(path.includes('silero') && { input: [1, 576], state: [2, 1, 128], sr: [] }) } });
+  const feeds = randomFeeds(executors[0]!.inputs, { shapes: { ...(path.includes('silero') && { input: [1, 576], state: [2, 1, 128], sr: [] }) }, dims: SIZES });
   if (path.includes('silero')) feeds['sr'] = denseOf('int64', [], [16000]);
+  for (const [name, feed] of Object.entries(feeds)) {
+    // Vocabularies of the tests are small.
+    if (/(^|_)ids$/.test(name)) feeds[name] = denseOf('int64', feed.shape, Array.from({ length: elementCount(feed.shape) }, (_, i) => (name === 'token_type_ids' ? 0 : i % 16)));
+    if (name === 'use_cache_branch') feeds[name] = denseOf('bool', [1], [0]);
+  }
   await Promise.all(executors.map((executor) => executor.run(feeds)));
   const times: number[][] = [[], []];
   for (let run = 0; run < Number(values.runs); run++) {
@@ -70,7 +89,7 @@ async function measure(path: string): Promise<unknown> {
   for (const executor of executors) await executor[Symbol.asyncDispose]();
   const [before, after] = times.map(median) as [number, number];
   const sizes = await Promise.all(files.map(async (file) => (await readFile(file)).byteLength));
-  const row = { model: path.slice(path.lastIndexOf('/') + 1), nodes: [result.nodesBefore, result.nodesAfter], bytes: [bytes.byteLength, sizes[1]], ms: [before, after], ratio: after / before, times };
+  const row = { model: path.slice(path.lastIndexOf('/') + 1), nodes: [result.nodesBefore, result.nodesAfter], bytes: [size, sizes[1]], ms: [before, after], ratio: after / before, times };
   console.log(`${row.model}: nodes ${row.nodes.join(' → ')}, bytes ${row.bytes.join(' → ')}, ${before.toFixed(3)} → ${after.toFixed(3)} ms, ${row.ratio.toFixed(3)}×`);
   return row;
 }

@@ -9,7 +9,7 @@ export const simplify: Command = {
   arguments: [{ name: '<input>', help: 'an .onnx file, or anything that converts to one' }],
   options: [
     common.output,
-    { flags: '--fusions <kind>', help: 'operators that may be made: of the ONNX standard (default), of ONNX Runtime too, or none', choices: ['none', 'standard', 'onnxruntime'] },
+    { flags: '--fusions <kind>', help: 'operators that may be made: of the ONNX standard at the opset of the model (default; attention from 23 on), of ONNX Runtime too (attention at any), or none', choices: ['none', 'standard', 'onnxruntime'] },
     { flags: '--opset <version>', help: 'raise the model to this version of the ONNX operators', parse: integer(1, 64) },
     { flags: '--check <n>', help: 'compare with the original on so many random inputs before the result appears', parse: integer(1, 1000) },
     ...saveOptions,
