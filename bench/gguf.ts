@@ -38,12 +38,13 @@ function kernelSpeed(codec: BlockCodecName): { decode: number; repack: number } 
     codec, src, values: kernels.arena.alloc((count * blockSize * bits) / 8), scales: floats(subs), ...(corrected && { correction: floats(subs) }),
   };
   const speed = (run: () => void): number => {
-    for (let i = 0; i < 3; i++) run();
-    const rounds = 12;
+    for (let i = 0; i < 5; i++) run();
     const before = process.cpuUsage();
-    for (let i = 0; i < rounds; i++) run();
-    const { user, system } = process.cpuUsage(before);
-    return (src.length * rounds) / ((user + system) * 1000);
+    for (let rounds = 1; ; rounds++) {
+      run();
+      const { user, system } = process.cpuUsage(before);
+      if (user + system > 150_000) return (src.length * rounds) / ((user + system) * 1000);
+    }
   };
   return { decode: speed(() => kernels.decodeBlocks({ codec, src, dst })), repack: speed(() => kernels.repackBlocks(args)) };
 }

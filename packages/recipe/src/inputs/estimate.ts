@@ -10,7 +10,7 @@ export interface ConversionEstimate {
 }
 
 /** Peak of the whole process, load check included, measured on 1 to 24 GB checkpoints: it does not follow their size. */
-const PEAK_BYTES = 240e6;
+const PEAK_BYTES = 260e6;
 
 /** A layer of graph: nodes, names, expressions. */
 const BYTES_PER_TENSOR = 20e3;
@@ -18,8 +18,8 @@ const BYTES_PER_TENSOR = 20e3;
 /** Start of the process, threads, and the load check of a small model. */
 const START_SECONDS = 0.4;
 
-/** Written bytes per second on two cores: conversion is bound by the disk. */
-const WRITE_BYTES_PER_SECOND = 0.7e9;
+/** Written bytes per second on two cores. */
+const WRITE_BYTES_PER_SECOND = 1e9;
 
 export function estimateConversion(tensors: readonly { readonly tensor: Pick<Tensor, 'dtype' | 'shape'> }[]): ConversionEstimate {
   let parameters = 0;
