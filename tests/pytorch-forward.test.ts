@@ -42,6 +42,12 @@ describe('models of torch.save', () => {
     expect(await difference(model, await openSafetensors(file('residual-module.safetensors')), reference)).toBeLessThan(1e-5);
   });
 
+  test('lines out of a forward in Python', async () => {
+    const forward = 'h = self.layer1(x)\nh = F.dropout(torch.relu(h), 0.5, self.training)\nh *= 1\nreturn self.layer2(h)';
+    const model = await modelFromPytorch(file('my-model.pt'), { forward, inputs: ['x:f32[N,7]'] });
+    expect(await difference(model, await openSafetensors(file('my-model.safetensors')), reference)).toBeLessThan(1e-5);
+  });
+
   test('names of the result name the outputs; weights keep their names', async () => {
     const model = await modelFromPytorch(file('unet.pt'), cases['unet']);
     expect(model.graph.outputs.map(({ name }) => name)).toEqual(['mask', 'b']);
@@ -80,7 +86,7 @@ describe('without a forward', () => {
     const { hint } = await failure(`${name}.pt`);
     const [, forward] = /--forward '([^']*)' --input '([^']*)'/.exec(hint)!;
     // Of the last one only the sum and the pooling are missing.
-    const edited = name === 'residual-module' ? forward!.replace('head(blocks(stem(x)))', 'head(cat([blocks(stem(x)).mean(dim=(2, 3)), x.mean(dim=(2, 3)), x[:, :1, 0, 0], x[:, :1, 0, 0]], 1))') : forward!;
+    const edited = name === 'residual-module' ? forward!.replace('head(blocks(stem(x)))', 'head(cat([blocks(stem(x)).mean(dim=(2, 3)), x.mean(dim=(2, 3)), x[:, :1, 0, 0]], 1))') : forward!;
     const model = await modelFromPytorch(file(`${name}.pt`), { forward: edited, inputs: cases[name]!.inputs });
     expect(check(model)).toEqual([]);
   });
@@ -96,6 +102,7 @@ describe('forwards that are wrong', () => {
     ['layer2(relu(layer1(y)))', 'x:f32[N,7]', /y is neither an input nor a module/],
     ['layer3(x)', 'x:f32[N,7]', /neither a module nor a function called layer3; modules are layer1, layer2/],
     ['layer1.conv(x)', 'x:f32[N,7]', /layer1 has no conv; it has weight, bias/],
+    ['layer1(x)', 'x:f32[N,8]', /the input has 8 values along its last axis, the weight layer1.weight takes 7/],
     ['layer1', 'x:f32[N,7]', /layer1 is a module: call it/],
     ['relu', 'x:f32[N,7]', /relu is neither/],
     ['relu(x, 5)', 'x:f32[N,7]', /takes 1 arguments/],

@@ -143,6 +143,8 @@ class Evaluator {
       if (weight) return weight;
       const attribute = of.node.attribute(name);
       if (attribute !== undefined) return attribute;
+      // Nothing is trained here.
+      if (name === 'training') return false;
       const names = [...of.node.children.keys(), ...of.node.tensors.keys()];
       throw this.#wrong(at, `${of.node.path || 'the model'} has no ${name}; it has ${names.slice(0, 20).join(', ') || 'nothing'}`);
     }

@@ -30,7 +30,7 @@ const embeddingBag: Kind = (call) => {
   if (isValue(weights)) each = c.op('Mul', [each, c.unsqueeze(weights, [2])]);
   const mode = option(call, 'mode', 'mean') as string;
   const padding = option(call, 'padding_idx', null);
-  if (padding !== null && padding !== undefined) throw new PenjingError('E_UNSUPPORTED', `${call.node.path || 'the model'} leaves out the index ${String(padding)} of its bags (padding_idx), which does not convert`);
+  if (typeof padding === 'number') throw new PenjingError('E_UNSUPPORTED', `${call.node.path || 'the model'} leaves out the index ${padding} of its bags (padding_idx), which does not convert`);
   return callAten(c, mode === 'max' ? 'aten.amax' : `aten.${mode}`, [each, [1]]);
 };
 

@@ -91,7 +91,14 @@ class Parser {
   }
 
   #statement(): Statement | Expression {
-    const { at } = this.#token;
+    // Lines of Python's own forward: `return x`, `x += y`.
+    if (this.#token.kind === 'name' && this.#token.text === 'return') this.#at++;
+    const { at, kind, text } = this.#token;
+    const [sign, equals] = [this.#tokens[this.#at + 1], this.#tokens[this.#at + 2]];
+    if (kind === 'name' && sign?.kind === 'sign' && ['+', '-', '*', '/', '@'].includes(sign.text) && equals?.kind === 'sign' && equals.text === '=' && equals.at === sign.at + 1) {
+      this.#at += 3;
+      return { kind: 'assignment', targets: [text], value: { kind: 'binary', sign: sign.text, left: { kind: 'name', name: text, at }, right: this.#list(), at: sign.at }, at };
+    }
     const left = this.#list();
     if (!this.#skip('=')) return left;
     if (left.kind === 'call' && left.callee.kind === 'name') {

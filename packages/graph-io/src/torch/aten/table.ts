@@ -9,6 +9,8 @@ import { convolutions } from './ops/conv.js';
 import { creations } from './ops/creation.js';
 import { elementwise } from './ops/elementwise.js';
 import { unchanged } from './ops/identity.js';
+import { embeddingBags } from './ops/embedding-bag.js';
+import { gradients } from './ops/gradients.js';
 import { images } from './ops/image.js';
 import { indexing } from './ops/indexing.js';
 import { linalg } from './ops/linalg.js';
@@ -24,9 +26,9 @@ import type { AtenResult } from './values.js';
 
 /** Rows by family, in the order of the documentation. */
 export const atenFamilies: Readonly<Record<string, readonly AtenRow[]>> = {
-  'element-wise': elementwise, arithmetic: arithmetics, activation: activations, reduction: reductions, movement: movements, indexing,
+  'element-wise': elementwise, arithmetic: arithmetics, activation: activations, reduction: reductions, movement: movements, indexing: [...indexing, ...embeddingBags],
   'linear algebra': linalg, convolution: convolutions, pooling: pools, normalization: norms, attention: [...attentions, ...multiHeads], recurrent, image: images,
-  creation: creations, size: sizes, identity: unchanged,
+  creation: creations, size: sizes, gradient: gradients, identity: unchanged,
 };
 
 /** Rows by `add.Tensor`, and by `add` for calls that do not say the overload. */

@@ -51,6 +51,11 @@ export const creations = [
   row(`new_full(Tensor self, SymInt[] size, Scalar fill_value, *, ScalarType? dtype=None, ${rest})`, (c, { self, size, fill_value, dtype }) =>
     filled(c, size, fill_value, dtype ?? c.dtype(self))),
   row(`scalar_tensor(Scalar s, *, ScalarType? dtype=None, ${rest})`, (c, { s, dtype }) => c.tensor(s, dtype ?? (isSym(s) ? c.dtype(s.value) : 'float32'))),
+  // The order that random numbers have.
+  row(`randperm(SymInt n, *, ScalarType? dtype=None, ${rest})`, (c, { n, dtype }) => {
+    const drawn = c.op('RandomUniformLike', [c.op('Expand', [c.constant('float32', 0), c.vector([n])])]);
+    return c.cast(c.ops('TopK', [drawn, c.vector([n])], {}, { outputCount: 2 })[1]!, dtype ?? 'int64');
+  }),
   row('fill.{Scalar,Tensor}(Tensor self, Operand value)', (c, { self, value }) => c.op('Expand', [c.tensor(value, c.dtype(self)), c.vector(c.sizes(self))])),
   row('zero(Tensor self)', (c, { self }) => like(c, self, 0, null)),
   row(`arange.default(Scalar end, *, ScalarType? dtype=None, ${rest})`, (c, { end, dtype }) => arange(c, 0, end, 1, dtype)),

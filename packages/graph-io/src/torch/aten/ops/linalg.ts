@@ -9,6 +9,9 @@ import { norm, reduce } from './reduce.js';
 
 /** x · weightᵀ + bias: Gemm on matrices, MatMul with the weight turned otherwise. */
 export function linear(c: AtenContext, input: Value, weight: Value, bias: Value | null): Value {
+  const [given, taken] = [c.dims(input).at(-1), c.dims(weight).at(-1)];
+  // Inference would find out only what the result is not.
+  if (typeof given === 'number' && typeof taken === 'number' && given !== taken) throw c.unsupported(`the input has ${given} values along its last axis, the weight ${weight.name} takes ${taken}`, 'Look at what comes in front: is a flatten or a transpose missing, or is the input of another size?');
   if (c.rank(weight) === 1) {
     const product = c.op('MatMul', [input, weight]);
     return bias ? c.op('Add', [product, bias]) : product;
