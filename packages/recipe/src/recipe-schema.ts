@@ -49,7 +49,12 @@ export interface QuantizeStep {
   readonly bits?: 2 | 4 | 8;
   readonly blockSize?: 16 | 32 | 64 | 128 | 256;
   readonly symmetric?: boolean;
-  readonly method?: 'rtn';
+  /** `rtn`: each weight to the nearest value. `gptq`: in the metric of the activations that `data` gives. */
+  readonly method?: 'rtn' | 'gptq';
+  /** Text to calibrate with. */
+  readonly data?: string;
+  /** Windows of the text; 128 when absent. */
+  readonly samples?: number;
   readonly format?: 'qoperator' | 'qdq';
   readonly accuracyLevel?: 0 | 1 | 2 | 3 | 4;
   readonly embeddings?: boolean;
@@ -132,7 +137,9 @@ export const recipeSchema = {
               bits: { enum: [2, 4, 8] },
               blockSize: { enum: [16, 32, 64, 128, 256] },
               symmetric: { type: 'boolean' },
-              method: { enum: ['rtn'] },
+              method: { enum: ['rtn', 'gptq'] },
+              data: { type: 'string', minLength: 1 },
+              samples: { type: 'integer', minimum: 1 },
               format: { enum: ['qoperator', 'qdq'] },
               accuracyLevel: { enum: [0, 1, 2, 3, 4] },
               embeddings: { type: 'boolean' },

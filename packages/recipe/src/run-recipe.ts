@@ -1,8 +1,9 @@
 /** Runs a recipe: open the input, build its graphs, apply the passes, stream the result to disk, load it once. */
 import { join } from 'node:path';
-import { check, type Checkpoint, cloneModel, dtypes, type Engine, type GraphIssue, type Model, PenjingError, pipeline, type TaskOptions, type WeightRecord } from '@penjing/core';
+import { check, type Checkpoint, cloneModel, dtypes, type Engine, type GraphIssue, type Model, type Pass, type PassContext, type PassResult, PenjingError, pipeline, type TaskOptions, type WeightRecord } from '@penjing/core';
 import type { FileLayout } from '@penjing/graph-io';
 import { saveFile, saveLayouts, type SaveResult } from '@penjing/graph-io/node';
+import { type CalibrationData, openCalibrationData } from './calibration-data.js';
 import { checkEquivalent, type PlannedComparison } from './check-equivalent.js';
 import { checkLoads, type LoadCheck } from './check-loads.js';
 import { writeReport } from './compare-inputs.js';
@@ -57,10 +58,11 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
     format.kind === 'graph'
       ? { kind: format.kind, format, models: await input.graphs({ ...convert, signal }) }
       : { kind: format.kind, format, checkpoint: await input.checkpoint({ ...convert, signal }) };
+  const calibration = await calibrationOf(recipe.steps, input);
   const variant = await planVariant({ input, recipe, format, convert });
   const { files, graphs, comparisons, records, onlyMeasured, warnings }: Planned =
     source.kind === 'graph'
-      ? await graphFiles({ ...source, input, variant, recipe, options, task, convert })
+      ? await graphFiles({ ...source, input, variant, recipe, options, task, convert, calibration })
       : await weightFiles(source.format, source.checkpoint, { name: variant.graph('model'), input, write: convert, steps: recipe.steps });
   signal?.throwIfAborted();
 
@@ -70,7 +72,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
     ...task,
     force: options.force ?? false,
     resume: options.resume ?? false,
-    planKey: JSON.stringify(recipe.steps),
+    planKey: JSON.stringify([recipe.steps, calibration?.hash]),
     ...(options.threads !== undefined && { threads: options.threads }),
     ...(checked && {
       verify: async (folder: string) => {
@@ -143,10 +145,11 @@ interface GraphFilesInput {
   readonly options: RunRecipeOptions;
   readonly task: TaskOptions;
   readonly convert: ConvertStep;
+  readonly calibration: CalibrationData | undefined;
 }
 
 /** Applies the steps to every graph, and lays out their files with those that belong beside them. */
-async function graphFiles({ input, models, variant, format, recipe, options, task, convert }: GraphFilesInput): Promise<Planned> {
+async function graphFiles({ input, models, variant, format, recipe, options, task, convert, calibration }: GraphFilesInput): Promise<Planned> {
   if (variant.kind === 'file' && models.size > 1) {
     throw new PenjingError('E_OPTION', `${recipe.input} becomes several graphs (${[...models.keys()].join(', ')}): ${recipe.output} is one file`, {
       hint: `Give a folder: -o ${recipe.output.replace(/\.\w+$/, '')}`,
@@ -163,7 +166,7 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
   for (const [stem, built] of models) {
     const before = new Set(check(built).map(issueKey));
     const original = samples > 0 ? cloneModel(built) : undefined;
-    const result = await pipeline(passes).run(built, { ...task, ...(await engineFor(recipe.steps)) });
+    const result = await applyPasses(passes, built, { ...task, ...(await engineFor(recipe.steps)) }, { calibration, threads: options.threads });
     assertNoNewIssues(result.model, before);
     const name = variant.graph(stem);
     const layouts = await format.layouts(result.model, { name, externalData: options.externalData ?? 'auto', write: convert, signal: options.signal });
@@ -175,6 +178,23 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
     written.push({ stem, model: result.model, files: layouts });
   }
   return { files: [...(await besideGraphs(input, variant, written)), ...files], graphs, comparisons, records, warnings };
+}
+
+/** Calibrated passes run the model on samples, in a thread that ends with them. */
+async function applyPasses(passes: readonly Pass[], model: Model, context: PassContext, { calibration, threads }: { readonly calibration: CalibrationData | undefined; readonly threads: number | undefined }): Promise<PassResult> {
+  if (!calibration) return pipeline(passes).run(model, context);
+  const samples = await calibration.samples(model);
+  const { ortJobs } = await loadRuntime();
+  await using jobs = ortJobs({ ...(threads !== undefined && { threads }) });
+  return await pipeline(passes).run(model, { ...context, jobs, samples });
+}
+
+/** The data of the first step that has any. */
+async function calibrationOf(steps: readonly RecipeStep[], input: Input): Promise<CalibrationData | undefined> {
+  for (const step of steps) {
+    if ('quantize' in step && step.quantize.data !== undefined) return openCalibrationData({ input, data: step.quantize.data, samples: step.quantize.samples });
+  }
+  return undefined;
 }
 
 /** Simplifying runs the parts of a graph that depend on constants only; without a runtime they stay. */

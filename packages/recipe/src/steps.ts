@@ -1,7 +1,7 @@
 /** Recipe steps by name: the pass each one stands for. */
 import { type Pass, PenjingError } from '@penjing/core';
 import { simplify } from '@penjing/core/rewrite';
-import { castWeights, quantizeWeights } from '@penjing/quantize';
+import { castWeights, gptqWeights, quantizeWeights } from '@penjing/quantize';
 import type { CastStep, QuantizeStep, RecipeStep, SimplifyStep } from './recipe-schema.js';
 
 /** The passes of a recipe, in order; `convert` says how the model is built and is no pass. */
@@ -13,8 +13,13 @@ export function passesOf(steps: readonly RecipeStep[]): Pass[] {
   });
 }
 
-function quantizePass({ method: _method, exclude = [], ...options }: QuantizeStep): Pass {
-  return quantizeWeights({ ...options, exclude: exclude.map(toRule) });
+const quantizers = { rtn: quantizeWeights, gptq: gptqWeights } as const;
+
+function quantizePass({ method = 'rtn', data, samples: _samples, exclude = [], ...options }: QuantizeStep): Pass {
+  if (method === 'rtn' && data !== undefined) {
+    throw new PenjingError('E_OPTION', 'rounding to the nearest reads no data', { hint: 'Choose --method gptq, or leave out --data.' });
+  }
+  return quantizers[method]({ ...options, exclude: exclude.map(toRule) });
 }
 
 function simplifyPass({ check: _check, ...options }: SimplifyStep): Pass {
