@@ -21,8 +21,8 @@ interface Group {
 }
 
 const groups: readonly Group[] = [
-  { name: 'programs', cases: programs, converted: 12, refused: 1 },
-  { name: 'encoders', cases: encoders, converted: 108, refused: 0 },
+  { name: 'programs', cases: programs, converted: 12, refused: 5 },
+  { name: 'encoders', cases: encoders, converted: 108, refused: 5 },
   { name: 'aten', cases: atenPrograms, converted: 610, refused: 80 },
   ...(existsSync(testData) ? [{ name: 'operators', cases: backendOperators, converted: 395, refused: 290 }] : []),
 ];
@@ -43,6 +43,7 @@ describe.each(groups)('$name', ({ name, cases, converted, refused }) => {
       if (verdict === 'not judged' || !reasons.some((reason) => reason.cases.test(result.name))) wrong.push(`${result.name}: ${verdict}`);
     }
     process.stderr.write(`${name}: ${files.length} files (${files.filter(({ baked }) => baked).length} with inputs made constants), ${refusals.length} refused\n`);
+    expect(Object.keys(recorded).length).toBeGreaterThanOrEqual(converted);
     expect(wrong).toEqual([]);
     expect(refusals.filter(({ code, hint }) => !/^E_(TFLITE_|DTYPE)/.test(code) || !hint)).toEqual([]);
     expect(files.length).toBeGreaterThanOrEqual(converted);

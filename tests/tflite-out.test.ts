@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { type DenseTensor, memorySource, type Model } from '@penjing/core';
-import { openTflite, type TfliteOptions } from '@penjing/graph-io';
+import { runReference } from '@penjing/core/reference';
+import { openTflite, readTflite, type TfliteOptions } from '@penjing/graph-io';
 import { quantizeModel } from './support/qdq-model.js';
 import { floatCases, NetworkBuilder, quantizedCases, wide } from './support/tflite-models.js';
 import { convert, judged, onnxRuntime, sample, steps, worst } from './support/tflite-peer.js';
@@ -105,6 +106,17 @@ describe('layouts', () => {
     const { model } = floatCases.map((make) => make()).find((each) => each.name === name)!;
     expect(await transposes(model)).toBe(count);
     expect(await transposes(model, { images: 'channels-last' })).toBe(0);
+  });
+
+  test.each(['float32', 'int8'] as const)('an image that is flattened into a product with %s weights is not transposed: the columns of the weight are', async (weights) => {
+    const n = new NetworkBuilder(25);
+    const x = n.b.op('Relu', [n.conv(n.input('x', [2, 3, 6, 5], ['batch', 3, 6, 5]), [3, 8], 3)]);
+    const { model, feeds } = n.done('flattened', n.gemm(n.b.op('Flatten', [x]), 240, 10));
+    expect(await transposes(model, { weights })).toBe(1);
+    expect(await transposes(model, { weights, images: 'channels-last' })).toBe(0);
+    const own = await runReference(await readTflite(memorySource(await convert(model, { weights }))), feeds);
+    const [expected] = Object.values(await onnxRuntime(model, feeds));
+    expect(relativeError(own[0] as DenseTensor, expected!)).toBeLessThan(weights === 'int8' ? 0.02 : 1e-5);
   });
 
   test('transposes of the model itself cancel', async () => {

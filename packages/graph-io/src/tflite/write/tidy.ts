@@ -3,6 +3,7 @@ import { type DenseTensor, denseOf, elementCount } from '@penjing/core';
 import type { BuiltinOperator } from '../operators-schema.js';
 import { activation } from '../schema.js';
 import { reshaped } from './emitter.js';
+import { foldFlatten } from './fold-flatten.js';
 import { consumers, type TfGraph, type TfOperator, type TfTensor } from './tf-graph.js';
 
 const fused: Partial<Record<BuiltinOperator, number>> = { RELU: activation.RELU, RELU6: activation.RELU6, RELU_N1_TO_1: activation.RELU_N1_TO_1 };
@@ -13,7 +14,7 @@ const fusing: ReadonlySet<BuiltinOperator> = new Set(['CONV_2D', 'DEPTHWISE_CONV
 export function tidy(graph: TfGraph): TfGraph {
   dropDead(graph);
   for (;;) {
-    const changed = [joinReshapes, joinTransposes, fuseBias, fuseActivations].map((step) => step(graph)).includes(true);
+    const changed = [joinReshapes, joinTransposes, foldFlatten, fuseBias, fuseActivations].map((step) => step(graph)).includes(true);
     if (!changed) return graph;
     dropDead(graph);
   }
