@@ -34,8 +34,9 @@ const checks: Readonly<Record<string, string>> = {
 
 test('docs/architectures.md is up to date', async () => {
   const cases = recordedCases();
-  const rows = supportedClasses().flatMap(({ modelType, className, tasks }) =>
+  const rows = supportedClasses().flatMap(({ modelType, className, tasks, textOnly }) =>
     tasks.map((task, i) => {
+      if (textOnly) return `| ${modelType} | \`${className}\` | ${task}${i === 0 ? '' : ' (`--task`)'} | its decoder of texts alone; checkpoints of the decoder under the names of the whole |`;
       const own = cases.filter((item) => item.className === className && item.tasks.includes(task));
       const how = own.length > 0 ? `${own.length} ${own.length === 1 ? 'checkpoint' : 'checkpoints'}: ${checks[own[0]!.folder]!}` : verifiedBy(modelType, task, cases);
       return `| ${modelType} | \`${className}\` | ${task}${i === 0 ? '' : ' (`--task`)'} | ${how} |`;

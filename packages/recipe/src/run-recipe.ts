@@ -160,7 +160,7 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
   const files: FileLayout[] = [];
   const graphs: string[] = [];
   const records: WeightRecord[] = [];
-  const warnings: string[] = [];
+  const warnings: string[] = [...(input.warnings ?? [])];
   const written: WrittenGraph[] = [];
   const comparisons: PlannedComparison[] = [];
   for (const [stem, built] of models) {

@@ -14,14 +14,25 @@ const COPIED = [
 ];
 
 /**
- * Those of the folder, and others by name; a SentencePiece model without a tokenizer.json becomes one. Throws what
+ * Those of the folder; a SentencePiece model without a tokenizer.json becomes one. Throws what
  * `sentencePieceTokenizer` throws.
  */
-export async function companionFiles(folder: HuggingFaceConfig, others: readonly string[] = []): Promise<FileLayout[]> {
+export async function companionFiles(folder: HuggingFaceConfig): Promise<FileLayout[]> {
   const tokenizer = await folderTokenizer(folder);
   const written = tokenizer ? [jsonFile('tokenizer.json', tokenizer.tokenizerJson), jsonFile('tokenizer_config.json', tokenizer.tokenizerConfig)] : [];
-  const names = [...others, ...COPIED].filter((name) => folder.files.includes(name) && !written.some((file) => file.name === name));
+  const names = COPIED.filter((name) => folder.files.includes(name) && !written.some((file) => file.name === name));
   return [...(await Promise.all(names.map((name) => copiedFile(folder, name)))), ...written];
+}
+
+/**
+ * config.json for graphs that stand beside it, whatever the layout. Weights packed by GPTQ or AWQ are in the graphs now, in
+ * another form: a `quantization_config` would have transformers and others look for the old one. Copied byte for byte when
+ * nothing is to be changed.
+ */
+export async function configFile(folder: HuggingFaceConfig, added: JsonObject = {}): Promise<FileLayout> {
+  const { quantization_config: packed, ...config } = folder.config;
+  const same = packed === undefined && folder.leftOut === undefined && Object.keys(added).length === 0;
+  return same ? copiedFile(folder, 'config.json') : jsonFile('config.json', { ...config, ...added });
 }
 
 export async function copiedFile({ folder }: HuggingFaceConfig, name: string): Promise<FileLayout> {

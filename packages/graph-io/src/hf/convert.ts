@@ -7,7 +7,7 @@ import { blockPolicies, type BlockPolicy } from './blocks/matrix.js';
 import { Fields } from './fields.js';
 import { Network } from './network.js';
 import type { HuggingFaceConfig, HuggingFaceFolder } from './open.js';
-import { architectures } from './registry.js';
+import { architectures, supportedClasses } from './registry.js';
 import { type FloatDType, Weights } from './weights.js';
 
 export interface ConvertHuggingFaceOptions {
@@ -106,7 +106,7 @@ export interface FoundArchitecture {
   readonly tasks: readonly Task[];
 }
 
-/** Throws `E_ARCHITECTURE` listing what is supported. */
+/** Throws `E_ARCHITECTURE` naming what comes nearest among what is supported. */
 export function findArchitecture(folder: HuggingFaceConfig): FoundArchitecture {
   const { architecture: name, modelType } = folder;
   for (const architecture of architectures) {
@@ -117,11 +117,32 @@ export function findArchitecture(folder: HuggingFaceConfig): FoundArchitecture {
     const trained = known ? [classes[name]!] : Object.values(classes);
     return { architecture, task: trained[0]!, tasks: [...new Set([...trained, ...otherTasks])] };
   }
-  const supported = architectures.flatMap(({ classes }) => Object.keys(classes));
+  const supported = supportedClasses().map(({ className }) => className);
+  const near = nearest(name || modelType, modelType);
   throw new PenjingError('E_ARCHITECTURE', `${name || modelType || 'a model without a class'} is not supported`, {
-    hint: `Supported: ${supported.join(', ')}.`,
-    details: { architecture: name, modelType, supported },
+    hint: `${near.length > 0 ? `Nearest of what is: ${near.join(', ')}. ` : ''}All that convert are listed in docs/architectures.md; penjing inspect shows what is in the folder, and a model exported by torch.export (.pt2) converts whatever its class.`,
+    details: { architecture: name, modelType, supported, nearest: near },
   });
+}
+
+/** Classes of the same kind of model first, then those spelled most alike. */
+function nearest(name: string, modelType: string): readonly string[] {
+  const scored = supportedClasses().map((row) => ({
+    name: row.className,
+    score: (row.modelType === modelType ? 1 : 0) + shared(row.className.toLowerCase(), name.slice(0, LONGEST_CLASS).toLowerCase()),
+  }));
+  return scored.filter(({ score }) => score > 0.5).sort((a, b) => b.score - a.score).slice(0, 5).map(({ name }) => name);
+}
+
+/** No class has a longer name; one in a hostile config may. */
+const LONGEST_CLASS = 100;
+
+/** The share of pairs of letters that two words have in common. */
+function shared(a: string, b: string): number {
+  const pairs = (word: string): Set<string> => new Set(Array.from({ length: Math.max(0, word.length - 1) }, (_, i) => word.slice(i, i + 2)));
+  const [x, y] = [pairs(a), pairs(b)];
+  const both = [...x].filter((pair) => y.has(pair)).length;
+  return both === 0 ? 0 : (2 * both) / (x.size + y.size);
 }
 
 function oneOf(name: string, value: string, allowed: readonly string[]): void {

@@ -1,7 +1,7 @@
 /** The settings file with which onnxruntime-genai runs a decoder of ours: `genai_config.json`. */
 import { type Graph, PenjingError } from '@penjing/core';
 import type { FileLayout } from '../layout.js';
-import { companionFiles, jsonFile } from './companion-files.js';
+import { companionFiles, configFile, jsonFile } from './companion-files.js';
 import { Fields } from './fields.js';
 import type { JsonObject } from './folder.js';
 import type { HuggingFaceConfig } from './open.js';
@@ -19,7 +19,7 @@ const GENAI_TYPES: ReadonlySet<string> = new Set([
  * text-generation; throws `E_TASK` for any other. Field names: the model builder of onnxruntime-genai 0.18.
  */
 export async function genaiFiles(folder: HuggingFaceConfig, graph: Graph): Promise<FileLayout[]> {
-  return [jsonFile('genai_config.json', genaiConfig(folder, graph)), ...(await companionFiles(folder, ['config.json']))];
+  return [jsonFile('genai_config.json', genaiConfig(folder, graph)), await configFile(folder), ...(await companionFiles(folder))];
 }
 
 function genaiConfig(folder: HuggingFaceConfig, graph: Graph): JsonObject {

@@ -8,4 +8,4 @@ export { type SupportedClass, supportedClasses } from './registry.js';
 export type { AttentionForm } from './blocks/attention.js';
 export { type TransformersJsDType, type TransformersJsVariant, transformersJsFiles, transformersJsModels, transformersJsPath } from './transformers-js.js';
 export { GENAI_GRAPH, genaiFiles } from './genai.js';
-export { companionFiles } from './companion-files.js';
+export { companionFiles, configFile } from './companion-files.js';

@@ -4,13 +4,16 @@ import { openPytorch, openPytorchIndex } from '../pytorch/index.js';
 import { openSafetensors, openSafetensorsIndex } from '../safetensors/index.js';
 import { Fields } from './fields.js';
 import { type JsonObject, type ModelFolder, readJsonObject } from './folder.js';
+import { textPart, textWeights } from './text-part.js';
 
 /** What the small files of a folder say; a converted model has them too. */
 export interface HuggingFaceConfig {
   readonly folder: ModelFolder;
   readonly files: readonly string[];
-  /** config.json as it is. */
+  /** config.json as it is, or that of the decoder in a model that also sees pictures. */
   readonly config: JsonObject;
+  /** What a model with other senses does besides reading and writing, which is left out: `pictures`. */
+  readonly leftOut?: string;
   /** generation_config.json, when there is one. */
   readonly generationConfig: JsonObject | undefined;
   /** Class name from `architectures`; empty when the config names none. */
@@ -31,11 +34,16 @@ const WEIGHTS = 'model.safetensors';
 const WEIGHTS_INDEX = 'model.safetensors.index.json';
 const TORCH_WEIGHTS = 'pytorch_model.bin';
 const TORCH_WEIGHTS_INDEX = 'pytorch_model.bin.index.json';
+const WEIGHT_FILES: readonly string[] = [WEIGHTS, WEIGHTS_INDEX, TORCH_WEIGHTS, TORCH_WEIGHTS_INDEX];
+
+/** Settings of what turns pictures and sounds into inputs. */
+const PROCESSORS: readonly string[] = ['preprocessor_config.json', 'processor_config.json', 'video_preprocessor_config.json'];
 
 /** Throws `E_FORMAT` when the folder is no Hugging Face model, `E_CONFIG` when its config.json is not one. */
 export async function openHuggingFaceFolder(folder: ModelFolder): Promise<HuggingFaceFolder> {
   const config = await openHuggingFaceConfig(folder);
-  return { ...config, checkpoint: await openWeights(folder, config.files) };
+  const checkpoint = await openWeights(folder, config.files);
+  return { ...config, checkpoint: config.leftOut === undefined ? checkpoint : textWeights(checkpoint) };
 }
 
 /** The same without weights. */
@@ -46,12 +54,16 @@ export async function openHuggingFaceConfig(folder: ModelFolder): Promise<Huggin
       hint: 'Give a folder as downloaded from Hugging Face: config.json, model.safetensors and the tokenizer files.',
     });
   }
-  const config = await readJsonObject(folder, CONFIG);
+  const stored = await readJsonObject(folder, CONFIG);
+  // graphs of such a model, which others have made, are all of it
+  const part = files.some((name) => WEIGHT_FILES.includes(name)) ? textPart(stored) : undefined;
+  const config = part?.config ?? stored;
   const fields = new Fields(config, CONFIG);
   return {
     folder,
-    files,
+    files: part ? files.filter((name) => !PROCESSORS.includes(name)) : files,
     config,
+    ...(part && { leftOut: part.leftOut }),
     generationConfig: files.includes(GENERATION_CONFIG) ? await readJsonObject(folder, GENERATION_CONFIG) : undefined,
     architecture: firstClass(fields),
     modelType: text(fields, 'model_type') ?? '',

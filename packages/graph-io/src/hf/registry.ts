@@ -35,6 +35,7 @@ import { stablelm } from './arch/stablelm.js';
 import { starcoder2 } from './arch/starcoder2.js';
 import { siglip } from './arch/siglip.js';
 import { deit, deitWithTeacher, vit } from './arch/vit.js';
+import { partlySupported } from './text-part.js';
 
 export const architectures: readonly Architecture[] = [
   // decoders
@@ -101,10 +102,13 @@ export interface SupportedClass {
   readonly className: string;
   /** The task it was trained for first. */
   readonly tasks: readonly Task[];
+  /** It also sees pictures or hears, which is left out. */
+  readonly textOnly?: boolean;
 }
 
 export function supportedClasses(): SupportedClass[] {
-  return architectures.flatMap(({ modelType, classes, otherTasks = [] }) =>
+  const whole = architectures.flatMap(({ modelType, classes, otherTasks = [] }): SupportedClass[] =>
     Object.entries(classes).map(([className, task]) => ({ modelType, className, tasks: [...new Set([task, ...otherTasks])] })),
   );
+  return [...whole, ...partlySupported.map((row): SupportedClass => ({ ...row, tasks: ['text-generation', 'feature-extraction'], textOnly: true }))];
 }

@@ -28,18 +28,24 @@ describe('beside the graphs', () => {
     ]);
   });
 
+  test('config.json names no graphs that are not here, and no packing of weights that are in the graphs now', async () => {
+    const given = { ...tinyConfig, quantization_config: { quant_method: 'gptq', bits: 4 }, 'transformers.js_config': { dtype: { model: 'q4' }, device_config: {} } };
+    const config = JSON.parse((await files([{ dtype: 'fp32' }], given)).get('config.json')!) as JsonObject;
+    expect(config).toEqual({ ...tinyConfig, 'transformers.js_config': { device_config: {} } });
+  });
+
   test('config.json says which graphs have data files and half caches', async () => {
     const variants: TransformersJsVariant[] = [
       { dtype: 'fp32', externalFiles: 1 },
       { dtype: 'q8' },
       { dtype: 'q4f16', cacheDtype: 'float16' },
     ];
-    const given = { use_external_data_format: true, dtype: 'q4' };
+    const given = { use_external_data_format: true, dtype: 'q8' };
     const config = JSON.parse((await files(variants, { ...tinyConfig, 'transformers.js_config': given })).get('config.json')!) as JsonObject;
     expect(config).toEqual({
       ...tinyConfig,
       'transformers.js_config': {
-        dtype: 'q4',
+        dtype: 'q8',
         use_external_data_format: { 'model.onnx': 1 },
         kv_cache_dtype: { q4f16: 'float16' },
       },

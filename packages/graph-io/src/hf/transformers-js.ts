@@ -1,6 +1,6 @@
 /** The folder that transformers.js loads: where each graph goes, and the files that go beside it. */
 import type { FileLayout } from '../layout.js';
-import { companionFiles, copiedFile, jsonFile } from './companion-files.js';
+import { companionFiles, configFile } from './companion-files.js';
 import { Fields } from './fields.js';
 import { isObject, type JsonObject } from './folder.js';
 import type { HuggingFaceConfig } from './open.js';
@@ -52,8 +52,7 @@ export async function transformersJsFiles(
 ): Promise<FileLayout[]> {
   const copies = await companionFiles(folder);
   const added = { ...missingFields(folder), ...clientSettings(folder, variants) };
-  if (Object.keys(added).length === 0) return [await copiedFile(folder, 'config.json'), ...copies];
-  return [jsonFile('config.json', { ...folder.config, ...added }), ...copies];
+  return [await configFile(folder, added), ...copies];
 }
 
 /** Older transformers.js takes the shape of the cache from the config, and knows no defaults. */
@@ -75,9 +74,13 @@ function clientSettings(folder: HuggingFaceConfig, variants: readonly Transforme
   }
   const given = folder.config['transformers.js_config'];
   // what the input said of its own graphs does not hold for these
-  const { use_external_data_format: _external, kv_cache_dtype: _caches, ...kept } = isObject(given) ? given : {};
+  const { use_external_data_format: _external, kv_cache_dtype: _caches, dtype, ...kept } = isObject(given) ? given : {};
+  // nor does a preference for graphs that are not here
+  const here: ReadonlySet<unknown> = new Set(variants.map((variant) => variant.dtype));
+  const preferred = isObject(dtype) ? Object.values(dtype).every((name) => here.has(name)) : here.has(dtype);
   const settings = {
     ...kept,
+    ...(preferred && { dtype }),
     ...(Object.keys(external).length > 0 && { use_external_data_format: external }),
     ...(Object.keys(caches).length > 0 && { kv_cache_dtype: caches }),
   };

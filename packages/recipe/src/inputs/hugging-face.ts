@@ -15,6 +15,7 @@ export const huggingFaceInput: InputFormat = {
       format: 'Hugging Face folder',
       path,
       folder,
+      ...(opened.leftOut !== undefined && { warnings: [`${opened.folder.name} also takes ${opened.leftOut}: what sees or hears is left out, its decoder of texts is converted as ${opened.architecture}`] }),
       accepts: ['dtype', 'attention', 'opset', 'task', 'blocks', 'adapter'],
       graphs: async ({ dtype, attention, opset, task, blocks, adapter }) =>
         convertHuggingFaceGraphs(await withAdapter(opened, adapter), { dtype, attention, opset, blocks, task: task as Task | undefined }),
@@ -26,7 +27,8 @@ export const huggingFaceInput: InputFormat = {
           .map(([name, value]) => ({ name, value: String(value) }));
         const weights = entriesOf(tensors);
         const architecture = { name: 'architecture', value: opened.architecture || opened.modelType };
-        return Promise.resolve(describeTensors('Hugging Face folder', weights, [architecture, ...facts, ...conversionFacts(weights)], options));
+        const leftOut = opened.leftOut === undefined ? [] : [{ name: 'left out', value: `${opened.leftOut}: the decoder of texts converts` }];
+        return Promise.resolve(describeTensors('Hugging Face folder', weights, [architecture, ...leftOut, ...facts, ...conversionFacts(weights)], options));
       },
     };
   },

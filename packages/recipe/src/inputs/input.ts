@@ -14,6 +14,8 @@ export interface Input {
   readonly path: string;
   /** Configuration and tokenizer that belong beside the graphs. */
   readonly folder?: ModelFolder;
+  /** What a conversion does not do, in sentences for the report: `its pictures are left out`. */
+  readonly warnings?: readonly string[];
   /** The options of a conversion that mean something here; the others are refused when they are given. */
   readonly accepts: readonly (keyof BuildStep)[];
   /**

@@ -56,8 +56,7 @@ export const gemma3 = decoder({
   family: 'Gemma3',
   heads: ['classes'],
   classNames: { bare: 'Gemma3TextModel', classes: 'Gemma3TextForSequenceClassification' },
-  // the configs inside those of models that see pictures leave out what is as usual
-  usual: { hidden: 2304, layers: 26, heads: 8, kvHeads: 4, headDim: 256, vocabulary: 262_208, maxPositions: 131_072 },
+  usual: { kvHeads: 4, headDim: 256, maxPositions: 131_072 },
   rope: {
     theta: { field: 'rope_theta', value: 1e6 },
     // transformers 5 keeps the settings by kind of layer; before, scaling was for the layers without a window only

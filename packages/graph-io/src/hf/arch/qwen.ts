@@ -11,6 +11,8 @@ const row2 = {
   family: 'Qwen2',
   heads: ['classes', 'tokens', 'questions'],
   usual: { kvHeads: 32, maxPositions: 32_768 },
+  // where pictures have three places, a text has the same one three times
+  rope: { aliases: { mrope: 'default' } },
   attention: {
     bias: true,
     outputBias: false,
