@@ -11,7 +11,7 @@ import { testData } from './tools/test-data.js';
 
 const open = async (path: string): Promise<Model> => {
   const source = await fileSource(join(testData!, 'models', path));
-  return path.endsWith('.tflite') ? readTflite(source) : path.endsWith('.pt2') ? openPt2(source) : readOnnx(source);
+  return path.endsWith('.tflite') ? readTflite(source, { arithmetic: 'fast' }) : path.endsWith('.pt2') ? openPt2(source) : readOnnx(source);
 };
 
 interface Network {

@@ -56,7 +56,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   // Graphs before the plan: weights alone are refused as such, whatever is wrong with the name of the output.
   const source =
     format.kind === 'graph'
-      ? { kind: format.kind, format, models: await input.graphs({ ...convert, signal }) }
+      ? { kind: format.kind, format, models: await input.graphs({ ...format.prefers, ...convert, signal }) }
       : { kind: format.kind, format, checkpoint: await input.checkpoint({ ...convert, signal }) };
   const calibration = await calibrationOf(recipe.steps, input);
   const variant = await planVariant({ input, recipe, format, convert });

@@ -16,7 +16,7 @@ export const convert: Command = {
     { flags: '--opset <version>', help: 'version of the ONNX operators (21 when absent)', parse: integer(1, 64) },
     { flags: '--attention <kind>', help: 'fused attention of ONNX Runtime, or standard operators only', choices: ['gqa', 'standard'] },
     { flags: '--blocks <how>', help: 'weights that are quantized already (GGUF, GPTQ, AWQ): kept exactly (default), with int8 products (faster), or widened', choices: ['exact', 'int8', 'float'] },
-    { flags: '--arithmetic <how>', help: 'quantized operators of a TensorFlow Lite file: on the integer kernels of the runtime (default), giving the very integers of TensorFlow Lite, or on floats where it rounds activations', choices: ['fast', 'exact', 'float'] },
+    { flags: '--arithmetic <how>', help: 'quantized operators of a TensorFlow Lite file: exact gives its very integers (when absent), fast uses the integer kernels of the runtime, float does not round activations', choices: ['fast', 'exact', 'float'] },
     { flags: '--signature <name>', help: 'which signature of a TensorFlow Lite file with several', parse: filled },
     { flags: '--adapter <folder>', help: 'a LoRA adapter to merge into the weights', parse: filled },
     { flags: '--forward <expression>', help: "how the modules of a PyTorch file compute: 'layer2(relu(layer1(x)))'", parse: filled },

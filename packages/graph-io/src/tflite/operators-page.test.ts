@@ -72,9 +72,9 @@ interpreter (most of StableHLO, CALL), or give random numbers.
 
 How quantized operators compute is chosen by \`--arithmetic\`:
 
-- \`fast\` (default): QuantizeLinear and DequantizeLinear around float operators, which ONNX Runtime turns into its integer kernels. They round in
+- \`fast\`: QuantizeLinear and DequantizeLinear around float operators, which ONNX Runtime turns into its integer kernels. They round in
   their own way: one quantum an operator at most, which a deep network may add up.
-- \`exact\`: the integers that TensorFlow Lite's own kernels give (those it uses without a delegate on x86; its reference kernels and XNNPACK differ
+- \`exact\` (default, but for \`--to tflite\`): the integers that TensorFlow Lite's own kernels give (those it uses without a delegate on x86; its reference kernels and XNNPACK differ
   from them by the same single quanta). Slower; the weights stay in 8 bits.
 - \`float\`: as \`fast\`, and float activations beside int8 weights ("dynamic range") are not rounded to 8 bits. TensorFlow Lite rounds them, and so
   do \`fast\` and \`exact\`; recurrent layers, where it means every step, in \`exact\` only.

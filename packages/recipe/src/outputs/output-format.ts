@@ -2,7 +2,7 @@
 import type { Checkpoint, Model } from '@penjing/core';
 import type { FileLayout } from '@penjing/graph-io';
 import type { Input } from '../inputs/input.js';
-import type { RecipeStep, WriteStep } from '../recipe-schema.js';
+import type { BuildStep, RecipeStep, WriteStep } from '../recipe-schema.js';
 
 export type OutputName = NonNullable<WriteStep['to']>;
 
@@ -19,6 +19,8 @@ interface Output {
   readonly extension: string;
   /** The options of writing that mean something here; the others are refused when they are given. */
   readonly accepts: readonly (keyof WriteStep)[];
+  /** How graphs are built for it where the user does not say. */
+  readonly prefers?: BuildStep;
 }
 
 /** Written from graphs: a file per graph, the first layout being the file itself. */

@@ -7,6 +7,8 @@ export const tfliteOutput: GraphOutput = {
   name: 'tflite',
   extension: '.tflite',
   accepts: ['to', 'weights', 'images', 'shapes'],
+  // quantized operators go back as they came, not as the arithmetic that they stand for
+  prefers: { arithmetic: 'fast' },
   layouts: (model, { name, write, signal }) =>
     tfliteLayout(model, {
       name,

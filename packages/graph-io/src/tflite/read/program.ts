@@ -67,7 +67,7 @@ export class TfliteProgram {
     this.#loaded = loaded;
   }
 
-  static async load(file: TfliteFile, main: GraphBuilder, inline: Inline, arithmetic: TfliteArithmetic = 'fast'): Promise<TfliteProgram> {
+  static async load(file: TfliteFile, main: GraphBuilder, inline: Inline, arithmetic: TfliteArithmetic = 'exact'): Promise<TfliteProgram> {
     const loaded: Loaded[] = [];
     for (const subgraph of file.subgraphs) {
       const sums = arithmetic === 'exact' ? await weightSums(file, subgraph) : new Map<number, number>();

@@ -13,7 +13,7 @@ export interface ReadTfliteOptions {
   readonly signature?: string | undefined;
   /** Version of ai.onnx; 21 when absent, at least 20 (Gelu). */
   readonly opset?: number | undefined;
-  /** How quantized operators compute; `fast` when absent. */
+  /** How quantized operators compute; `exact` when absent. */
   readonly arithmetic?: TfliteArithmetic | undefined;
 }
 
