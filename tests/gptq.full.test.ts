@@ -14,20 +14,20 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe.skipIf(!process.env['PENJING_FULL'])('GPTQ of the embedded model', () => {
-  test.each([2, 4] as const)('loses less than rounding to the nearest: %i bits', async (bits) => {
+  test.each([2] as const)('loses less than rounding to the nearest: %i bits', async (bits) => {
     const text = await readFile(join(model, 'heldout.txt'), 'utf8');
     const data = join(folder, 'calibration.txt');
     await writeFile(data, text.slice(text.length / 2));
     const perplexity = async (method: 'rtn' | 'gptq'): Promise<number> => {
       const output = join(folder, `${method}-${bits}`);
-      const step = { bits, symmetric: false, accuracyLevel: 1, ...(method === 'gptq' && { method, data, samples: 64 }) } as const;
+      const step = { bits, symmetric: false, accuracyLevel: 1, ...(method === 'gptq' && { method, data, samples: 32 }) } as const;
       const { records } = await runRecipe({ input: model, output, steps: [{ quantize: step }] }, { check: false });
       expect(records.filter((record) => record.method.startsWith(method)).length).toBeGreaterThan(20);
-      return (await evaluateModel(output, { text, maxTokens: 10_000 })).perplexity;
+      return (await evaluateModel(output, { text, maxTokens: 6_000 })).perplexity;
     };
     const nearest = await perplexity('rtn');
     const calibrated = await perplexity('gptq');
     console.log(`${bits} bits: nearest ${nearest.toFixed(3)}, gptq ${calibrated.toFixed(3)}`);
     expect(calibrated).toBeLessThan(nearest);
-  }, 300_000);
+  }, 600_000);
 });

@@ -7,13 +7,24 @@ import type { Kernel, KernelContext } from './kernel.js';
 
 type Activation = (x: number) => number;
 
-const activations: Readonly<Record<string, (alpha?: number, beta?: number) => Activation>> = {
-  sigmoid: () => sigmoid, tanh: () => Math.tanh, relu: () => (x) => Math.max(0, x), softsign: () => (x) => x / (1 + Math.abs(x)),
-  softplus: () => (x) => Math.log1p(Math.exp(x)),
-  affine: (a = 1, b = 0) => (x) => a * x + b, leakyrelu: (a = 0.01) => (x) => (x < 0 ? a * x : x), thresholdedrelu: (a = 1) => (x) => (x > a ? x : 0),
-  scaledtanh: (a = 1, b = 1) => (x) => a * Math.tanh(b * x), hardsigmoid: (a = 0.2, b = 0.5) => (x) => Math.max(0, Math.min(1, a * x + b)),
-  elu: (a = 1) => (x) => (x < 0 ? a * Math.expm1(x) : x),
+/** How many of alpha and beta an activation takes, and what they make of it. */
+const activations: Readonly<Record<string, readonly [parameters: 0 | 1 | 2, make: (alpha?: number, beta?: number) => Activation]>> = {
+  sigmoid: [0, () => sigmoid], tanh: [0, () => Math.tanh], relu: [0, () => (x) => Math.max(0, x)], softsign: [0, () => (x) => x / (1 + Math.abs(x))],
+  softplus: [0, () => (x) => Math.log1p(Math.exp(x))],
+  affine: [2, (a = 1, b = 0) => (x) => a * x + b], leakyrelu: [1, (a = 0.01) => (x) => (x < 0 ? a * x : x)], thresholdedrelu: [1, (a = 1) => (x) => (x > a ? x : 0)],
+  scaledtanh: [2, (a = 1, b = 1) => (x) => a * Math.tanh(b * x)], hardsigmoid: [2, (a = 0.2, b = 0.5) => (x) => Math.max(0, Math.min(1, a * x + b))],
+  elu: [1, (a = 1) => (x) => (x < 0 ? a * Math.expm1(x) : x)],
 };
+
+/** Of all directions. Only activations that take a parameter use one up, in order, as ONNX Runtime reads the specification. */
+function activationsOf(c: KernelContext, defaults: readonly string[]): Activation[] {
+  const names = c.node.strings('activations') ?? [...defaults, ...defaults];
+  const [alphas, betas] = [[...(c.node.floats('activation_alpha') ?? [])], [...(c.node.floats('activation_beta') ?? [])]];
+  return names.map((name) => {
+    const [parameters, make] = activations[name.toLowerCase()]!;
+    return make(parameters > 0 ? alphas.shift() : undefined, parameters > 1 ? betas.shift() : undefined);
+  });
+}
 
 /** One direction of a layer: weights of one gate after another, W (gates*hidden, input), R (gates*hidden, hidden), B (2*gates*hidden). */
 interface Cell {
@@ -120,13 +131,11 @@ function cellOf(c: KernelContext, d: number, gates: number, hidden: number, defa
     const size = elementCount(x.shape.slice(1));
     return numbers(x).subarray(d * size, (d + 1) * size);
   };
-  const names = (c.node.strings('activations') ?? []).slice(d * defaults.length, (d + 1) * defaults.length);
-  const [alphas, betas] = [c.node.floats('activation_alpha') ?? [], c.node.floats('activation_beta') ?? []];
   const limit = c.node.float('clip', 0);
   return {
     hidden,
     w: row(c.array(1))!, r: row(c.array(2))!, b: row(c.optional(3)) ?? new Float64Array(2 * gates * hidden), p: row(c.optional(7)),
-    act: defaults.map((name, i) => activations[(names[i] ?? name).toLowerCase()]!(alphas[d * defaults.length + i], betas[d * defaults.length + i])),
+    act: activationsOf(c, defaults).slice(d * defaults.length, (d + 1) * defaults.length),
     clip: limit > 0 ? (x) => Math.max(-limit, Math.min(limit, x)) : (x) => x,
     inputForget: c.node.int('input_forget', 0) === 1,
     linearBeforeReset: c.node.int('linear_before_reset', 0) === 1,
