@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { convertHuggingFace, type ConvertHuggingFaceOptions, ggufToHuggingFace, openGguf } from '@penjing/graph-io';
 import { fileSource } from '@penjing/graph-io/node';
-import { ortEngine } from '@penjing/runtime';
+import { testEngine } from './support/ort-session.js';
 import { describe, expect, test } from 'vitest';
 import { argmax, CachedDecoder, type Floats, type Ids, maxDifference, recorded } from './support/hf-decoder.js';
 import { expectExactBlocks } from './support/gguf-llama.js';
@@ -11,7 +11,7 @@ import { testData } from './tools/test-data.js';
 
 async function decoder(path: string, options: ConvertHuggingFaceOptions = {}): Promise<CachedDecoder> {
   const folder = await ggufToHuggingFace(await openGguf(await fileSource(path)), path);
-  return new CachedDecoder(await ortEngine({ threads: 1 }).load(await convertHuggingFace(folder, options)));
+  return new CachedDecoder(await testEngine().load(await convertHuggingFace(folder, options)));
 }
 
 async function greedy(llama: CachedDecoder, prompt: Ids, count: number): Promise<number[]> {

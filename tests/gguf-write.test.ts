@@ -8,7 +8,7 @@ import {
   convertHuggingFace, ggufLayout, type GgufModel, ggufToHuggingFace, type GgufWeightType, type HuggingFaceFolder, layoutToBytes, openGguf, openHuggingFaceFolder,
 } from '@penjing/graph-io';
 import { openFolder } from '@penjing/graph-io/node';
-import { ortEngine } from '@penjing/runtime';
+import { testEngine } from './support/ort-session.js';
 import { describe, expect, test } from 'vitest';
 import { CachedDecoder, type Floats, type Ids, maxDifference } from './support/hf-decoder.js';
 import { testData } from './tools/test-data.js';
@@ -18,7 +18,7 @@ const json = async (path: string): Promise<Readonly<Record<string, unknown>>> =>
 const prompt: Ids = { data: BigInt64Array.of(1n, 5n, 30n, 2n, 9n, 17n), shape: [1, 6] };
 
 async function logits(folder: HuggingFaceFolder): Promise<Floats> {
-  await using llama = new CachedDecoder(await ortEngine({ threads: 1 }).load(await convertHuggingFace(folder)));
+  await using llama = new CachedDecoder(await testEngine().load(await convertHuggingFace(folder)));
   return await llama.forward(prompt);
 }
 

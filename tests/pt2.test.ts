@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { check, DenseTensor, memorySource, type Model, toDense } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { openExportedProgram, openPt2, openSafetensors } from '@penjing/graph-io';
-import { ortEngine } from '@penjing/runtime';
+import { testEngine } from './support/ort-session.js';
 import { describe, expect, test } from 'vitest';
 import { recordedOf, runModel } from './support/pt2-cases.js';
 import { testData } from './tools/test-data.js';
@@ -29,7 +29,7 @@ describe('models', () => {
 
   test.each(['causal.pt2', 'tagger.pt2', 'branch.pt2', 'loops.pt2', 'mlp.decomposed.pt2'])('%s runs on ONNX Runtime', async (file) => {
     const recorded = await recordedOf(readFileSync(join(folder, `${file.split('.')[0]!}.safetensors`)));
-    expect(await runModel(ortEngine({ threads: 1 }), await open(join(folder, file)), recorded)).toBeLessThan(TOLERANCE);
+    expect(await runModel(testEngine(), await open(join(folder, file)), recorded)).toBeLessThan(TOLERANCE);
   });
 
   test('sizes that may vary are named, and every other batch works', async () => {
@@ -67,7 +67,7 @@ describe('models', () => {
     // The caller gives the state of the file on the first step, and what came out on the second.
     const { weights } = await openExportedProgram(memorySource(readFileSync(join(folder, file))));
     const [keys, length] = await Promise.all(['keys', 'length'].map((name) => toDense(weights.get(name)!)));
-    for (const engine of [referenceEngine(), ortEngine({ threads: 1 })]) {
+    for (const engine of [referenceEngine(), testEngine()]) {
       await using executor = await engine.load(model);
       const [input, output] = [model.graph.inputs[0]!.name, model.graph.outputs[0]!.name];
       const first = await executor.run({ [input]: await recorded('input_0'), keys: keys!, length: length! });
@@ -106,6 +106,6 @@ describe.skipIf(!testData)('resnet20 (needs PENJING_TESTDATA)', () => {
     const { tensors } = await openSafetensors(memorySource(readFileSync(join(root, 'resnet20_expected.safetensors'))));
     const recorded = { inputs: [await toDense(tensors.get('input')!)], outputs: [await toDense(tensors.get('output')!)] };
     const model = await open(join(root, 'resnet20.pt2'));
-    expect(await runModel(ortEngine({ threads: 1 }), model, recorded)).toBeLessThan(TOLERANCE);
+    expect(await runModel(testEngine(), model, recorded)).toBeLessThan(TOLERANCE);
   });
 });

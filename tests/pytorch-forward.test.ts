@@ -8,7 +8,7 @@ import { check, isPenjingError, memorySource } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { defineModule, modelFromPytorch, openSafetensors } from '@penjing/graph-io';
 import { fileSource } from '@penjing/graph-io/node';
-import { ortEngine } from '@penjing/runtime';
+import { testEngine } from './support/ort-session.js';
 import { difference } from './support/model-difference.js';
 import { testData } from './tools/test-data.js';
 
@@ -140,7 +140,7 @@ describe.skipIf(!testData)('real weights', () => {
     const forward = 'log_softmax(norm2(fc2(relu(fc1(flatten(norm1(relu(conv3(relu(conv2(relu(conv1(x))))))), 1))))), dim=1)';
     const model = await modelFromPytorch(await fileSource(data('mnist/burn-mnist.pt')), { forward, inputs: ['x:f32[N,1,28,28]'] });
     const recorded = await openSafetensors(await fileSource(data('mnist/burn-mnist-pt_expected.safetensors')));
-    expect(await difference(model, recorded, ortEngine({ threads: 1 }), ['input', 'output'])).toBeLessThan(1e-4);
+    expect(await difference(model, recorded, testEngine(), ['input', 'output'])).toBeLessThan(1e-4);
   });
 
   test.each(['resnet20_full_module.pt', 'resnet20-12fca82f.th'])('ResNet-20 with its forward: %s', async (name) => {
@@ -157,6 +157,6 @@ describe.skipIf(!testData)('real weights', () => {
       linear(h.mean(dim=(2, 3)))`;
     const model = await modelFromPytorch(await fileSource(data(`resnet20-cifar10/${name}`)), { forward, inputs: ['x:f32[N,3,32,32]'] });
     const recorded = await openSafetensors(await fileSource(data('resnet20-cifar10/resnet20_expected.safetensors')));
-    expect(await difference(model, recorded, ortEngine({ threads: 1 }), ['input', 'output'])).toBeLessThan(1e-4);
+    expect(await difference(model, recorded, testEngine(), ['input', 'output'])).toBeLessThan(1e-4);
   });
 });

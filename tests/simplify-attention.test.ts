@@ -5,7 +5,7 @@ import { allNodes, check, type DenseTensor, denseOf, type Dim, type Feeds, memor
 import { type Fusions, simplify } from '@penjing/core/rewrite';
 import { convertHuggingFaceGraphs, openHuggingFaceFolder, openPt2 } from '@penjing/graph-io';
 import { openFolder } from '@penjing/graph-io/node';
-import { ortEngine } from '@penjing/runtime';
+import { testEngine } from './support/ort-session.js';
 import { expect, test } from 'vitest';
 
 const fixtures = join(import.meta.dirname, 'fixtures');
@@ -62,7 +62,7 @@ function difference(a: DenseTensor, b: DenseTensor): number {
 }
 
 test.each(cases)('%s', { timeout: 60_000 }, async (_, make, contrib, standard) => {
-  const engine = ortEngine({ threads: 1 });
+  const engine = testEngine();
   const original = await make();
   await using before = await engine.load(original);
   for (const [fusions, opset, expected] of [['onnxruntime', undefined, contrib], ['standard', 23, standard]] as [Fusions, number | undefined, Record<string, number>][]) {

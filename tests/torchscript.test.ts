@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { check, denseOf, type DenseTensor, memorySource, toDense } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { modelFromPytorch, openSafetensors, openTorchScript } from '@penjing/graph-io';
-import { ortEngine } from '@penjing/runtime';
+import { testEngine } from './support/ort-session.js';
 import { describe, expect, test } from 'vitest';
 import { recordedOf, runModel } from './support/pt2-cases.js';
 import { testData } from './tools/test-data.js';
@@ -58,7 +58,7 @@ describe.skipIf(!testData)('real archives (need PENJING_TESTDATA)', () => {
     const wanted = (await toDense(tensors.get('silero_vad.jit')!)).data as Float32Array;
     const wav = readFileSync(join(root, 'speech_first20s.wav'));
     const samples = Float32Array.from(new Int16Array(wav.buffer.slice(wav.byteOffset + 44, wav.byteOffset + wav.byteLength)), (value) => value / 32768);
-    await using executor = await ortEngine({ threads: 1 }).load(model);
+    await using executor = await testEngine().load(model);
     let state: DenseTensor = denseOf('float32', [2, 1, 128], new Array<number>(256).fill(0));
     let largest = 0;
     for (let step = 0; step < 60; step++) {

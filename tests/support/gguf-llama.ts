@@ -4,7 +4,7 @@ import { allNodes, memorySource } from '@penjing/core';
 import { convertHuggingFace, type ConvertHuggingFaceOptions, ggufToHuggingFace, openGguf, openSafetensors } from '@penjing/graph-io';
 import { fileSource } from '@penjing/graph-io/node';
 import { type BlockCodecName, blockCodecs, plainKernels } from '@penjing/kernels';
-import { ortEngine } from '@penjing/runtime';
+import { testEngine } from './ort-session.js';
 import { expect } from 'vitest';
 import { gguf, ggufBytes } from './gguf-bytes.js';
 import { CachedDecoder, type Floats, type Ids, maxDifference } from './hf-decoder.js';
@@ -66,7 +66,7 @@ export async function expectExactBlocks(codec: BlockCodecName): Promise<void> {
   const run = async (blocks: ConvertHuggingFaceOptions['blocks']): Promise<{ logits: Floats; operators: Set<string>; }> => {
     const model = await convertHuggingFace(folder, blocks ? { blocks } : {});
     const operators = new Set([...allNodes(model.graph)].map(({ opType }) => opType));
-    await using llama = new CachedDecoder(await ortEngine({ threads: 1 }).load(model));
+    await using llama = new CachedDecoder(await testEngine().load(model));
     return { logits: await llama.forward(prompt), operators };
   };
   const [floats, exact] = [await run('float'), await run(undefined)];

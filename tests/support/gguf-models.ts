@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Checkpoint, toDense } from '@penjing/core';
 import { convertHuggingFace, type ConvertHuggingFaceOptions, type GgufFile, ggufToHuggingFace, type HuggingFaceFolder, openGguf, openSafetensors } from '@penjing/graph-io';
 import { fileSource } from '@penjing/graph-io/node';
-import { ortEngine } from '@penjing/runtime';
+import { testEngine } from './ort-session.js';
 import { CachedDecoder, type Floats, type Ids } from './hf-decoder.js';
 
 const folder = join(import.meta.dirname, '../fixtures/gguf-models');
@@ -43,6 +43,6 @@ export async function expectedOf(name: string): Promise<Expected> {
 }
 
 export async function logitsOf(model: HuggingFaceFolder, prompt: Ids, options: ConvertHuggingFaceOptions = {}): Promise<Floats> {
-  await using decoder = new CachedDecoder(await ortEngine({ threads: 1 }).load(await convertHuggingFace(model, options)));
+  await using decoder = new CachedDecoder(await testEngine().load(await convertHuggingFace(model, options)));
   return await decoder.forward(prompt);
 }

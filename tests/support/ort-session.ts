@@ -3,7 +3,7 @@
  * of the time when a hundred small ones are tried.
  */
 import { createRequire } from 'node:module';
-import { DenseTensor, type DType, type Model } from '@penjing/core';
+import { DenseTensor, type DType, type Engine, type Executor, type Model, type Value, type ValueInfo } from '@penjing/core';
 import { layoutToBytes, serializeOnnx } from '@penjing/graph-io';
 
 interface OrtTensor {
@@ -56,4 +56,24 @@ export class TestSession implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.#session.release();
   }
+}
+
+/** The same as an `Engine`, for tests of everything but the engine of the runtime package. */
+export function testEngine(): Engine {
+  return {
+    name: 'onnxruntime-node (test thread)',
+    async load(model): Promise<Executor> {
+      const session = await TestSession.load(model);
+      const infoOf = ({ name, type }: Value): ValueInfo => ({ name, type: type ?? { kind: 'tensor' } });
+      return {
+        inputs: model.graph.inputs.filter((value) => !value.tensor).map(infoOf),
+        outputs: model.graph.outputs.map(infoOf),
+        async run(feeds, { outputs } = {}) {
+          const fetched = await session.run(feeds as Readonly<Record<string, DenseTensor>>);
+          return Object.fromEntries((outputs ?? session.outputs).map((name) => [name, fetched[name]!]));
+        },
+        [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
+      };
+    },
+  };
 }

@@ -1,6 +1,6 @@
 /** Quantizes a small float model as static quantizers do: QuantizeLinear and DequantizeLinear around every computation, scales from one run. */
 import { attribute, cloneModel, DenseTensor, denseOf, type Feeds, inferShapes, type Model, Node, toDense, type Value, Value as GraphValue } from '@penjing/core';
-import { ortEngine } from '@penjing/runtime';
+import { testEngine } from './ort-session.js';
 
 export interface QdqOptions {
   /** Type of the activations. */
@@ -105,7 +105,7 @@ async function rangesOf(original: Model, feeds: Feeds): Promise<Map<string, [num
   const { graph } = model;
   inferShapes(model);
   for (const node of graph.nodes()) for (const value of node.outputs) if (!graph.outputs.includes(value) && value.type?.kind === 'tensor' && value.type.dtype === 'float32') graph.outputs.push(value);
-  await using executor = await ortEngine({ threads: 1 }).load(model);
+  await using executor = await testEngine().load(model);
   const ranges = new Map<string, [number, number]>();
   const add = (name: string, data: Float32Array): void => void (ranges.has(name) || ranges.set(name, [data.reduce((a, b) => Math.min(a, b), 0), data.reduce((a, b) => Math.max(a, b), 0)]));
   // These are known without a run.

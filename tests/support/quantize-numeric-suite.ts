@@ -2,7 +2,7 @@
 import { assertSound, cloneModel, type Engine, inferShapes, type Model, toDense } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { quantizeWeights } from '@penjing/quantize';
-import { ortEngine } from '@penjing/runtime';
+import { testEngine } from './ort-session.js';
 import { expect, test } from 'vitest';
 import { dequantized, type FloatType, floats, quantizableModel, relativeError, type Scheme } from './quantized-model.js';
 
@@ -48,7 +48,7 @@ export function numericCase(name: string, { format, dtype, condition, ...scheme 
     const level1 = await quantize(1);
     inferShapes(level1);
     close(await run(referenceEngine(), level1), exact);
-    close(await run(ortEngine({ threads: 1 }), level1), format === 'qdq' ? int8 : exact);
-    if (format === 'qoperator') close(await run(ortEngine({ threads: 1 }), await quantize(4)), int8);
+    close(await run(testEngine(), level1), format === 'qdq' ? int8 : exact);
+    if (format === 'qoperator') close(await run(testEngine(), await quantize(4)), int8);
   });
 }

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DenseTensor, type Feeds, memorySource, type Model, type Tensor, toDense } from '@penjing/core';
 import { layoutToBytes, openSafetensors, safetensorsLayout, type TfliteOptions, tfliteLayout } from '@penjing/graph-io';
-import { ortEngine } from '@penjing/runtime';
+import { testEngine } from './ort-session.js';
 import { expect } from 'vitest';
 
 const folder = fileURLToPath(new URL('../fixtures/tflite', import.meta.url));
@@ -39,7 +39,7 @@ export async function convert(model: Model, options: TfliteOptions = {}): Promis
 }
 
 export async function onnxRuntime(model: Model, feeds: Feeds): Promise<Record<string, DenseTensor>> {
-  await using executor = await ortEngine({ threads: 1 }).load(model);
+  await using executor = await testEngine().load(model);
   const fetched = await executor.run(feeds);
   return Object.fromEntries(await Promise.all(Object.entries(fetched).map(async ([name, value]) => [name, await toDense(value)] as const)));
 }
