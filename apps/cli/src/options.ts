@@ -43,6 +43,14 @@ export function namedSizes(text: string): readonly [name: string, sizes: readonl
   return [match[1]!, match[2]!.split(',').map(Number)];
 }
 
+/** `sr=16000`: a name and numbers. */
+export function namedNumbers(text: string): readonly [name: string, numbers: readonly number[]] {
+  const match = /^([^=]+)=(.+)$/.exec(text);
+  const numbers = match?.[2]!.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  if (!match || !numbers || numbers.some(Number.isNaN)) throw new InvalidArgumentError('a name and numbers are needed, as sr=16000.');
+  return [match[1]!, numbers];
+}
+
 export const common = {
   output: { flags: '-o, --output <path>', help: 'where the result goes', required: true, parse: filled },
   force: { flags: '--force', help: 'replace an existing output' },

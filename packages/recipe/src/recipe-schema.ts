@@ -24,6 +24,8 @@ export interface BuildStep {
   readonly inputs?: readonly string[];
   /** Dotted path to the weights inside a PyTorch file, as `ema.state_dict`. */
   readonly key?: string;
+  /** What a program of torch.export changes while it runs (caches, statistics): left out, or an input and an output each. */
+  readonly state?: 'drop' | 'ports';
 }
 
 /** How they are written. */
@@ -38,12 +40,14 @@ export interface WriteStep {
   readonly images?: 'channels-first' | 'channels-last';
   /** Sizes of inputs by name, for formats that want them fixed. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  /** Inputs that TensorFlow Lite is to have as constants, by name. */
+  readonly values?: Readonly<Record<string, readonly number[]>>;
 }
 
 export interface ConvertStep extends BuildStep, WriteStep {}
 
-export const buildFields = ['task', 'dtype', 'opset', 'attention', 'blocks', 'arithmetic', 'signature', 'adapter', 'forward', 'inputs', 'key'] as const satisfies readonly (keyof BuildStep)[];
-export const writeFields = ['to', 'layout', 'weights', 'images', 'shapes'] as const satisfies readonly (keyof WriteStep)[];
+export const buildFields = ['task', 'dtype', 'opset', 'attention', 'blocks', 'arithmetic', 'signature', 'adapter', 'forward', 'inputs', 'key', 'state'] as const satisfies readonly (keyof BuildStep)[];
+export const writeFields = ['to', 'layout', 'weights', 'images', 'shapes', 'values'] as const satisfies readonly (keyof WriteStep)[];
 
 export interface QuantizeStep {
   readonly bits?: 2 | 4 | 8;
@@ -120,6 +124,8 @@ export const recipeSchema = {
               weights: { enum: ['float32', 'float16', 'int8'] },
               images: { enum: ['channels-first', 'channels-last'] },
               shapes: { type: 'object', additionalProperties: { type: 'array', items: { type: 'integer', minimum: 1 } } },
+              values: { type: 'object', additionalProperties: { type: 'array', items: { type: 'number' } } },
+              state: { enum: ['drop', 'ports'] },
               task: { type: 'string', minLength: 1 },
               opset: { type: 'integer', minimum: 1 },
               dtype: { enum: ['float32', 'float16'] },

@@ -1,6 +1,6 @@
 /** `penjing convert`: any checkpoint or graph that is read to any format that is written. */
 import type { Command } from '../command.js';
-import { common, filled, integer, listOf, namedSizes } from '../options.js';
+import { common, filled, integer, listOf, namedNumbers, namedSizes } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
 
 export const convert: Command = {
@@ -22,14 +22,16 @@ export const convert: Command = {
     { flags: '--forward <expression>', help: "how the modules of a PyTorch file compute: 'layer2(relu(layer1(x)))'", parse: filled },
     { flags: '--input <spec>', help: "an input of a PyTorch file: 'x:f32[N,100]'; may be repeated", repeat: true },
     { flags: '--key <path>', help: 'where the weights are inside a PyTorch file, as ema.state_dict' },
+    { flags: '--state <how>', help: 'what a program of torch.export changes while it runs, as caches: left out (when absent), or an input and an output each', choices: ['drop', 'ports'] },
     { flags: '--weights <dtype>', help: 'how TensorFlow Lite and GGUF store weights; int8 for TensorFlow Lite alone', choices: ['float32', 'float16', 'int8'] },
     { flags: '--images <order>', help: 'axes of pictures among inputs and outputs of TensorFlow Lite', choices: ['channels-first', 'channels-last'] },
     { flags: '--shape <name=sizes>', help: 'sizes of an input that must be fixed, as x=1,3,224,224; may be repeated', repeat: true, parse: namedSizes },
+    { flags: '--value <name=numbers>', help: 'an input that becomes a constant in TensorFlow Lite, as sr=16000; may be repeated', repeat: true, parse: namedNumbers },
     ...saveOptions,
     common.threads,
   ],
   examples: ['penjing convert models/sapling -o out/sapling', 'penjing convert model.onnx -o model.tflite', 'penjing convert model.gguf -o out/model', "penjing convert model.pth -o model.onnx --forward 'layer2(relu(layer1(x)))' --input 'x:f32[N,100]'"],
-  run: (context) => runSteps(context, [{ convert: chosen(context.options, ['to', 'layout', 'weights', 'images', 'task', 'dtype', 'opset', 'attention', 'blocks', 'arithmetic', 'signature', 'adapter', 'forward', 'key'], { ...shapesOf(context.options), ...inputsOf(context.options) }) }]),
+  run: (context) => runSteps(context, [{ convert: chosen(context.options, ['to', 'layout', 'weights', 'images', 'task', 'dtype', 'opset', 'attention', 'blocks', 'arithmetic', 'signature', 'adapter', 'forward', 'key', 'state'], { ...recordOf(context.options, 'shape', 'shapes'), ...recordOf(context.options, 'value', 'values'), ...inputsOf(context.options) }) }]),
 };
 
 /** The options that were given, by the names of the recipe's fields. */
@@ -43,7 +45,7 @@ function inputsOf(options: Readonly<Record<string, unknown>>): Record<string, un
 }
 
 /** `--shape x=1,3 --shape y=2` as the field `shapes`. */
-function shapesOf(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const given = options['shape'];
-  return Array.isArray(given) ? { shapes: Object.fromEntries(given as [string, number[]][]) } : {};
+function recordOf(options: Readonly<Record<string, unknown>>, option: string, field: string): Record<string, unknown> {
+  const given = options[option];
+  return Array.isArray(given) ? { [field]: Object.fromEntries(given as [string, number[]][]) } : {};
 }

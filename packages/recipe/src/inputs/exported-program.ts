@@ -18,8 +18,8 @@ export function exportedProgramInput(path: string, exported: ExportedProgram): I
   return {
     format: 'torch.export program',
     path,
-    accepts: ['opset'],
-    graphs: ({ opset }) => Promise.resolve(new Map([['model', convertPt2(exported, opset === undefined ? {} : { opset })]])),
+    accepts: ['opset', 'state'],
+    graphs: ({ opset, state }) => Promise.resolve(new Map([['model', convertPt2(exported, { ...(opset !== undefined && { opset }), ...(state && { state }) })]])),
     checkpoint: () => Promise.resolve({ tensors, metadata: new Map() }),
     inspect(options) {
       const entries = entriesOf(tensors);

@@ -6,7 +6,7 @@ export const tfliteOutput: GraphOutput = {
   kind: 'graph',
   name: 'tflite',
   extension: '.tflite',
-  accepts: ['to', 'weights', 'images', 'shapes'],
+  accepts: ['to', 'weights', 'images', 'shapes', 'values'],
   // quantized operators go back as they came, not as the arithmetic that they stand for
   prefers: { arithmetic: 'fast' },
   layouts: (model, { name, write, signal }) =>
@@ -15,6 +15,7 @@ export const tfliteOutput: GraphOutput = {
       ...(write.weights && { weights: write.weights }),
       ...(write.images && { images: write.images }),
       ...(write.shapes && { inputShapes: write.shapes }),
+      ...(write.values && { inputValues: write.values }),
       ...(signal && { signal }),
     }),
 };
