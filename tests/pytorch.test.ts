@@ -109,7 +109,7 @@ describe('hostile files', () => {
     const bytes = zipBytes([{ name: 'x/data.pkl', data }, { name: 'x/data/0', data: new Uint8Array(16) }], { align: 64 });
     const start = performance.now();
     await expect(open(bytes)).rejects.toThrow(expect.objectContaining({ code, message: expect.stringContaining(named) as string }) as Error);
-    expect(performance.now() - start).toBeLessThan(10_000);
+    expect(performance.now() - start).toBeLessThan(3000);
     expect(existsSync('penjing-was-here')).toBe(false);
   });
 

@@ -189,12 +189,11 @@ async function applyPasses(passes: readonly Pass[], model: Model, context: PassC
   return await pipeline(passes).run(model, { ...context, jobs, samples });
 }
 
-/** The data of the first step that has any. */
+/** The data of the step that has any. Throws `E_RECIPE` for several: a pipeline calibrates with one. */
 async function calibrationOf(steps: readonly RecipeStep[], input: Input): Promise<CalibrationData | undefined> {
-  for (const step of steps) {
-    if ('quantize' in step && step.quantize.data !== undefined) return openCalibrationData({ input, data: step.quantize.data, samples: step.quantize.samples });
-  }
-  return undefined;
+  const [first, ...others] = steps.flatMap((step) => ('quantize' in step && step.quantize.data !== undefined ? [{ ...step.quantize, data: step.quantize.data }] : []));
+  if (others.length > 0) throw new PenjingError('E_RECIPE', 'several steps are calibrated; one can be', { hint: 'Run them one after the other, as recipes of their own.' });
+  return first && openCalibrationData({ input, data: first.data, samples: first.samples });
 }
 
 /** Simplifying runs the parts of a graph that depend on constants only; without a runtime they stay. */

@@ -15,9 +15,9 @@ export function passesOf(steps: readonly RecipeStep[]): Pass[] {
 
 const quantizers = { rtn: quantizeWeights, gptq: gptqWeights } as const;
 
-function quantizePass({ method = 'rtn', data, samples: _samples, exclude = [], ...options }: QuantizeStep): Pass {
-  if (method === 'rtn' && data !== undefined) {
-    throw new PenjingError('E_OPTION', 'rounding to the nearest reads no data', { hint: 'Choose --method gptq, or leave out --data.' });
+function quantizePass({ method = 'rtn', data, samples, exclude = [], ...options }: QuantizeStep): Pass {
+  if (method === 'rtn' && (data !== undefined || samples !== undefined)) {
+    throw new PenjingError('E_OPTION', 'rounding to the nearest reads no data', { hint: 'Choose --method gptq, or leave out --data and --samples.' });
   }
   return quantizers[method]({ ...options, exclude: exclude.map(toRule) });
 }

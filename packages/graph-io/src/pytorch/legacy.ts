@@ -51,11 +51,16 @@ export async function readLegacy(source: ByteSource): Promise<LegacyFile> {
   const ranges = await placeStorages(source, keys, storages, at);
   return {
     root,
-    find(storage, name) {
-      const range = ranges.get(storage.key);
-      if (!range) throw new PenjingError('E_PICKLE', `${name} is in the storage ${JSON.stringify(storage.key)}, which ${source.uri} does not hold`);
-      return range;
-    },
+    find: findIn(ranges, source.uri),
+  };
+}
+
+/** Finds the storage of a tensor, or names what the file does not hold. */
+export function findIn(ranges: ReadonlyMap<string, StorageRange>, uri: string): FindStorage {
+  return (storage, name) => {
+    const range = ranges.get(storage.key);
+    if (!range) throw new PenjingError('E_PICKLE', `${name} is in the storage ${JSON.stringify(storage.key)}, which ${uri} does not hold`);
+    return range;
   };
 }
 

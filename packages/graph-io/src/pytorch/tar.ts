@@ -5,7 +5,7 @@
 import { type ByteSource, dtypes, PenjingError } from '@penjing/core';
 import { tarLimits } from '../limits.js';
 import { torchRules } from './allowlist.js';
-import { readPickleAt } from './legacy.js';
+import { findIn, readPickleAt } from './legacy.js';
 import type { FindStorage } from './materialize.js';
 import { invalidPickle, type PickleRules } from './pickle-machine.js';
 import type { StorageRange } from './strided.js';
@@ -52,11 +52,7 @@ export async function readTorchTar(source: ByteSource): Promise<TarFile> {
   const { value: root } = await readPickleAt(part(source, pickle), 0, rules, WINDOW);
   return {
     root,
-    find(storage, name) {
-      const range = ranges.get(storage.key);
-      if (!range) throw new PenjingError('E_PICKLE', `${name} is in the storage ${JSON.stringify(storage.key)}, which ${source.uri} does not hold`);
-      return range;
-    },
+    find: findIn(ranges, source.uri),
   };
 }
 

@@ -44,3 +44,12 @@ test('GGUF takes the tokenizer along, and needs a configuration', async () => {
   expect(tensors.get('blk.0.attn_q.weight')?.type.name).toBe('Q4_0');
   await expect(make(listing, 'none.gguf')).rejects.toMatchObject({ code: 'E_FORMAT' });
 });
+
+test('data belongs to one step, and to a method that reads it', async () => {
+  const data = join(sapling, 'heldout.txt');
+  for (const steps of [[{ quantize: { samples: 3 } }], [{ quantize: { data } }]] satisfies RecipeStep[][]) {
+    await expect(make(sapling, 'rounded', steps)).rejects.toMatchObject({ code: 'E_OPTION' });
+  }
+  const calibrated: RecipeStep = { quantize: { method: 'gptq', data } };
+  await expect(make(sapling, 'twice', [calibrated, calibrated])).rejects.toMatchObject({ code: 'E_RECIPE' });
+});

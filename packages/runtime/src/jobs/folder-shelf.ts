@@ -12,7 +12,8 @@ export async function openFolderShelf(): Promise<Shelf & ShelfReference & AsyncD
     ...folderShelf(folder),
     kind: 'shelf',
     reference: folder,
-    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+    // A job that was told to end may still put one tensor down, and the folder then is not empty.
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }),
   };
 }
 
