@@ -1,6 +1,7 @@
-"""Trains Sapling on a CPU and writes its weights and configuration into models/sapling.
+"""Trains Sapling, or the larger Pine, and writes weights and configuration into models/.
 
     python train.py --minutes 55
+    python train.py --shape pine --device cuda --dropout 0.25 --steps 4000
 
 The learning rate follows a cosine over whichever runs out first, the steps or the minutes, so a busy machine gives a
 shorter training and never an unfinished one. Progress is saved at every validation; the same command goes on from it.
@@ -9,6 +10,7 @@ shorter training and never an unfinished one. Progress is saved at every validat
 import argparse
 import json
 import math
+import shutil
 import time
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import texts
 
-SHAPE = {
+SAPLING = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
     "vocab_size": 4096,
@@ -41,6 +43,9 @@ SHAPE = {
     "eos_token_id": 1,
     "pad_token_id": 2,
 }
+# The same tree grown on: 14.7 million parameters, for measurements that a small model cannot carry.
+PINE = {**SAPLING, "hidden_size": 512, "intermediate_size": 1536, "num_attention_heads": 16, "num_key_value_heads": 8}
+SHAPES = {"sapling": SAPLING, "pine": PINE}
 GENERATION = {
     "bos_token_id": 0,
     "eos_token_id": 1,
@@ -58,6 +63,8 @@ TOKENS_PER_STEP = 32 * SHORT
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     texts.add_arguments(parser)
+    parser.add_argument("--shape", choices=SHAPES, default="sapling")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--work", type=Path, default=Path("sapling-work"), help="folder for checkpoints and the log")
     parser.add_argument("--steps", type=int, default=4200)
     parser.add_argument("--minutes", type=float, default=math.inf)
@@ -70,18 +77,18 @@ def parse():
     parser.add_argument("--validate-every", type=int, default=200, help="steps")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("--package", type=Path, metavar="CHECKPOINT", help="only write models/sapling from a checkpoint")
+    parser.add_argument("--package", type=Path, metavar="CHECKPOINT", help="only write the model from a checkpoint")
     return parser.parse_args()
 
 
-def build(dropout):
-    model = LlamaForCausalLM(LlamaConfig(**SHAPE))
+def build(shape, dropout):
+    model = LlamaForCausalLM(LlamaConfig(**shape))
     drop = lambda module, _, output: F.dropout(output, dropout, module.training)  # noqa: E731
     model.model.embed_tokens.register_forward_hook(drop)
     for layer in model.model.layers:
         for branch in (layer.self_attn.o_proj, layer.mlp.down_proj):
             # Two branches a layer add to the residual stream: keep its variance independent of depth.
-            branch.weight.data /= math.sqrt(2 * SHAPE["num_hidden_layers"])
+            branch.weight.data /= math.sqrt(2 * shape["num_hidden_layers"])
             branch.register_forward_hook(drop)
     return model
 
@@ -94,7 +101,7 @@ def optimizer_of(model, options):
 
 
 def encode(documents, tokenizer):
-    begin, end = SHAPE["bos_token_id"], SHAPE["eos_token_id"]
+    begin, end = SAPLING["bos_token_id"], SAPLING["eos_token_id"]
     encodings = tokenizer.encode_batch(documents, add_special_tokens=False)
     return [torch.tensor([begin, *encoding.ids, end]) for encoding in encodings]
 
@@ -134,8 +141,8 @@ def mean_loss(model, batch):
 @torch.no_grad()
 def validate(model, documents, length):
     model.eval()
-    rows = windows(documents, length)
-    with torch.autocast("cpu", torch.bfloat16):
+    rows = windows(documents, length).to(model.device)
+    with torch.autocast(model.device.type, torch.bfloat16):
         losses = [mean_loss(model, batch) * len(batch) for batch in rows.split(TOKENS_PER_STEP // length)]
     model.train()
     return (sum(losses) / len(rows)).item()
@@ -146,12 +153,16 @@ def learning_rate(options, step, progress):
     return options.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def package(state):
-    folder = texts.MODEL
+def package(state, shape):
+    """Beside the weights: the tokenizer and the held-out text, which all shapes share."""
+    folder = texts.MODEL.parent / shape
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.to(torch.bfloat16).contiguous() for name, value in state.items() if name != "lm_head.weight"}
+    for name in ("tokenizer.json", "tokenizer_config.json", "heldout.txt"):
+        if folder != texts.MODEL:
+            shutil.copyfile(texts.MODEL / name, folder / name)
+    weights = {name: value.to("cpu", torch.bfloat16).contiguous() for name, value in state.items() if name != "lm_head.weight"}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    for name, content in (("config", {**SHAPE, "torch_dtype": "bfloat16"}), ("generation_config", GENERATION)):
+    for name, content in (("config", {**SHAPES[shape], "torch_dtype": "bfloat16"}), ("generation_config", GENERATION)):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
@@ -166,7 +177,7 @@ def train(options):
     documents = encode([text for source in by_source.values() for text in source], tokenizer)
     validation = encode(validation, tokenizer)
 
-    model = build(options.dropout).train()
+    model = build(SHAPES[options.shape], options.dropout).to(options.device).train()
     optimizer = optimizer_of(model, options)
     batches = Batches(documents, torch.Generator().manual_seed(options.seed))
     step, spent = 0, 0.0
@@ -188,8 +199,8 @@ def train(options):
         length = SHORT if progress < options.long_from else LONG
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(options, step, progress)
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = fast_loss(model, batches.next(length))
+        with torch.autocast(options.device, torch.bfloat16):
+            loss = fast_loss(model, batches.next(length).to(options.device))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -213,14 +224,14 @@ def train(options):
             saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
             torch.save({**saved, "seconds": time.monotonic() - started, "epochs": batches.epochs}, latest)
             torch.save(model.state_dict(), options.work / f"step-{step:05d}.pt")
-    package(model.state_dict())
+    package(model.state_dict(), options.shape)
 
 
 def main():
     options = parse()
     if options.package:
         saved = torch.load(options.package, weights_only=True)
-        package(saved.get("model", saved))
+        package(saved.get("model", saved), options.shape)
     else:
         train(options)
 
