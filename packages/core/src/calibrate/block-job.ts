@@ -2,7 +2,7 @@
 import { type Job, type JobContext, type PreparedModel, type ShelfReference, jobModule } from '../job.js';
 import { matrixProducts } from '../linalg/products.js';
 import type { DenseTensor } from '../tensor.js';
-import { type StatisticName, type Statistics, collectors } from './collectors.js';
+import { type StatisticName, type Statistics, collectors } from './collectors/index.js';
 
 export interface BlockJobInput {
   /** Computes the values that are no inputs; absent when there are none. */

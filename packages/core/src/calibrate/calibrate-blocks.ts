@@ -7,7 +7,7 @@ import { inferShapes } from '../infer/infer-shapes.js';
 import type { JobHost } from '../job.js';
 import type { TaskOptions } from '../task.js';
 import { type BlockJobInput, blockJob, type Collected, shelfName } from './block-job.js';
-import type { StatisticName, Statistics } from './collectors.js';
+import type { StatisticName, Statistics } from './collectors/index.js';
 import { extractModel } from './extract-model.js';
 
 export interface CalibrateOptions extends TaskOptions {
