@@ -1,7 +1,7 @@
 """Trains Sapling, or the larger Pine, and writes weights and configuration into models/.
 
     python train.py --minutes 55
-    python train.py --shape pine --device cuda --dropout 0.25 --steps 4000
+    python train.py --shape pine --device cuda --long-from 0 --dropout 0.35 --steps 6000
 
 The learning rate follows a cosine over whichever runs out first, the steps or the minutes, so a busy machine gives a
 shorter training and never an unfinished one. Progress is saved at every validation; the same command goes on from it.
