@@ -1,3 +1,3 @@
 import { penjingPackage } from '../../tsup.base';
 
-export default penjingPackage({ main: 'src/main.ts' }, { format: ['esm'], dts: false });
+export default penjingPackage({ main: 'src/main.ts' }, { format: ['esm'], dts: false, noExternal: [/\.schema\.json$/] });

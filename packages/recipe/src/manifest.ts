@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { WeightRecord } from '@penjing/core';
 import { saveLayouts } from '@penjing/graph-io/node';
-import type { RecipeStep } from './recipe-schema.js';
+import type { RecipeStep } from './steps/steps.js';
 
 interface GraphEntry {
   readonly steps: readonly RecipeStep[];

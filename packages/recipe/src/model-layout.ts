@@ -10,7 +10,9 @@ import type { FolderLayout, WrittenGraph } from './layouts/folder-layout.js';
 import { layouts } from './layouts/layouts.js';
 import { CLIENT } from './layouts/transformers-js.js';
 import type { OutputFormat } from './outputs/output-format.js';
-import type { ConvertStep, Recipe, RecipeStep } from './recipe-schema.js';
+import type { Recipe } from './recipe-schema.js';
+import type { ConvertStep } from './steps/convert.js';
+import { bindStep, type RecipeStep } from './steps/steps.js';
 
 export type Variant = VariantFile | VariantFolder;
 
@@ -75,14 +77,10 @@ async function configOf(folder: string): Promise<JsonObject | undefined> {
 
 /** The `dtype` of transformers.js for what the steps make; undefined for bfloat16. */
 function dtypeOf(steps: readonly RecipeStep[]): TransformersJsDType | undefined {
-  let half = false;
-  let bits: number | undefined;
-  let stored: string | undefined;
-  for (const step of steps) {
-    if ('convert' in step) half ||= step.convert.dtype === 'float16';
-    if ('quantize' in step) bits = step.quantize.bits ?? 4;
-    if ('cast' in step) stored = step.cast.dtype;
-  }
+  const all = steps.map((step) => bindStep(step).stored);
+  const half = all.some((stored) => stored.half);
+  const bits = all.findLast((stored) => stored.bits !== undefined)?.bits;
+  const stored = all.findLast(({ dtype }) => dtype !== undefined)?.dtype;
   if (bits === 4) return half ? 'q4f16' : 'q4';
   if (bits === 2) return half ? 'q2f16' : 'q2';
   if (bits === 8) return 'q8';

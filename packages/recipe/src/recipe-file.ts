@@ -2,7 +2,8 @@
 import { PenjingError } from '@penjing/core';
 import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
 import { LineCounter, parseDocument } from 'yaml';
-import { type Recipe, recipeSchema, type RecipeStep } from './recipe-schema.js';
+import { type Recipe, recipeSchema } from './recipe-schema.js';
+import type { RecipeStep } from './steps/steps.js';
 
 /** What stands in a file; paths that are missing must be given by the caller. */
 export interface RecipeFile {

@@ -1,23 +1,23 @@
 /** Runs a recipe: open the input, build its graphs, apply the passes, stream the result to disk, load it once. */
 import { join } from 'node:path';
-import { check, type Checkpoint, cloneModel, dtypes, type Engine, type GraphIssue, type Model, type Pass, type PassContext, type PassResult, PenjingError, pipeline, type TaskOptions, type WeightRecord } from '@penjing/core';
+import { check, type Checkpoint, cloneModel, dtypes, type GraphIssue, type Model, PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
 import type { FileLayout } from '@penjing/graph-io';
 import { saveFile, saveLayouts, type SaveResult } from '@penjing/graph-io/node';
-import { type CalibrationData, openCalibrationData } from './calibration-data.js';
+import { applySteps, type OpenedStep, openSteps } from './apply-steps.js';
 import { checkEquivalent, type PlannedComparison } from './check-equivalent.js';
 import { checkLoads, type LoadCheck } from './check-loads.js';
 import { writeReport } from './compare-inputs.js';
 import type { Input } from './inputs/input.js';
 import { openInput } from './inputs/open-input.js';
-import { loadRuntime } from './load-runtime.js';
 import { rememberGraph } from './manifest.js';
 import type { WrittenGraph } from './layouts/folder-layout.js';
 import { besideGraphs, planVariant, type Variant } from './model-layout.js';
 import { outputFormat } from './outputs/formats.js';
 import type { GraphOutput, WeightsOutput, WeightsOutputOptions } from './outputs/output-format.js';
-import { buildFields, type ConvertStep, type Recipe, type RecipeStep, writeFields } from './recipe-schema.js';
+import type { Recipe } from './recipe-schema.js';
 import { recordsPage } from './report/records-page.js';
-import { passesOf } from './steps.js';
+import { buildFields, type ConvertStep, writeFields } from './steps/convert.js';
+import type { RecipeStep } from './steps/steps.js';
 
 export interface RunRecipeOptions extends TaskOptions {
   readonly force?: boolean;
@@ -58,11 +58,11 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
     format.kind === 'graph'
       ? { kind: format.kind, format, models: await input.graphs({ ...format.prefers, ...convert, signal }) }
       : { kind: format.kind, format, checkpoint: await input.checkpoint({ ...convert, signal }) };
-  const calibration = await calibrationOf(recipe.steps, input);
+  const steps = await openSteps(recipe.steps, input);
   const variant = await planVariant({ input, recipe, format, convert });
   const { files, graphs, comparisons, records, onlyMeasured, warnings }: Planned =
     source.kind === 'graph'
-      ? await graphFiles({ ...source, input, variant, recipe, options, task, convert, calibration })
+      ? await graphFiles({ ...source, input, variant, recipe, options, task, convert, steps })
       : await weightFiles(source.format, source.checkpoint, { name: variant.graph('model'), input, write: convert, steps: recipe.steps });
   signal?.throwIfAborted();
 
@@ -72,7 +72,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
     ...task,
     force: options.force ?? false,
     resume: options.resume ?? false,
-    planKey: JSON.stringify([recipe.steps, calibration?.hash]),
+    planKey: JSON.stringify([recipe.steps, ...steps.map(({ data }) => data?.hash)]),
     ...(options.threads !== undefined && { threads: options.threads }),
     ...(checked && {
       verify: async (folder: string) => {
@@ -145,18 +145,17 @@ interface GraphFilesInput {
   readonly options: RunRecipeOptions;
   readonly task: TaskOptions;
   readonly convert: ConvertStep;
-  readonly calibration: CalibrationData | undefined;
+  readonly steps: readonly OpenedStep[];
 }
 
 /** Applies the steps to every graph, and lays out their files with those that belong beside them. */
-async function graphFiles({ input, models, variant, format, recipe, options, task, convert, calibration }: GraphFilesInput): Promise<Planned> {
+async function graphFiles({ input, models, variant, format, recipe, options, task, convert, steps }: GraphFilesInput): Promise<Planned> {
   if (variant.kind === 'file' && models.size > 1) {
     throw new PenjingError('E_OPTION', `${recipe.input} becomes several graphs (${[...models.keys()].join(', ')}): ${recipe.output} is one file`, {
       hint: `Give a folder: -o ${recipe.output.replace(/\.\w+$/, '')}`,
     });
   }
-  const passes = passesOf(recipe.steps);
-  const samples = Math.max(0, ...recipe.steps.map((step) => ('simplify' in step ? (step.simplify.check ?? 0) : 0)));
+  const samples = Math.max(0, ...steps.map(({ step }) => step.check));
   const files: FileLayout[] = [];
   const graphs: string[] = [];
   const records: WeightRecord[] = [];
@@ -166,7 +165,7 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
   for (const [stem, built] of models) {
     const before = new Set(check(built).map(issueKey));
     const original = samples > 0 ? cloneModel(built) : undefined;
-    const result = await applyPasses(passes, built, { ...task, ...(await engineFor(recipe.steps)) }, { calibration, threads: options.threads });
+    const result = await applySteps(steps, built, { ...task, threads: options.threads });
     assertNoNewIssues(result.model, before);
     const name = variant.graph(stem);
     const layouts = await format.layouts(result.model, { name, externalData: options.externalData ?? 'auto', write: convert, signal: options.signal });
@@ -178,28 +177,6 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
     written.push({ stem, model: result.model, files: layouts });
   }
   return { files: [...(await besideGraphs(input, variant, written)), ...files], graphs, comparisons, records, warnings };
-}
-
-/** Calibrated passes run the model on samples, in a thread that ends with them. */
-async function applyPasses(passes: readonly Pass[], model: Model, context: PassContext, { calibration, threads }: { readonly calibration: CalibrationData | undefined; readonly threads: number | undefined }): Promise<PassResult> {
-  if (!calibration) return pipeline(passes).run(model, context);
-  const samples = await calibration.samples(model);
-  const { ortJobs } = await loadRuntime();
-  await using jobs = ortJobs({ ...(threads !== undefined && { threads }) });
-  return await pipeline(passes).run(model, { ...context, jobs, samples });
-}
-
-/** The data of the step that has any. Throws `E_RECIPE` for several: a pipeline calibrates with one. */
-async function calibrationOf(steps: readonly RecipeStep[], input: Input): Promise<CalibrationData | undefined> {
-  const [first, ...others] = steps.flatMap((step) => ('quantize' in step && step.quantize.data !== undefined ? [{ ...step.quantize, data: step.quantize.data }] : []));
-  if (others.length > 0) throw new PenjingError('E_RECIPE', 'several steps are calibrated; one can be', { hint: 'Run them one after the other, as recipes of their own.' });
-  return first && openCalibrationData({ input, data: first.data, samples: first.samples });
-}
-
-/** Simplifying runs the parts of a graph that depend on constants only; without a runtime they stay. */
-async function engineFor(steps: readonly RecipeStep[]): Promise<{ readonly engine?: Engine }> {
-  if (!steps.some((step) => 'simplify' in step)) return {};
-  return loadRuntime().then(({ ortEngine }) => ({ engine: ortEngine() }), () => ({}));
 }
 
 /** Throws `E_OPTION` for an option of the conversion that means nothing for this input, or this output. */

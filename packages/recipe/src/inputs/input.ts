@@ -1,7 +1,7 @@
 /** What stands at a path, whatever its format: graphs, weights, or both. One file per format implements it. */
 import { type Checkpoint, type Model, PenjingError } from '@penjing/core';
 import type { FormatName, ModelFolder } from '@penjing/graph-io';
-import type { BuildStep } from '../recipe-schema.js';
+import type { BuildStep } from '../steps/convert.js';
 import type { Inspection, InspectOptions } from './describe.js';
 
 export interface BuildOptions extends BuildStep {

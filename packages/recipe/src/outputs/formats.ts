@@ -1,6 +1,6 @@
 /** Every format that can be written. A new one is a file here and a line. */
 import { PenjingError } from '@penjing/core';
-import type { WriteStep } from '../recipe-schema.js';
+import type { WriteStep } from '../steps/convert.js';
 import { ggufOutput } from './gguf.js';
 import { onnxOutput } from './onnx.js';
 import type { OutputFormat } from './output-format.js';

@@ -2,7 +2,8 @@
 import type { Checkpoint, Model } from '@penjing/core';
 import type { FileLayout } from '@penjing/graph-io';
 import type { Input } from '../inputs/input.js';
-import type { BuildStep, RecipeStep, WriteStep } from '../recipe-schema.js';
+import type { BuildStep, WriteStep } from '../steps/convert.js';
+import type { RecipeStep } from '../steps/steps.js';
 
 export type OutputName = NonNullable<WriteStep['to']>;
 

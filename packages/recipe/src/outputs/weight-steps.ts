@@ -1,6 +1,7 @@
 /** The steps that mean something for files of weights: at most one that quantizes. */
 import { PenjingError } from '@penjing/core';
-import type { QuantizeStep, RecipeStep } from '../recipe-schema.js';
+import type { QuantizeStep } from '../steps/quantize.js';
+import type { RecipeStep } from '../steps/steps.js';
 
 /** Throws `E_OPTION` for steps that need a graph, and for options of quantization that these formats have no room for. */
 export function quantizeStepOf(steps: readonly RecipeStep[], format: string): QuantizeStep | undefined {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openGguf, openPytorch, openSafetensors } from '@penjing/graph-io';
@@ -45,11 +45,18 @@ test('GGUF takes the tokenizer along, and needs a configuration', async () => {
   await expect(make(listing, 'none.gguf')).rejects.toMatchObject({ code: 'E_FORMAT' });
 });
 
-test('data belongs to one step, and to a method that reads it', async () => {
+test('data belongs to a method that reads it; several steps may each have their own', async () => {
   const data = join(sapling, 'heldout.txt');
   for (const steps of [[{ quantize: { samples: 3 } }], [{ quantize: { data } }]] satisfies RecipeStep[][]) {
     await expect(make(sapling, 'rounded', steps)).rejects.toMatchObject({ code: 'E_OPTION' });
   }
-  const calibrated: RecipeStep = { quantize: { method: 'gptq', data } };
-  await expect(make(sapling, 'twice', [calibrated, calibrated])).rejects.toMatchObject({ code: 'E_RECIPE' });
+  const other = join(folder, 'other.txt');
+  await writeFile(other, (await readFile(data, 'utf8')).slice(0, 2000));
+  const { records } = await make(sapling, 'twice', [
+    { quantize: { method: 'gptq', bits: 8, data, samples: 2, exclude: ['/mlp/'] } },
+    { quantize: { method: 'gptq', bits: 4, data: other, samples: 1 } },
+  ]);
+  const methods = records.filter(({ method }) => method.startsWith('gptq')).map(({ name, method }) => `${/mlp/.test(name) ? 'mlp' : 'other'} ${method.slice(0, 9)}`);
+  expect([...new Set(methods)].sort()).toEqual(['mlp gptq int4', 'other gptq int8']);
+  await expect(make(sapling, 'missing', [{ quantize: { method: 'gptq', data, samples: 1 } }, { quantize: { method: 'gptq', data: join(folder, 'none.txt') } }])).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
 });

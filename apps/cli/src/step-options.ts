@@ -1,0 +1,56 @@
+/** Options of verbs that are fields of a recipe step: what they take is what the schema of recipes says, written once. */
+import type { RecipeStep } from '@penjing/recipe';
+import recipeSchema from '@penjing/recipe/recipe.schema.json' with { type: 'json' };
+import { Option } from 'commander';
+import type { OptionSpec } from './command.js';
+import { decimal, filled, integer, oneOf } from './options.js';
+
+type StepName = RecipeStep extends infer Step ? (Step extends unknown ? keyof Step : never) : never;
+type FieldsOf<Name extends StepName> = keyof Extract<RecipeStep, Readonly<Record<Name, unknown>>>[Name] & string;
+
+/** How a field is called on the command line. */
+export interface StepWord extends Pick<OptionSpec, 'flags' | 'help' | 'parse' | 'repeat'> {
+  /** The field from the option; undefined leaves it out. The value itself when absent. */
+  readonly from?: (value: unknown) => unknown;
+}
+
+export interface StepOptions {
+  readonly specs: readonly OptionSpec[];
+  /** The fields that were given. Defaults stay with the step. */
+  read(options: Readonly<Record<string, unknown>>): Record<string, unknown>;
+}
+
+/** Words for some fields of a step, in the order of --help. */
+export function stepOptions<Name extends StepName>(step: Name, words: { readonly [Field in FieldsOf<Name>]?: StepWord }): StepOptions {
+  const fields = (recipeSchema.properties.steps.items.properties as Readonly<Record<string, { readonly properties: object }>>)[step]!.properties as Readonly<Record<string, FieldSchema>>;
+  const entries = (Object.entries(words) as [string, StepWord][]).map(([field, { from = (value: unknown) => value, ...word }]) => {
+    const { flags, help, repeat } = word;
+    const spec: OptionSpec = { flags, help, ...(repeat && { repeat }), ...(takesValue(flags) && { ...reader(fields[field]!), ...(word.parse && { parse: word.parse }) }) };
+    return { field, from, spec, name: new Option(flags).attributeName() };
+  });
+  return {
+    specs: entries.map(({ spec }) => spec),
+    read: (options) => Object.fromEntries(entries.map(({ field, from, name }) => [field, options[name] === undefined ? undefined : from(options[name])] as const).filter(([, value]) => value !== undefined)),
+  };
+}
+
+interface FieldSchema {
+  readonly type?: string;
+  readonly enum?: readonly (string | number)[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly minLength?: number;
+}
+
+function takesValue(flags: string): boolean {
+  return flags.includes('<');
+}
+
+/** Text to what the field holds; wrong usage where the schema would refuse it. */
+function reader({ type, enum: values, minimum, maximum, minLength }: FieldSchema): Pick<OptionSpec, 'parse' | 'choices'> {
+  if (values?.every((value) => typeof value === 'string')) return { choices: values };
+  if (values) return { parse: oneOf(values.map(Number)) };
+  if (type === 'integer') return { parse: integer(minimum ?? Number.MIN_SAFE_INTEGER, maximum) };
+  if (type === 'number') return { parse: decimal(minimum ?? -Infinity, maximum ?? Infinity) };
+  return (minLength ?? 0) > 0 ? { parse: filled } : {};
+}

@@ -1,0 +1,44 @@
+/** Applies the steps of a recipe to a graph: each calibrated with data of its own, on the model that the steps before it left. */
+import { type Engine, type Model, type Pass, type PassContext, type PassResult, pipeline, type TaskOptions } from '@penjing/core';
+import { type CalibrationData, openCalibrationData } from './calibration-data.js';
+import type { Input } from './inputs/input.js';
+import { loadRuntime } from './load-runtime.js';
+import { type BoundStep, bindStep, type RecipeStep } from './steps/steps.js';
+
+/** A step and its data, which is read once and serves every graph of the model. */
+export interface OpenedStep {
+  readonly step: BoundStep;
+  readonly data: CalibrationData | undefined;
+}
+
+/** Throws what the readers of the data throw. */
+export async function openSteps(steps: readonly RecipeStep[], input: Input): Promise<OpenedStep[]> {
+  const opened: OpenedStep[] = [];
+  for (const step of steps.map(bindStep)) opened.push({ step, data: step.calibration && (await openCalibrationData({ input, ...step.calibration })) });
+  return opened;
+}
+
+export interface ApplyOptions extends TaskOptions {
+  readonly threads?: number | undefined;
+}
+
+/** Calibrated passes run the model in a thread that ends with them. */
+export async function applySteps(steps: readonly OpenedStep[], model: Model, { threads, ...task }: ApplyOptions): Promise<PassResult> {
+  const passes = pipeline(steps.flatMap(({ step, data }) => (step.pass ? [data ? withSamples(step.pass(), data) : step.pass()] : [])));
+  const context: PassContext = { ...task, ...(await engineFor(steps)) };
+  if (steps.every(({ data }) => !data)) return passes.run(model, context);
+  const { ortJobs } = await loadRuntime();
+  await using jobs = ortJobs({ ...(threads !== undefined && { threads }) });
+  return await passes.run(model, { ...context, jobs });
+}
+
+/** The pass, with samples for the model as it finds it. */
+function withSamples(pass: Pass, data: CalibrationData): Pass {
+  return { name: pass.name, run: async (model, context) => pass.run(model, { ...context, samples: await data.samples(model) }) };
+}
+
+/** Simplifying runs the parts of a graph that depend on constants only; without a runtime they stay. */
+async function engineFor(steps: readonly OpenedStep[]): Promise<{ readonly engine?: Engine }> {
+  if (!steps.some(({ step }) => step.runsGraph)) return {};
+  return loadRuntime().then(({ ortEngine }) => ({ engine: ortEngine() }), () => ({}));
+}

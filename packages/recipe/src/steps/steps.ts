@@ -1,0 +1,38 @@
+/** Every kind of step, and what the steps of a recipe come to. A new one is a file beside this one and a line. */
+import type { Pass } from '@penjing/core';
+import { castStep } from './cast.js';
+import { convertStep } from './convert.js';
+import { quantizeStep } from './quantize.js';
+import { simplifyStep } from './simplify.js';
+import type { Calibration, StepKind, StoredAs } from './step.js';
+
+export const stepKinds = { convert: convertStep, simplify: simplifyStep, quantize: quantizeStep, cast: castStep } as const;
+
+type Kinds = typeof stepKinds;
+type OptionsOf<Kind> = Kind extends StepKind<infer Options> ? Options : never;
+
+/** One step: its name and its options. */
+export type RecipeStep = { readonly [Name in keyof Kinds]: { readonly [Only in Name]: OptionsOf<Kinds[Name]> } }[keyof Kinds];
+
+/** A step with its options filled in. */
+export interface BoundStep {
+  /** Builds the pass; absent for the step that says how the model is built. */
+  readonly pass?: () => Pass;
+  readonly calibration: Calibration | undefined;
+  readonly stored: StoredAs;
+  readonly check: number;
+  readonly runsGraph: boolean;
+}
+
+/** A step of a file has exactly one name: the schema sees to it. */
+export function bindStep(step: RecipeStep): BoundStep {
+  const [[name, options]] = Object.entries(step) as [[keyof Kinds, never]];
+  const { pass, calibration, stored, check, runsGraph = false }: StepKind<never> = stepKinds[name];
+  return {
+    ...(pass && { pass: () => pass(options) }),
+    calibration: calibration?.(options),
+    stored: stored?.(options) ?? {},
+    check: check?.(options) ?? 0,
+    runsGraph,
+  };
+}
