@@ -1,0 +1,23 @@
+/** The rows of the language table: a name and the command that makes it. */
+
+export interface LanguageRow {
+  readonly name: string;
+  /** Verb and options. */
+  readonly steps: readonly string[];
+  readonly calibrated?: boolean;
+}
+
+const quantize = (method: string, bits: number, block: number, ...more: string[]): LanguageRow => ({
+  name: `${method} ${bits} bits block ${block}${more.length > 0 ? ` ${more.join(' ').replaceAll('--', '')}` : ''}`,
+  // float32 activations: only the weights are judged
+  steps: ['quantize', '--method', method, '--bits', String(bits), '--block-size', String(block), '--asymmetric', '--accuracy-level', '1', '--no-embeddings', ...more],
+  calibrated: method === 'gptq' || method === 'awq',
+});
+
+export const languageRows: readonly LanguageRow[] = [
+  { name: 'fp32', steps: ['convert'] },
+  { name: 'rtn 8 bits block 32', steps: ['quantize', '--bits', '8'] },
+  { name: 'rtn 4 bits block 32 symmetric, embeddings too, int8 activations', steps: ['quantize', '--bits', '4'] },
+  ...[4, 3, 2].flatMap((bits) => ['rtn', 'hqq', 'awq', 'gptq'].map((method) => quantize(method, bits, 128))),
+  ...[4, 2].flatMap((bits) => ['rtn', 'gptq'].map((method) => quantize(method, bits, 32))),
+];
