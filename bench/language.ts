@@ -9,6 +9,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
+import type { RecipeResult } from '@penjing/recipe';
 import { languageRows } from './language-rows.js';
 
 const { values } = parseArgs({
@@ -27,6 +28,14 @@ const { values } = parseArgs({
   },
 });
 
+/** What `compare --json` says of language models. */
+interface Comparison {
+  readonly b: { readonly perplexity: number };
+  readonly klDivergence: number;
+  readonly topTokenAgreement: number;
+  readonly sizeRatio: number;
+}
+
 interface Measured {
   readonly row: string;
   readonly seed: number;
@@ -42,14 +51,20 @@ interface Measured {
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'penjing-language-'));
-const results: { machine: string; model: string; rows: Measured[] } = existsSync(values.out)
-  ? JSON.parse(await readFile(values.out, 'utf8'))
+interface Results {
+  readonly machine: string;
+  readonly model: string;
+  readonly rows: Measured[];
+}
+
+const results: Results = existsSync(values.out)
+  ? (JSON.parse(await readFile(values.out, 'utf8')) as Results)
   : { machine: `${cpus()[0]!.model}, ${cpus().length} cores`, model: values.model, rows: [] };
 await mkdir(dirname(values.out), { recursive: true });
 
 try {
   const reference = join(folder, 'fp32');
-  await penjing(['convert', values.model, '-o', reference, '--attention', 'standard']);
+  await penjing<RecipeResult>(['convert', values.model, '-o', reference, '--attention', 'standard']);
   for (const { name, steps, calibrated } of languageRows) {
     if (name.search(values.rows) === -1) continue;
     for (let seed = 0; seed < (calibrated ? Number(values.seeds) : 1); seed++) {
@@ -57,18 +72,18 @@ try {
       const output = join(folder, 'out');
       const data = calibrated ? ['--data', join(values.texts, `train-${seed}.txt`), '--samples', values.samples] : [];
       const started = performance.now();
-      const run = await penjing([steps[0]!, values.model, '-o', output, ...steps.slice(1), ...data]).catch((error: Error) => error);
+      const run = await penjing<Pick<RecipeResult, 'records'>>([steps[0]!, values.model, '-o', output, ...steps.slice(1), ...data]).catch((error: unknown) => error as Error);
       const seconds = (performance.now() - started) / 1000;
       if (run instanceof Error) {
         console.log(`${name}: ${run.message.split('\n').at(-1)}`);
         break;
       }
       const limit = values.tokens === undefined ? [] : ['--max-tokens', values.tokens];
-      const { b, klDivergence, topTokenAgreement, sizeRatio } = await penjing(['compare', reference, output, '--data', values.heldout, ...limit]);
-      const objectives = run.records.map(({ objective }: { objective?: number }) => objective ?? 0);
+      const { b, klDivergence, topTokenAgreement, sizeRatio } = await penjing<Comparison>(['compare', reference, output, '--data', values.heldout, ...limit]);
+      const objectives = run.records.map(({ objective }) => objective ?? 0);
       const measured: Measured = {
         row: name, seed, perplexity: b.perplexity, klDivergence, topTokenAgreement, size: sizeRatio, seconds,
-        objective: objectives.reduce((sum: number, objective: number) => sum + objective, 0), load: loadavg()[0]!,
+        objective: objectives.reduce((sum, objective) => sum + objective, 0), load: loadavg()[0]!,
       };
       results.rows.push(measured);
       await writeFile(values.out, `${JSON.stringify(results, null, 1)}\n`);
@@ -80,9 +95,7 @@ try {
   await rm(folder, { recursive: true, force: true });
 }
 
-// The shape of what a verb prints depends on the verb.
-
-async function penjing(args: readonly string[]): Promise<any> {
+async function penjing<Output>(args: readonly string[]): Promise<Output> {
   const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', '--conditions=@penjing/source', 'apps/cli/src/main.ts', ...args, '--json', '--quiet'], { maxBuffer: 2 ** 28 });
-  return JSON.parse(stdout);
+  return JSON.parse(stdout) as Output;
 }
