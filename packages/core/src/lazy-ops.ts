@@ -4,7 +4,7 @@ import type { DType } from './dtype.js';
 import { PenjingError } from './errors.js';
 import * as build from './expr/build.js';
 import type { Repacked, RepackOptions } from './expr/build.js';
-import type { BlockScheme, TensorExpr } from './expr/tensor-expr.js';
+import type { BlockScheme, GridChoice, TensorExpr } from './expr/tensor-expr.js';
 import { LazyTensor, type SourceMap } from './lazy.js';
 import { memorySource, type ByteSource } from './bytes.js';
 import type { Shape } from './shape.js';
@@ -100,9 +100,9 @@ export const lazy = {
     return map(operands, ([v, s, z]) => build.dequantize({ values: v!, scales: s!, ...(z && { zeroPoints: z }), ...rest }));
   },
   /** Block quantization along the last axis of a matrix; the outputs are computed together when saved. */
-  quantize(input: Tensor, scheme: BlockScheme, scaleDtype: DType = 'float32'): QuantizedTensors {
+  quantize(input: Tensor, scheme: BlockScheme, scaleDtype: DType = 'float32', grid?: GridChoice): QuantizedTensors {
     const { expr, sources } = lift(input);
-    const { values, scales, zeroPoints } = build.quantize(expr, scheme, scaleDtype);
+    const { values, scales, zeroPoints } = build.quantize(expr, scheme, scaleDtype, grid);
     return {
       values: new LazyTensor(values, sources),
       scales: new LazyTensor(scales, sources),

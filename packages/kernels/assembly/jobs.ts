@@ -21,6 +21,10 @@ export class QuantizeJob {
   zeros: usize;
   /** `Grids`, then room for one block, a byte per code. */
   scratch: usize;
+  /** Bits of the grid, at most `bits`. */
+  gridBits: i32;
+  /** 0 from the range, 1 least squares, 2 half-quadratic. */
+  fit: i32;
 }
 
 // @ts-ignore: decorator

@@ -33,9 +33,12 @@ import { narrowFour, REBIAS, widenFour } from './half';
 /** float16 scales. */
 // @ts-ignore: decorator
 @inline export const HALF_SCALES: usize = 7424;
+/** One block of at most 256 weights, and a word. */
+// @ts-ignore: decorator
+@inline export const FLOATS: usize = 8192;
 /** Codes of one block; also the size of what comes before. */
 // @ts-ignore: decorator
-@inline export const CODES: usize = 8192;
+@inline export const CODES: usize = 9232;
 
 /**
  * Turns the ranges of `blocks` blocks into their grids. `fixed` is the zero point of symmetric grids.
@@ -101,6 +104,13 @@ function magnitudes<T>(bits: v128): v128 {
   if (isFloat<T>()) return bits;
   if (isSigned<T>()) return f32x4.mul(i32x4.shl(bits, 13), f32x4.splat(REBIAS));
   return i32x4.shl(bits, 16);
+}
+
+/** What is added to x / scale before it is rounded down. */
+// @ts-ignore: decorator
+@inline
+export function offsetOf(zeroPoint: f32, linear: bool): f32 {
+  return linear || zeroPoint == 0 ? BELOW_HALF : zeroPoint + 0.5;
 }
 
 /** Zero points of a group as bytes. */

@@ -13,11 +13,12 @@ function halfAway(x: f32): f32 {
 }
 
 /**
- * Quantizes `count` elements at `src` to one code per byte at `codes`, writes the scale, returns the zero point.
+ * Quantizes `count` elements at `src` to one code per byte at `codes`, writes the scale, returns the zero point; `fixed` is that of
+ * symmetric grids, `bits` are those of the grid.
  * `linear`: zero point added after rounding, codes signed when symmetric.
  */
 export function slowBlock<T>(
-  src: usize, count: i32, bits: i32, linear: bool, symmetric: bool, halfScale: bool, withStats: bool,
+  src: usize, count: i32, bits: i32, fixed: f32, linear: bool, symmetric: bool, halfScale: bool, withStats: bool,
   codes: usize, scaleAt: usize, totals: QuantizeJob,
 ): i32 {
   const half = <f32>(1 << (bits - 1));
@@ -36,7 +37,7 @@ export function slowBlock<T>(
   }
 
   let scale: f32;
-  let zero: f32 = linear ? 0 : half;
+  let zero = fixed;
   if (symmetric) scale = -(abs(max) > abs(min) ? max : min) / half;
   else {
     if (min > 0) min = 0;
@@ -52,8 +53,8 @@ export function slowBlock<T>(
   } else store<f32>(scaleAt, scale);
   const reciprocal: f32 = scale != 0 ? <f32>1 / scale : 0;
 
-  const low: f32 = linear && symmetric ? -half : 0;
-  const high: f32 = linear && symmetric ? half - 1 : top;
+  const low: f32 = symmetric ? fixed - half : 0;
+  const high: f32 = low + top;
   for (let i = 0; i < count; i++) {
     const x = widenOne<T>(src + <usize>i * sizeof<T>());
     let y = x * reciprocal;

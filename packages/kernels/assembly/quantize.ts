@@ -6,6 +6,7 @@
 import { QuantizeJob } from './jobs';
 import { packBlock, packZeroCodes } from './quantize-codes';
 import { encodeBlocks } from './quantize-encode';
+import { fitGrids } from './quantize-fit';
 import { CODES, GROUP, HALF_SCALES, makeGrids, ORDINARY, SCALES, zeroCodes, ZERO_CODES } from './quantize-grid';
 import { scanRanges } from './quantize-scan';
 import { slowBlock } from './quantize-slow';
@@ -14,8 +15,8 @@ export function quantize<T, B, S>(job: QuantizeJob): void {
   const linear = isFloat<B>();
   const bits = linear ? job.bits : <i32>sizeof<B>() * 2;
   const perByte = linear ? 1 : 8 / bits;
-  const half = <f32>(1 << (bits - 1));
-  const top = <f32>((1 << bits) - 1);
+  const gridBits = job.gridBits;
+  const fixed: f32 = linear ? 0 : <f32>(1 << (bits - 1)); // zero point of symmetric grids
   const cols = job.cols;
   const blockSize = job.blockSize;
   const blockBytes = blockSize / perByte; // of a whole block of codes
@@ -26,8 +27,9 @@ export function quantize<T, B, S>(job: QuantizeJob): void {
   const symmetric = job.symmetric != 0;
   const halfScales = job.halfScales != 0;
   const scaleShift = halfScales ? 1 : 2;
-  const low: f32 = linear && symmetric ? -half : 0;
-  const high: f32 = linear && symmetric ? half - 1 : top;
+  const low: f32 = symmetric ? fixed - <f32>(1 << (gridBits - 1)) : 0;
+  const high: f32 = low + <f32>((1 << gridBits) - 1);
+  const fit = job.fit;
   const scratch = job.scratch;
   const codes = scratch + CODES;
   let src = job.src;
@@ -42,7 +44,8 @@ export function quantize<T, B, S>(job: QuantizeJob): void {
       let ordinary = ready == count;
       if (ready > 0) {
         scanRanges<T>(src, ready, blockSize, scratch);
-        ordinary = makeGrids<T>(scratch, ready, bits, symmetric, linear ? 0 : half, linear, halfScales) && ordinary;
+        ordinary = makeGrids<T>(scratch, ready, gridBits, symmetric, fixed, linear, halfScales) && ordinary;
+        if (fit != 0) fitGrids<T>(src, ready, blockSize, scratch, fit, symmetric, low, high, linear, halfScales);
         memory.copy(scales, scratch + (halfScales ? HALF_SCALES : SCALES), ready << scaleShift);
         if (!symmetric) zeroCodes(scratch, ready);
       }
@@ -56,7 +59,7 @@ export function quantize<T, B, S>(job: QuantizeJob): void {
             out = encodeBlocks<T, B, S>(src, 1, blockSize, scratch + (<usize>i << 2), out, low, high, job);
           } else {
             const at = linear ? out : codes;
-            const zero = slowBlock<T>(src, size, bits, linear, symmetric, halfScales, isFloat<S>(), at, scales + (i << scaleShift), job);
+            const zero = slowBlock<T>(src, size, gridBits, fixed, linear, symmetric, halfScales, isFloat<S>(), at, scales + (i << scaleShift), job);
             store<u8>(scratch + i, zero, ZERO_CODES);
             if (linear) out += size;
             else {

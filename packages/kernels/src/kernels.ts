@@ -83,7 +83,19 @@ export interface QuantizeBlocksArgs extends BlockLayout {
   readonly srcDtype: SourceDType;
   /** Default true. When false the sums are 0 and only `nonFinite` is counted. */
   readonly stats?: boolean;
+  /** Bits of the grid when codes have room for more: 3 stored in 4. As `bits` when absent. Symmetric codes keep their zero point. */
+  readonly gridBits?: GridBits;
+  /** How the grid of a block is chosen; `range` when absent. Blocks of at most 256. */
+  readonly fit?: GridFit;
 }
+
+export type GridBits = 2 | 3 | 4 | 8;
+
+/**
+ * `range`: from the smallest and the largest weight, as ONNX Runtime. `squares`: of least Σ (x − x̂)² among shrunk ranges and refitted
+ * scales. `half-quadratic`: HQQ (Badri and Shaji 2023). Short blocks, and those of no size of weights, keep the grid of their range.
+ */
+export type GridFit = 'range' | 'squares' | 'half-quadratic';
 
 export interface DequantizeBlocksArgs extends BlockLayout {
   /** (rows, cols). */

@@ -172,13 +172,13 @@ export interface QuantizedExprs {
 }
 
 /** Rounds to the nearest point of a grid per block along the last axis; the outputs are evaluated together. */
-export function quantize(input: TensorExpr, scheme: BlockScheme, scaleDtype: DType = 'float32'): QuantizedExprs {
+export function quantize(input: TensorExpr, scheme: BlockScheme, scaleDtype: DType = 'float32', grid?: GridChoice): QuantizedExprs {
   const { bits, blockSize, symmetric, layout } = scheme;
   if (scaleDtype !== 'float32' && scaleDtype !== 'float16') {
     throw new PenjingError('E_DTYPE', `scales are float32 or float16, not ${scaleDtype}`);
   }
   const { rows, cols, blocks } = blocksOf(input.shape, scheme);
-  const of: QuantizeExpr = { op: 'quantize', dtype: input.dtype, shape: input.shape, input, scheme, scaleDtype };
+  const of: QuantizeExpr = { op: 'quantize', dtype: input.dtype, shape: input.shape, input, scheme, scaleDtype, ...(grid && { grid }) };
   const nbits = layout === 'nbits';
   const valueDtype: DType = nbits ? 'uint8' : linearDtype(bits, symmetric);
   const output = (name: 'values' | 'scales' | 'zeroPoints', dtype: DType, shape: Shape): TensorExpr => ({

@@ -43,7 +43,7 @@ function outputColumns(scheme: BlockScheme, name: OutputExpr['name']): { perBloc
 export function quantizeWindow(
   expr: QuantizeExpr, r0: number, r1: number, b0: number, b1: number, total: BlockStats, context: EvaluationContext,
 ): QuantizedBlocks {
-  const { scheme, scaleDtype } = expr;
+  const { scheme, scaleDtype, grid } = expr;
   const { bits, blockSize, symmetric, layout } = scheme;
   if (scaleDtype !== 'float32' && scaleDtype !== 'float16') {
     throw new PenjingError('E_DTYPE', `scales are float32 or float16, not ${scaleDtype}`);
@@ -61,7 +61,7 @@ export function quantizeWindow(
   const stats = context.kernels.quantizeBlocks({
     src, srcDtype, rows, cols, bits, blockSize, symmetric, layout, values, scaleDtype,
     scales: typedView(scaleDtype, scales) as Float32Array | Uint16Array,
-    ...(zeroPoints && { zeroPoints }),
+    ...(zeroPoints && { zeroPoints }), ...(grid?.bits && { gridBits: grid.bits }), ...(grid?.fit && { fit: grid.fit }),
   });
   total.sumSquares += stats.sumSquares;
   total.sumSquaredError += stats.sumSquaredError;

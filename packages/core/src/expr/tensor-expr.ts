@@ -3,7 +3,7 @@
  * An expression is data, so it can be hashed, sent to a thread, or stored in a journal.
  * Every node carries its dtype and shape; the constructors in `build.ts` compute and check them.
  */
-import type { BlockCodecName, EncodedBlockCodec } from '@penjing/kernels';
+import type { BlockCodecName, EncodedBlockCodec, GridBits, GridFit } from '@penjing/kernels';
 import type { DType } from '../dtype.js';
 import type { Shape } from '../shape.js';
 
@@ -124,6 +124,15 @@ export interface QuantizeExpr extends Typed {
   readonly input: TensorExpr;
   readonly scheme: BlockScheme;
   readonly scaleDtype: DType;
+  readonly grid?: GridChoice;
+}
+
+/** The grid of a block, where it is not simply that of its range with all codes. */
+export interface GridChoice {
+  /** Fewer bits than the codes have room for: 3 in 4. */
+  readonly bits?: GridBits;
+  /** How scales and zero points are chosen; `range` when absent. See `GridFit` of the kernels. */
+  readonly fit?: GridFit;
 }
 
 /**

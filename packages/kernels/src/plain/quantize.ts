@@ -3,10 +3,13 @@
  * in the order in which ONNX Runtime does them (`tests/fixtures/rtn/README.md`).
  */
 import type { BlockStats, QuantizeBlocksArgs } from '../kernels.js';
-import { checkBlocks } from '../shared/check.js';
+import { checkBlocks, checkFit } from '../shared/check.js';
+import { canFit, fitHalfQuadratic, fitSquares } from './fit-grid.js';
 import { bitsOf, bitsToFloat16, float16ToBits, roundToFloat16, wordsOf } from './half.js';
 
 const { fround } = Math;
+
+const fits = { squares: fitSquares, 'half-quadratic': fitHalfQuadratic } as const;
 
 /** The grid of one block. */
 interface Grid {
@@ -20,13 +23,17 @@ interface Grid {
 export function quantizeBlocks(args: QuantizeBlocksArgs): BlockStats {
   const { rows, cols, bits, blockSize, symmetric, layout, values, scales, scaleDtype, zeroPoints, stats = true } = args;
   const { blocks, valueBytes, zeroBytes } = checkBlocks(args, args.srcDtype, args.src);
+  checkFit(args);
   const packed = layout === 'nbits';
-  const half = 2 ** (bits - 1);
-  const top = 2 ** bits - 1;
-  const zeroPoint = packed ? half : 0;
+  const { gridBits = bits, fit = 'range' } = args;
+  const half = 2 ** (gridBits - 1);
+  const top = 2 ** gridBits - 1;
+  const zeroPoint = packed ? 2 ** (bits - 1) : 0;
   const encode = packed ? encodeAfterZeroPoint : encodeBeforeZeroPoint;
-  const low = symmetric && !packed ? -half : 0;
+  const low = symmetric ? zeroPoint - half : 0;
   const high = low + top;
+  const whole = packed ? blockSize : Math.min(blockSize, cols);
+  const fitted = fit !== 'range' && whole % 8 === 0 ? { fit: fits[fit], options: { low, high, symmetric, scaleDtype } } : undefined;
   const grid: Grid = { scale: 0, reciprocal: 0, zeroPoint: 0 };
   const total: BlockStats = { sumSquares: 0, sumSquaredError: 0, maxError: 0, nonFinite: 0 };
   const x = new Float32Array(Math.min(blockSize, cols)); // the block, NaN replaced by 0
@@ -38,9 +45,14 @@ export function quantizeBlocks(args: QuantizeBlocksArgs): BlockStats {
     for (let block = 0; block < blocks; block++) {
       const begin = block * blockSize;
       const count = Math.min(blockSize, cols - begin);
-      total.nonFinite += read(row * cols + begin, count);
+      const nonFinite = read(row * cols + begin, count);
+      total.nonFinite += nonFinite;
       if (symmetric) symmetricGrid(x, count, half, zeroPoint, scaleDtype, grid);
       else asymmetricGrid(x, count, top, scaleDtype, grid);
+      if (fitted && count === whole && nonFinite === 0 && canFit(x, count)) {
+        fitted.fit(x, count, grid, fitted.options);
+        grid.reciprocal = grid.scale !== 0 ? fround(1 / grid.scale) : 0;
+      }
       scales[row * blocks + block] = scaleDtype === 'float32' ? grid.scale : bitsToFloat16(bitsOf(grid.scale));
       zeros[block] = grid.zeroPoint;
       encode(x, codes, begin, count, grid, low, high);

@@ -1,5 +1,5 @@
 /** Argument checks that both implementations share. */
-import { KernelError, type BlockLayout, type NumberDType, type SourceDType, type TypedArray } from '../kernels.js';
+import { KernelError, type BlockLayout, type NumberDType, type QuantizeBlocksArgs, type SourceDType, type TypedArray } from '../kernels.js';
 
 // prettier-ignore
 const arrayOf: Record<NumberDType, readonly string[]> = {
@@ -86,6 +86,16 @@ export function checkBlocks(args: BlockLayout, dtype: SourceDType, floats: Float
   expectLength('scales', args.scales.length, rows * blocks);
   expectLength('zeroPoints', args.zeroPoints?.length ?? 0, rows * zeroBytes);
   return { blocks, valueBytes, zeroBytes };
+}
+
+/** Elements of a block whose grid can be fitted: what the SIMD kernel has room for. */
+const MAX_FITTED = 256;
+
+/** Checks what a quantization says of its grids. */
+export function checkFit({ bits, gridBits = bits, fit = 'range', blockSize }: QuantizeBlocksArgs): void {
+  if (![2, 3, 4, 8].includes(gridBits) || gridBits > bits) throw argumentError(`a grid of ${String(gridBits)} bits in codes of ${bits}`);
+  if (fit !== 'range' && fit !== 'squares' && fit !== 'half-quadratic') throw argumentError(`no fit of grids is called ${String(fit)}`);
+  if (fit !== 'range' && blockSize > MAX_FITTED) throw argumentError(`grids of blocks of ${blockSize} elements cannot be fitted, only up to ${MAX_FITTED}`);
 }
 
 export function expectLength(name: string, got: number, wanted: number): void {

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { anyWord, asFloats, bits, canonical, firstDifference, placed, randomWords, weightWord } from '../../test/arbitraries.js';
-import type { BlockStats, Kernels, QuantizeBlocksArgs, SourceDType } from '../kernels.js';
+import type { BlockStats, GridBits, GridFit, Kernels, QuantizeBlocksArgs, SourceDType } from '../kernels.js';
 import { plainKernels } from '../plain/index.js';
 import { wasmKernels } from './index.js';
 
@@ -19,10 +19,13 @@ const scheme = fc.record({
   srcDtype: fc.constantFrom<SourceDType>('float32', 'float16', 'bfloat16'),
   scaleDtype: fc.constantFrom('float32' as const, 'float16' as const),
   stats: fc.boolean(),
+  gridBits: fc.constantFrom(2 as const, 3 as const, 4 as const, 8 as const),
+  fit: fc.constantFrom('range' as const, 'squares' as const, 'half-quadratic' as const),
   inside: fc.boolean(),
   skew: fc.nat(3),
 });
-type Scheme = typeof scheme extends fc.Arbitrary<infer T> ? T : never;
+type Drawn = typeof scheme extends fc.Arbitrary<infer T> ? T : never;
+type Scheme = Omit<Drawn, 'gridBits' | 'fit'> & Partial<Pick<Drawn, 'gridBits' | 'fit'>>;
 
 /** Blocks of one kind each: any bits, weights, zeros of both signs, values on the grid and its ties, one edge among weights. */
 const blockKind = fc.constantFrom('any', 'weights', 'zeros', 'ties', 'edge');
@@ -43,7 +46,7 @@ function words(count: number, blockSize: number, [kinds, seed, edge, unit]: [str
 }
 
 function makeArgs(kernels: Kernels, s: Scheme, data: Uint32Array): QuantizeBlocksArgs {
-  const { rows, cols, bits, blockSize, symmetric, layout, srcDtype, scaleDtype, stats } = s;
+  const { rows, cols, bits, blockSize, symmetric, layout, srcDtype, scaleDtype, stats, fit } = s;
   const blocks = Math.ceil(cols / blockSize);
   const put = <T extends Uint8Array | Uint16Array | Float32Array>(array: T): T => placed(kernels, array, s.inside && kernels === wasm, s.skew);
   let src: Float32Array | Uint16Array = asFloats(data);
@@ -54,7 +57,7 @@ function makeArgs(kernels: Kernels, s: Scheme, data: Uint32Array): QuantizeBlock
   }
   const nbits = layout === 'nbits';
   return {
-    rows, cols, bits, blockSize, symmetric, layout, srcDtype, scaleDtype, stats,
+    rows, cols, bits, blockSize, symmetric, layout, srcDtype, scaleDtype, stats, ...(fit && { fit }), gridBits: Math.min(s.gridBits ?? bits, bits) as GridBits,
     src: put(src),
     values: put(new Uint8Array(rows * (nbits ? (blocks * blockSize * bits) / 8 : cols)).fill(0xa5)),
     scales: put(scaleDtype === 'float32' ? new Float32Array(rows * blocks) : new Uint16Array(rows * blocks)),
@@ -152,6 +155,27 @@ describe('quantizeBlocks and dequantizeBlocks', () => {
     expectEqual({ ...s, layout: 'nbits', blockSize: 4096 }, words(200, 100, [['weights'], 6, 0, 0x3f800000]));
   });
 
+  it.each([true, false])('fits grids of 3 bits in codes of 4 better than their ranges, symmetric %s', (symmetric) => {
+    const s: Scheme = { rows: 4, cols: 1000, bits: 4, gridBits: 3, blockSize: 64, symmetric, layout: 'nbits', srcDtype: 'float32', scaleDtype: 'float32', stats: true, inside: false, skew: 0 };
+    const data = asFloats(words(4000, 64, [['weights'], 9, 0, 0x3f800000])).map((x, i) => (i % 50 === 0 ? 8 * x : x));
+    const restored = (fit: GridFit): { dst: Float32Array; error: number } => {
+      const args = { ...makeArgs(plain, { ...s, fit }, new Uint32Array(data.buffer)) };
+      const error = plain.quantizeBlocks(args).sumSquaredError;
+      const dst = new Float32Array(4000);
+      const codes = new Uint8Array(args.values.length * 2);
+      plain.unpack(4, false, args.values, codes);
+      if (symmetric) codes.forEach((code, i) => i % 1024 < 1000 && expect(code >= 4 && code <= 11).toBe(true));
+      else codes.forEach((code, i) => i % 1024 < 1000 && expect(code).toBeLessThan(8));
+      plain.dequantizeBlocks({ ...args, dst });
+      return { dst, error };
+    };
+    const power = ({ dst }: { dst: Float32Array }): number => dst.reduce((sum, x, i) => sum + Math.abs(x - data[i]!) ** 0.75, 0);
+    const range = restored('range');
+    const squares = restored('squares');
+    expect(squares.error).toBeLessThan(0.9 * range.error);
+    expect(power(restored('half-quadratic'))).toBeLessThan(0.95 * power(range));
+  });
+
   it('refuses sizes that do not fit', () => {
     const args = makeArgs(plain, { rows: 2, cols: 64, bits: 4, blockSize: 32, symmetric: true, layout: 'nbits', srcDtype: 'float32', scaleDtype: 'float32', stats: true, inside: false, skew: 0 }, new Uint32Array(128));
     for (const kernels of [wasm, plain]) {
@@ -159,6 +183,9 @@ describe('quantizeBlocks and dequantizeBlocks', () => {
       expect(() => kernels.quantizeBlocks({ ...args, values: new Uint8Array(63) })).toThrow(/values: 64/);
       expect(() => kernels.quantizeBlocks({ ...args, symmetric: false })).toThrow(/zeroPoints: 2/);
       expect(() => kernels.quantizeBlocks({ ...args, blockSize: 0 })).toThrow(/a block of 0/);
+      expect(() => kernels.quantizeBlocks({ ...args, gridBits: 8 })).toThrow(/a grid of 8 bits in codes of 4/);
+      expect(() => kernels.quantizeBlocks({ ...args, fit: 'best' as GridFit })).toThrow(/no fit of grids is called best/);
+      expect(() => kernels.quantizeBlocks({ ...args, blockSize: 512, values: new Uint8Array(512), scales: new Float32Array(2), fit: 'squares' })).toThrow(/only up to 256/);
       expect(() => kernels.quantizeBlocks({ ...args, srcDtype: 'bfloat16' })).toThrow(/bfloat16 needs a Uint16Array/);
     }
   });

@@ -1,14 +1,15 @@
 /** Block quantization and back, a few rows per call; arrays from outside the memory go through the staging area. */
-import type { BlockLayout, BlockStats, Kernels, SourceDType } from '../kernels.js';
+import type { BlockLayout, BlockStats, GridFit, Kernels, QuantizeBlocksArgs, SourceDType } from '../kernels.js';
 import { dequantizeBlocks as plainDequantize } from '../plain/dequantize.js';
 import { quantizeBlocks as plainQuantize } from '../plain/quantize.js';
-import { checkBlocks, type BlockSizes } from '../shared/check.js';
+import { checkBlocks, checkFit, type BlockSizes } from '../shared/check.js';
 import { bytesOf, CHUNK, JOB, STAGE, STAGE_BYTES, type Instance } from './instance.js';
 import { GRID_BYTES, writeJob } from './jobs.js';
 
 /** Sizes that stay clear of 32-bit signed arithmetic in the module. */
 const MAX_COUNT = 2 ** 28;
 
+const fitCodes: Record<GridFit, number> = { range: 0, squares: 1, 'half-quadratic': 2 };
 const sources: Record<SourceDType, number> = { float32: 0, float16: 1, bfloat16: 2 };
 
 export function blockKernels(instance: Instance): Pick<Kernels, 'quantizeBlocks' | 'dequantizeBlocks'> {
@@ -17,6 +18,7 @@ export function blockKernels(instance: Instance): Pick<Kernels, 'quantizeBlocks'
   return {
     quantizeBlocks(args) {
       const sizes = checkBlocks(args, args.srcDtype, args.src);
+      checkFit(args);
       const stats = args.stats === false ? 0 : 1;
       const total: BlockStats = { sumSquares: 0, sumSquaredError: 0, maxError: 0, nonFinite: 0 };
       const run = (): void => {
@@ -51,7 +53,7 @@ interface Part {
 
 /** Calls `run` for some rows at a time until all are done; false when not even one row fits the staging area. */
 function eachRows(
-  instance: Instance, args: BlockLayout, { blocks, valueBytes, zeroBytes }: BlockSizes,
+  instance: Instance, args: BlockLayout & Pick<QuantizeBlocksArgs, 'gridBits' | 'fit'>, { blocks, valueBytes, zeroBytes }: BlockSizes,
   floats: Float32Array | Uint16Array, direction: 'quantize' | 'dequantize', run: () => void,
 ): boolean {
   const { rows, cols, bits, symmetric, layout, values, scales, zeroPoints } = args;
@@ -90,6 +92,7 @@ function eachRows(
     writeJob(instance, {
       rows: count, cols, bits, blockSize, symmetric, halfScales: args.scaleDtype === 'float16',
       floats: floatsAt, values: valuesAt, scales: scalesAt, zeros: zerosAt, scratch: STAGE,
+      gridBits: args.gridBits ?? bits, fit: fitCodes[args.fit ?? 'range'],
     }, direction);
     run();
     parts.forEach(({ outside, rowBytes, isInput }, i) => {
