@@ -113,3 +113,8 @@ describe('lazy', () => {
     expect(() => new LazyTensor(source([2]), new Map())).toThrow(expect.objectContaining({ code: 'E_SOURCE' }));
   });
 });
+
+test('small tensors of half bytes are read right at the first time', async () => {
+  const codes = new DenseTensor('int4', [2, 4], Uint8Array.of(0x10, 0x32, 0x54, 0x76));
+  expect([...(await lazy.transpose(codes, [1, 0]).load())]).toEqual([0x40, 0x51, 0x62, 0x73]);
+});

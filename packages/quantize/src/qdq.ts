@@ -1,5 +1,6 @@
 /** Block-quantized weights in standard ONNX: DequantizeLinear (opset 21) before an ordinary MatMul. */
 import { attribute, type Graph, lazy, Node, Value } from '@penjing/core';
+import { storedBits } from './scheme.js';
 import { productOf } from './split-gemm.js';
 import type { WeightForm } from './weight-form.js';
 
@@ -13,9 +14,10 @@ const FIRST_IR = { 2: 13, 4: 10, 8: 10 } as const;
  */
 export const qdqForm: WeightForm = {
   layout: 'linear',
-  irVersion: ({ bits }) => FIRST_IR[bits],
+  irVersion: (scheme) => FIRST_IR[storedBits(scheme)],
 
-  refuse({ root, opsets, matrix, sites }, { bits }) {
+  refuse({ root, opsets, matrix, sites }, scheme) {
+    const bits = storedBits(scheme);
     const needed = FIRST_OPSET[bits];
     const opset = opsets.get('') ?? 0;
     if (opset < needed) return `int${bits} DequantizeLinear needs opset ${needed}, the model has ${opset}`;

@@ -1,5 +1,6 @@
 /** Block-quantized weights as the com.microsoft operators MatMulNBits and GatherBlockQuantized. */
 import { attribute, denseOf, lazy, type Names, Node, Value, type Graph, type Tensor } from '@penjing/core';
+import { storedBits } from './scheme.js';
 import type { WeightSite } from './select.js';
 import { productOf, takeOver } from './split-gemm.js';
 import type { FormContext, WeightForm } from './weight-form.js';
@@ -43,7 +44,7 @@ export const qoperatorForm: WeightForm = {
     const stored: Stored = {
       rows,
       cols,
-      values: store('', lookups.length > 0 ? lazy.reshape(quantized.values, [rows, (cols * scheme.bits) / 8]) : quantized.values),
+      values: store('', lookups.length > 0 ? lazy.reshape(quantized.values, [rows, (cols * storedBits(scheme)) / 8]) : quantized.values),
       scales: store('_scales', quantized.scales),
       zeroPoints: quantized.zeroPoints && store('_zero_points', quantized.zeroPoints),
     };
@@ -72,7 +73,7 @@ function replaceProduct(site: WeightSite, stored: Stored, { scheme, accuracyLeve
   replace(node, 'MatMulNBits', [node.input(0)!, stored.values, stored.scales, stored.zeroPoints], {
     K: stored.cols,
     N: stored.rows,
-    bits: scheme.bits,
+    bits: storedBits(scheme),
     block_size: scheme.blockSize,
     accuracy_level: accuracyLevel,
   });
@@ -80,7 +81,7 @@ function replaceProduct(site: WeightSite, stored: Stored, { scheme, accuracyLeve
 
 function replaceGather({ node }: WeightSite, stored: Stored, { scheme }: FormContext): void {
   replace(node, 'GatherBlockQuantized', [stored.values, node.input(1)!, stored.scales, stored.zeroPoints], {
-    bits: scheme.bits,
+    bits: storedBits(scheme),
     block_size: scheme.blockSize,
     gather_axis: 0,
     quantize_axis: 1,

@@ -76,6 +76,26 @@ describe('quantizeWeights', () => {
     expect(result.graph.initializers.get('gemm.q4_scales')!.tensor!.shape).toEqual([2, 64]);
   });
 
+  test('gives layers what their rules say, and grids of 3 bits or fitted ones where they are wanted', async () => {
+    const { model: result, records } = await quantizeWeights({
+      bits: 3, scales: 'squares',
+      layers: [{ match: 'gemm', bits: 8, blockSize: 64 }, { match: ['gemm', /^inn/], method: 'hqq', bits: 2, symmetric: false }, { match: 'table', method: 'none' }],
+    }).run(model(), {});
+    expect(check(result)).toEqual([]);
+    expect(records.map(({ name, method }) => [name, method])).toEqual([
+      ['table', 'none'],
+      ['gemm', 'rtn int8 block 64 symmetric qoperator, fitted scales'],
+      ['inner', 'hqq int2 block 32 asymmetric qoperator'],
+    ]);
+    const three = await quantizeWeights({ bits: 3, method: 'hqq' }).run(model(), {});
+    expect(three.records.every(({ method }) => method === 'hqq int3 block 32 symmetric qoperator')).toBe(true);
+    const { tensor } = three.model.graph.initializers.get('gemm.q3')!;
+    const bytes = await tensor!.load();
+    expect(bytes.every((byte) => (byte & 15) >= 4 && (byte & 15) <= 11 && byte >> 4 >= 4 && byte >> 4 <= 11)).toBe(true);
+    expect(() => quantizeWeights({ layers: [{ match: 'gemm', method: 'gptq' }] })).toThrow(/offers rtn, hqq/);
+    expect(() => quantizeWeights({ layers: [{ match: 'gemm', bits: 6 }] })).toThrow(/bits must be/);
+  });
+
   test('leaves small and excluded weights alone and says why', async () => {
     const { records } = await quantizeWeights({ exclude: ['gemm', /^inn/] }).run(model(), {});
     expect(records.filter(({ note }) => note === 'excluded').map(({ name }) => name)).toEqual(['gemm', 'inner']);
@@ -85,7 +105,7 @@ describe('quantizeWeights', () => {
   test('warns about the CPU traps', async () => {
     const slow = await quantizeWeights({ bits: 8, accuracyLevel: 0 }).run(model(), {});
     expect(slow.warnings.join()).toMatch(/accuracy level 4/);
-    expect(() => quantizeWeights({ bits: 3 })).toThrow(/2, 4, 8/);
+    expect(() => quantizeWeights({ bits: 5 })).toThrow(/2, 3, 4, 8/);
     expect(() => quantizeWeights({ blockSize: 512 })).toThrow(/block size/);
   });
 

@@ -2,14 +2,15 @@
 import { PenjingError } from '@penjing/core';
 
 export interface WeightScheme {
-  readonly bits: 2 | 4 | 8;
+  /** Of the grid: a grid of 3 bits is stored in codes of 4. */
+  readonly bits: 2 | 3 | 4 | 8;
   /** Weights that share one scale, along the dimension that is summed over. */
   readonly blockSize: 16 | 32 | 64 | 128 | 256;
   /** Symmetric: no zero points. Asymmetric: one more integer per block, usually a smaller error. */
   readonly symmetric: boolean;
 }
 
-const BITS = [2, 4, 8];
+const BITS = [2, 3, 4, 8];
 // MatMulNBits on the CPU refuses other sizes; 512 has been seen to give zeros without an error.
 const BLOCK_SIZES = [16, 32, 64, 128, 256];
 
@@ -22,13 +23,18 @@ export function weightScheme(options: {
   const { bits = 4, blockSize = 32, symmetric = true } = options;
   if (!BITS.includes(bits)) {
     throw new PenjingError('E_OPTION', `bits must be ${BITS.join(', ')}, not ${bits}`, {
-      hint: 'ONNX Runtime runs weights of 2, 4 and 8 bits; 3 bits are stored in 4.',
+      hint: 'ONNX Runtime runs codes of 2, 4 and 8 bits; a grid of 3 bits is stored in 4.',
     });
   }
   if (!BLOCK_SIZES.includes(blockSize)) {
     throw new PenjingError('E_OPTION', `the block size must be ${BLOCK_SIZES.join(', ')}, not ${blockSize}`);
   }
   return { bits: bits as WeightScheme['bits'], blockSize: blockSize as WeightScheme['blockSize'], symmetric };
+}
+
+/** Bits that one code takes in the file. */
+export function storedBits({ bits }: Pick<WeightScheme, 'bits'>): 2 | 4 | 8 {
+  return bits === 3 ? 4 : bits;
 }
 
 /** `int4 block 32 symmetric`. */

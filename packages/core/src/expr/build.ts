@@ -3,7 +3,7 @@ import { type BlockCodecName, blockCodecs, type EncodedBlockCodec } from '@penji
 import { byteSize, dtypes, type DType } from '../dtype.js';
 import { PenjingError } from '../errors.js';
 import { broadcastShapes, elementCount, normalizeAxis, sameShape, type Shape } from '../shape.js';
-import type { BlockScheme, DecodeExpr, OutputExpr, QuantizeExpr, RepackExpr, TensorExpr } from './tensor-expr.js';
+import type { BlockScheme, DecodeExpr, GridChoice, OutputExpr, QuantizeExpr, RepackExpr, TensorExpr } from './tensor-expr.js';
 
 /** A contiguous, row-major range of a source. `offset` in bytes. */
 export function source(key: string, offset: number, dtype: DType, shape: Shape): TensorExpr {
@@ -171,11 +171,18 @@ export interface QuantizedExprs {
   readonly zeroPoints: TensorExpr | undefined;
 }
 
+/** What the kernels can fit. */
+const MAX_FITTED = 256;
+
 /** Rounds to the nearest point of a grid per block along the last axis; the outputs are evaluated together. */
 export function quantize(input: TensorExpr, scheme: BlockScheme, scaleDtype: DType = 'float32', grid?: GridChoice): QuantizedExprs {
   const { bits, blockSize, symmetric, layout } = scheme;
   if (scaleDtype !== 'float32' && scaleDtype !== 'float16') {
     throw new PenjingError('E_DTYPE', `scales are float32 or float16, not ${scaleDtype}`);
+  }
+  if (grid?.bits !== undefined && grid.bits > bits) throw new PenjingError('E_DTYPE', `codes of ${bits} bits cannot hold a grid of ${grid.bits}`);
+  if (grid?.fit !== undefined && grid.fit !== 'range' && blockSize > MAX_FITTED) {
+    throw new PenjingError('E_SHAPE', `grids of blocks of ${blockSize} cannot be fitted, only up to ${MAX_FITTED}`);
   }
   const { rows, cols, blocks } = blocksOf(input.shape, scheme);
   const of: QuantizeExpr = { op: 'quantize', dtype: input.dtype, shape: input.shape, input, scheme, scaleDtype, ...(grid && { grid }) };

@@ -1,4 +1,5 @@
 /** Leaves: file ranges, small constants and fills. */
+import { plainKernels } from '@penjing/kernels';
 import { dtypes, type DType, typedView } from '../dtype.js';
 import { PenjingError } from '../errors.js';
 import { elementCount, matrixView } from '../shape.js';
@@ -68,6 +69,8 @@ export function unpackInto(dtype: DType, packed: Uint8Array, skip: number, out: 
   out.set(all.subarray(skip));
 }
 
+const plain = plainKernels({ arenaBytes: 0 });
+
 /** Constants are decoded once per expression. */
 const decoded = new WeakMap<ConstantExpr, Uint8Array>();
 
@@ -77,7 +80,8 @@ export const constant: Rule<ConstantExpr> = (expr, window, context) => {
     bytes = Uint8Array.from(atob(expr.data), (char) => char.charCodeAt(0));
     if (isSubByte(expr.dtype)) {
       const elements = new Uint8Array(elementCount(expr.shape));
-      unpackInto(expr.dtype, bytes, 0, elements, context);
+      // By kernels of its own: those of the context may only be finding out what is read, and compute nothing.
+      unpackInto(expr.dtype, bytes, 0, elements, { ...context, kernels: plain });
       bytes = elements;
     }
     decoded.set(expr, bytes);

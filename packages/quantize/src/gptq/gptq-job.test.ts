@@ -3,7 +3,7 @@ import { createRng, inlineJobs } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { wasmKernels } from '@penjing/kernels';
 import { describe, expect, test } from 'vitest';
-import type { WeightScheme } from '../scheme.js';
+import { storedBits, type WeightScheme } from '../scheme.js';
 import { activationOrder } from './activation-order.js';
 import { type GptqMatrix, gptqJob } from './gptq-job.js';
 
@@ -29,9 +29,9 @@ function layer(size: number, cols: number, seed: number): Layer {
 }
 
 /** ½ Σ (w − q)ᵀ H (w − q) of a stored matrix, H without its damping. */
-function cost({ size, cols, hessian, weights }: Layer, { bits, blockSize, symmetric }: WeightScheme, { values, scales, zeroPoints }: Pick<GptqMatrix, 'values' | 'scales' | 'zeroPoints'>): number {
+function cost({ size, cols, hessian, weights }: Layer, { blockSize, symmetric, ...scheme }: WeightScheme, { values, scales, zeroPoints }: Pick<GptqMatrix, 'values' | 'scales' | 'zeroPoints'>): number {
   const restored = new Float32Array(cols * size);
-  kernels.dequantizeBlocks({ rows: cols, cols: size, bits, blockSize, symmetric, layout: 'nbits', values, scales, scaleDtype: 'float32', ...(zeroPoints && { zeroPoints }), dst: restored });
+  kernels.dequantizeBlocks({ rows: cols, cols: size, bits: storedBits(scheme), blockSize, symmetric, layout: 'nbits', values, scales, scaleDtype: 'float32', ...(zeroPoints && { zeroPoints }), dst: restored });
   let sum = 0;
   for (let c = 0; c < cols; c++) {
     const d = (i: number): number => weights[c * size + i]! - restored[c * size + i]!;
@@ -40,7 +40,8 @@ function cost({ size, cols, hessian, weights }: Layer, { bits, blockSize, symmet
   return sum / 2;
 }
 
-function nearest({ size, cols, weights }: Layer, { bits, blockSize, symmetric }: WeightScheme): Pick<GptqMatrix, 'values' | 'scales' | 'zeroPoints'> {
+function nearest({ size, cols, weights }: Layer, { bits: gridBits, blockSize, symmetric }: WeightScheme): Pick<GptqMatrix, 'values' | 'scales' | 'zeroPoints'> {
+  const bits = storedBits({ bits: gridBits });
   const blocks = Math.ceil(size / blockSize);
   const stored = {
     values: new Uint8Array((cols * blocks * blockSize * bits) / 8),
@@ -48,7 +49,7 @@ function nearest({ size, cols, weights }: Layer, { bits, blockSize, symmetric }:
     zeroPoints: symmetric ? undefined : new Uint8Array(cols * Math.ceil((blocks * bits) / 8)),
   };
   const { zeroPoints, ...rest } = stored;
-  kernels.quantizeBlocks({ src: weights, srcDtype: 'float32', rows: cols, cols: size, bits, blockSize, symmetric, layout: 'nbits', scaleDtype: 'float32', ...rest, ...(zeroPoints && { zeroPoints }) });
+  kernels.quantizeBlocks({ src: weights, srcDtype: 'float32', rows: cols, cols: size, bits, gridBits, blockSize, symmetric, layout: 'nbits', scaleDtype: 'float32', ...rest, ...(zeroPoints && { zeroPoints }) });
   return stored;
 }
 
@@ -57,6 +58,8 @@ const schemes: readonly WeightScheme[] = [
   { bits: 4, blockSize: 32, symmetric: false },
   { bits: 2, blockSize: 16, symmetric: false },
   { bits: 8, blockSize: 32, symmetric: true },
+  { bits: 3, blockSize: 16, symmetric: true },
+  { bits: 3, blockSize: 32, symmetric: false },
 ];
 
 describe('gptq', () => {

@@ -1,30 +1,31 @@
 /** GPTQ of the matrices that read one activation: one Hessian, factored once (Frantar et al. 2022, arXiv:2210.17323). */
-import { type Job, type JobContext, jobModule } from '@penjing/core';
+import { type Job, type JobContext, jobModule, PenjingError } from '@penjing/core';
 import { factorHessian, matrixProducts, projectMatrix } from '@penjing/core/linalg';
 import type { BlockStats, Kernels } from '@penjing/kernels';
 import type { WeightScheme } from '../scheme.js';
 import { activationOrder, reorderSquare } from './activation-order.js';
-import { blockGrid } from './block-grid.js';
+import { blockGrid, type StoredBlocks } from './block-grid.js';
 
 export interface GptqInput {
   /** XᵀX over the calibration rows, (size, size); overwritten. */
   readonly hessian: Float32Array;
   /** Input features. */
   readonly size: number;
+  /** Of the matrices that name none of their own. */
   readonly scheme: WeightScheme;
-  /** (cols, size) each: one row per output, as the quantized matrix is stored. */
-  readonly matrices: readonly { readonly weights: Float32Array; readonly cols: number }[];
+  /** (cols, size) each: one row per output, as the quantized matrix is stored. All blocks have one size. */
+  readonly matrices: readonly { readonly weights: Float32Array; readonly cols: number; readonly scheme?: WeightScheme | undefined }[];
+  /** How scales follow from the values of a block; `range` when absent. */
+  readonly scales?: 'range' | 'squares' | undefined;
+  /** `nbits`, as MatMulNBits stores it, when absent. */
+  readonly layout?: 'nbits' | 'linear' | undefined;
   /** Share of the mean of the diagonal that is added to it. */
   readonly damping?: number | undefined;
   /** Rounds the most active inputs first; true when absent. */
   readonly activationOrder?: boolean | undefined;
 }
 
-export interface GptqMatrix {
-  /** Codes, scales and zero points as MatMulNBits stores them: (cols, blocks, blockSize·bits/8), (cols, blocks), (cols, ⌈blocks·bits/8⌉). */
-  readonly values: Uint8Array;
-  readonly scales: Float32Array;
-  readonly zeroPoints: Uint8Array | undefined;
+export interface GptqMatrix extends StoredBlocks {
   /** ½ (w − q)ᵀ H (w − q), summed over the outputs, H with its damping. */
   readonly objective: number;
   /** Of the weights themselves, in no metric. */
@@ -42,28 +43,21 @@ export interface GptqOutput {
 export const gptqJob: Job<GptqInput, GptqOutput> = { module: jobModule(import.meta.url, './gptq-job'), name: 'gptqJob', run: gptq };
 
 async function gptq(input: GptqInput, context: JobContext): Promise<GptqOutput> {
-  const { size, scheme, damping } = input;
+  const { size, scheme, damping, scales = 'range', layout = 'nbits' } = input;
   const { engine, kernels } = context;
+  if (input.matrices.some((matrix) => matrix.scheme && matrix.scheme.blockSize !== scheme.blockSize)) throw new PenjingError('E_OPTION', 'the matrices of one job have blocks of one size');
   await using products = matrixProducts(engine);
   const order = input.activationOrder === false ? undefined : activationOrder(input.hessian, size, scheme.blockSize);
   const hessian = order ? reorderSquare(input.hessian, size, order) : input.hessian;
   const factor = await factorHessian(hessian, size, { ...context, products, ...(damping !== undefined && { damping }) });
   const matrices: GptqMatrix[] = [];
-  for (const { weights, cols } of input.matrices) {
+  for (const { weights, cols, scheme: own = scheme } of input.matrices) {
     const turned = inputsFirst(weights, size, cols, order, kernels);
-    const grid = blockGrid({ scheme, size, cols, kernels, order });
-    const { codes, objective } = await projectMatrix({ ...context, products, factor, weights: turned, cols, group: Math.min(scheme.blockSize, size), constrain: grid.constrain });
-    const packed = grid.pack(codes);
-    matrices.push({ ...packed, objective, stats: lost(weights, { ...packed, size, cols }, scheme, kernels) });
+    const grid = blockGrid({ scheme: own, fit: scales, size, cols, kernels, order });
+    const { values, codes, objective } = await projectMatrix({ ...context, products, factor, weights: turned, cols, group: Math.min(own.blockSize, size), constrain: grid.constrain });
+    matrices.push({ ...grid.pack(codes, layout), objective, stats: kernels.errorStats(turned, values) });
   }
   return { matrices, damping: factor.damping, dead: factor.dead.map((place) => order?.[place] ?? place) };
-}
-
-/** What the stored matrix differs by from the original. */
-function lost(weights: Float32Array, { values, scales, zeroPoints, size, cols }: Pick<GptqMatrix, 'values' | 'scales' | 'zeroPoints'> & { size: number; cols: number }, { bits, blockSize, symmetric }: WeightScheme, kernels: Kernels): BlockStats {
-  const dst = new Float32Array(weights.length);
-  kernels.dequantizeBlocks({ rows: cols, cols: size, bits, blockSize, symmetric, layout: 'nbits', values, scales, scaleDtype: 'float32', ...(zeroPoints && { zeroPoints }), dst });
-  return kernels.errorStats(weights, dst);
 }
 
 /** (cols, size) to (size, cols), rows in the order of the Hessian. */

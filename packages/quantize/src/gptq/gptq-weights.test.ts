@@ -1,5 +1,5 @@
 /** The GPTQ pass on the reference engine: the outputs of the model, its records, and what it cannot do. */
-import { cloneModel, createRng, DenseTensor, denseOf, type Feeds, GraphBuilder, inlineJobs, Model, type PassContext, tensorType } from '@penjing/core';
+import { check, cloneModel, createRng, DenseTensor, denseOf, type Feeds, GraphBuilder, inlineJobs, Model, type PassContext, tensorType } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { wasmKernels } from '@penjing/kernels';
 import { describe, expect, test } from 'vitest';
@@ -59,6 +59,37 @@ describe('gptqWeights', () => {
     expect(byName.has('table')).toBe(false);
   });
 
+  test.each([{ bits: 4, symmetric: true }, { bits: 3, symmetric: true }, { bits: 8, symmetric: false }])('stores the same numbers in standard operators: $bits bits, symmetric $symmetric', async (scheme) => {
+    const options = { ...scheme, blockSize: 16, embeddings: false, accuracyLevel: 1 } as const;
+    const opset = (model: Model): Model => (model.opsetImports.set('', 21), model);
+    const qoperator = await gptqWeights(options).run(opset(network()), context);
+    const qdq = await gptqWeights({ ...options, format: 'qdq' }).run(opset(network()), context);
+    expect(check(qdq.model)).toEqual([]);
+    expect([...qdq.model.graph.nodes()].filter(({ opType }) => opType === 'DequantizeLinear')).toHaveLength(4);
+    // One code may fall to the other side where products are summed in another order: layers after the first see that.
+    expect(qdq.records[0]).toEqual({ ...qoperator.records[0], method: qoperator.records[0]!.method.replace('qoperator', 'qdq'), bytesAfter: qdq.records[0]!.bytesAfter });
+    const wanted = await logits(qoperator.model, tokens(9));
+    const got = await logits(qdq.model, tokens(9));
+    expect(got.reduce((sum, value, i) => sum + (value - wanted[i]!) ** 2, 0)).toBeLessThan(1e-3 * wanted.reduce((sum, value) => sum + value ** 2, 0));
+  });
+
+  test('mixes schemes and methods by layer', async () => {
+    const { model, records } = await gptqWeights({
+      blockSize: 16,
+      embeddings: false,
+      layers: [{ match: ['gate'], bits: 8 }, { match: /^up$/, bits: 2, blockSize: 32, symmetric: false }, { match: 'head', method: 'hqq', bits: 3 }, { match: 'down', method: 'none' }],
+    }).run(network(), context);
+    expect(check(model)).toEqual([]);
+    expect(records.map(({ name, method, note }) => [name, method, note])).toEqual([
+      ['down', 'none', 'excluded'],
+      ['gate', 'gptq int8 block 16 symmetric qoperator', undefined],
+      ['up', 'gptq int2 block 32 asymmetric qoperator', undefined],
+      ['head', 'hqq int3 block 16 symmetric qoperator', undefined],
+    ]);
+    const bits = [...model.graph.nodes()].filter(({ opType }) => opType === 'MatMulNBits').map((node) => [node.int('bits', 0), node.int('block_size', 0)]);
+    expect(bits).toEqual([[8, 16], [2, 32], [4, 16]]);
+  });
+
   test('rounds to the nearest what no activation multiplies, and what was calibrated with nonsense', async () => {
     const table = await gptqWeights({ blockSize: 16 }).run(network(), context);
     expect(table.records.find(({ name }) => name === 'table')).toMatchObject({ method: 'rtn int4 block 16 symmetric qoperator', note: expect.stringContaining('nearest') as string });
@@ -71,8 +102,8 @@ describe('gptqWeights', () => {
   });
 
   test('says what it needs', async () => {
-    expect(() => gptqWeights({ format: 'qdq' })).toThrow(/MatMulNBits/);
-    expect(() => gptqWeights({ bits: 3 })).toThrow(/bits must be/);
+    expect(() => gptqWeights({ bits: 5 })).toThrow(/bits must be/);
+    expect(() => gptqWeights({ layers: [{ match: 'up', method: 'awq' }] })).toThrow(/offers rtn, hqq, gptq/);
     await expect(gptqWeights().run(network(), { jobs })).rejects.toThrow(/needs samples/);
     await expect(gptqWeights().run(network(), { samples: [] })).rejects.toThrow(/host for jobs/);
     await expect(gptqWeights({ blockSize: 16 }).run(network(), { jobs, samples: [] })).rejects.toThrow(/no samples/);

@@ -1,7 +1,7 @@
 /** Weight-only quantization by GPTQ: block by block, each weight in the metric of the activations that reach it. */
 import { DenseTensor, type JobHost, type Model, type Pass, PenjingError, type QuantizedTensors, type Value, type WeightRecord, bytesOf, isPenjingError } from '@penjing/core';
 import { type CalibratedBlock, calibrateBlocks } from '@penjing/core/calibrate';
-import { finishWeights, type PlannedWeight, planWeights, type WeightOptions, type WeightPlan, type WeightSettings, weightSettings } from '../plan-weights.js';
+import { describeMethod, finishWeights, type PlannedWeight, planWeights, type WeightOptions, type WeightPlan, type WeightSettings, weightSettings } from '../plan-weights.js';
 import { describeScheme } from '../scheme.js';
 import { type GptqMatrix, type GptqOutput, gptqJob } from './gptq-job.js';
 
@@ -18,10 +18,8 @@ export interface GptqWeightsOptions extends WeightOptions {
  * Throws `E_OPTION` for a scheme without a kernel, `E_DATA` without samples, `E_NOTHING_TO_DO` when no weight fits.
  */
 export function gptqWeights(options: GptqWeightsOptions = {}): Pass {
-  const settings = weightSettings(options);
-  const { scheme, format, form } = settings;
-  if (format === 'qdq') throw new PenjingError('E_OPTION', 'GPTQ stores its matrices as MatMulNBits', { hint: 'Use --format qoperator, or --method rtn.' });
-  const described = `${describeScheme(scheme)} ${format}`;
+  const settings = weightSettings(options, 'gptq');
+  const { scheme, form } = settings;
 
   return {
     name: `gptq ${describeScheme(scheme)}`,
@@ -31,9 +29,9 @@ export function gptqWeights(options: GptqWeightsOptions = {}): Pass {
       const plan = planWeights(model, settings);
       const records: WeightRecord[] = [...plan.leftAlone];
       const changed = new Set<Value>();
-      const apply = ({ matrix, record }: PlannedWeight, tensors: QuantizedTensors, more: Partial<WeightRecord>): void => {
-        const stored = form.apply(matrix, tensors, plan.context);
-        records.push({ ...record, method: `rtn ${described}`, ...(more.objective === undefined && { measuredBy: stored.name }), ...more });
+      const apply = ({ matrix, scheme, dataFree, record }: PlannedWeight, tensors: QuantizedTensors, more: Partial<WeightRecord>): void => {
+        const stored = form.apply(matrix, tensors, { ...plan.context, scheme });
+        records.push({ ...record, method: describeMethod(dataFree, scheme, settings), ...(more.objective === undefined && { measuredBy: stored.name }), ...more });
         changed.add(matrix.weight);
       };
 
@@ -48,14 +46,15 @@ export function gptqWeights(options: GptqWeightsOptions = {}): Pass {
           const result = await roundGroup(group, block, { jobs, settings, options, task });
           for (const [i, planned] of group.weights.entries()) {
             if (typeof result === 'string') apply(planned, planned.nearest, { note: result });
-            else apply(planned, tensorsOf(planned, result.matrices[i]!), { method: `gptq ${described}`, ...measured(result, result.matrices[i]!, options) });
+            else apply(planned, tensorsOf(planned.nearest, result.matrices[i]!), { method: describeMethod('gptq', planned.scheme, settings), ...measured(result, result.matrices[i]!, options) });
           }
         }
       }
       for (const planned of plan.planned) {
-        if (!changed.has(planned.matrix.weight)) apply(planned, planned.nearest, { note: 'rounded to the nearest: no activation multiplies it in the main graph' });
+        if (changed.has(planned.matrix.weight)) continue;
+        apply(planned, planned.nearest, planned.method === 'gptq' ? { note: 'rounded to the nearest: no activation multiplies it in the main graph' } : {});
       }
-      return { model, modified: true, records, warnings: finishWeights(model, changed, settings) };
+      return { model, modified: true, records, warnings: finishWeights(model, changed, plan, settings) };
     },
   };
 }
@@ -67,18 +66,20 @@ interface Group {
   readonly weights: PlannedWeight[];
 }
 
-/** Float32 matrices of the main graph by the activation that all their products read; one activation may be read in several blocks. */
+/** Float32 matrices of the main graph by the activation that all their products read and the size of their blocks; one activation may be read in several blocks. */
 function byActivation(model: Model, { planned }: WeightPlan): Group[] {
   const groups = new Map<string, Group>();
   for (const weight of planned) {
+    if (weight.method !== 'gptq') continue;
     const products = weight.matrix.sites.filter(({ kind }) => kind !== 'gather').map(({ node }) => node);
     const [first] = products;
     const activation = first?.input(0);
     if (!first || !activation || first.graph !== model.graph || weight.matrix.matrix.dtype !== 'float32') continue;
     if (products.some((node) => node.input(0) !== activation)) continue;
-    const group = groups.get(activation.name);
+    const key = `${weight.scheme.blockSize} ${activation.name}`;
+    const group = groups.get(key);
     if (group) group.weights.push(weight);
-    else groups.set(activation.name, { activation: activation.name, node: first, weights: [weight] });
+    else groups.set(key, { activation: activation.name, node: first, weights: [weight] });
   }
   return [...groups.values()];
 }
@@ -94,12 +95,14 @@ interface Tools {
 async function roundGroup({ activation, weights }: Group, block: CalibratedBlock, { jobs, settings, options, task: { signal } }: Tools): Promise<GptqOutput | string> {
   const { sums, channels } = block.statistic(activation, 'gram');
   const matrices = [];
-  for (const { matrix } of weights) matrices.push({ weights: aligned(await matrix.matrix.load()), cols: matrix.matrix.shape[0]! });
-  const transfer = [sums.buffer as ArrayBuffer, ...matrices.map((matrix) => matrix.weights.buffer)];
+  for (const { matrix, scheme } of weights) matrices.push({ weights: aligned(await matrix.matrix.load()), cols: matrix.matrix.shape[0]!, scheme });
+  const { scheme } = matrices[0]!;
+  // Not the sums: groups of other block sizes read them too.
+  const transfer = matrices.map((matrix) => matrix.weights.buffer);
   try {
     return await jobs.run(
       gptqJob,
-      { hessian: sums, size: channels, scheme: settings.scheme, matrices, damping: options.damping, activationOrder: options.activationOrder },
+      { hessian: sums, size: channels, scheme, matrices, scales: settings.scales, layout: settings.form.layout, damping: options.damping, activationOrder: options.activationOrder },
       { transfer, ...(signal && { signal }) },
     );
   } catch (error) {
@@ -114,11 +117,11 @@ function aligned(bytes: Uint8Array): Float32Array<ArrayBuffer> {
   return new Float32Array(new Uint8Array(bytes).buffer);
 }
 
-function tensorsOf({ nearest }: PlannedWeight, { values, scales, zeroPoints }: GptqMatrix): QuantizedTensors {
+function tensorsOf({ values, scales, zeroPoints }: QuantizedTensors, stored: GptqMatrix): QuantizedTensors {
   return {
-    values: new DenseTensor('uint8', nearest.values.shape, values),
-    scales: new DenseTensor('float32', nearest.scales.shape, bytesOf(scales)),
-    zeroPoints: zeroPoints && new DenseTensor('uint8', nearest.zeroPoints!.shape, zeroPoints),
+    values: new DenseTensor(values.dtype, values.shape, stored.values),
+    scales: new DenseTensor('float32', scales.shape, bytesOf(stored.scales)),
+    zeroPoints: zeroPoints && new DenseTensor(zeroPoints.dtype, zeroPoints.shape, stored.zeroPoints!),
   };
 }
 
