@@ -27,7 +27,7 @@ export async function quantizeModel(original: Model, feeds: Feeds, { activations
     const known = done.get(value);
     if (known) return known;
     const [low, high] = ranges.get(value.name)!;
-    const scale = Math.fround(Math.max(high - low, 1e-6) / 255);
+    const scale = Math.fround((high - low || 1) / 255);
     const zero = Math.round(-low / scale) - (activations === 'int8' ? 128 : 0);
     const [s, z] = [constant(`${value.name}/scale`, denseOf('float32', [], [scale])), constant(`${value.name}/zero`, denseOf(activations, [], [zero]))];
     const codes = new GraphValue(`${value.name}/q`);
@@ -71,7 +71,7 @@ export async function quantizeModel(original: Model, feeds: Feeds, { activations
     node.setInput(1, weight(weightValue, node, axis));
     if (!biasValue?.tensor) continue;
     const [low, high] = ranges.get(x.name)!;
-    const input = Math.fround(Math.max(high - low, 1e-6) / 255);
+    const input = Math.fround((high - low || 1) / 255);
     const steps = Float32Array.from(scales.get(weightValue)!, (scale) => Math.fround(scale * input));
     const numbers = (biasValue.tensor as DenseTensor).data as Float32Array;
     const codes = Int32Array.from(numbers, (value, i) => Math.round(value / steps[steps.length === 1 ? 0 : i]!));
@@ -91,6 +91,8 @@ export async function quantizeModel(original: Model, feeds: Feeds, { activations
     made.replaceOutput(made.outputs.indexOf(output), value);
     ranges.set(value.name, ranges.get(name)!);
     const rounded = activation(value, marker);
+    // Nodes that read it too read what it is rounded to.
+    output.replaceUsesWith(rounded);
     graph.remove(marker);
     rounded.name = name;
     graph.outputs[i] = rounded;
@@ -111,6 +113,6 @@ async function rangesOf(original: Model, feeds: Feeds): Promise<Map<string, [num
   // These are known without a run.
   for (const node of graph.nodes()) if (node.opType === 'Softmax' || node.opType === 'Sigmoid') ranges.set(node.output().name, [0, 1]);
   for (const [name, value] of Object.entries(await executor.run(feeds))) add(name, (await toDense(value)).data as Float32Array);
-  for (const [name, value] of Object.entries(feeds)) add(name, (await toDense(value)).data as Float32Array);
+  for (const [name, value] of Object.entries(feeds)) if (value.dtype === 'float32') add(name, (await toDense(value)).data as Float32Array);
   return ranges;
 }

@@ -1,6 +1,6 @@
 /** Convolutions and pooling over pictures. */
 import type { Value } from '@penjing/core';
-import { activate } from '../activation.js';
+import { activateResult } from '../activation.js';
 import { hybridConv } from '../integer/hybrid.js';
 import type { ReadRow, ReadTable, TfliteReading } from '../operator.js';
 import { type Convolution, conv2d, depthwiseConv2d, padsOf, transposeConv, type Windows } from './windows.js';
@@ -15,7 +15,7 @@ const convolution = (of: (reading: TfliteReading) => Convolution): ReadRow => (r
   if (hybridConv(reading, shape)) return;
   const weight = reading.values.weight(reading.index(shape.weight), shape.move, shape.axis);
   const y = reading.op(shape.opType, [reading.first(shape.x), weight, bias(reading, shape.bias)], shape.attributes);
-  reading.define(activate(reading, y, shape.activation), true);
+  reading.define(activateResult(reading, y, shape.activation), true);
 };
 
 const pool = (opType: 'AveragePool' | 'MaxPool'): ReadRow => (reading) => {
@@ -24,7 +24,7 @@ const pool = (opType: 'AveragePool' | 'MaxPool'): ReadRow => (reading) => {
   const pads = padsOf(reading, pad, windows);
   const shared = { kernel_shape: [filterHeight, filterWidth], strides: [strideH, strideW], pads };
   const pooled = reading.op(opType, [reading.first(0)], opType === 'AveragePool' ? { ...shared, count_include_pad: 0 } : shared);
-  reading.define(activate(reading, pooled, fusedActivationFunction), true);
+  reading.define(activateResult(reading, pooled, fusedActivationFunction), true);
 };
 
 /** The root of the mean of squares, padding not counted. */
@@ -33,7 +33,7 @@ const l2Pool: ReadRow = (reading) => {
   const pads = padsOf(reading, pad, { kernel: [filterHeight, filterWidth], strides: [strideH, strideW] });
   const x = reading.first(0);
   const means = reading.op('AveragePool', [reading.op('Mul', [x, x])], { kernel_shape: [filterHeight, filterWidth], strides: [strideH, strideW], pads, count_include_pad: 0 });
-  reading.define(activate(reading, reading.op('Sqrt', [means]), fusedActivationFunction), true);
+  reading.define(activateResult(reading, reading.op('Sqrt', [means]), fusedActivationFunction), true);
 };
 
 export const conv: ReadTable = {

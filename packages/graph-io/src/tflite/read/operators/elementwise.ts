@@ -1,6 +1,6 @@
 /** Element-wise operators, which compute wherever the channels stand. */
 import { type AttributeInput, attribute, dtypes, lazy, type Value } from '@penjing/core';
-import { activate, clip } from '../activation.js';
+import { activateResult, clip } from '../activation.js';
 import type { ReadRow, ReadTable, TfliteReading } from '../operator.js';
 
 const unary = (make: (reading: TfliteReading, x: Value) => Value): ReadRow => (reading) => {
@@ -18,7 +18,7 @@ const binary = (make: (reading: TfliteReading, a: Value, b: Value) => Value): Re
   const { operands, first } = reading.together();
   const type = reading.type in fused ? fused[reading.type as keyof typeof fused] : undefined;
   const options = type && reading.optional(type);
-  reading.define(activate(reading, make(reading, operands[0]!, operands[1]!), options?.fusedActivationFunction), first);
+  reading.define(activateResult(reading, make(reading, operands[0]!, operands[1]!), options?.fusedActivationFunction), first);
 };
 
 const plainBinary = (opType: string): ReadRow => binary((reading, a, b) => reading.op(opType, [a, b]));

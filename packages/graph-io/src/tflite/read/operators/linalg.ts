@@ -1,6 +1,6 @@
 /** Matrix products. */
 import { lazy, type Value } from '@penjing/core';
-import { activate } from '../activation.js';
+import { activateResult } from '../activation.js';
 import { hybridProduct, isHybrid, roundAsymmetric, roundSymmetric } from '../integer/hybrid.js';
 import type { ReadRow, ReadTable, TfliteReading } from '../operator.js';
 
@@ -31,7 +31,7 @@ const fullyConnected: ReadRow = (reading) => {
   const x = rowsOf(reading, reading.last(0));
   const product = isHybrid(reading, 0, 1) ? hybridProduct(reading, x, 1, asymmetricQuantizeInputs ?? false) : reading.op('MatMul', [x, weights()]);
   const sum = reading.has(2) ? reading.op('Add', [product, reading.last(2)]) : product;
-  reading.define(fromRows(reading, activate(reading, sum, fusedActivationFunction)));
+  reading.define(fromRows(reading, activateResult(reading, sum, fusedActivationFunction)));
 
   /** Weights are (outputs, inputs). */
   function weights(): Value {

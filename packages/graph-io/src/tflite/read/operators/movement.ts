@@ -1,6 +1,6 @@
 /** Operators that move, cut and join values without computing. */
 import { dtypes, normalizeAxis, type Value } from '@penjing/core';
-import { activate } from '../activation.js';
+import { activateResult } from '../activation.js';
 import type { ReadRow, ReadTable, TfliteReading } from '../operator.js';
 import { firstAxis, permuted } from '../places.js';
 import { END, slice, stridedSlice } from './slices.js';
@@ -20,7 +20,7 @@ const concatenation: ReadRow = (reading) => {
   const first = inputs.some((i) => reading.isFirst(i)) && inputs.every((i) => reading.tensor(i).shape.length === 4);
   const operands = inputs.map((i) => (first ? reading.first(i) : reading.last(i)));
   const joined = reading.op('Concat', operands, { axis: first ? firstAxis(at) : at });
-  reading.define(activate(reading, joined, fusedActivationFunction), first);
+  reading.define(activateResult(reading, joined, fusedActivationFunction), first);
 };
 
 /** Pieces along an axis: equal ones, or of given sizes. */
