@@ -23,7 +23,7 @@ describe.skipIf(!process.env['PENJING_FULL'])('GPTQ of the embedded model', () =
       const step = { bits, symmetric: false, accuracyLevel: 1, ...(method === 'gptq' && { method, data, samples: 32 }) } as const;
       const { records } = await runRecipe({ input: model, output, steps: [{ quantize: step }] }, { check: false });
       expect(records.filter((record) => record.method.startsWith(method)).length).toBeGreaterThan(20);
-      return (await evaluateModel(output, { text, maxTokens: 6_000 })).perplexity;
+      return (await evaluateModel(output, { text, maxTokens: 6_000 })).perplexity!;
     };
     const nearest = await perplexity('rtn');
     const calibrated = await perplexity('gptq');

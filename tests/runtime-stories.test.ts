@@ -52,7 +52,7 @@ describe.skipIf(!testData)('stories260K', () => {
     const text = cases.map(({ prompt, greedy_text }) => prompt + greedy_text).join('\n');
     const [eight, four] = [await compareModels(folder, { path: folder, variant: 'q8' }, { text }), await compareModels(folder, { path: folder, variant: 'q4' }, { text })];
     const { perplexity } = await evaluateModel(folder, { text });
-    expect(eight.a.perplexity).toBeCloseTo(perplexity, 6);
+    expect(eight.a.perplexity).toBeCloseTo(perplexity!, 6);
     expect(perplexity).toBeGreaterThan(1);
     expect(eight.klDivergence).toBeLessThan(four.klDivergence!);
     expect(eight.topTokenAgreement).toBeGreaterThan(0.95);

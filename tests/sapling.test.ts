@@ -35,5 +35,5 @@ test('held-out perplexity is that of PyTorch within 0.1 %', async () => {
   const text = await readFile(join(sapling, 'heldout.txt'), 'utf8');
   const { tokens, perplexity } = expected.heldOutExcerpt;
   const ours = await evaluateModel(join(folder, 'sapling'), { text, maxTokens: tokens });
-  expect(Math.abs(ours.perplexity / perplexity - 1)).toBeLessThan(0.001);
+  expect(Math.abs(ours.perplexity! / perplexity - 1)).toBeLessThan(0.001);
 });

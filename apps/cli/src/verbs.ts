@@ -4,6 +4,7 @@ import { bench } from './commands/bench.js';
 import { compare } from './commands/compare.js';
 import { convert } from './commands/convert.js';
 import { doctor } from './commands/doctor.js';
+import { evaluate } from './commands/eval.js';
 import { generate } from './commands/generate.js';
 import { inspect } from './commands/inspect.js';
 import { quantize } from './commands/quantize.js';
@@ -11,4 +12,4 @@ import { run } from './commands/run.js';
 import { simplify } from './commands/simplify.js';
 import type { Command } from './command.js';
 
-export const verbs: readonly Command[] = [inspect, convert, simplify, quantize, compare, bench, run, generate, apply, doctor];
+export const verbs: readonly Command[] = [inspect, convert, simplify, quantize, evaluate, compare, bench, run, generate, apply, doctor];

@@ -12,6 +12,7 @@ export { type Generation, type Generator, type GeneratorOptions, type Prompt, ty
 export type { GenerateOptions } from './generate/options.js';
 export { type CompareOptions, type ComparedModel, type ComparedOutput, type Comparison, compareModels } from './compare/compare-models.js';
 export { type EvaluateOptions, type Evaluation, evaluateModel } from './compare/evaluate-model.js';
+export type { LabelledFeeds, Samples } from './compare/samples.js';
 export type { KlHistogram, LanguageOptions } from './compare/language.js';
 export { type BenchOptions, type BenchReport, type Machine, benchModel, machine } from './bench/bench-model.js';
 export type { Latency } from './bench/percentiles.js';

@@ -8,7 +8,7 @@ export const compare: Command = {
   name: 'compare',
   summary: 'compare two models: size, outputs, and for language models how well they predict',
   arguments: [
-    { name: '<reference>', help: 'the original: a model folder or an .onnx file' },
+    { name: '<reference>', help: 'the original: a model folder, an .onnx file, or a checkpoint that converts to one graph' },
     { name: '<model>', help: 'the model to judge; the same folder with --variant is fine' },
   ],
   options: [
@@ -45,6 +45,7 @@ export const compare: Command = {
     const number = (value: number | undefined, digits = 4): string => (value === undefined ? '—' : value.toPrecision(digits));
     const rows = [['size', formatBytes(a.bytes), formatBytes(b.bytes)]];
     if (a.perplexity !== undefined) rows.push(['perplexity', number(a.perplexity), number(b.perplexity)]);
+    if (a.accuracy !== undefined && b.accuracy !== undefined) rows.push(['accuracy', `${(a.accuracy * 100).toFixed(2)} %`, `${(b.accuracy * 100).toFixed(2)} %`]);
     if (result.klDivergence !== undefined) rows.push(['klDivergence (nats per token)', '', number(result.klDivergence)]);
     if (result.topTokenAgreement !== undefined) rows.push(['topTokenAgreement', '', `${(result.topTokenAgreement * 100).toFixed(2)} %`]);
     rows.push(['snrDb', '', number(result.snrDb, 3)], ['maxError', '', number(result.maxError, 3)]);

@@ -97,6 +97,22 @@ describe('other models', () => {
     expect((await compareModels(linear(1), linear(2), options)).maxError).toBe(result.maxError);
   });
 
+  test('accuracy, agreement and the table of a paired test, from labels', async () => {
+    // rows (2, classes 3): a finds classes 2 and 0; b, whose signs are turned, 0 and 1 (the first of equals)
+    const x = denseOf('float32', [2, 3, 1], [1, 2, 4, 3, -1, -1]);
+    const labelled = [{ feeds: { x }, labels: [2, 1] }, { feeds: { x }, labels: [0, 0] }];
+    const result = await compareModels(linear(1), linear(-1), { labelled, threads: 1 });
+    expect(result).toMatchObject({ data: 'samples', count: 2, topClassAgreement: 0, a: { accuracy: 0.5 }, b: { accuracy: 0.5 }, paired: { both: 0, onlyA: 2, onlyB: 2, neither: 0 } });
+    expect(await evaluateModel(linear(1), { labelled, threads: 1 })).toMatchObject({ accuracy: 0.5, count: 4, data: 'labelled samples' });
+    // the integers of ArgMax are classes as they are
+    expect(await evaluateModel(linear(1), { labelled, classes: 'top', threads: 1 })).toMatchObject({ accuracy: 0.5 });
+    await expect(evaluateModel(linear(1), { labelled: [{ feeds: { x } }], threads: 1 })).rejects.toMatchObject({ code: 'E_DATA' });
+    await expect(evaluateModel(linear(1), { labelled: [{ feeds: { x }, labels: [1] }], threads: 1 })).rejects.toMatchObject({ code: 'E_DATA' });
+    await expect(evaluateModel(linear(1), { labelled: [], threads: 1 })).rejects.toMatchObject({ code: 'E_DATA' });
+    const picture = denseOf('float32', [1, 3, 2], [1, 2, 4, 3, -1, -1]);
+    await expect(evaluateModel(linear(1), { labelled: [{ feeds: { x: picture }, labels: [1] }], threads: 1 })).rejects.toMatchObject({ code: 'E_SHAPE' });
+  });
+
   test('models that do not fit each other are named', async () => {
     await expect(compareModels(linear(1), tinyDecoder(), { threads: 1 })).rejects.toMatchObject({ code: 'E_INPUT' });
   });

@@ -1,17 +1,19 @@
 /** Compares two models that should do the same: sizes, outputs, and for language models how well they predict. */
 import type { Feeds, TaskOptions } from '@penjing/core';
-import { checkFeeds } from '../engine/feeds.js';
 import type { SessionOptions } from '../engine/settings.js';
-import { buffersOf, toWire } from '../engine/wire.js';
 import { type ModelReference, type OpenedReference, withModels } from '../open-reference.js';
 import { type RandomFeedOptions, randomFeeds } from '../random-feeds.js';
 import type { SessionHost } from '../session-host.js';
-import { type ErrorSums, errorSums, mergeErrors, snrDb } from './difference.js';
+import type { ClassCounts } from './classes.js';
+import { type ErrorSums, snrDb } from './difference.js';
 import { type KlHistogram, type LanguageOptions, type LanguageScores, scoreLanguage } from './language.js';
+import { measureSamples, type SampleOptions, type Samples } from './samples.js';
 
-export interface CompareOptions extends SessionOptions, TaskOptions, LanguageOptions, Omit<RandomFeedOptions, 'seed'> {
+export interface CompareOptions extends SessionOptions, TaskOptions, LanguageOptions, SampleOptions, Omit<RandomFeedOptions, 'seed'> {
   /** Inputs to compare on, for models that are not language models; seeded random ones when absent. */
   readonly feeds?: readonly Feeds[];
+  /** Samples that may have labels, instead of `feeds`. */
+  readonly labelled?: Samples;
   /** How many random inputs; 4 when absent. */
   readonly samples?: number;
 }
@@ -22,6 +24,8 @@ export interface ComparedModel {
   readonly bytes: number;
   /** exp of the mean negative log-likelihood per token; language models only. */
   readonly perplexity?: number;
+  /** Share of labelled rows that the model finds the right class of. */
+  readonly accuracy?: number;
 }
 
 export interface ComparedOutput {
@@ -47,6 +51,10 @@ export interface Comparison {
   readonly klDivergence?: number;
   /** Share of positions where both models find the same token likeliest. */
   readonly topTokenAgreement?: number;
+  /** Share of rows where both models find the same class likeliest; samples with labels only. */
+  readonly topClassAgreement?: number;
+  /** Labelled rows by who has them right. */
+  readonly paired?: { readonly both: number; readonly onlyA: number; readonly onlyB: number; readonly neither: number };
   /** How the KL divergence is spread over the tokens. */
   readonly klHistogram?: KlHistogram;
   /** Predicted tokens, or input samples. */
@@ -62,18 +70,20 @@ export async function compareModels(a: ModelReference, b: ModelReference, option
   // Two sessions on one thread take turns; a pool that spins while it waits would slow down the other.
   return withModels([a, b], { ...options, spin: false }, async (host, opened) => {
     const [left, right] = opened as readonly [OpenedReference, OpenedReference];
-    const language = left.language !== undefined && right.language !== undefined && !options.feeds;
+    const language = left.language !== undefined && right.language !== undefined && !options.feeds && !options.labelled;
     const result = language ? await compareLanguage(host, left, right, options) : await compareOutputs(host, left, right, options);
+    const share = (right: 'rightA' | 'rightB'): number | undefined => (result.counts?.labelled ? result.counts[right] / result.counts.labelled : undefined);
     const outputs = [...result.outputs].map(([name, sums]) => ({ name, snrDb: snrDb(sums), maxError: sums.maxError, elements: sums.elements }));
     return {
       kind: language ? 'language' : 'generic',
-      a: modelFacts(left, result.scores?.perplexityA),
-      b: modelFacts(right, result.scores?.perplexityB),
+      a: modelFacts(left, result.scores?.perplexityA, share('rightA')),
+      b: modelFacts(right, result.scores?.perplexityB, share('rightB')),
       sizeRatio: right.bytes / left.bytes,
       snrDb: Math.min(...outputs.map((output) => output.snrDb)),
       maxError: Math.max(0, ...outputs.map((output) => output.maxError)),
       outputs,
       ...(result.scores && languageFacts(result.scores)),
+      ...(result.counts && classFacts(result.counts)),
       count: result.count,
       data: result.data,
       seconds: (performance.now() - started) / 1000,
@@ -90,6 +100,7 @@ interface Compared {
   readonly count: number;
   readonly data: string;
   readonly scores?: LanguageScores;
+  readonly counts?: ClassCounts;
 }
 
 async function compareLanguage(host: SessionHost, a: OpenedReference, b: OpenedReference, options: CompareOptions): Promise<Compared> {
@@ -98,25 +109,22 @@ async function compareLanguage(host: SessionHost, a: OpenedReference, b: OpenedR
 }
 
 async function compareOutputs(host: SessionHost, a: OpenedReference, b: OpenedReference, options: CompareOptions): Promise<Compared> {
-  const { samples = 4, seed = 0, signal, onProgress } = options;
-  const all = options.feeds ?? Array.from({ length: samples }, (_, i) => randomFeeds(a.inputs, { ...options, seed: seed + i }));
-  const shared = a.outputs.map(({ name }) => name).filter((name) => b.outputs.some((output) => output.name === name));
-  const sums = new Map(shared.map((name) => [name, errorSums()]));
-  for (const [index, feeds] of all.entries()) {
-    checkFeeds(a.inputs, feeds);
-    checkFeeds(b.inputs, feeds);
-    const tensors = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toWire(name, tensor)]));
-    const differences = await host.call(
-      'difference',
-      { a: a.handle, b: b.handle, feeds: tensors, outputs: shared },
-      { transfer: buffersOf(tensors), ...(signal ? { signal } : {}) },
-    );
-    for (const difference of differences) mergeErrors(sums.get(difference.name)!, difference);
-    onProgress?.({ phase: 'compare', done: index + 1, total: all.length, unit: 'samples' });
-  }
-  return { outputs: sums, count: all.length, data: options.feeds ? 'given inputs' : `random inputs, seed ${seed}` };
+  const { samples = 4, seed = 0, feeds, labelled } = options;
+  const given: Samples = labelled ?? (feeds ?? Array.from({ length: samples }, (_, i) => randomFeeds(a.inputs, { ...options, seed: seed + i }))).map((each) => ({ feeds: each }));
+  const total = options.total ?? (labelled ? 0 : (feeds?.length ?? samples));
+  const measured = await measureSamples(host, a, b, given, { ...options, total });
+  return { ...measured, data: labelled ? 'samples' : feeds ? 'given inputs' : `random inputs, seed ${seed}` };
 }
 
-function modelFacts({ name, bytes }: OpenedReference, perplexity: number | undefined): ComparedModel {
-  return { name, bytes, ...(perplexity === undefined ? {} : { perplexity }) };
+/** Accuracy of each and how they share it, when there are labels. */
+function classFacts({ labelled, rightA, rightB, onlyA, onlyB, rows, agreed }: ClassCounts): Pick<Comparison, 'topClassAgreement' | 'paired'> {
+  if (rows === 0) return {};
+  return {
+    topClassAgreement: agreed / rows,
+    ...(labelled > 0 && { paired: { both: rightA - onlyA, onlyA, onlyB, neither: labelled - rightB - onlyA } }),
+  };
+}
+
+function modelFacts({ name, bytes }: OpenedReference, perplexity: number | undefined, accuracy: number | undefined): ComparedModel {
+  return { name, bytes, ...(perplexity !== undefined && { perplexity }), ...(accuracy !== undefined && { accuracy }) };
 }

@@ -73,7 +73,8 @@ export function difference(name: string, a: WireTensor, b: WireTensor): OutputDi
   return { name, dtype: a.dtype, ...sums };
 }
 
-function numbers({ dtype, data }: WireTensor): (index: number) => number {
+/** Elements by their place, whatever they are stored as. */
+export function numbers({ dtype, data }: WireTensor): (index: number) => number {
   const view = typedView(dtype, new Uint8Array(data as ArrayBuffer));
   if (dtype === 'float16') {
     const wide = new Float32Array(view.length);

@@ -1,37 +1,43 @@
-/** Measures one language model on text. */
+/** Measures one model: perplexity of a language model on text, accuracy of a classifier on labelled samples. */
 import { PenjingError, type TaskOptions } from '@penjing/core';
 import type { SessionOptions } from '../engine/settings.js';
 import { type ModelReference, withModels } from '../open-reference.js';
 import { type LanguageOptions, scoreLanguage } from './language.js';
+import { measureSamples, type SampleOptions, type Samples } from './samples.js';
 
-export interface EvaluateOptions extends SessionOptions, TaskOptions, LanguageOptions {}
+export interface EvaluateOptions extends SessionOptions, TaskOptions, LanguageOptions, SampleOptions {
+  /** Samples with labels, for classifiers. */
+  readonly labelled?: Samples;
+}
 
 export interface Evaluation {
   readonly model: { readonly name: string; readonly bytes: number };
   /** exp of the mean negative log-likelihood per token. */
-  readonly perplexity: number;
-  /** Predicted tokens. */
+  readonly perplexity?: number;
+  /** Share of labelled rows that the model finds the right class of. */
+  readonly accuracy?: number;
+  /** Predicted tokens, or labelled rows. */
   readonly count: number;
   readonly data: string;
   readonly seconds: number;
 }
 
+/** Throws `E_LAYOUT` for a model that is no language model when there are no samples, `E_DATA` for samples without labels. */
 export async function evaluateModel(reference: ModelReference, options: EvaluateOptions): Promise<Evaluation> {
   const started = performance.now();
   return withModels([reference], options, async (host, [opened]) => {
     const model = opened!;
+    const facts = (): Pick<Evaluation, 'model' | 'seconds'> => ({ model: { name: model.name, bytes: model.bytes }, seconds: (performance.now() - started) / 1000 });
+    if (options.labelled) {
+      const { counts } = await measureSamples(host, model, undefined, options.labelled, options);
+      return { accuracy: counts.rightA / counts.labelled, count: counts.labelled, data: 'labelled samples', ...facts() };
+    }
     if (!model.language) {
       throw new PenjingError('E_LAYOUT', `${model.name} is not a causal language model, so it has no perplexity`, {
         hint: 'Use compareModels, which measures any model against another.',
       });
     }
     const { perplexityA, tokens, data } = await scoreLanguage(host, model, undefined, options);
-    return {
-      model: { name: model.name, bytes: model.bytes },
-      perplexity: perplexityA,
-      count: tokens,
-      data,
-      seconds: (performance.now() - started) / 1000,
-    };
+    return { perplexity: perplexityA, count: tokens, data, ...facts() };
   });
 }

@@ -1,8 +1,8 @@
 /** What the calling thread and a session worker say to each other: plain data, buffers by transfer. */
 import type { Progress } from '@penjing/core';
-import type { OutputDifference } from '../compare/difference.js';
 import type { BenchParams, BenchTimes } from './bench.js';
 import type { GenerateParams, GenerateResult, TokenEvent } from './generate.js';
+import type { Measured, MeasureParams } from './measure.js';
 import type { JobParams } from './run-job.js';
 import type { ScoreEvent, ScoreParams, ScoreResult } from './score.js';
 import type { CallContext, SessionInfo, SessionSettings, SessionSource, WireTensors } from './wire-types.js';
@@ -12,12 +12,8 @@ export interface Methods {
   open: { params: { source: SessionSource; settings: SessionSettings }; result: SessionInfo; event: never };
   close: { params: { handle: number }; result: void; event: never };
   run: { params: { handle: number; feeds: WireTensors; outputs: readonly string[] }; result: WireTensors; event: never };
-  /** Runs two sessions on the same feeds; only the differences leave the worker. */
-  difference: {
-    params: { a: number; b: number; feeds: WireTensors; outputs: readonly string[] };
-    result: readonly OutputDifference[];
-    event: never;
-  };
+  /** Runs one session or two on the same feeds; only figures leave the worker. */
+  measure: { params: MeasureParams; result: Measured; event: never };
   generate: { params: GenerateParams; result: GenerateResult; event: TokenEvent };
   score: { params: ScoreParams; result: ScoreResult; event: ScoreEvent };
   /** Runs a function of any module beside the sessions of this worker. */

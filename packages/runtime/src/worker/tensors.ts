@@ -1,7 +1,7 @@
 /** Tensors between their wire form and ONNX Runtime's, inside the worker. */
 import { type DType, type DenseTensor, PenjingError, type StringTensor, decodeText, dtypes, typedView } from '@penjing/core';
 import type * as ort from 'onnxruntime-node';
-import type { WireTensor } from './wire-types.js';
+import type { WireTensor, WireTensors } from './wire-types.js';
 
 /** The part of onnxruntime-node (or onnxruntime-web) that the worker uses. */
 export type OrtApi = Pick<typeof ort, 'InferenceSession' | 'Tensor'>;
@@ -23,6 +23,10 @@ export function toOrt(api: OrtApi, { dtype, shape, data }: WireTensor): OrtTenso
   if (!(data instanceof ArrayBuffer)) return new api.Tensor('string', data, shape);
   const view = typedView(dtype, new Uint8Array(data));
   return new api.Tensor(dtype as 'float32', view as Float32Array, shape);
+}
+
+export function allToOrt(api: OrtApi, feeds: WireTensors): Record<string, OrtTensor> {
+  return Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toOrt(api, tensor)]));
 }
 
 /** A tensor of the same thread, without a copy. */

@@ -1,0 +1,21 @@
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { evaluateInput } from './index.js';
+
+const sapling = join(import.meta.dirname, '..', '..', '..', 'models', 'sapling');
+const data = join(sapling, 'heldout.txt');
+
+test('a checkpoint is measured without a file of its graph, alone and against a reference', async () => {
+  const alone = await evaluateInput({ model: { path: sapling }, data, maxTokens: 600 });
+  expect(alone).toMatchObject({ count: 598 });
+  expect(alone.perplexity).toBeGreaterThan(10);
+  expect(alone.perplexity).toBeLessThan(60);
+  const compared = await evaluateInput({ model: { path: sapling }, reference: { path: sapling }, data, maxTokens: 600 });
+  expect(compared).toMatchObject({ perplexity: alone.perplexity, klDivergence: 0, topTokenAgreement: 1, snrDb: Infinity, maxError: 0, count: 598 });
+  expect(compared.reference?.perplexity).toBe(alone.perplexity);
+});
+
+test('what cannot be measured is said', async () => {
+  await expect(evaluateInput({ model: { path: sapling }, data: 'nothing.txt' })).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
+  await expect(evaluateInput({ model: { path: sapling }, data, report: 'page.html' })).rejects.toMatchObject({ code: 'E_OPTION' });
+});
