@@ -2,9 +2,12 @@
  * ONNX Runtime on the thread of the test: the engine of the runtime package starts a thread for every model, which is most
  * of the time when a hundred small ones are tried.
  */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { DenseTensor, type DType, type Engine, type Executor, type Model, type Value, type ValueInfo } from '@penjing/core';
-import { layoutToBytes, serializeOnnx } from '@penjing/graph-io';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DenseTensor, type DType, type Engine, type Executor, memorySource, type Model, type Value, type ValueInfo } from '@penjing/core';
+import { layoutToBytes, readOnnx, serializeOnnx } from '@penjing/graph-io';
 
 interface OrtTensor {
   readonly type: string;
@@ -55,6 +58,23 @@ export class TestSession implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#session.release();
+  }
+}
+
+/** Operators of the graph that ONNX Runtime runs, after all its fusions, and how often each occurs. */
+export async function fusedOperators(model: Model): Promise<Record<string, number>> {
+  const folder = await mkdtemp(join(tmpdir(), 'penjing-fused-'));
+  const path = join(folder, 'optimized.onnx');
+  try {
+    const [file] = serializeOnnx(model);
+    const session = await ort.InferenceSession.create(await layoutToBytes(file!), { intraOpNumThreads: 1, logSeverityLevel: 4, graphOptimizationLevel: 'all', optimizedModelFilePath: path });
+    await session.release();
+    const optimized = await readOnnx(memorySource(await readFile(path)));
+    const counts: Record<string, number> = {};
+    for (const { opType } of optimized.graph.nodes()) counts[opType] = (counts[opType] ?? 0) + 1;
+    return counts;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
 }
 

@@ -6,3 +6,6 @@ export type { WeightOptions } from './plan-weights.js';
 export { castWeights, type CastWeightsOptions } from './cast-weights.js';
 export { quantizeWeights, type QuantizeWeightsOptions } from './quantize-weights.js';
 export { type WeightScheme, describeScheme, slowOnCpu, weightScheme } from './scheme.js';
+export { type CpuKind, cpuSchemes } from './static/cpu-schemes.js';
+export { type RangeMethod, rangeMethods } from './static/ranges-job.js';
+export { quantizeStatic, type StaticOptions } from './static/quantize-static.js';
