@@ -36,6 +36,11 @@ export function decimal(min: number, max: number): (text: string) => number {
   };
 }
 
+/** `cls,mean`: names. */
+export function names(text: string): readonly string[] {
+  return filled(text).split(',').map((name) => name.trim());
+}
+
 /** `x=1,3,224,224`: a name and its sizes. */
 export function namedSizes(text: string): readonly [name: string, sizes: readonly number[]] {
   const match = /^([^=]+)=(\d+(?:,\d+)*)$/.exec(text);

@@ -1,6 +1,6 @@
 /** `penjing convert`: any checkpoint or graph that is read to any format that is written. */
 import type { Command } from '../command.js';
-import { common, namedNumbers, namedSizes } from '../options.js';
+import { common, namedNumbers, namedSizes, names } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
 import { stepOptions } from '../step-options.js';
 
@@ -8,6 +8,8 @@ const fields = stepOptions('convert', {
   to: { flags: '--to <format>', help: 'format of the result; by the extension of the output when absent' },
   layout: { flags: '--layout <layout>', help: 'the program a model folder is for; plain puts the graph beside its configuration' },
   task: { flags: '--task <task>', help: 'what the model is for, as text-generation or fill-mask; from config.json when absent' },
+  pooling: { flags: '--pooling <modes>', help: 'how states of tokens become the embedding of a sentence: cls, max, mean, mean_sqrt_len_tokens, weightedmean, lasttoken, or several with commas; as the folder says when absent', parse: names },
+  normalize: { flags: '--normalize', help: 'embeddings of length 1, with --pooling' },
   dtype: { flags: '--dtype <dtype>', help: 'element type of weights and computation' },
   opset: { flags: '--opset <version>', help: 'version of the ONNX operators (21 when absent)' },
   attention: { flags: '--attention <kind>', help: 'fused attention of ONNX Runtime, or standard operators only' },

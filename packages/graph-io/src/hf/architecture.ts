@@ -6,7 +6,7 @@ import type { Network } from './network.js';
 /** As Optimum and `pipeline()` of transformers.js name them. */
 export type Task =
   | 'text-generation' | 'text2text-generation' | 'automatic-speech-recognition'
-  | 'fill-mask' | 'text-classification' | 'token-classification' | 'question-answering' | 'feature-extraction'
+  | 'fill-mask' | 'text-classification' | 'token-classification' | 'question-answering' | 'feature-extraction' | 'sentence-similarity'
   | 'image-classification' | 'image-feature-extraction' | 'zero-shot-image-classification';
 
 /** Builds one graph over the weights: inputs, layers, outputs. */

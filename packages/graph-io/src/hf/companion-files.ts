@@ -1,9 +1,10 @@
 /** Files that travel beside the graphs, whatever the layout: tokenizer, generation settings, processors, licences. */
-import { lazy } from '@penjing/core';
 import type { FileLayout } from '../layout.js';
 import { folderTokenizer } from '../tokenizer/folder-tokenizer.js';
 import type { JsonObject } from './folder.js';
 import type { HuggingFaceConfig } from './open.js';
+import { sentenceFiles } from './sentence/files.js';
+import { copiedFile, jsonFile } from './small-files.js';
 
 /** Copied byte for byte when they are there; licences travel with the weights. */
 const COPIED = [
@@ -21,7 +22,7 @@ export async function companionFiles(folder: HuggingFaceConfig): Promise<FileLay
   const tokenizer = await folderTokenizer(folder);
   const written = tokenizer ? [jsonFile('tokenizer.json', tokenizer.tokenizerJson), jsonFile('tokenizer_config.json', tokenizer.tokenizerConfig)] : [];
   const names = COPIED.filter((name) => folder.files.includes(name) && !written.some((file) => file.name === name));
-  return [...(await Promise.all(names.map((name) => copiedFile(folder, name)))), ...written];
+  return [...(await Promise.all(names.map((name) => copiedFile(folder, name)))), ...written, ...(await sentenceFiles(folder))];
 }
 
 /**
@@ -33,15 +34,4 @@ export async function configFile(folder: HuggingFaceConfig, added: JsonObject = 
   const { quantization_config: packed, ...config } = folder.config;
   const same = packed === undefined && folder.leftOut === undefined && Object.keys(added).length === 0;
   return same ? copiedFile(folder, 'config.json') : jsonFile('config.json', { ...config, ...added });
-}
-
-export async function copiedFile({ folder }: HuggingFaceConfig, name: string): Promise<FileLayout> {
-  const source = await folder.open(name);
-  const tensor = lazy.source(source, 0, 'uint8', [source.size]);
-  return { name, size: source.size, pieces: [{ kind: 'tensor', offset: 0, name, tensor }] };
-}
-
-export function jsonFile(name: string, value: JsonObject): FileLayout {
-  const bytes = new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
-  return { name, size: bytes.byteLength, pieces: [{ kind: 'bytes', offset: 0, bytes }] };
 }

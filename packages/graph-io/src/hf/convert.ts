@@ -8,9 +8,11 @@ import { Fields } from './fields.js';
 import { Network } from './network.js';
 import type { HuggingFaceConfig, HuggingFaceFolder } from './open.js';
 import { architectures, supportedClasses } from './registry.js';
+import { sentenceGraph, type SentenceOptions, sentenceSteps } from './sentence/build.js';
+import { embedsSentences } from './sentence/modules.js';
 import { type FloatDType, Weights } from './weights.js';
 
-export interface ConvertHuggingFaceOptions {
+export interface ConvertHuggingFaceOptions extends SentenceOptions {
   /** What the model is for; from the class in config.json when absent. */
   readonly task?: Task;
   /** Type of weights, activations and cache; float32 when absent. Logits are float32 always. */
@@ -61,19 +63,26 @@ export async function convertHuggingFaceGraphs(
   oneOf('attention', attention, attentionForms);
   oneOf('blocks', blocks, blockPolicies);
   oneOf('opset', String(opset), Object.keys(irVersions));
-  const { architecture, task: trained, tasks } = findArchitecture(folder);
-  const task = options.task ?? trained;
+  const { architecture, trained, task: usual, tasks } = findArchitecture(folder);
+  const task = options.task ?? (options.pooling === undefined ? usual : 'sentence-similarity');
   if (!tasks.includes(task)) {
     throw new PenjingError('E_TASK', `${folder.architecture} cannot be converted for the task ${task}`, {
       hint: `Tasks of this checkpoint: ${tasks.join(', ')}.`,
     });
   }
+  if (task !== 'sentence-similarity' && (options.pooling !== undefined || options.normalize)) {
+    throw new PenjingError('E_OPTION', `pooling and normalize are for sentence-similarity, not for ${task}`);
+  }
   const config = new Fields(folder.config, 'config.json');
   const weights = new Weights(folder.checkpoint, dtype, architecture);
   const quantization = config.inside('quantization_config');
   if (quantization) await weights.unpack(quantization);
+  const steps = task === 'sentence-similarity' ? await sentenceSteps(folder, options) : undefined;
+  for (const { module, checkpoint } of steps ?? []) if (checkpoint) weights.include(module, checkpoint);
   const tied = await tieEmbeddings(architecture, config, weights);
-  const graphs = Object.entries(architecture.graphs(task)).map(([name, build]) => {
+  const network: Task = steps ? 'feature-extraction' : task;
+  const graphs = Object.entries(architecture.graphs(network)).map(([name, plain]) => {
+    const build = steps ? sentenceGraph(plain, steps) : plain;
     const model = new Model(new Graph('main_graph'));
     model.irVersion = irVersionOf(opset);
     model.opsetImports.set('', opset);
@@ -82,7 +91,7 @@ export async function convertHuggingFaceGraphs(
     if ([...allNodes(model.graph)].some(({ domain }) => domain === 'com.microsoft')) model.opsetImports.set('com.microsoft', 1);
     return [name, model] as const;
   });
-  weights.assertAllTaken(unused(architecture, task, trained));
+  weights.assertAllTaken(unused(architecture, network, trained));
   return new Map(graphs);
 }
 
@@ -100,7 +109,9 @@ function unused({ ignoredWeights, backbone, unneeded }: Architecture, task: Task
 
 export interface FoundArchitecture {
   readonly architecture: Architecture;
-  /** What the checkpoint was trained for. */
+  /** What the class in config.json was trained for. */
+  readonly trained: Task;
+  /** What it is converted for when nobody says. */
   readonly task: Task;
   /** What it can be converted for. */
   readonly tasks: readonly Task[];
@@ -115,7 +126,10 @@ export function findArchitecture(folder: HuggingFaceConfig): FoundArchitecture {
     // transformers itself goes by the type; the class only says what the weights were trained for
     if (!known && !(name === '' && modelType === architecture.modelType)) continue;
     const trained = known ? [classes[name]!] : Object.values(classes);
-    return { architecture, task: trained[0]!, tasks: [...new Set([...trained, ...otherTasks])] };
+    const tasks = [...new Set([...trained, ...otherTasks])];
+    // whatever head it was trained with, a folder that says how it embeds sentences is for that
+    const embeds = tasks.includes('sentence-similarity') && embedsSentences(folder.modules);
+    return { architecture, trained: trained[0]!, task: embeds ? 'sentence-similarity' : trained[0]!, tasks };
   }
   const supported = supportedClasses().map(({ className }) => className);
   const near = nearest(name || modelType, modelType);

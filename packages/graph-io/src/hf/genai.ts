@@ -1,10 +1,11 @@
 /** The settings file with which onnxruntime-genai runs a decoder of ours: `genai_config.json`. */
 import { type Graph, PenjingError } from '@penjing/core';
 import type { FileLayout } from '../layout.js';
-import { companionFiles, configFile, jsonFile } from './companion-files.js';
+import { companionFiles, configFile } from './companion-files.js';
 import { Fields } from './fields.js';
 import type { JsonObject } from './folder.js';
 import type { HuggingFaceConfig } from './open.js';
+import { jsonFile } from './small-files.js';
 
 /** The one graph, relative to the folder. */
 export const GENAI_GRAPH = 'model.onnx';

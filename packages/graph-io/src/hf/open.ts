@@ -3,13 +3,16 @@ import { type Checkpoint, PenjingError } from '@penjing/core';
 import { openPytorch, openPytorchIndex } from '../pytorch/index.js';
 import { openSafetensors, openSafetensorsIndex } from '../safetensors/index.js';
 import { Fields } from './fields.js';
-import { type JsonObject, type ModelFolder, readJsonObject } from './folder.js';
+import { type JsonObject, type ModelFolder, readJsonObject, within } from './folder.js';
+import { MODULES, readSentenceModules, type SentenceModules } from './sentence/modules.js';
 import { textPart, textWeights } from './text-part.js';
 
 /** What the small files of a folder say; a converted model has them too. */
 export interface HuggingFaceConfig {
   readonly folder: ModelFolder;
   readonly files: readonly string[];
+  /** What sentence-transformers puts behind the network, when the folder says so. */
+  readonly modules?: SentenceModules;
   /** config.json as it is, or that of the decoder in a model that also sees pictures. */
   readonly config: JsonObject;
   /** What a model with other senses does besides reading and writing, which is left out: `pictures`. */
@@ -42,13 +45,17 @@ const PROCESSORS: readonly string[] = ['preprocessor_config.json', 'processor_co
 /** Throws `E_FORMAT` when the folder is no Hugging Face model, `E_CONFIG` when its config.json is not one. */
 export async function openHuggingFaceFolder(folder: ModelFolder): Promise<HuggingFaceFolder> {
   const config = await openHuggingFaceConfig(folder);
-  const checkpoint = await openWeights(folder, config.files);
+  const checkpoint = await openWeights(config.folder, config.files);
   return { ...config, checkpoint: config.leftOut === undefined ? checkpoint : textWeights(checkpoint) };
 }
 
 /** The same without weights. */
-export async function openHuggingFaceConfig(folder: ModelFolder): Promise<HuggingFaceConfig> {
-  const files = await folder.list();
+export async function openHuggingFaceConfig(root: ModelFolder): Promise<HuggingFaceConfig> {
+  const around = await root.list();
+  const modules = around.includes(MODULES) ? await readSentenceModules(root) : undefined;
+  const inner = modules?.transformer.path ?? '';
+  const folder = inner === '' ? root : within(root, inner);
+  const files = inner === '' ? around : await folder.list();
   if (!files.includes(CONFIG)) {
     throw new PenjingError('E_FORMAT', `${folder.name} has no ${CONFIG}`, {
       hint: 'Give a folder as downloaded from Hugging Face: config.json, model.safetensors and the tokenizer files.',
@@ -63,6 +70,7 @@ export async function openHuggingFaceConfig(folder: ModelFolder): Promise<Huggin
     folder,
     files: part ? files.filter((name) => !PROCESSORS.includes(name)) : files,
     config,
+    ...(modules && { modules }),
     ...(part && { leftOut: part.leftOut }),
     generationConfig: files.includes(GENERATION_CONFIG) ? await readJsonObject(folder, GENERATION_CONFIG) : undefined,
     architecture: firstClass(fields),

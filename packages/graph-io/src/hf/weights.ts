@@ -37,6 +37,11 @@ export class Weights {
     for (const module of this.#packed.keys()) for (const part of PACKED_TENSORS) this.#tensors.delete(`${module}.${part}`);
   }
 
+  /** Adds the weights of a module that lie in a file of their own, under names that begin with the module's. */
+  include(module: string, { tensors }: Checkpoint): void {
+    for (const [name, tensor] of tensors) this.#tensors.set(`${module}.${name}`, tensor);
+  }
+
   has(name: string): boolean {
     return this.#tensors.has(name);
   }

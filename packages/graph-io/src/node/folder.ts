@@ -1,7 +1,7 @@
 /** A model folder on this machine's disk. */
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { PenjingError } from '@penjing/core';
+import { isPenjingError, PenjingError } from '@penjing/core';
 import type { ModelFolder } from '../hf/folder.js';
 import { fileSource } from './file-source.js';
 import { ioError } from './io-error.js';
@@ -12,27 +12,31 @@ import { ioError } from './io-error.js';
  */
 export function openFolder(path: string): ModelFolder {
   const root = resolve(path);
+  const at = (name: string): string => {
+    const parts = name.split('/');
+    if (parts.some((part) => part === '' || part === '.' || part === '..' || /[\\\0:]/.test(part))) {
+      throw new PenjingError('E_PATH', `${JSON.stringify(name)} is no file inside ${path}`);
+    }
+    return join(root, ...parts);
+  };
   return {
     name: basename(root),
-    async list() {
-      const entries = await readdir(root, { withFileTypes: true }).catch((cause: unknown) => {
-        throw ioError(cause, path);
+    async list(inside) {
+      const folder = inside === undefined ? root : at(inside);
+      const entries = await readdir(folder, { withFileTypes: true }).catch((cause: unknown) => {
+        const error = ioError(cause, inside === undefined ? path : folder);
+        if (inside !== undefined && isPenjingError(error) && error.code === 'E_NOT_FOUND') return [];
+        throw error;
       });
       const files = await Promise.all(
         entries.map(async (entry) => {
           if (entry.isFile()) return entry.name;
-          const target = entry.isSymbolicLink() ? await stat(join(root, entry.name)).catch(() => undefined) : undefined;
+          const target = entry.isSymbolicLink() ? await stat(join(folder, entry.name)).catch(() => undefined) : undefined;
           return target?.isFile() ? entry.name : undefined;
         }),
       );
       return files.filter((name) => name !== undefined).sort();
     },
-    async open(name) {
-      const parts = name.split('/');
-      if (parts.some((part) => part === '' || part === '.' || part === '..' || /[\\\0:]/.test(part))) {
-        throw new PenjingError('E_PATH', `${JSON.stringify(name)} is no file inside ${path}`);
-      }
-      return fileSource(join(root, ...parts));
-    },
+    open: async (name) => fileSource(at(name)),
   };
 }

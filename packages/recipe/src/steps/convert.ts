@@ -5,6 +5,10 @@ import { objectSchema, type StepKind } from './step.js';
 export interface BuildStep {
   /** What the model is for, as Optimum names it; from config.json when absent. */
   readonly task?: string;
+  /** How states of tokens become the embedding of a sentence, instead of what the folder says; several side by side. */
+  readonly pooling?: readonly ('cls' | 'max' | 'mean' | 'mean_sqrt_len_tokens' | 'weightedmean' | 'lasttoken')[];
+  /** Embeddings of length 1, after `pooling`. */
+  readonly normalize?: boolean;
   /** Element type of the written weights and of the computation; float32 when absent. */
   readonly dtype?: 'float32' | 'float16';
   /** Version of ai.onnx. */
@@ -47,7 +51,7 @@ export interface WriteStep {
 
 export interface ConvertStep extends BuildStep, WriteStep {}
 
-export const buildFields = ['task', 'dtype', 'opset', 'attention', 'blocks', 'arithmetic', 'signature', 'adapter', 'forward', 'inputs', 'key', 'state'] as const satisfies readonly (keyof BuildStep)[];
+export const buildFields = ['task', 'pooling', 'normalize', 'dtype', 'opset', 'attention', 'blocks', 'arithmetic', 'signature', 'adapter', 'forward', 'inputs', 'key', 'state'] as const satisfies readonly (keyof BuildStep)[];
 export const writeFields = ['to', 'layout', 'weights', 'images', 'shapes', 'values'] as const satisfies readonly (keyof WriteStep)[];
 
 const name = { type: 'string', minLength: 1 };
@@ -62,6 +66,8 @@ export const convertStep: StepKind<ConvertStep> = {
     values: { type: 'object', additionalProperties: { type: 'array', items: { type: 'number' } } },
     state: { enum: ['drop', 'ports'] },
     task: name,
+    pooling: { type: 'array', minItems: 1, items: { enum: ['cls', 'max', 'mean', 'mean_sqrt_len_tokens', 'weightedmean', 'lasttoken'] } },
+    normalize: { type: 'boolean' },
     opset: { type: 'integer', minimum: 1, maximum: 64 },
     dtype: { enum: ['float32', 'float16'] },
     attention: { enum: ['gqa', 'standard'] },

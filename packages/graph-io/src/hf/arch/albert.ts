@@ -11,7 +11,7 @@ export const albert: Architecture = {
   modelType: 'albert',
   backbone: 'albert',
   classes: { ...textClasses('Albert'), AlbertForPreTraining: 'fill-mask' },
-  otherTasks: ['feature-extraction'],
+  otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'albert.embeddings.word_embeddings.weight', head: 'predictions.decoder.weight', byDefault: true },
   renamed: [decoderBias('predictions')],
   ignoredWeights: [/\.embeddings\.position_ids$/, /^albert\.pooler\./, /^sop_classifier\./],

@@ -10,7 +10,7 @@ export const bert: Architecture = {
   modelType: 'bert',
   backbone: 'bert',
   classes: { ...textClasses('Bert'), BertForPreTraining: 'fill-mask' },
-  otherTasks: ['feature-extraction'],
+  otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'bert.embeddings.word_embeddings.weight', head: 'cls.predictions.decoder.weight', byDefault: true },
   renamed: [decoderBias('cls.predictions')],
   ignoredWeights: [/\.embeddings\.position_ids$/, /^bert\.pooler\./, /^cls\.seq_relationship\./],

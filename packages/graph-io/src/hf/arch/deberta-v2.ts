@@ -17,7 +17,7 @@ export const debertaV2: Architecture = {
   modelType: 'deberta-v2',
   backbone: 'deberta',
   classes: textClasses('DebertaV2'),
-  otherTasks: ['feature-extraction'],
+  otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'deberta.embeddings.word_embeddings.weight', head: 'cls.predictions.decoder.weight', byDefault: true },
   renamed: [decoderBias('cls.predictions')],
   ignoredWeights: [/\.embeddings\.position_(ids|embeddings\.weight)$/, /^mask_predictions\./],

@@ -10,7 +10,7 @@ export const distilbert: Architecture = {
   modelType: 'distilbert',
   backbone: 'distilbert',
   classes: textClasses('DistilBert'),
-  otherTasks: ['feature-extraction'],
+  otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'distilbert.embeddings.word_embeddings.weight', head: 'vocab_projector.weight', byDefault: true },
   ignoredWeights: [/\.embeddings\.position_ids$/],
   clientConfig: () => ({}),

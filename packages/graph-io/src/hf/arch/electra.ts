@@ -12,7 +12,7 @@ export const electra: Architecture = {
   backbone: 'electra',
   // what was trained to tell replaced words apart is published to be used without that head
   classes: { ...textClasses('Electra'), ElectraForPreTraining: 'feature-extraction' },
-  otherTasks: ['feature-extraction'],
+  otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'electra.embeddings.word_embeddings.weight', head: 'generator_lm_head.weight', byDefault: true },
   ignoredWeights: [/\.embeddings\.position_ids$/, /^discriminator_predictions\./],
   clientConfig: () => ({}),

@@ -22,7 +22,7 @@ export const modernbert: Architecture = {
   modelType: 'modernbert',
   backbone: 'model',
   classes: textClasses('ModernBert'),
-  otherTasks: ['feature-extraction'],
+  otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'model.embeddings.tok_embeddings.weight', head: 'decoder.weight', byDefault: true },
   ignoredWeights: [/\.rotary_emb\.inv_freq$/],
   clientConfig: () => ({}),

@@ -10,7 +10,7 @@ export const mpnet: Architecture = {
   modelType: 'mpnet',
   backbone: 'mpnet',
   classes: textClasses('MPNet'),
-  otherTasks: ['feature-extraction'],
+  otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'mpnet.embeddings.word_embeddings.weight', head: 'lm_head.decoder.weight', byDefault: true },
   renamed: [decoderBias('lm_head')],
   ignoredWeights: [/\.embeddings\.position_ids$/, /^mpnet\.pooler\./],

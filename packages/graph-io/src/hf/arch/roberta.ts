@@ -10,7 +10,7 @@ const family = (modelType: string, name: string): Architecture => ({
   modelType,
   backbone: 'roberta',
   classes: textClasses(name),
-  otherTasks: ['feature-extraction'],
+  otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'roberta.embeddings.word_embeddings.weight', head: 'lm_head.decoder.weight', byDefault: true },
   renamed: [decoderBias('lm_head')],
   ignoredWeights: [/\.embeddings\.position_ids$/, /^roberta\.pooler\./],

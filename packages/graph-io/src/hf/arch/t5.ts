@@ -29,6 +29,8 @@ const family = ({ modelType, prefix, everyLayer = false, scaledHead = true }: Fa
     ...(prefix === 'T5' && { T5WithLMHeadModel: 'text2text-generation' as const }),
     [`${prefix}EncoderModel`]: 'feature-extraction',
   },
+  otherTasks: ['feature-extraction', 'sentence-similarity'],
+  unneeded: { 'feature-extraction': [/^decoder\./, /^lm_head\./] },
   tied: { table: 'shared.weight', head: 'lm_head.weight', byDefault: true },
   renamed: [[/^encoder\.embed_tokens\.weight$/, 'shared.weight']],
   ignoredWeights: [/^(encoder|decoder)\.embed_tokens\.weight$/, /\.EncDecAttention\.relative_attention_bias\.weight$/],

@@ -21,7 +21,7 @@ export function decoder(row: DecoderRow): Architecture {
   return {
     modelType,
     classes: { ...Object.fromEntries(named), ...Object.fromEntries(alsoNamed.map((name) => [name, CLASSES.writes[1]])) },
-    otherTasks: ['feature-extraction'],
+    otherTasks: ['feature-extraction', 'sentence-similarity'],
     backbone: base.split('.')[0]!,
     // the classes that find answers keep the name that all of them had once
     ...(base === 'model' && heads.includes('questions') && { renamed: [[/^transformer\./, 'model.']] }),

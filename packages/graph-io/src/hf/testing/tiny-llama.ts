@@ -44,7 +44,10 @@ function layer(i: number): Record<string, Shape> {
 export function memoryFolder(files: Readonly<Record<string, string | Uint8Array | JsonObject>>): ModelFolder {
   return {
     name: 'tiny',
-    list: async () => Object.keys(files),
+    list: async (inside) => {
+      const start = inside === undefined ? '' : `${inside}/`;
+      return Object.keys(files).filter((name) => name.startsWith(start)).map((name) => name.slice(start.length)).filter((name) => !name.includes('/'));
+    },
     async open(name) {
       const file = files[name];
       if (file === undefined) throw new PenjingError('E_NOT_FOUND', `${name} is not there`);
