@@ -20,7 +20,7 @@ function recordedCases(): { readonly folder: string; readonly className: string;
     const path = join(fixtures, folder, 'cases.json');
     if (!existsSync(path)) return [];
     const { cases } = JSON.parse(readFileSync(path, 'utf8')) as { cases?: readonly Case[] };
-    if (!Array.isArray(cases) || !['llama', 'decoders', 'encoders', 'seq2seq'].includes(folder)) return [];
+    if (!Array.isArray(cases) || !Object.hasOwn(checks, folder)) return [];
     return (cases as readonly Case[]).map(({ name, class: className = 'LlamaForCausalLM', task = 'text-generation', tasks = [task] }) => ({ folder, className, tasks, name }));
   });
 }
@@ -29,6 +29,7 @@ const checks: Readonly<Record<string, string>> = {
   llama: 'prefill, left-padded batch, steps with cache, chunks, greedy text; both forms of attention',
   decoders: 'prefill, left-padded batch, steps with cache, chunks, greedy text; both forms of attention',
   encoders: 'whole outputs, padded batches',
+  sentences: 'states of tokens and embeddings of sentences, padded on either side',
   seq2seq: 'encoder, decoder prefill and steps with cache, padded batch, greedy text',
 };
 
@@ -45,7 +46,7 @@ test('docs/architectures.md is up to date', async () => {
   const text = `# Architectures
 
 Hugging Face folders (and GGUF files of the decoders) convert to ONNX for these classes of \`architectures\` in config.json. The task is that of the
-class; \`--task\` asks for another. Each row was verified number by number on ONNX Runtime: seeded checkpoints with the outputs that transformers computes
+class; \`--task\` asks for another. Each row was verified number by number on ONNX Runtime: seeded checkpoints with the outputs that transformers (and sentence-transformers) computes
 with them in float32 (\`peers/fixtures\`, \`tests/fixtures\`), largest absolute difference at most 1e-4.
 
 This page is written by \`npx vitest run tests/architecture -u\`.
@@ -58,7 +59,7 @@ ${rows.join('\n')}
 });
 
 /** Tasks whose heads decoders share, and decoders that verify them. */
-const READING: ReadonlySet<string> = new Set(['feature-extraction', 'text-classification', 'token-classification', 'question-answering']);
+const READING: ReadonlySet<string> = new Set(['feature-extraction', 'text-classification', 'token-classification', 'question-answering', 'sentence-similarity']);
 const DECODERS = /^(Llama|GPT2|GPTNeoX)/;
 
 /** A class without cases of its own shares the code of a sibling that has some; a class that nothing verifies says so. */
@@ -69,6 +70,6 @@ function verifiedBy(modelType: string, task: string, cases: ReturnType<typeof re
   if (!shared) return '**not verified**';
   if (own || !READING.has(task)) return `shares its code with \`${shared.className}\``;
   // all decoders have the same heads: what one of them verifies of the head, the sibling verifies of the layers
-  const head = cases.find(({ folder, tasks, className }) => folder === 'encoders' && tasks.includes(task) && DECODERS.test(className));
+  const head = cases.find(({ folder, tasks, className }) => (folder === 'encoders' || folder === 'sentences') && tasks.includes(task) && DECODERS.test(className));
   return head ? `layers of \`${shared.className}\`, head of \`${head.className}\`` : `shares its code with \`${shared.className}\``;
 }

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { PenjingError } from '@penjing/core';
-import { type FileLayout, type JsonObject, openHuggingFaceConfig, type TransformersJsDType } from '@penjing/graph-io';
+import { type FileLayout, type JsonObject, type ModelFolder, openHuggingFaceConfig, type TransformersJsDType } from '@penjing/graph-io';
 import { openFolder } from '@penjing/graph-io/node';
 import type { Input } from './inputs/input.js';
 import type { FolderLayout, WrittenGraph } from './layouts/folder-layout.js';
@@ -61,9 +61,15 @@ export async function planVariant({ input, recipe, format, convert }: VariantReq
 /** True when the configurations agree on every field that both have; those of transformers.js are about files. */
 async function holdsModel(target: string, input: Input): Promise<boolean> {
   const there = await configOf(target);
-  if (!there || !input.folder || !(await input.folder.list()).includes('config.json')) return there === undefined;
+  if (!there || !input.folder || !(await isConfigured(input.folder))) return there === undefined;
   const { config } = await openHuggingFaceConfig(input.folder);
   return Object.entries(config).every(([key, value]) => key === CLIENT || !(key in there) || JSON.stringify(there[key]) === JSON.stringify(value));
+}
+
+/** The configuration of a sentence embedder may lie beside its network, one folder deeper. */
+async function isConfigured(folder: ModelFolder): Promise<boolean> {
+  const names = await folder.list();
+  return names.includes('config.json') || names.includes('modules.json');
 }
 
 async function configOf(folder: string): Promise<JsonObject | undefined> {
@@ -94,6 +100,6 @@ export async function besideGraphs(input: Input, variant: Variant, graphs: reado
   const { target, layout, dtype, adds } = variant;
   // A folder that is there already keeps its own configuration.
   const from = adds ? openFolder(target) : input.folder;
-  if (!(await from.list()).includes('config.json')) return [];
+  if (!(await isConfigured(from))) return [];
   return layout.companions({ folder: await openHuggingFaceConfig(from), target, dtype, adds, graphs });
 }

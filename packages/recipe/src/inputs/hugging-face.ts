@@ -15,7 +15,7 @@ export const huggingFaceInput: InputFormat = {
     return {
       format: 'Hugging Face folder',
       path,
-      folder: opened.folder,
+      folder,
       ...(opened.leftOut !== undefined && { warnings: [`${opened.folder.name} also takes ${opened.leftOut}: what sees or hears is left out, its decoder of texts is converted as ${opened.architecture}`] }),
       accepts: ['dtype', 'attention', 'opset', 'task', 'pooling', 'normalize', 'blocks', 'adapter'],
       graphs: async ({ dtype, attention, opset, task, blocks, adapter, pooling, normalize }) =>
