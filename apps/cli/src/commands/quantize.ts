@@ -5,10 +5,11 @@ import { runSteps, saveOptions } from '../run-steps.js';
 import { stepOptions } from '../step-options.js';
 
 const integers = stepOptions('quantize', {
-  bits: { flags: '--bits <n>', help: '2, 4 or 8 (4 when absent)' },
+  bits: { flags: '--bits <n>', help: '2, 3 (stored in 4), 4 or 8 (4 when absent)' },
   blockSize: { flags: '--block-size <n>', help: 'weights per scale: 16, 32, 64, 128 or 256 (32 when absent)' },
   symmetric: { flags: '--asymmetric', help: 'a zero point per block: smaller error, a little larger', from: () => false },
-  method: { flags: '--method <name>', help: 'how integers are chosen: rtn, the nearest; gptq, by what the model computes on --data' },
+  method: { flags: '--method <name>', help: 'how integers are chosen: rtn, the nearest; hqq, on grids that forgive outliers; gptq, by what the model computes on --data' },
+  scales: { flags: '--scales <how>', help: 'from the range of a block (default), or those of least squared error' },
   data: { flags: '--data <path>', help: 'text to calibrate gptq with: a .txt or .jsonl file' },
   samples: { flags: '--samples <n>', help: 'windows of 512 tokens of the data to use (128 when absent)' },
   format: { flags: '--format <name>', help: 'MatMulNBits, or standard DequantizeLinear' },

@@ -12,7 +12,7 @@ export function quantizeStepOf(steps: readonly RecipeStep[], format: string): Qu
   }
   const [step] = quantized;
   if (!step) return undefined;
-  const foreign = (['blockSize', 'accuracyLevel', 'embeddings', 'symmetric', 'data', 'samples'] as const).find((field) => step[field] !== undefined) ?? (step.exclude?.length ? 'exclude' : undefined);
+  const foreign = (['blockSize', 'accuracyLevel', 'embeddings', 'symmetric', 'data', 'samples', 'scales', 'layers'] as const).find((field) => step[field] !== undefined) ?? (step.exclude?.length ? 'exclude' : undefined);
   if (step.method !== undefined && step.method !== 'rtn') {
     throw new PenjingError('E_OPTION', `${step.method} needs a graph to run, ${format} files are written from the weights`, { hint: 'Write ONNX instead.' });
   }
