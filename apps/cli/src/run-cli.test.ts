@@ -30,7 +30,7 @@ describe('the command line contract', () => {
     [['frobnicate']],
     [['convert']],
     [['convert', 'x']],
-    [['quantize', 'x', '-o', 'y', '--bits', '3']],
+    [['quantize', 'x', '-o', 'y', '--bits', '5']],
     [['quantize', 'x', '-o', 'y', '--block-size', 'many']],
     [['bench', 'x', '--runs', '0']],
     [['inspect', 'x', '--no-such-option']],
@@ -75,6 +75,6 @@ describe('the command line contract', () => {
     await writeFile(path, 'input: a\noutput: b\nsteps:\n  - quantize: { bits: 5 }\n');
     const { code, stderr } = await penjing('apply', path);
     expect(code).toBe(1);
-    expect(stderr).toMatch(/E_RECIPE: .*steps\.0\.quantize\.bits must be one of 2, 4, 8, not 5/);
+    expect(stderr).toMatch(/E_RECIPE: .*steps\.0\.quantize\.bits must be one of 2, 3, 4, 8, not 5/);
   });
 });
