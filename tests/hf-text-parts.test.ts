@@ -1,8 +1,9 @@
-/** The decoders of texts inside models that see pictures: recorded decoders, wrapped as transformers stores such models. */
+/** The decoders of texts inside models that see or hear: the whole models, and recorded decoders as older releases stored such models. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { denseOf, memorySource } from '@penjing/core';
-import { layoutToBytes, type ModelFolder, openHuggingFaceFolder, openSafetensors, safetensorsLayout } from '@penjing/graph-io';
+import { type AttentionForm, layoutToBytes, type ModelFolder, openHuggingFaceFolder, openSafetensors, safetensorsLayout } from '@penjing/graph-io';
+import { openFolder } from '@penjing/graph-io/node';
 import { expect, test } from 'vitest';
 import { maxDifference, recorded } from './support/hf-decoder.js';
 import { openDecoder } from './support/hf-decoder-suite.js';
@@ -43,4 +44,18 @@ test.each([
   const { floats, ids } = await recorded(join(import.meta.dirname, 'fixtures', 'decoders', decoder, 'expected.safetensors'));
   await using runs = await openDecoder(folder, {});
   expect(maxDifference(await runs.forward(ids('prefill.input_ids')), floats('prefill.logits'))).toBeLessThan(1e-4);
+});
+
+const attentionForms: readonly AttentionForm[] = ['gqa', 'standard'];
+const whole = join(import.meta.dirname, 'fixtures', 'text-parts');
+const { cases } = JSON.parse(readFileSync(join(whole, 'cases.json'), 'utf8')) as { readonly cases: readonly { readonly name: string; readonly class: string }[] };
+
+test.each(cases.flatMap((row) => attentionForms.map((attention) => ({ ...row, attention }))))('the whole of $class reads the same text, $attention', async ({ name, attention }) => {
+  const folder = join(whole, name);
+  const { floats, ids } = await recorded(join(folder, 'expected.safetensors'));
+  await using runs = await openDecoder(openFolder(folder), { attention });
+  expect(maxDifference(await runs.forward(ids('prefill.input_ids')), floats('prefill.logits'))).toBeLessThan(1e-4);
+  runs.reset();
+  const [mask, positions] = [ids('batch.attention_mask'), ids('batch.position_ids')];
+  expect(maxDifference(await runs.forward(ids('batch.input_ids'), { mask, positions }), floats('batch.logits'), mask)).toBeLessThan(1e-4);
 });

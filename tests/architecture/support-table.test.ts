@@ -30,6 +30,7 @@ const checks: Readonly<Record<string, string>> = {
   decoders: 'prefill, left-padded batch, steps with cache, chunks, greedy text; both forms of attention',
   encoders: 'whole outputs, padded batches',
   sentences: 'states of tokens and embeddings of sentences, padded on either side',
+  'text-parts': 'the whole model reads a text, and a left-padded batch; both forms of attention',
   seq2seq: 'encoder, decoder prefill and steps with cache, padded batch, greedy text',
 };
 
@@ -37,10 +38,10 @@ test('docs/architectures.md is up to date', async () => {
   const cases = recordedCases();
   const rows = supportedClasses().flatMap(({ modelType, className, tasks, textOnly }) =>
     tasks.map((task, i) => {
-      if (textOnly) return `| ${modelType} | \`${className}\` | ${task}${i === 0 ? '' : ' (`--task`)'} | its decoder of texts alone; checkpoints of the decoder under the names of the whole |`;
       const own = cases.filter((item) => item.className === className && item.tasks.includes(task));
+      const part = textOnly ? 'its decoder of texts alone; ' : '';
       const how = own.length > 0 ? `${own.length} ${own.length === 1 ? 'checkpoint' : 'checkpoints'}: ${checks[own[0]!.folder]!}` : verifiedBy(modelType, task, cases);
-      return `| ${modelType} | \`${className}\` | ${task}${i === 0 ? '' : ' (`--task`)'} | ${how} |`;
+      return `| ${modelType} | \`${className}\` | ${task}${i === 0 ? '' : ' (`--task`)'} | ${part}${how} |`;
     }),
   );
   const text = `# Architectures
