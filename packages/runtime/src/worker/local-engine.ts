@@ -1,11 +1,9 @@
 /** The `Engine` of core inside a session worker: for jobs, whose tensors are used where they lie. */
-import { type Engine, type EngineOptions, type Executor, type Feeds, type Fetches, type Model, type RunOptions, type TaskOptions, type ValueInfo, tensorType } from '@penjing/core';
-import { checkFeeds, checkOutputs } from '../engine/feeds.js';
+import type { Engine, EngineOptions, Executor, Model, TaskOptions } from '@penjing/core';
 import { storeModel, weightFacts } from '../engine/model-source.js';
 import { type SessionOptions, type WeightFacts, sessionSettings } from '../engine/settings.js';
-import { fromWire } from '../engine/wire.js';
 import type { SessionTable } from './session-table.js';
-import { fromOrt, toOrtView } from './tensors.js';
+import { openExecutor } from './local-executor.js';
 import type { SessionSource } from './wire-types.js';
 
 /** Models up to this many bytes are handed over in memory, as in the engine of the calling thread. */
@@ -41,26 +39,5 @@ export async function storeForJobs(model: Model, options: Pick<TaskOptions, 'sig
 
 export async function loadStored(sessions: SessionTable, { source, weights }: StoredForJobs, options: SessionOptions, cleanup: () => Promise<void> = async () => {}): Promise<Executor> {
   const settings = sessionSettings(options, { ...weights, byPath: source.kind === 'file' });
-  const { handle, inputs, outputs } = await sessions.open(source, settings);
-  const typed = (values: typeof inputs): ValueInfo[] => values.map(({ name, dtype, shape }) => ({ name, type: tensorType(dtype, shape) }));
-  return localExecutor(sessions, handle, typed(inputs), typed(outputs), cleanup);
-}
-
-function localExecutor(sessions: SessionTable, handle: number, inputs: readonly ValueInfo[], outputs: readonly ValueInfo[], cleanup: () => Promise<void>): Executor {
-  return {
-    inputs,
-    outputs,
-    async run(feeds: Feeds, { outputs: wanted = outputs.map(({ name }) => name), signal }: RunOptions = {}): Promise<Fetches> {
-      signal?.throwIfAborted();
-      checkFeeds(inputs, feeds);
-      checkOutputs(outputs, wanted);
-      const tensors = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toOrtView(sessions.api, tensor)]));
-      const fetched = await sessions.run(handle, tensors, wanted);
-      return Object.fromEntries(wanted.map((name) => [name, fromWire(fromOrt(name, fetched[name]!, []))]));
-    },
-    async [Symbol.asyncDispose]() {
-      await sessions.close(handle);
-      await cleanup();
-    },
-  };
+  return openExecutor(sessions, source, settings, cleanup);
 }

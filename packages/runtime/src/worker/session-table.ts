@@ -2,17 +2,21 @@
 import { PenjingError } from '@penjing/core';
 import type * as ort from 'onnxruntime-node';
 import { engineError } from './engine-error.js';
-import type { RunGate } from './run-gate.js';
 import type { SessionInfo, SessionSettings, SessionSource, SessionValue } from './wire-types.js';
 import { type OrtApi, type OrtSession, type OrtTensor, feedable } from './tensors.js';
 
+/** What native calls go through. */
+export interface Gate {
+  pass<T>(call: () => Promise<T>): Promise<T>;
+}
+
 export class SessionTable {
   readonly api: OrtApi;
-  readonly #gate: RunGate;
+  readonly #gate: Gate;
   readonly #sessions = new Map<number, OrtSession>();
   #next = 1;
 
-  constructor(api: OrtApi, gate: RunGate) {
+  constructor(api: OrtApi, gate: Gate) {
     this.api = api;
     this.#gate = gate;
   }
