@@ -1,5 +1,5 @@
 /** Times GPTQ of one layer: one Hessian, one matrix. `npx tsx --conditions=@penjing/source bench/gptq.ts INPUTS OUTPUTS [BITS]` */
-import { createRng } from '@penjing/core';
+import { createRng, DenseTensor } from '@penjing/core';
 import { gptqJob } from '@penjing/quantize';
 import { ortJobs } from '@penjing/runtime';
 
@@ -19,6 +19,6 @@ await using jobs = ortJobs();
 for (let run = 0; run < 3; run++) {
   const weights = Float32Array.from({ length: cols * size }, () => rng.uniform() - 0.5);
   const started = performance.now();
-  const { matrices, damping } = await jobs.run(gptqJob, { hessian: hessian.slice(), size, scheme: { bits: bits as 4, blockSize: 128, symmetric: false }, matrices: [{ weights, cols }] });
+  const { matrices, damping } = await jobs.run(gptqJob, { hessian: hessian.slice(), size, scheme: { bits: bits as 4, blockSize: 128, symmetric: false }, matrices: [{ weights: await jobs.refer(DenseTensor.of('float32', [cols, size], weights)) }] });
   console.log(`${size} × ${cols}: ${((performance.now() - started) / 1000).toFixed(2)} s, objective ${matrices[0]!.objective.toFixed(1)}, damping ${damping}`);
 }

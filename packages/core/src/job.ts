@@ -1,10 +1,12 @@
 /** Work that must not run on the calling thread: a function of a module, run beside an engine. */
 import type { Kernels } from '@penjing/kernels';
+import type { DType } from './dtype.js';
 import type { Engine, Executor } from './engine.js';
 import { PenjingError } from './errors.js';
 import type { Model } from './graph/model.js';
+import type { Shape } from './shape.js';
 import type { TaskOptions } from './task.js';
-import type { DenseTensor } from './tensor.js';
+import { type DenseTensor, type Tensor, toDense } from './tensor.js';
 
 /** What a job works with: an engine that runs in the same thread, so that tensors are used where they lie. */
 export interface JobContext extends TaskOptions {
@@ -13,6 +15,21 @@ export interface JobContext extends TaskOptions {
   /** Loads a model that the host prepared. */
   readonly load: (model: PreparedModel) => Promise<Executor>;
   readonly shelf: (shelf: ShelfReference) => Shelf;
+  /** Computes a tensor in this thread: a weight comes from its file and never passes through the calling thread. */
+  readonly read: (tensor: TensorReference) => Promise<DenseTensor>;
+  /**
+   * Puts a result where it does not take memory: into the work folder of the run, under the hash of its content, where the host has
+   * one. The reference goes back in the output of the job; `JobHost.tensor` makes a lazy tensor of it.
+   */
+  readonly spill: (tensor: DenseTensor) => Promise<TensorReference>;
+}
+
+/** A tensor that jobs of the same host can read, as plain data: an expression over ranges of files, or a spill. */
+export interface TensorReference {
+  readonly kind: 'tensor';
+  readonly dtype: DType;
+  readonly shape: Shape;
+  readonly reference: unknown;
 }
 
 /** A model that jobs of the same host can load, as plain data. */
@@ -69,6 +86,10 @@ export interface JobHost {
   prepare(model: Model, options?: Pick<TaskOptions, 'signal'>): Promise<PreparedModel & AsyncDisposable>;
   /** An empty shelf; disposing it deletes what is on it. */
   openShelf(): Promise<Shelf & ShelfReference & AsyncDisposable>;
+  /** Makes a tensor readable for jobs (`JobContext.read`). What is on disk stays there; string and sparse tensors throw `E_DTYPE`. */
+  refer(tensor: Tensor): Promise<TensorReference>;
+  /** The tensor behind what a job spilled. It lasts as long as the work folder of the run. */
+  tensor(reference: TensorReference): Promise<Tensor>;
   run<Input, Output>(job: Job<Input, Output>, input: Input, options?: JobOptions): Promise<Output>;
 }
 
@@ -82,6 +103,8 @@ export function inlineJobs({ engine, kernels }: Pick<JobContext, 'engine' | 'ker
       const shelf = memoryShelf(tensors);
       return { ...shelf, kind: 'shelf', reference: shelf, [Symbol.asyncDispose]: async () => tensors.clear() };
     },
+    refer: async (tensor) => inMemory(tensor),
+    tensor: async ({ reference }) => reference as Tensor,
     run: (job, input, { transfer: _transfer, ...task } = {}) =>
       job.run(input, {
         ...task,
@@ -89,8 +112,15 @@ export function inlineJobs({ engine, kernels }: Pick<JobContext, 'engine' | 'ker
         kernels,
         load: ({ reference }) => engine.load(reference as Model, task.signal ? { signal: task.signal } : {}),
         shelf: ({ reference }) => reference as Shelf,
+        read: ({ reference }) => toDense(reference as Tensor),
+        spill: async (tensor) => inMemory(tensor),
       }),
   };
+}
+
+function inMemory(tensor: Tensor): TensorReference {
+  if (tensor.kind !== 'dense' && tensor.kind !== 'lazy') throw new PenjingError('E_DTYPE', `jobs read no ${tensor.kind} tensors`);
+  return { kind: 'tensor', dtype: tensor.dtype, shape: tensor.shape, reference: tensor };
 }
 
 function memoryShelf(tensors: Map<string, DenseTensor>): Shelf {

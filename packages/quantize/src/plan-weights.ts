@@ -1,12 +1,13 @@
 /** Which weights of a model are quantized, and what is said of the others: the part that every method of rounding shares. */
 import { type GridChoice, lazy, type Model, Names, modelGraphs, PenjingError, type QuantizedTensors, type Tensor, type Value, type WeightRecord } from '@penjing/core';
+import type { WeightMatrix } from '@penjing/core/calibrate';
 import { type LayerRule, matchesName, type RoundingMethod, type WeightChoice, weightChoices } from './layer-rules.js';
 import { qdqForm } from './qdq.js';
 import { qoperatorForm } from './qoperator.js';
 import { raiseIrVersion } from './raise-ir-version.js';
 import { removeUnusedWeights } from './remove-unused.js';
 import { describeScheme, slowOnCpu, storedBits, type WeightScheme, weightScheme } from './scheme.js';
-import { type WeightMatrix, weightMatrices } from './select.js';
+import { blockMatrices } from './select.js';
 import type { FormContext, WeightForm } from './weight-form.js';
 
 export interface WeightOptions {
@@ -81,7 +82,7 @@ export interface WeightPlan {
 export function planWeights(model: Model, settings: WeightSettings): WeightPlan {
   const { scheme: overall, choose, form, accuracyLevel, embeddings, exclude } = settings;
   raiseIrVersion(model, form.irVersion(overall));
-  const { matrices, skipped } = weightMatrices(model, embeddings);
+  const { matrices, skipped } = blockMatrices(model, embeddings);
   const records = skipped.map(({ weight, reason }) => leftAlone(weight, reason));
   const planned: PlannedWeight[] = [];
   for (const matrix of matrices) {

@@ -1,7 +1,7 @@
 /** Block-quantized weights as the com.microsoft operators MatMulNBits and GatherBlockQuantized. */
 import { attribute, denseOf, lazy, type Names, Node, Value, type Graph, type Tensor } from '@penjing/core';
+import type { WeightSite } from '@penjing/core/calibrate';
 import { storedBits } from './scheme.js';
-import type { WeightSite } from './select.js';
 import { productOf, takeOver } from './split-gemm.js';
 import type { FormContext, WeightForm } from './weight-form.js';
 

@@ -1,6 +1,6 @@
 /** A plain Gemm (no transA, alpha and beta 1) as MatMul and Add, so that products come in one form only. */
 import { type Names, Node, Value } from '@penjing/core';
-import type { WeightSite } from './select.js';
+import type { WeightSite } from '@penjing/core/calibrate';
 
 /** The MatMul of a site; its weight input is for the caller to set. */
 export function productOf({ node, kind }: WeightSite, names: Names): Node {

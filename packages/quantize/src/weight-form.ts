@@ -1,7 +1,7 @@
 /** The ways to store a quantized matrix: what each can hold, and how the graph is rewritten for it. */
 import type { BlockScheme, Names, QuantizedTensors, Value } from '@penjing/core';
 import type { WeightScheme } from './scheme.js';
-import type { WeightMatrix } from './select.js';
+import type { WeightMatrix } from '@penjing/core/calibrate';
 
 export interface FormContext {
   readonly scheme: WeightScheme;

@@ -1,4 +1,5 @@
 /** Runs one block of a model over all samples: activations come from the shelf and go back to it, statistics are gathered on the way. */
+import type { Kernels } from '@penjing/kernels';
 import { type Job, type JobContext, type PreparedModel, type ShelfReference, jobModule } from '../job.js';
 import { matrixProducts } from '../linalg/products.js';
 import type { DenseTensor } from '../tensor.js';
@@ -14,13 +15,19 @@ export interface BlockJobInput {
   readonly outputs: readonly string[];
   /** Values that nothing needs afterwards. */
   readonly drop: readonly string[];
-  readonly collect: readonly { readonly value: string; readonly statistic: StatisticName }[];
+  readonly collect: readonly StatisticRequest[];
 }
 
-export interface Collected {
+/** What to gather of a value. */
+export interface StatisticRequest {
   readonly value: string;
   readonly statistic: StatisticName;
+}
+
+export interface Collected extends StatisticRequest {
   readonly result: Statistics[StatisticName];
+  /** The first sample in which the value holds NaN or infinities. */
+  readonly broken: number | undefined;
 }
 
 export const blockJob: Job<BlockJobInput, readonly Collected[]> = { module: jobModule(import.meta.url, './block-job'), name: 'blockJob', run: runBlock };
@@ -35,6 +42,7 @@ async function runBlock({ model, shelf: reference, samples, inputs, outputs, dro
   await using products = matrixProducts(engine);
   await using executor = model && (await context.load(model));
   const shelf = context.shelf(reference);
+  const broken = new Map<string, number>();
   const gathering = collect.map(({ value, statistic }) => ({ value, statistic, collector: collectors[statistic](value, { kernels, products }) }));
   const wanted = [...new Set([...outputs, ...collect.map(({ value }) => value)])].filter((name) => !inputs.includes(name));
   for (let sample = 0; sample < samples; sample++) {
@@ -44,9 +52,18 @@ async function runBlock({ model, shelf: reference, samples, inputs, outputs, dro
     for (const name of inputs) feeds[name] = await shelf.get(shelfName(sample, name));
     const fetched = executor ? await executor.run(feeds, { outputs: wanted, ...(signal && { signal }) }) : {};
     const valueOf = (name: string): DenseTensor => (feeds[name] ?? fetched[name]) as DenseTensor;
+    for (const value of new Set(gathering.map((item) => item.value))) {
+      if (!broken.has(value) && !isFinite(valueOf(value), kernels)) broken.set(value, sample);
+    }
     for (const { value, collector } of gathering) await collector.add(valueOf(value));
     for (const name of outputs) await shelf.put(shelfName(sample, name), valueOf(name));
     for (const name of drop) await shelf.delete(shelfName(sample, name));
   }
-  return gathering.map(({ value, statistic, collector }) => ({ value, statistic, result: collector.result() }));
+  const collected: Collected[] = [];
+  for (const { value, statistic, collector } of gathering) collected.push({ value, statistic, result: await collector.result(), broken: broken.get(value) });
+  return collected;
+}
+
+function isFinite({ dtype, data }: DenseTensor, kernels: Kernels): boolean {
+  return dtype !== 'float32' || kernels.errorStats(data as Float32Array, data as Float32Array).nonFinite === 0;
 }

@@ -1,6 +1,9 @@
-/** @penjing/core/calibrate: statistics of activations, gathered block by block. */
-export { type CalibrateOptions, type CalibratedBlock, calibrateBlocks } from './calibrate-blocks.js';
+/** @penjing/core/calibrate: weight matrices, and statistics of the activations that reach them, gathered block by block. */
+export { type CalibrateOptions, type CalibratedBlock, type CalibrationOptions, calibrateBlocks, type GatheredStatistics } from './calibrate-blocks.js';
+export { type CalibrateLayersOptions, type CalibratedLayers, calibrateLayers } from './calibrate-layers.js';
 export { type StatisticName, type Statistics } from './collectors/index.js';
 export type { HistogramStatistic } from './collectors/histogram.js';
 export { extractModel } from './extract-model.js';
+export { type LayerGroup, layerGroups } from './layer-groups.js';
+export { type SkippedWeight, type WeightKind, type WeightMatrix, type WeightSite, weightMatrices } from './weight-matrices.js';
 export { entropyRange, mseRange, percentileRange, type ValueRange } from './thresholds.js';

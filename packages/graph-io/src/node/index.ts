@@ -7,3 +7,5 @@ export { type SaveFolderOptions, type SaveOptions, type SaveResult, saveFile, sa
 export { type Manifest, type ManifestFile, MANIFEST_NAME, readManifest } from './manifest.js';
 export { type WorkFolder, openWorkFolder } from './work-folder.js';
 export { openFolder } from './folder.js';
+export { writeSpill } from './spill.js';
+export { type TensorData, readTensorData, tensorData } from './tensor-data.js';

@@ -1,10 +1,11 @@
 /** Entry of a thread of the pool: reads its own rows, computes them, writes them to their own place. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { evaluate, isPenjingError, type QuantizeStats, type ReadRange, rowBytes } from '@penjing/core';
+import { evaluate, isPenjingError, type QuantizeStats, rowBytes } from '@penjing/core';
 import { DirectWriter, type Handed } from './direct-writer.js';
 import { fastCrc32 } from './fast-crc32.js';
 import { poolKernels } from './pool-kernels.js';
 import { DescriptorCache, readFully } from './descriptor-cache.js';
+import { readSources } from './read-sources.js';
 import type { Calls, FileStretch, FromWorker, ToWorker, WireError, WorkerGroup } from './pool-protocol.js';
 
 if (!parentPort) throw new Error('pool-worker runs in a worker thread only');
@@ -34,7 +35,7 @@ async function computeChunk({ group: id, rows }: Calls['chunk']['params']): Prom
   const mark = kernels.arena.mark();
   try {
     const requests = group.outputs.map(({ expr }, i) => ({ expr, rows: rows[i]! }));
-    const { bytes, stats } = evaluate(requests, readFrom(group), kernels);
+    const { bytes, stats } = evaluate(requests, readSources(group.sources, files), kernels);
     const handed: Handed[] = [];
     for (const [i, part] of bytes.entries()) {
       const { path, offset, expr } = group.outputs[i]!;
@@ -44,15 +45,6 @@ async function computeChunk({ group: id, rows }: Calls['chunk']['params']): Prom
   } finally {
     kernels.arena.release(mark);
   }
-}
-
-function readFrom({ sources }: WorkerGroup): ReadRange {
-  return (key, offset, length, into = new Uint8Array(length)) => {
-    const source = sources.get(key)!;
-    if (source.kind === 'file') readFully(files.source(source), source.path, into, offset);
-    else into.set(new Uint8Array(source.bytes, offset, length));
-    return into;
-  };
 }
 
 /** By pieces, so that a large stretch takes little memory. */

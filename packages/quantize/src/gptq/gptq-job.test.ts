@@ -1,10 +1,11 @@
 /** GPTQ on the reference engine: what it stores, what it says that it reached, and against rounding to the nearest. */
-import { createRng, inlineJobs } from '@penjing/core';
+import { createRng, DenseTensor, inlineJobs, type TensorReference } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { wasmKernels } from '@penjing/kernels';
 import { describe, expect, test } from 'vitest';
 import { storedBits, type WeightScheme } from '../scheme.js';
 import { activationOrder } from './activation-order.js';
+import type { StoredBlocks } from './block-grid.js';
 import { type GptqMatrix, gptqJob } from './gptq-job.js';
 
 const kernels = wasmKernels();
@@ -28,8 +29,17 @@ function layer(size: number, cols: number, seed: number): Layer {
   return { size, cols, hessian, weights: Float32Array.from({ length: cols * size }, () => rng.normal()) };
 }
 
+async function weightsOf({ weights, cols, size }: Pick<Layer, 'weights' | 'cols' | 'size'>): Promise<{ weights: TensorReference }> {
+  return { weights: await jobs.refer(DenseTensor.of('float32', [cols, size], weights)) };
+}
+
+async function stored({ values, scales, zeroPoints }: GptqMatrix): Promise<StoredBlocks> {
+  const load = async (reference: TensorReference): Promise<DenseTensor> => (await jobs.tensor(reference)) as DenseTensor;
+  return { values: (await load(values)).bytes, scales: (await load(scales)).data as Float32Array, zeroPoints: zeroPoints && (await load(zeroPoints)).bytes };
+}
+
 /** ½ Σ (w − q)ᵀ H (w − q) of a stored matrix, H without its damping. */
-function cost({ size, cols, hessian, weights }: Layer, { blockSize, symmetric, ...scheme }: WeightScheme, { values, scales, zeroPoints }: Pick<GptqMatrix, 'values' | 'scales' | 'zeroPoints'>): number {
+function cost({ size, cols, hessian, weights }: Layer, { blockSize, symmetric, ...scheme }: WeightScheme, { values, scales, zeroPoints }: StoredBlocks): number {
   const restored = new Float32Array(cols * size);
   kernels.dequantizeBlocks({ rows: cols, cols: size, bits: storedBits(scheme), blockSize, symmetric, layout: 'nbits', values, scales, scaleDtype: 'float32', ...(zeroPoints && { zeroPoints }), dst: restored });
   let sum = 0;
@@ -40,7 +50,7 @@ function cost({ size, cols, hessian, weights }: Layer, { blockSize, symmetric, .
   return sum / 2;
 }
 
-function nearest({ size, cols, weights }: Layer, { bits: gridBits, blockSize, symmetric }: WeightScheme): Pick<GptqMatrix, 'values' | 'scales' | 'zeroPoints'> {
+function nearest({ size, cols, weights }: Layer, { bits: gridBits, blockSize, symmetric }: WeightScheme): StoredBlocks {
   const bits = storedBits({ bits: gridBits });
   const blocks = Math.ceil(size / blockSize);
   const stored = {
@@ -68,11 +78,11 @@ describe('gptq', () => {
     const seeds = 12;
     for (let seed = 0; seed < seeds; seed++) {
       const made = layer(seed % 3 === 0 ? 50 : 64, 6, seed);
-      const { matrices, damping, dead } = await jobs.run(gptqJob, { ...made, hessian: made.hessian.slice(), scheme, matrices: [made], damping: 1e-4, activationOrder: seed % 2 === 0 });
+      const { matrices, damping, dead } = await jobs.run(gptqJob, { ...made, hessian: made.hessian.slice(), scheme, matrices: [await weightsOf(made)], damping: 1e-4, activationOrder: seed % 2 === 0 });
       expect(dead).toEqual([]);
       expect(damping).toBe(1e-4);
       const [matrix] = matrices;
-      const reached = cost(made, scheme, matrix!);
+      const reached = cost(made, scheme, await stored(matrix!));
       expect(Math.abs(reached - matrix!.objective)).toBeLessThan(0.01 * matrix!.objective);
       if (reached < cost(made, scheme, nearest(made, scheme))) better++;
     }
@@ -83,7 +93,7 @@ describe('gptq', () => {
     const scheme: WeightScheme = { bits: 4, blockSize: 16, symmetric: true };
     const made = layer(32, 4, 1);
     const weights = made.weights.map((_, i) => ((i * 7) % 16) - 8);
-    const { matrices } = await jobs.run(gptqJob, { ...made, scheme, matrices: [{ weights, cols: 4 }] });
+    const { matrices } = await jobs.run(gptqJob, { ...made, scheme, matrices: [await weightsOf({ ...made, weights })] });
     expect(matrices[0]!.objective).toBe(0);
   });
 

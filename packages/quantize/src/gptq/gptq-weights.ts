@@ -1,7 +1,7 @@
 /** Weight-only quantization by GPTQ: block by block, each weight in the metric of the activations that reach it. */
-import { DenseTensor, type JobHost, type Model, type Pass, PenjingError, type QuantizedTensors, type Value, type WeightRecord, bytesOf, isPenjingError } from '@penjing/core';
-import { type CalibratedBlock, calibrateBlocks } from '@penjing/core/calibrate';
-import { describeMethod, finishWeights, type PlannedWeight, planWeights, type WeightOptions, type WeightPlan, type WeightSettings, weightSettings } from '../plan-weights.js';
+import { isPenjingError, type JobHost, type Pass, PenjingError, type QuantizedTensors, type TaskOptions, type Value, type WeightRecord } from '@penjing/core';
+import { calibrateLayers, layerGroups, type Statistics } from '@penjing/core/calibrate';
+import { describeMethod, finishWeights, type PlannedWeight, planWeights, type WeightOptions, type WeightSettings, weightSettings } from '../plan-weights.js';
 import { describeScheme } from '../scheme.js';
 import { type GptqMatrix, type GptqOutput, gptqJob } from './gptq-job.js';
 
@@ -35,94 +35,65 @@ export function gptqWeights(options: GptqWeightsOptions = {}): Pass {
         changed.add(matrix.weight);
       };
 
-      const groups = byActivation(model, plan);
-      const reading = (nodes: ReadonlySet<unknown>): Group[] => groups.filter(({ node }) => nodes.has(node));
-      const calibrated = calibrateBlocks(model, {
-        ...task, jobs, samples,
-        collect: (block) => reading(new Set(block.nodes)).map(({ activation }) => ({ value: activation, statistic: 'gram' as const })),
-      });
-      for await (const block of calibrated) {
-        for (const group of reading(new Set(block.block.nodes))) {
-          const result = await roundGroup(group, block, { jobs, settings, options, task });
-          for (const [i, planned] of group.weights.entries()) {
-            if (typeof result === 'string') apply(planned, planned.nearest, { note: result });
-            else apply(planned, tensorsOf(planned.nearest, result.matrices[i]!), { method: describeMethod('gptq', planned.scheme, settings), ...measured(result, result.matrices[i]!, options) });
+      const plans = new Map(plan.planned.flatMap((planned) => (planned.method === 'gptq' ? [[planned.matrix, planned] as const] : [])));
+      const { groups, skipped } = layerGroups(model, [...plans.keys()]);
+      for await (const { group, statistics, problem } of calibrateLayers(model, { ...task, jobs, samples, groups, statistics: ['gram'] })) {
+        const parts = byBlockSize(group.layers.map((layer) => plans.get(layer)!));
+        for (const [at, part] of parts.entries()) {
+          // The job overwrites the Hessian: only the last one gets ours.
+          const gram = at < parts.length - 1 ? { ...statistics.gram, sums: statistics.gram.sums.slice() } : statistics.gram;
+          const result = problem ?? (await roundGroup(part, gram, { jobs, settings, options, task }));
+          for (const [i, planned] of part.entries()) {
+            if (typeof result === 'string') apply(planned, planned.nearest, { note: `rounded to the nearest: ${result}` });
+            else apply(planned, await tensorsOf(result.matrices[i]!, jobs), { method: describeMethod('gptq', planned.scheme, settings), ...measured(result, result.matrices[i]!, options) });
           }
         }
       }
+      const reasons = new Map(skipped.map(({ weight, reason }) => [weight, reason]));
       for (const planned of plan.planned) {
-        if (changed.has(planned.matrix.weight)) continue;
-        apply(planned, planned.nearest, planned.method === 'gptq' ? { note: 'rounded to the nearest: no activation multiplies it in the main graph' } : {});
+        const { weight } = planned.matrix;
+        if (changed.has(weight)) continue;
+        apply(planned, planned.nearest, planned.method === 'gptq' ? { note: `rounded to the nearest: ${reasons.get(weight) ?? 'no block of the model computes with it'}` } : {});
       }
       return { model, modified: true, records, warnings: finishWeights(model, changed, plan, settings) };
     },
   };
 }
 
-/** Matrices that multiply the same activation, in the block of `node`. */
-interface Group {
-  readonly activation: string;
-  readonly node: unknown;
-  readonly weights: PlannedWeight[];
-}
-
-/** Float32 matrices of the main graph by the activation that all their products read and the size of their blocks; one activation may be read in several blocks. */
-function byActivation(model: Model, { planned }: WeightPlan): Group[] {
-  const groups = new Map<string, Group>();
-  for (const weight of planned) {
-    if (weight.method !== 'gptq') continue;
-    const products = weight.matrix.sites.filter(({ kind }) => kind !== 'gather').map(({ node }) => node);
-    const [first] = products;
-    const activation = first?.input(0);
-    if (!first || !activation || first.graph !== model.graph || weight.matrix.matrix.dtype !== 'float32') continue;
-    if (products.some((node) => node.input(0) !== activation)) continue;
-    const key = `${weight.scheme.blockSize} ${activation.name}`;
-    const group = groups.get(key);
-    if (group) group.weights.push(weight);
-    else groups.set(key, { activation: activation.name, node: first, weights: [weight] });
-  }
-  return [...groups.values()];
-}
-
 interface Tools {
   readonly jobs: JobHost;
   readonly settings: WeightSettings;
   readonly options: GptqWeightsOptions;
-  readonly task: Pick<Parameters<Pass['run']>[1], 'signal' | 'onProgress' | 'seed'>;
+  readonly task: TaskOptions;
+}
+
+/** One order of the inputs serves the matrices of a job, and it moves whole blocks. */
+function byBlockSize(layers: readonly PlannedWeight[]): PlannedWeight[][] {
+  const parts = new Map<number, PlannedWeight[]>();
+  for (const layer of layers) parts.set(layer.scheme.blockSize, [...(parts.get(layer.scheme.blockSize) ?? []), layer]);
+  return [...parts.values()];
 }
 
 /** The rounded matrices, or why they are rounded to the nearest instead. */
-async function roundGroup({ activation, weights }: Group, block: CalibratedBlock, { jobs, settings, options, task: { signal } }: Tools): Promise<GptqOutput | string> {
-  const { sums, channels } = block.statistic(activation, 'gram');
+async function roundGroup(layers: readonly PlannedWeight[], { sums, channels }: Statistics['gram'], { jobs, settings, options, task: { signal } }: Tools): Promise<GptqOutput | string> {
   const matrices = [];
-  for (const { matrix, scheme } of weights) matrices.push({ weights: aligned(await matrix.matrix.load()), cols: matrix.matrix.shape[0]!, scheme });
+  for (const { matrix, scheme } of layers) matrices.push({ weights: await jobs.refer(matrix.matrix), scheme });
   const { scheme } = matrices[0]!;
-  // Not the sums: groups of other block sizes read them too.
-  const transfer = matrices.map((matrix) => matrix.weights.buffer);
   try {
     return await jobs.run(
       gptqJob,
       { hessian: sums, size: channels, scheme, matrices, scales: settings.scales, layout: settings.form.layout, damping: options.damping, activationOrder: options.activationOrder },
-      { transfer, ...(signal && { signal }) },
+      { transfer: [sums.buffer as ArrayBuffer], ...(signal && { signal }) },
     );
   } catch (error) {
     // A layer whose activations are no numbers keeps the model from being useful, but not from being written.
-    if (isPenjingError(error) && error.code === 'E_DATA') return `rounded to the nearest: ${error.message}`;
+    if (isPenjingError(error) && error.code === 'E_DATA') return error.message;
     throw error;
   }
 }
 
-/** The bytes as floats of a buffer of their own, which can be given away. */
-function aligned(bytes: Uint8Array): Float32Array<ArrayBuffer> {
-  return new Float32Array(new Uint8Array(bytes).buffer);
-}
-
-function tensorsOf({ values, scales, zeroPoints }: QuantizedTensors, stored: GptqMatrix): QuantizedTensors {
-  return {
-    values: new DenseTensor(values.dtype, values.shape, stored.values),
-    scales: new DenseTensor('float32', scales.shape, bytesOf(stored.scales)),
-    zeroPoints: zeroPoints && new DenseTensor(zeroPoints.dtype, zeroPoints.shape, stored.zeroPoints!),
-  };
+async function tensorsOf({ values, scales, zeroPoints }: GptqMatrix, jobs: JobHost): Promise<QuantizedTensors> {
+  return { values: await jobs.tensor(values), scales: await jobs.tensor(scales), zeroPoints: zeroPoints && (await jobs.tensor(zeroPoints)) };
 }
 
 function measured({ damping, dead }: GptqOutput, { objective, stats }: GptqMatrix, options: GptqWeightsOptions): Partial<WeightRecord> {

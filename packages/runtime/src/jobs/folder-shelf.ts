@@ -1,13 +1,12 @@
 /** Tensors of jobs in a private folder: both sides read and write them by name. */
 import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DenseTensor, type DType, PenjingError, type Shape, type Shelf, type ShelfReference } from '@penjing/core';
 
-/** A shelf in a new folder under the temporary folder, which only this user can read. */
-export async function openFolderShelf(): Promise<Shelf & ShelfReference & AsyncDisposable> {
-  const folder = await mkdtemp(join(tmpdir(), 'penjing-shelf-'));
+/** A shelf in a new folder inside `parent`. */
+export async function openFolderShelf(parent: string): Promise<Shelf & ShelfReference & AsyncDisposable> {
+  const folder = await mkdtemp(join(parent, 'shelf-'));
   return {
     ...folderShelf(folder),
     kind: 'shelf',

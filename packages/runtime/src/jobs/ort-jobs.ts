@@ -1,22 +1,32 @@
 /** The `JobHost` of core on worker threads, each with ONNX Runtime and kernels of its own. */
-import { availableParallelism } from 'node:os';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Job, JobHost, JobOptions, Progress } from '@penjing/core';
 import { SessionHost } from '../session-host.js';
 import { storeForJobs } from '../worker/local-engine.js';
 import { openFolderShelf } from './folder-shelf.js';
+import { referTensor, spilledTensor } from './stored-tensor.js';
 
 export interface OrtJobsOptions {
   /** Jobs at the same time, each in a thread of its own; 1 when absent. */
   readonly parallel?: number;
   /** Threads of ONNX Runtime in each; the cores shared out when absent. */
   readonly threads?: number;
+  /**
+   * Work folder of the run, which the caller deletes: results of jobs stay in it until then. When absent, a temporary folder that is
+   * deleted with the host, and the tensors that jobs made with it.
+   */
+  readonly work?: string;
 }
 
 /** Threads are started when jobs need them and end with the host. */
-export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availableParallelism() / parallel)) }: OrtJobsOptions = {}): JobHost & AsyncDisposable {
+export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availableParallelism() / parallel)), work }: OrtJobsOptions = {}): JobHost & AsyncDisposable {
   const idle: SessionHost[] = [];
   const all = new Set<SessionHost>();
   const waiting: ((host: SessionHost) => void)[] = [];
+  const folder = lazily(() => (work === undefined ? mkdtemp(join(tmpdir(), 'penjing-jobs-')) : emptied(join(work, 'jobs'))));
+  const spills = async (): Promise<string> => join(work ?? (await folder()), 'spills');
 
   function take(): SessionHost | Promise<SessionHost> {
     const host = idle.pop();
@@ -37,7 +47,9 @@ export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availab
 
   return {
     parallel,
-    openShelf: openFolderShelf,
+    openShelf: async () => openFolderShelf(await folder()),
+    refer: referTensor,
+    tensor: async ({ reference }) => spilledTensor(reference as Parameters<typeof spilledTensor>[0]),
     async prepare(model, options = {}) {
       const stored = await storeForJobs(model, options);
       return { kind: 'model', reference: stored.model, [Symbol.asyncDispose]: stored.cleanup };
@@ -46,7 +58,7 @@ export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availab
       signal?.throwIfAborted();
       const host = await take();
       try {
-        const output = await host.call('job', { module, name, input, seed, threads }, {
+        const output = await host.call('job', { module, name, input, seed, threads, spills: await spills() }, {
           ...(signal && { signal }),
           ...(transfer && { transfer }),
           ...(onProgress && { onEvent: (event: Progress) => onProgress(event) }),
@@ -58,6 +70,19 @@ export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availab
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([...all].map((host) => host[Symbol.asyncDispose]()));
+      if (folder.made()) await rm(await folder(), { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
     },
   };
+}
+
+/** What a run that was killed left there is of no use. */
+async function emptied(path: string): Promise<string> {
+  await rm(path, { recursive: true, force: true });
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  return path;
+}
+
+function lazily<T>(make: () => Promise<T>): (() => Promise<T>) & { made: () => boolean } {
+  let value: Promise<T> | undefined;
+  return Object.assign(() => (value ??= make()), { made: () => value !== undefined });
 }

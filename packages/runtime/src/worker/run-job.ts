@@ -2,6 +2,7 @@
 import { type Job, PenjingError, type Progress } from '@penjing/core';
 import { type Kernels, wasmKernels } from '@penjing/kernels';
 import { folderShelf } from '../jobs/folder-shelf.js';
+import { readReference, spillTensor, type StoredTensor } from '../jobs/stored-tensor.js';
 import { type StoredForJobs, loadStored, localEngine } from './local-engine.js';
 import type { SessionTable } from './session-table.js';
 import type { CallContext } from './wire-types.js';
@@ -13,11 +14,13 @@ export interface JobParams {
   readonly input: unknown;
   readonly seed: number | undefined;
   readonly threads: number | undefined;
+  /** Where results are spilled. */
+  readonly spills: string;
 }
 
 let kernels: Kernels | undefined;
 
-export async function runJob(sessions: SessionTable, { module, name, input, seed, threads }: JobParams, { signal, emit, transfer }: CallContext<Progress>): Promise<unknown> {
+export async function runJob(sessions: SessionTable, { module, name, input, seed, threads, spills }: JobParams, { signal, emit, transfer }: CallContext<Progress>): Promise<unknown> {
   const exports = (await import(module)) as Readonly<Record<string, Job<unknown, unknown> | undefined>>;
   const job = exports[name];
   if (typeof job?.run !== 'function') throw new PenjingError('E_WORKER', `${module} exports no job ${name}`);
@@ -28,6 +31,8 @@ export async function runJob(sessions: SessionTable, { module, name, input, seed
     kernels,
     load: ({ reference }) => loadStored(sessions, reference as StoredForJobs, options),
     shelf: ({ reference }) => folderShelf(reference as string),
+    read: async ({ reference }) => readReference(reference as StoredTensor, kernels!),
+    spill: async (tensor) => ({ kind: 'tensor', dtype: tensor.dtype, shape: tensor.shape, reference: await spillTensor(spills, tensor) }),
     signal,
     onProgress: emit,
     ...(seed !== undefined && { seed }),

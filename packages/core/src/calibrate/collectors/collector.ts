@@ -12,7 +12,7 @@ export interface CollectorTools {
 /** Memory does not grow with the number of tensors added. */
 export interface Collector<Result> {
   add(tensor: DenseTensor): Promise<void>;
-  result(): Result;
+  result(): Result | Promise<Result>;
 }
 
 /** Makes a collector for the value of a name, which errors mention. */

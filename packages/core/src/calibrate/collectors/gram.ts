@@ -1,28 +1,68 @@
-/** Products XᵀX of the rows of an activation: the Hessian of a layer that reads it. */
+/** XᵀX over all rows of an activation: the Hessian of GPTQ and SparseGPT, whitening of SVD-LLM. */
 import { channelsOf, type CollectorFactory, floatsOf } from './collector.js';
 
 export interface GramStatistic {
-  /** XᵀX over all rows, (channels, channels). */
-  sums: Float32Array;
-  channels: number;
-  rows: number;
+  /** (channels, channels), row-major, symmetric. */
+  readonly sums: Float32Array;
+  readonly channels: number;
+  /** Rows seen. */
+  readonly rows: number;
 }
+
+/** Columns whose products are computed in one call: the product beside the sums then takes little, and half of a wide Gram is never computed. */
+const TILE = 512;
+
+/** Fewer rows than these wait for others: a product of one row costs as much as of dozens, since all sums are touched. */
+const ROWS_AT_ONCE = 256;
 
 export const gram: CollectorFactory<GramStatistic> = (value, { products }) => {
   let sums: Float32Array | undefined;
-  let width = 0;
+  let waiting = new Float32Array(0);
+  let waitingRows = 0;
+  let channels = 0;
   let rows = 0;
+
+  async function flush(data: Float32Array, count: number): Promise<void> {
+    if (count === 0) return;
+    sums ??= new Float32Array(channels * channels);
+    const x = { data, rows: count, cols: channels };
+    for (let from = 0; from < channels; from += TILE) {
+      const to = Math.min(from + TILE, channels);
+      const width = channels - from;
+      const tile =
+        width === channels && to === channels
+          ? await products.multiply({ ...x, transposed: true }, x)
+          : await products.multiply({ ...x, window: [from, to], transposed: true }, { ...x, window: [from, channels] });
+      for (let i = from; i < to; i++) {
+        const into = i * channels;
+        const at = (i - from) * width - from;
+        for (let j = i; j < channels; j++) sums[into + j]! += tile[at + j]!;
+      }
+    }
+  }
+
+  async function flushWaiting(): Promise<void> {
+    await flush(waiting.subarray(0, waitingRows * channels), waitingRows);
+    waitingRows = 0;
+  }
+
   return {
     async add(tensor) {
       const data = floatsOf(value, tensor);
-      width = channelsOf(value, tensor, sums && width);
-      const count = data.length / width;
-      const x = { data, rows: count, cols: width };
-      const product = await products.multiply({ ...x, transposed: true }, x);
-      if (sums) for (let i = 0; i < product.length; i++) sums[i]! += product[i]!;
-      else sums = product;
+      channels = channelsOf(value, tensor, channels || undefined);
+      const count = channels === 0 ? 0 : data.length / channels;
       rows += count;
+      if (count >= ROWS_AT_ONCE) return flush(data, count);
+      if (waitingRows + count > ROWS_AT_ONCE) await flushWaiting();
+      if (waiting.length === 0) waiting = new Float32Array(ROWS_AT_ONCE * channels);
+      waiting.set(data, waitingRows * channels);
+      waitingRows += count;
     },
-    result: () => ({ sums: sums ?? new Float32Array(0), channels: width, rows }),
+    async result() {
+      await flushWaiting();
+      const made = sums ?? new Float32Array(channels * channels);
+      for (let i = 1; i < channels; i++) for (let j = 0; j < i; j++) made[i * channels + j] = made[j * channels + i]!;
+      return { sums: made, channels, rows };
+    },
   };
 };

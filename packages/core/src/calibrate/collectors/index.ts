@@ -18,3 +18,8 @@ export interface Statistics {
 export type StatisticName = keyof Statistics;
 
 export const collectors: { readonly [Name in StatisticName]: CollectorFactory<Statistics[Name]> } = { range, histogram, channelRange, norms, gram };
+
+/** Bytes that the statistic of an activation with so many channels takes, for those where it matters. */
+export const statisticBytes: { readonly [Name in StatisticName]?: (channels: number) => number } = {
+  gram: (channels) => 4 * channels ** 2,
+};
