@@ -20,15 +20,17 @@ export async function openSteps(steps: readonly RecipeStep[], input: Input): Pro
 
 export interface ApplyOptions extends TaskOptions {
   readonly threads?: number | undefined;
+  /** Work folder of the run: what calibrated passes make lies in it until the caller has saved the model. */
+  readonly work?: string | undefined;
 }
 
 /** Calibrated passes run the model in a thread that ends with them. */
-export async function applySteps(steps: readonly OpenedStep[], model: Model, { threads, ...task }: ApplyOptions): Promise<PassResult> {
+export async function applySteps(steps: readonly OpenedStep[], model: Model, { threads, work, ...task }: ApplyOptions): Promise<PassResult> {
   const passes = pipeline(steps.flatMap(({ step, data }) => (step.pass ? [data ? withSamples(step.pass(), data) : step.pass()] : [])));
   const context: PassContext = { ...task, ...(await engineFor(steps)) };
   if (steps.every(({ data }) => !data)) return passes.run(model, context);
   const { ortJobs } = await loadRuntime();
-  await using jobs = ortJobs({ ...(threads !== undefined && { threads }) });
+  await using jobs = ortJobs({ ...(threads !== undefined && { threads }), ...(work !== undefined && { work }) });
   return await passes.run(model, { ...context, jobs });
 }
 

@@ -7,6 +7,7 @@ import { applySteps, type OpenedStep, openSteps } from './apply-steps.js';
 import { checkEquivalent, type PlannedComparison } from './check-equivalent.js';
 import { checkLoads, type LoadCheck } from './check-loads.js';
 import { writeReport } from './compare-inputs.js';
+import { openEagerWork } from './eager-work.js';
 import type { Input } from './inputs/input.js';
 import { openInput } from './inputs/open-input.js';
 import { rememberGraph } from './manifest.js';
@@ -60,9 +61,11 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
       : { kind: format.kind, format, checkpoint: await input.checkpoint({ ...convert, signal }) };
   const steps = await openSteps(recipe.steps, input);
   const variant = await planVariant({ input, recipe, format, convert });
+  const running = { force: options.force ?? false, resume: options.resume ?? false };
+  await using work = steps.some(({ data }) => data) ? await openEagerWork(variant, { ...running, onNote }) : undefined;
   const { files, graphs, comparisons, records, onlyMeasured, warnings }: Planned =
     source.kind === 'graph'
-      ? await graphFiles({ ...source, input, variant, recipe, options, task, convert, steps })
+      ? await graphFiles({ ...source, input, variant, recipe, options, task, convert, steps, work: work?.path })
       : await weightFiles(source.format, source.checkpoint, { name: variant.graph('model'), input, write: convert, steps: recipe.steps });
   signal?.throwIfAborted();
 
@@ -70,8 +73,8 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   const checked = options.check !== false && format.name === 'onnx';
   const saving = {
     ...task,
-    force: options.force ?? false,
-    resume: options.resume ?? false,
+    ...running,
+    ...(work && { work }),
     planKey: JSON.stringify([recipe.steps, ...steps.map(({ data }) => data?.hash)]),
     ...(options.threads !== undefined && { threads: options.threads }),
     ...(checked && {
@@ -85,6 +88,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
     variant.kind === 'file'
       ? await saveFile(variant.target, files, saving)
       : await saveLayouts(variant.target, files, { ...saving, add: variant.adds, replace: ['config.json'] });
+  await work?.remove();
   saved.notes.forEach(onNote);
   const completed = completeRecords(onlyMeasured ? records.filter(({ measuredBy = '' }) => saved.measured.has(measuredBy)) : records, saved);
   if (variant.kind === 'folder') {
@@ -146,10 +150,12 @@ interface GraphFilesInput {
   readonly task: TaskOptions;
   readonly convert: ConvertStep;
   readonly steps: readonly OpenedStep[];
+  /** Where eager steps leave their results. */
+  readonly work: string | undefined;
 }
 
 /** Applies the steps to every graph, and lays out their files with those that belong beside them. */
-async function graphFiles({ input, models, variant, format, recipe, options, task, convert, steps }: GraphFilesInput): Promise<Planned> {
+async function graphFiles({ input, models, variant, format, recipe, options, task, convert, steps, work }: GraphFilesInput): Promise<Planned> {
   if (variant.kind === 'file' && models.size > 1) {
     throw new PenjingError('E_OPTION', `${recipe.input} becomes several graphs (${[...models.keys()].join(', ')}): ${recipe.output} is one file`, {
       hint: `Give a folder: -o ${recipe.output.replace(/\.\w+$/, '')}`,
@@ -165,7 +171,7 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
   for (const [stem, built] of models) {
     const before = new Set(check(built).map(issueKey));
     const original = samples > 0 ? cloneModel(built) : undefined;
-    const result = await applySteps(steps, built, { ...task, threads: options.threads });
+    const result = await applySteps(steps, built, { ...task, threads: options.threads, work });
     assertNoNewIssues(result.model, before);
     const name = variant.graph(stem);
     const layouts = await format.layouts(result.model, { name, externalData: options.externalData ?? 'auto', write: convert, signal: options.signal });
