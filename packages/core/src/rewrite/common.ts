@@ -6,7 +6,6 @@ import type { Value } from '../graph/value.js';
 import type { DenseTensor, Tensor } from '../tensor.js';
 import { isDeterministic } from './foldable.js';
 import type { Rewriter } from './rewriter.js';
-import { innerGraphs } from './scopes.js';
 
 /** Makes equal nodes one, in subgraphs with those of the graphs around them too. Gives the number of nodes replaced. */
 export function mergeCommonNodes(context: Rewriter): number {
@@ -30,7 +29,8 @@ export function mergeCommonNodes(context: Rewriter): number {
           continue;
         }
       }
-      for (const inner of innerGraphs(node)) visit(inner, seen);
+      // Graphs of BeamSearch and its like count what they read of outer graphs: they share among their own nodes only.
+      for (const inner of node.subgraphs()) visit(inner, node.domain === '' ? seen : new Map());
     }
   };
   visit(context.root, new Map());

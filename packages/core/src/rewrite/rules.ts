@@ -1,6 +1,7 @@
 /** The one list of rewrites, in the order in which they are tried at a node. */
 import type { Rule } from './rule.js';
 import { batchedMatmul } from './rules/batched-matmul.js';
+import { broadcastUnsqueeze } from './rules/broadcast-unsqueeze.js';
 import { concatGather } from './rules/concat-gather.js';
 import { expandTarget } from './rules/expand-target.js';
 import { foldScale } from './rules/fold-scale.js';
@@ -33,5 +34,5 @@ export const rules: readonly Rule[] = [
   dropIdentity, inlineIf, reshapeTarget, expandTarget, transposeReshape, mergeUnsqueeze, mergeReshape, batchedMatmul, softmaxGuard, mergeTranspose, mergeCast, mergeSlice, mergeConcat, mergePad,
   gatherUnsqueeze, concatGather, reduceSqueeze, mergeClip,
   fuseAttention, fuseGelu, fuseQuickGelu, fuseLayerNorm, fuseRmsNorm,
-  padWindow, foldScale, matmulAdd, gemmAdd, mergeConstants,
+  padWindow, foldScale, matmulAdd, gemmAdd, mergeConstants, broadcastUnsqueeze,
 ];

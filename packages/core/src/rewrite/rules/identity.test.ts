@@ -10,6 +10,8 @@ type Middle = (b: GraphBuilder, x: Value) => Value;
 const middles: Record<string, Middle> = {
   Identity: (b, x) => b.op('Identity', [x]),
   Dropout: (b, x) => b.nodes('Dropout', [x], {}, { outputCount: 2 })[0]!,
+  'Dropout of nothing in training': (b, x) => b.op('Dropout', [x, b.constant('float32', 0), b.constant('bool', 1)]),
+  'Gather of everything': (b, x) => b.op('Gather', [x, b.constant('int64', [0, 1, 2])], { axis: -2 }),
   'Cast to its own type': (b, x) => b.op('Cast', [x], { to: 1 }),
   'Transpose in order': (b, x) => b.op('Transpose', [x], { perm: [0, 1, 2] }),
   'Reshape to its own shape': (b, x) => b.op('Reshape', [x, b.constant('int64', [0, -1, 4])]),
@@ -59,7 +61,7 @@ describe('identity', () => {
           // A constant of higher rank adds an axis; 2 is no 1; this slice may cut.
           b.op('Add', [x, b.constant('float32', [0], [1, 1, 1, 1])]), b.op('Mul', [x, b.constant('float32', 2)]),
           b.op('Slice', [x, b.constant('int64', [0]), b.constant('int64', [2]), b.constant('int64', [1])]),
-          b.op('Dropout', [x, b.constant('float32', 0), b.constant('bool', 1)]),
+          b.op('Gather', [x, b.constant('int64', [0, 2, 1])], { axis: 1 }), b.op('Gather', [x, b.constant('int64', [0, 1])], { axis: 1 }), b.op('Gather', [x, b.constant('int64', [[0, 1, 2]].flat(), [1, 3])], { axis: 1 }),
           b.op('Transpose', [x]), b.op('Reshape', [x, b.constant('int64', [3, 4])]),
         ];
       },

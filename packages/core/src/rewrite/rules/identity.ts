@@ -43,7 +43,8 @@ const noPads: Test = (node, c) => {
 /** The node gives its input back. */
 const tests: { readonly [Op in OpName]?: Test } = {
   Identity: () => true,
-  Dropout: (node, c) => c.onlyFirstOutput(node) && (node.inputs.length < 3 || c.scalar(node.input(2)) === 0),
+  // Training with nothing to drop changes nothing either.
+  Dropout: (node, c) => c.onlyFirstOutput(node) && (node.inputs.length < 3 || c.scalar(node.input(2)) === 0 || c.scalar(node.input(1)) === 0),
   Cast: (node, c) => c.dtype(node.input(0)) !== undefined && c.dtype(node.input(0)) === dtypeOfOnnx.get(node.int('to', 0)),
   CastLike: (node, c) => c.dtype(node.input(0)) !== undefined && c.dtype(node.input(0)) === c.dtype(node.input(1)),
   Transpose: (node) => node.ints('perm')?.every((axis, i) => axis === i) ?? false,
@@ -53,6 +54,7 @@ const tests: { readonly [Op in OpName]?: Test } = {
   Squeeze: (node, c) => { const axes = c.axes(node); return axes?.length === 0 || (c.shape(node.input(0))?.length === 0); },
   Unsqueeze: (node, c) => c.axes(node)?.length === 0,
   Slice: (node, c) => wholeSlice(node, c),
+  Gather: (node, c) => wholeGather(node, c),
   Tile: (node, c) => c.numbers(node.input(1))?.every((count) => count === 1) ?? false,
   Pad: noPads,
   Concat: one, Sum: one, Max: one, Min: one, Mean: one,
@@ -78,6 +80,13 @@ function wholeSlice(node: Node, c: Rewriter): boolean {
     const size: Dim = shape?.[axis < 0 ? axis + shape.length : axis] ?? null;
     return typeof end === 'number' && typeof size === 'number' ? end >= size : sameDim(size, end);
   });
+}
+
+/** Every element of an axis, in order. */
+function wholeGather(node: Node, c: Rewriter): boolean {
+  const [shape, indices] = [c.shape(node.input(0)), c.numbers(node.input(1))];
+  const axis = node.int('axis', 0);
+  return !!shape && !!indices && c.shape(node.input(1))?.length === 1 && shape[axis < 0 ? axis + shape.length : axis] === indices.length && indices.every((index, i) => index === i);
 }
 
 function noReduction(node: Node, c: Rewriter): boolean {
