@@ -1,7 +1,7 @@
 /** Models whose outputs are known, as TFLite on the LiteRT interpreter: single operators, encoders of transformers, networks of torchvision. */
 import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { atenPrograms, backendOperators, type Converted, type CorpusCase, encoders, programs, type Refused, tryConvert } from './support/tflite-corpus.js';
+import { atenPrograms, backendOperators, type Converted, type CorpusCase, encoders, programs, sentences, type Refused, tryConvert } from './support/tflite-corpus.js';
 import { recordedVerdicts, verdictOf } from './support/tflite-verdicts.js';
 import { testData } from './support/onnx-backend.js';
 
@@ -23,6 +23,7 @@ interface Group {
 const groups: readonly Group[] = [
   { name: 'programs', cases: programs, converted: 12, refused: 5 },
   { name: 'encoders', cases: encoders, converted: 137, refused: 0 },
+  { name: 'sentences', cases: sentences, converted: 12, refused: 0 },
   { name: 'aten', cases: atenPrograms, converted: 610, refused: 80 },
   ...(existsSync(testData) ? [{ name: 'operators', cases: backendOperators, converted: 395, refused: 290 }] : []),
 ];

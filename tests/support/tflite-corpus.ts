@@ -121,8 +121,13 @@ export async function* atenPrograms(): AsyncGenerator<CorpusCase> {
 }
 
 /** Checkpoints of the encoders of transformers, with each of their heads. */
-export async function* encoders(): AsyncGenerator<CorpusCase> {
-  const folder = fileURLToPath(new URL('../fixtures/encoders', import.meta.url));
+export const encoders = (): AsyncGenerator<CorpusCase> => recordedModels('encoders');
+
+/** Embedders of sentence-transformers, whose pooling is part of the graph. */
+export const sentences = (): AsyncGenerator<CorpusCase> => recordedModels('sentences');
+
+async function* recordedModels(fixtures: string): AsyncGenerator<CorpusCase> {
+  const folder = fileURLToPath(new URL(`../fixtures/${fixtures}`, import.meta.url));
   const { cases } = JSON.parse(readFileSync(join(folder, 'cases.json'), 'utf8')) as { readonly cases: readonly { readonly name: string; readonly tasks: readonly Task[]; readonly causal?: boolean }[] };
   for (const { name, tasks, causal } of cases) {
     for (const [i, task] of tasks.entries()) {

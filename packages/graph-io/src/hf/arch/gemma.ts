@@ -49,12 +49,16 @@ const row2 = {
 export const gemma = decoder(row);
 export const gemma2 = decoder(row2);
 
-/** Normalized queries and keys, five layers with a window to one without, each kind with its own theta. */
+const windows3 = windowsWhere((index, config) => (index + 1) % config.size('sliding_window_pattern', 6) !== 0, 4096);
+const looksAhead = flag('use_bidirectional_attention', false);
+
+/** Normalized queries and keys, five layers with a window to one without, each kind with its own theta. EmbeddingGemma also looks ahead. */
 export const gemma3 = decoder({
   ...row2,
   modelType: 'gemma3_text',
   family: 'Gemma3',
   heads: ['classes'],
+  only: {},
   classNames: { bare: 'Gemma3TextModel', classes: 'Gemma3TextForSequenceClassification' },
   usual: { kvHeads: 4, headDim: 256, maxPositions: 131_072 },
   rope: {
@@ -69,7 +73,9 @@ export const gemma3 = decoder({
   attention: {
     ...row2.attention,
     softcap: cap('attn_logit_softcapping'),
-    windows: windowsWhere((index, config) => (index + 1) % config.size('sliding_window_pattern', 6) !== 0, 4096),
+    ahead: looksAhead,
+    // the field is the whole width then, not that of one side
+    windows: (config, layers) => windows3(config, layers).map((window) => (window !== undefined && looksAhead(config) ? Math.floor(window / 2) + 1 : window)),
     queryKey: { over: 'heads' },
   },
   logits: { softcap: cap('final_logit_softcapping') },

@@ -76,16 +76,18 @@ export function rotate(net: Network, positions: Value, rope: Rope): Rotate {
 }
 
 /** Gives, by window, 0 where a token may look, (batch, 1, seq, total), float32. A window of Infinity ends nowhere. */
-function visibility(net: Network, { mask, positions }: AttentionInputs): (window: number) => Value {
+function visibility(net: Network, { mask, positions, ahead = false }: AttentionInputs): (window: number) => Value {
   const total = net.op('Squeeze', [net.op('Shape', [mask], { start: 1, end: 2 })]);
   const seq = net.op('Squeeze', [net.op('Shape', [positions], { start: 1, end: 2 })]);
   const places = net.op('Range', [net.ints(0), total, net.ints(1)]); // (total)
   const own = net.op('Range', [net.op('Sub', [total, seq]), total, net.ints(1)]); // (seq)
   const rows = net.op('Unsqueeze', [own, net.ints([1])]); // (seq, 1)
-  const past = net.op('LessOrEqual', [places, rows]); // (seq, total)
+  const past = ahead ? [] : [net.op('LessOrEqual', [places, rows])]; // (seq, total)
   const real = net.op('Unsqueeze', [net.op('Cast', [mask], { to: BOOL }), net.ints([1, 2])]); // (batch, 1, 1, total)
   return (window) => {
-    const near = window === Infinity ? past : net.op('And', [past, net.op('Greater', [places, net.op('Sub', [rows, net.ints(window)])])]);
-    return net.op('Where', [net.op('And', [near, real]), net.float32(0), net.float32(MASKED)]);
+    const near = window === Infinity ? [] : [net.op('Greater', [places, net.op('Sub', [rows, net.ints(window)])])];
+    const soon = window === Infinity || !ahead ? [] : [net.op('Less', [places, net.op('Add', [rows, net.ints(window)])])];
+    const seen = [...past, ...near, ...soon, real].reduce((all, side) => net.op('And', [all, side]));
+    return net.op('Where', [seen, net.float32(0), net.float32(MASKED)]);
   };
 }

@@ -35,6 +35,8 @@ export interface AttentionInputs {
   readonly mask: Value;
   /** int64 (batch, seq). */
   readonly positions: Value;
+  /** Tokens see those after them too, within the window on either side. */
+  readonly ahead?: boolean;
 }
 
 /** (batch, seq, heads · headDim), and keys and values of (batch, seq, kvHeads · headDim). */
@@ -67,10 +69,10 @@ const HEAD_MULTIPLE = 8;
 
 /**
  * The functions of all layers; layers of the same shape object share one. Shapes that the fused operator does not take
- * get the standard form.
+ * get the standard form, and so does attention that looks ahead.
  */
 export function causalAttention(net: Network, inputs: AttentionInputs, layers: readonly AttentionShape[]): Attend[] {
   const odd = layers.some(({ headDim }) => headDim % HEAD_MULTIPLE !== 0);
-  const make = once(makers[odd ? 'standard' : net.attention](net, inputs));
+  const make = once(makers[odd || inputs.ahead ? 'standard' : net.attention](net, inputs));
   return layers.map(make);
 }

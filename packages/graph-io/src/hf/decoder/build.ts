@@ -1,5 +1,5 @@
 /** The graph of a decoder: embedding, layers, last norm, and the head of a task. */
-import type { Value } from '@penjing/core';
+import { PenjingError, type Value } from '@penjing/core';
 import type { Task } from '../architecture.js';
 import { softcap } from '../blocks/activation.js';
 import { type Attended, causalAttention, type KeyValue } from '../blocks/attention.js';
@@ -19,13 +19,16 @@ import type { PartNorms } from './row.js';
 
 /** Text generation has a cache; every other task reads whole texts, as encoders do. */
 export function buildDecoder(net: Network, config: Fields, plan: DecoderPlan, task: Task): void {
-  const { names, sizes, attention } = plan;
+  const { names, sizes, attention, ahead } = plan;
   const writes = task === 'text-generation';
+  if (writes && ahead) {
+    throw new PenjingError('E_TASK', 'this network looks ahead of every token, so it cannot write', { hint: 'Ask for --task feature-extraction or sentence-similarity.' });
+  }
   const { ids, mask, positions, past } = writes ? cachedInputs(net, sizes) : wholeInputs(net, sizes, plan.embedding.positions?.counting ?? 'all');
   const present: KeyValue[] = [];
   const { table, last } = net.module(names.base, () => {
     const { table, hidden } = embedding(net, names.embedding, ids, { vocabulary: sizes.vocabulary, hidden: plan.embedding.width });
-    const attend = causalAttention(net, { mask, positions }, attention);
+    const attend = causalAttention(net, { mask, positions, ahead }, attention);
     const shape = { ...plan.projections, ...(plan.queryKey && { normalize: queryKeyNorm(net, plan) }) };
     let x = embedded(net, hidden, positions, plan);
     past.forEach((cached, i) => {

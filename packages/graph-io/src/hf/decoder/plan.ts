@@ -19,6 +19,8 @@ export interface DecoderPlan {
   readonly around: LayerNorms;
   readonly parallel: boolean;
   readonly residual: number;
+  /** Tokens see those after them too. */
+  readonly ahead: boolean;
   /** How each layer attends. */
   readonly attention: readonly AttentionShape[];
   readonly projections: SelfAttentionShape;
@@ -54,6 +56,7 @@ export function planDecoder(config: Fields, row: DecoderRow): DecoderPlan {
     around: settle(config, row.around, LLAMA_AROUND),
     parallel: settle(config, row.parallel, false),
     residual: settle(config, row.residual, 1),
+    ahead: settle(config, attention.ahead, false),
     attention: attentionOf(config, row, sizes),
     projections: {
       hidden, heads, kvHeads, headDim, bias,

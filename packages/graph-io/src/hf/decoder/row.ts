@@ -119,6 +119,8 @@ export interface AttentionRow {
   /** Scores become cap · tanh(score / cap). */
   readonly softcap?: Setting<number | undefined>;
   readonly windows?: Windows;
+  /** Tokens see those after them too: an encoder made of a decoder. */
+  readonly ahead?: Setting<boolean>;
   /** Layers whose queries and keys turn; all when absent. */
   readonly rotated?: (config: Fields, layers: number) => (index: number, window: number | undefined) => boolean;
 }
