@@ -1,4 +1,6 @@
 /** @penjing/compress: the vocabulary of compression as projection; the passes come with the compression release. */
+export { lowRank, type LowRankOptions } from './low-rank/low-rank.js';
+export type { RankOptions } from './low-rank/rank-rule.js';
 import type { Pass, Tensor } from '@penjing/core';
 
 /** What a compressed weight may look like. */
