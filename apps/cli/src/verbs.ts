@@ -7,9 +7,10 @@ import { doctor } from './commands/doctor.js';
 import { evaluate } from './commands/eval.js';
 import { generate } from './commands/generate.js';
 import { inspect } from './commands/inspect.js';
+import { lowrank } from './commands/lowrank.js';
 import { quantize } from './commands/quantize.js';
 import { run } from './commands/run.js';
 import { simplify } from './commands/simplify.js';
 import type { Command } from './command.js';
 
-export const verbs: readonly Command[] = [inspect, convert, simplify, quantize, evaluate, compare, bench, run, generate, apply, doctor];
+export const verbs: readonly Command[] = [inspect, convert, simplify, lowrank, quantize, evaluate, compare, bench, run, generate, apply, doctor];

@@ -24,11 +24,11 @@ export interface ApplyOptions extends TaskOptions {
   readonly work?: string | undefined;
 }
 
-/** Calibrated passes run the model in a thread that ends with them. */
+/** Calibrated passes run the model, and others compute, in a thread that ends with them. */
 export async function applySteps(steps: readonly OpenedStep[], model: Model, { threads, work, ...task }: ApplyOptions): Promise<PassResult> {
   const passes = pipeline(steps.flatMap(({ step, data }) => (step.pass ? [data ? withSamples(step.pass(), data) : step.pass()] : [])));
   const context: PassContext = { ...task, ...(await engineFor(steps)) };
-  if (steps.every(({ data }) => !data)) return passes.run(model, context);
+  if (steps.every(({ step, data }) => !data && !step.runsJobs)) return passes.run(model, context);
   const { ortJobs } = await loadRuntime();
   await using jobs = ortJobs({ ...(threads !== undefined && { threads }), ...(work !== undefined && { work }) });
   return await passes.run(model, { ...context, jobs });

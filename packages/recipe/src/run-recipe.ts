@@ -62,7 +62,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   const steps = await openSteps(recipe.steps, input);
   const variant = await planVariant({ input, recipe, format, convert });
   const running = { force: options.force ?? false, resume: options.resume ?? false };
-  await using work = steps.some(({ data }) => data) ? await openEagerWork(variant, { ...running, onNote }) : undefined;
+  await using work = steps.some(({ step, data }) => data || step.runsJobs) ? await openEagerWork(variant, { ...running, onNote }) : undefined;
   const { files, graphs, comparisons, records, onlyMeasured, warnings }: Planned =
     source.kind === 'graph'
       ? await graphFiles({ ...source, input, variant, recipe, options, task, convert, steps, work: work?.path })

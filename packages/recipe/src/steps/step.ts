@@ -14,6 +14,8 @@ export interface StepKind<Options> {
   readonly check?: (options: Options) => number | undefined;
   /** Runs parts of the graph when there is an engine to run them. */
   readonly runsGraph?: boolean;
+  /** Computes in jobs, whether or not it reads data. */
+  readonly runsJobs?: boolean;
 }
 
 export interface Calibration {

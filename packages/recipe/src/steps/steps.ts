@@ -2,11 +2,12 @@
 import type { Pass } from '@penjing/core';
 import { castStep } from './cast.js';
 import { convertStep } from './convert.js';
+import { lowRankStep } from './lowrank.js';
 import { quantizeStep } from './quantize.js';
 import { simplifyStep } from './simplify.js';
 import type { Calibration, StepKind, StoredAs } from './step.js';
 
-export const stepKinds = { convert: convertStep, simplify: simplifyStep, quantize: quantizeStep, cast: castStep } as const;
+export const stepKinds = { convert: convertStep, simplify: simplifyStep, lowrank: lowRankStep, quantize: quantizeStep, cast: castStep } as const;
 
 type Kinds = typeof stepKinds;
 type OptionsOf<Kind> = Kind extends StepKind<infer Options> ? Options : never;
@@ -22,17 +23,19 @@ export interface BoundStep {
   readonly stored: StoredAs;
   readonly check: number;
   readonly runsGraph: boolean;
+  readonly runsJobs: boolean;
 }
 
 /** A step of a file has exactly one name: the schema sees to it. */
 export function bindStep(step: RecipeStep): BoundStep {
   const [[name, options]] = Object.entries(step) as [[keyof Kinds, never]];
-  const { pass, calibration, stored, check, runsGraph = false }: StepKind<never> = stepKinds[name];
+  const { pass, calibration, stored, check, runsGraph = false, runsJobs = false }: StepKind<never> = stepKinds[name];
   return {
     ...(pass && { pass: () => pass(options) }),
     calibration: calibration?.(options),
     stored: stored?.(options) ?? {},
     check: check?.(options) ?? 0,
     runsGraph,
+    runsJobs,
   };
 }
