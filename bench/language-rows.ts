@@ -14,10 +14,17 @@ const quantize = (method: string, bits: number, block: number, ...more: string[]
   calibrated: method === 'gptq' || method === 'awq',
 });
 
+const factors = (method: string, ratio: number): LanguageRow => ({
+  name: `${method} rank ratio ${ratio}`,
+  steps: ['lowrank', '--method', method, '--rank-ratio', String(ratio)],
+  calibrated: method !== 'svd',
+});
+
 export const languageRows: readonly LanguageRow[] = [
   { name: 'fp32', steps: ['convert'] },
   { name: 'rtn 8 bits block 32', steps: ['quantize', '--bits', '8'] },
   { name: 'rtn 4 bits block 32 symmetric, embeddings too, int8 activations', steps: ['quantize', '--bits', '4'] },
   ...[4, 3, 2].flatMap((bits) => ['rtn', 'hqq', 'awq', 'gptq'].map((method) => quantize(method, bits, 128))),
   ...[4, 2].flatMap((bits) => ['rtn', 'gptq'].map((method) => quantize(method, bits, 32))),
+  ...[0.8, 0.5].flatMap((ratio) => ['svd', 'asvd', 'svd-llm'].map((method) => factors(method, ratio))),
 ];

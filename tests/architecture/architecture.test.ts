@@ -9,7 +9,7 @@ const arrows: Readonly<Record<string, { readonly imports: readonly string[]; rea
   'packages/core': { imports: ['@penjing/kernels'], node: false },
   'packages/graph-io': { imports: ['@penjing/core', '@penjing/core/reference', '@penjing/core/rewrite', '@penjing/kernels'], node: /^packages\/graph-io\/src\/node\// },
   'packages/quantize': { imports: ['@penjing/core', '@penjing/core/calibrate', '@penjing/core/linalg', '@penjing/core/rewrite', '@penjing/kernels'], node: false },
-  'packages/compress': { imports: ['@penjing/core', '@penjing/core/calibrate', '@penjing/core/linalg', '@penjing/kernels'], node: false },
+  'packages/compress': { imports: ['@penjing/core', '@penjing/core/calibrate', '@penjing/core/linalg', '@penjing/core/rewrite', '@penjing/kernels'], node: false },
   'packages/distill': { imports: ['@penjing/core', '@penjing/kernels'], node: false },
   'packages/parallel': { imports: ['@penjing/core', '@penjing/kernels', '@penjing/graph-io/v2'], node: /^packages\/parallel\/src\/node\// },
   'packages/runtime': { imports: ['@penjing/core', '@penjing/kernels', '@penjing/graph-io', '@penjing/graph-io/node'], node: true },

@@ -1,5 +1,5 @@
 /** Low rank on the reference engine: what it stores, what it says that it reached, each metric against the one to its left. */
-import { assertSound, attribute, cloneModel, createRng, DenseTensor, denseOf, type Feeds, Graph, GraphBuilder, inlineJobs, Model, type PassContext, tensorType } from '@penjing/core';
+import { assertSound, attribute, cloneModel, createRng, DenseTensor, denseOf, type Feeds, type Graph, GraphBuilder, inlineJobs, Model, type PassContext, tensorType } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { wasmKernels } from '@penjing/kernels';
 import { describe, expect, test } from 'vitest';
