@@ -1,7 +1,10 @@
 /** @penjing/quantize: weight quantization passes. */
-export { type GptqInput, type GptqMatrix, type GptqOutput, gptqJob } from './gptq/gptq-job.js';
+export { type AwqInput, type AwqOutput, awqJob } from './awq/awq-job.js';
+export { awqWeights, type AwqWeightsOptions } from './awq/awq-weights.js';
+export { type GptqInput, type GptqOutput, gptqJob } from './gptq/gptq-job.js';
 export { gptqWeights, type GptqWeightsOptions } from './gptq/gptq-weights.js';
 export type { LayerRule, RoundingMethod } from './layer-rules.js';
+export type { RoundedMatrix } from './spill-blocks.js';
 export type { WeightOptions } from './plan-weights.js';
 export { castWeights, type CastWeightsOptions } from './cast-weights.js';
 export { quantizeWeights, type QuantizeWeightsOptions } from './quantize-weights.js';

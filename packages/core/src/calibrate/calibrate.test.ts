@@ -60,7 +60,7 @@ describe('calibrateBlocks', () => {
     const seen: string[] = [];
     for await (const { block, count, statistic } of calibrateBlocks(model, {
       jobs, samples: feeds,
-      collect: (block) => (['range', 'norms', 'gram'] as const).map((name) => ({ value: inputOf(block), statistic: name })),
+      collect: (block) => (['range', 'norms', 'magnitudes', 'gram'] as const).map((name) => ({ value: inputOf(block), statistic: name })),
     })) {
       expect(count).toBe(3);
       const value = inputOf(block);
@@ -71,6 +71,7 @@ describe('calibrateBlocks', () => {
       expect(seenRows).toBe(15);
       const gram = statistic(value, 'gram');
       for (let i = 0; i < WIDTH; i++) {
+        expect(statistic(value, 'magnitudes').means[i]).toBeCloseTo(rows.reduce((sum, row) => sum + Math.abs(row[i]!) / rows.length, 0), 4);
         expect(squares[i]).toBeCloseTo(rows.reduce((sum, row) => sum + row[i]! ** 2, 0), 3);
         for (let j = 0; j < WIDTH; j++) expect(gram.sums[i * WIDTH + j]).toBeCloseTo(rows.reduce((sum, row) => sum + row[i]! * row[j]!, 0), 3);
       }

@@ -2,6 +2,7 @@
 import type { Constraint, RowGroup } from '@penjing/core/linalg';
 import type { GridFit, Kernels } from '@penjing/kernels';
 import { storedBits, type WeightScheme } from '../scheme.js';
+import { packCodes, type StoredBlocks } from '../spill-blocks.js';
 
 export interface BlockGridOptions {
   readonly scheme: WeightScheme;
@@ -13,16 +14,6 @@ export interface BlockGridOptions {
   readonly kernels: Kernels;
   /** The input at each row; rows in their own order when absent. */
   readonly order: Uint32Array | undefined;
-}
-
-/** Codes, scales and zero points of a matrix (cols, size), one row per output. */
-export interface StoredBlocks {
-  /** `nbits`: (cols, blocks, blockSize·bits/8). `linear`: (cols, size) in two's complement when symmetric, packed without padding of rows. */
-  readonly values: Uint8Array;
-  /** (cols, blocks). */
-  readonly scales: Float32Array;
-  /** Absent when symmetric. `nbits`: (cols, ⌈blocks·bits/8⌉). `linear`: (cols, blocks), packed as the values. */
-  readonly zeroPoints: Uint8Array | undefined;
 }
 
 export interface BlockGrid {
@@ -72,17 +63,10 @@ export function blockGrid({ scheme, fit, size, cols, kernels, order }: BlockGrid
       for (let i = 0; i < size; i++) inOrder.set(stored.subarray(i * cols, (i + 1) * cols), (order?.[i] ?? i) * cols);
       const turned = new Uint8Array(padded * cols);
       kernels.transpose2d(inOrder, turned, padded, cols, 1);
-      const pack = (one: Uint8Array): Uint8Array => packed(kernels, bits, one);
+      const pack = (one: Uint8Array): Uint8Array => packCodes(bits, one, kernels);
       return { values: pack(turned), scales, zeroPoints: symmetric ? undefined : pack(linear ? zeros : paddedRows(zeros, cols, blocks, 8 / bits)) };
     },
   };
-}
-
-function packed(kernels: Kernels, bits: 2 | 4 | 8, codes: Uint8Array): Uint8Array {
-  if (bits === 8) return codes;
-  const out = new Uint8Array(Math.ceil((codes.length * bits) / 8));
-  kernels.pack(bits, codes, out);
-  return out;
 }
 
 /** Rows of zero points, each filled up to whole bytes of `perByte`. */

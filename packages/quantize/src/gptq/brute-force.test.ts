@@ -1,5 +1,5 @@
 /** GPTQ against every possible rounding of small columns: 1,000 seeded cases of at most 6 weights and 2 bits. */
-import { createRng, inlineJobs } from '@penjing/core';
+import { createRng, DenseTensor, inlineJobs, type TensorReference } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { plainKernels } from '@penjing/kernels';
 import { expect, test } from 'vitest';
@@ -8,6 +8,7 @@ import { gptqJob } from './gptq-job.js';
 
 const kernels = plainKernels({ arenaBytes: 0 });
 const jobs = inlineJobs({ engine: referenceEngine(), kernels });
+const load = async (reference: TensorReference): Promise<DenseTensor> => (await jobs.tensor(reference)) as DenseTensor;
 const HESSIANS = 250;
 const COLS = 4;
 const DAMPING = 0.01;
@@ -35,8 +36,12 @@ test.each([true, false])('is never below the best of all roundings, hardly ever 
     const mean = Array.from({ length: size }, (_, i) => damped[i * size + i]! / size).reduce((sum, value) => sum + value);
     for (let i = 0; i < size; i++) damped[i * size + i]! += DAMPING * mean;
     const weights = Float32Array.from({ length: COLS * size }, () => rng.normal());
-    const { matrices } = await jobs.run(gptqJob, { hessian, size, scheme, damping: DAMPING, matrices: [{ weights, cols: COLS }] });
-    const { values, scales, zeroPoints, objective } = matrices[0]!;
+    const { matrices } = await jobs.run(gptqJob, { hessian, size, scheme, damping: DAMPING, matrices: [{ weights: await jobs.refer(DenseTensor.of('float32', [COLS, size], weights)) }] });
+    const [matrix] = matrices;
+    const { objective } = matrix!;
+    const values = (await load(matrix!.values)).bytes;
+    const scales = (await load(matrix!.scales)).data as Float32Array;
+    const zeroPoints = matrix!.zeroPoints && (await load(matrix!.zeroPoints)).bytes;
     const codes = new Uint8Array(COLS * 16);
     kernels.unpack(2, false, values, codes);
     let total = 0;

@@ -4,9 +4,9 @@ import { referenceEngine } from '@penjing/core/reference';
 import { wasmKernels } from '@penjing/kernels';
 import { describe, expect, test } from 'vitest';
 import { storedBits, type WeightScheme } from '../scheme.js';
+import type { RoundedMatrix, StoredBlocks } from '../spill-blocks.js';
 import { activationOrder } from './activation-order.js';
-import type { StoredBlocks } from './block-grid.js';
-import { type GptqMatrix, gptqJob } from './gptq-job.js';
+import { gptqJob } from './gptq-job.js';
 
 const kernels = wasmKernels();
 const jobs = inlineJobs({ engine: referenceEngine(), kernels });
@@ -33,7 +33,7 @@ async function weightsOf({ weights, cols, size }: Pick<Layer, 'weights' | 'cols'
   return { weights: await jobs.refer(DenseTensor.of('float32', [cols, size], weights)) };
 }
 
-async function stored({ values, scales, zeroPoints }: GptqMatrix): Promise<StoredBlocks> {
+async function stored({ values, scales, zeroPoints }: RoundedMatrix): Promise<StoredBlocks> {
   const load = async (reference: TensorReference): Promise<DenseTensor> => (await jobs.tensor(reference)) as DenseTensor;
   return { values: (await load(values)).bytes, scales: (await load(scales)).data as Float32Array, zeroPoints: zeroPoints && (await load(zeroPoints)).bytes };
 }

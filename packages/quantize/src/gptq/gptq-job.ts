@@ -1,10 +1,11 @@
 /** GPTQ of the matrices that read one activation: one Hessian, factored once (Frantar et al. 2022, arXiv:2210.17323). */
-import { DenseTensor, expr, type Job, type JobContext, jobModule, PenjingError, type TensorReference } from '@penjing/core';
+import { type Job, type JobContext, jobModule, PenjingError, type TensorReference } from '@penjing/core';
 import { factorHessian, matrixProducts, projectMatrix } from '@penjing/core/linalg';
-import type { BlockStats, Kernels } from '@penjing/kernels';
-import { storedBits, type WeightScheme } from '../scheme.js';
+import type { Kernels } from '@penjing/kernels';
+import type { WeightScheme } from '../scheme.js';
+import { readWeights, type RoundedMatrix, spillBlocks } from '../spill-blocks.js';
 import { activationOrder, reorderSquare } from './activation-order.js';
-import { blockGrid, type StoredBlocks } from './block-grid.js';
+import { blockGrid } from './block-grid.js';
 
 export interface GptqInput {
   /** XᵀX over the calibration rows, (size, size); overwritten. */
@@ -25,19 +26,9 @@ export interface GptqInput {
   readonly activationOrder?: boolean | undefined;
 }
 
-/** A matrix that was rounded, its tensors spilled, of the types and shapes that `lazy.quantize` gives them. */
-export interface GptqMatrix {
-  readonly values: TensorReference;
-  readonly scales: TensorReference;
-  readonly zeroPoints: TensorReference | undefined;
-  /** ½ (w − q)ᵀ H (w − q), summed over the outputs, H with its damping. */
-  readonly objective: number;
-  /** Of the weights themselves, in no metric. */
-  readonly stats: BlockStats;
-}
-
 export interface GptqOutput {
-  readonly matrices: readonly GptqMatrix[];
+  /** Their objective is with the damping in H. */
+  readonly matrices: readonly RoundedMatrix[];
   /** Damping that was needed. */
   readonly damping: number;
   /** Inputs that were never active. */
@@ -54,27 +45,16 @@ async function gptq(input: GptqInput, context: JobContext): Promise<GptqOutput> 
   const order = input.activationOrder === false ? undefined : activationOrder(input.hessian, size, scheme.blockSize);
   const hessian = order ? reorderSquare(input.hessian, size, order) : input.hessian;
   const factor = await factorHessian(hessian, size, { ...context, products, ...(damping !== undefined && { damping }) });
-  const matrices: GptqMatrix[] = [];
+  const matrices: RoundedMatrix[] = [];
   for (const { weights: reference, scheme: own = scheme } of input.matrices) {
     const cols = reference.shape[0]!;
-    const turned = inputsFirst((await context.read(reference)).data as Float32Array, size, cols, order, kernels);
+    const turned = inputsFirst(await readWeights(reference, context), size, cols, order, kernels);
     const grid = blockGrid({ scheme: own, fit: scales, size, cols, kernels, order });
     const { values, codes, objective } = await projectMatrix({ ...context, products, factor, weights: turned, cols, group: Math.min(own.blockSize, size), constrain: grid.constrain });
-    const stored = await spill(grid.pack(codes, layout), { shape: [cols, size], scheme: own, layout }, context);
+    const stored = await spillBlocks(grid.pack(codes, layout), { shape: [cols, size], scheme: own, layout }, context);
     matrices.push({ ...stored, objective, stats: kernels.errorStats(turned, values) });
   }
   return { matrices, damping: factor.damping, dead: factor.dead.map((place) => order?.[place] ?? place) };
-}
-
-async function spill(blocks: StoredBlocks, { shape, scheme, layout }: { readonly shape: readonly [number, number]; readonly scheme: WeightScheme; readonly layout: 'nbits' | 'linear' }, context: JobContext): Promise<Pick<GptqMatrix, 'values' | 'scales' | 'zeroPoints'>> {
-  const { blockSize, symmetric } = scheme;
-  const form = expr.quantize(expr.fill('float32', shape, 0), { bits: storedBits(scheme), blockSize, symmetric, layout });
-  const put = ({ dtype, shape }: typeof form.values, data: Uint8Array): Promise<TensorReference> => context.spill(new DenseTensor(dtype, shape, data));
-  return {
-    values: await put(form.values, blocks.values),
-    scales: await put(form.scales, bytes(blocks.scales)),
-    zeroPoints: form.zeroPoints && (await put(form.zeroPoints, blocks.zeroPoints!)),
-  };
 }
 
 /** (cols, size) to (size, cols), rows in the order of the Hessian. */

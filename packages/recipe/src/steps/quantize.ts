@@ -1,6 +1,6 @@
 /** The step `quantize`: weights as integers. */
 import { type Pass, PenjingError } from '@penjing/core';
-import { gptqWeights, quantizeWeights, type WeightOptions } from '@penjing/quantize';
+import { awqWeights, gptqWeights, quantizeWeights, type WeightOptions } from '@penjing/quantize';
 import { type Calibrated, calibratedFields, calibrationOf, objectSchema, type StepKind } from './step.js';
 import { weightRule, weightRules } from './weight-rules.js';
 
@@ -9,7 +9,7 @@ export interface QuantizeStep extends Calibrated {
   readonly bits?: 2 | 3 | 4 | 8;
   readonly blockSize?: 16 | 32 | 64 | 128 | 256;
   readonly symmetric?: boolean;
-  /** `rtn`: each weight to the nearest value. `hqq`: on grids that forgive outliers. `gptq`: in the metric of the activations that `data` gives. */
+  /** `rtn`: each weight to the nearest value. `hqq`: on grids that forgive outliers. `awq`: inputs that matter in `data` are enlarged first. `gptq`: in the metric of the activations that `data` gives. */
   readonly method?: keyof typeof methods;
   /** Where scales come from: the range of a block, or a search for the least squared error. */
   readonly scales?: 'range' | 'squares';
@@ -39,6 +39,7 @@ interface Method {
 const methods = {
   rtn: { pass: quantizeWeights, calibrated: false },
   hqq: { pass: (options) => quantizeWeights({ ...options, method: 'hqq' }), calibrated: false },
+  awq: { pass: awqWeights, calibrated: true },
   gptq: { pass: gptqWeights, calibrated: true },
 } as const satisfies Record<string, Method>;
 
@@ -63,7 +64,7 @@ export const quantizeStep: StepKind<QuantizeStep> = {
   pass({ method = 'rtn', data, samples, exclude = [], layers, ...options }) {
     const { pass, calibrated } = methods[method];
     if (!calibrated && (data !== undefined || samples !== undefined)) {
-      throw new PenjingError('E_OPTION', `${method} reads no data`, { hint: 'Choose --method gptq, or leave out --data and --samples.' });
+      throw new PenjingError('E_OPTION', `${method} reads no data`, { hint: 'Choose --method awq or gptq, or leave out --data and --samples.' });
     }
     return pass({ ...options, exclude: exclude.map(weightRule), ...(layers && { layers: layers.map((layer) => ({ ...layer, match: layer.match.map(weightRule) })) }) });
   },

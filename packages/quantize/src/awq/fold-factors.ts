@@ -1,0 +1,112 @@
+/** Divides an activation by a factor per channel where that costs nothing: in what computed it, or else by a Mul before the layers. */
+import { blocks, DenseTensor, type Graph, inferShapes, lazy, type Model, type Names, Node, type Tensor, Value } from '@penjing/core';
+import type { LayerGroup } from '@penjing/core/calibrate';
+
+/** Inputs of normalisations whose last dimension is the channels: the gain, and the bias where there is one. */
+const NORMS: Readonly<Record<string, readonly number[]>> = {
+  LayerNormalization: [1, 2],
+  SimplifiedLayerNormalization: [1],
+  RMSNormalization: [1],
+  SkipLayerNormalization: [2, 3],
+  SkipSimplifiedLayerNormalization: [2],
+};
+
+/** Where to divide the activation of a group; asked before its layers are rewritten. */
+export interface FactorFolder {
+  /** Gives what was done, for the notes of the records. */
+  fold(group: LayerGroup, factors: Float32Array): string;
+}
+
+/**
+ * The block of every value is remembered, because values between blocks must keep their meaning while later blocks are calibrated:
+ * a producer takes the factors only when it stands in the block of the layers and nothing else reads the activation.
+ */
+export function factorFolder(model: Model, names: Names): FactorFolder {
+  inferShapes(model);
+  const blockOf = new Map<Value, number>();
+  for (const [index, { nodes }] of blocks(model).entries()) for (const node of nodes) for (const value of node.outputs) blockOf.set(value, index);
+  const outputs = new Set(model.graph.outputs);
+
+  return {
+    fold({ layers, node }, factors) {
+      const activation = node.input(0)!;
+      const sites = new Set(layers.flatMap((layer) => layer.sites.flatMap((site) => (site.kind === 'gather' ? [] : [site.node]))));
+      const here = (value: Value): boolean => blockOf.get(value) !== undefined && blockOf.get(value) === blockOf.get(node.output());
+      const inverse = factors.map((factor) => 1 / factor);
+      const alone = (value: Value): boolean => here(value) && !outputs.has(value) && value.producer?.graph === model.graph;
+      if (alone(activation) && activation.uses().every((use) => sites.has(use.node)) && [...sites].every((site) => here(site.output()))) {
+        const producer = activation.producer!;
+        if (producer.outputs[0] === activation && foldIntoNorm(producer, inverse, model.graph, names)) return `factors in ${producer.name || producer.opType}`;
+        const layer = foldIntoLayer(producer, (value) => alone(value) && value.useCount === 1, inverse, model.graph, names);
+        if (layer !== undefined) return `factors in ${layer}`;
+      }
+      multiply(activation, sites, inverse, model.graph, names);
+      return 'factors in a Mul before it';
+    },
+  };
+}
+
+/** Gain and bias of a normalisation, or the constant of a Mul that is the gain of one in single operators. */
+function foldIntoNorm(producer: Node, inverse: Float32Array, graph: Graph, names: Names): boolean {
+  const { opType } = producer;
+  const channels = inverse.length;
+  let places: readonly number[] | undefined = Object.hasOwn(NORMS, opType) ? NORMS[opType]!.filter((place) => producer.input(place)) : undefined;
+  if (opType === 'LayerNormalization' || opType === 'RMSNormalization') {
+    // Of the last axis only: other gains have more dimensions.
+    if (producer.int('axis', -1) !== -1 && producer.input(places![0]!)?.tensor?.shape.length !== 1) return false;
+  }
+  if (opType === 'Mul' && producer.domain === '') places = [0, 1].filter((place) => producer.input(place)?.tensor);
+  if (!places || places.length === 0) return false;
+  const tensors = places.map((place) => producer.input(place)!.tensor);
+  if (tensors.some((tensor) => !tensor || tensor.dtype !== 'float32' || tensor.shape.at(-1) !== channels || tensor.shape.length !== 1)) return false;
+  for (const [i, place] of places.entries()) replaceInput(producer, place, lazy.multiply(tensors[i]!, vector(inverse, [channels])), graph, names);
+  return true;
+}
+
+/** The outputs of the layer before, through the product of a gated layer: its grids are one per output, so only scales change. */
+function foldIntoLayer(producer: Node, mayChange: (value: Value) => boolean, inverse: Float32Array, graph: Graph, names: Names): string | undefined {
+  const candidates = producer.opType === 'Mul' && producer.domain === '' ? [producer.input(1), producer.input(0)] : [];
+  for (const value of candidates) {
+    const layer = value?.producer;
+    if (!value || !layer || layer.graph !== graph || !mayChange(value)) continue;
+    if (scaleOutputs(layer, inverse, graph, names)) return layer.name || value.name;
+  }
+  return undefined;
+}
+
+function scaleOutputs(layer: Node, inverse: Float32Array, graph: Graph, names: Names): boolean {
+  const outputs = inverse.length;
+  if (layer.opType === 'MatMulNBits' && layer.domain === 'com.microsoft' && !layer.input(4) && !layer.input(5) && layer.int('N', 0) === outputs) {
+    return scaleInitializer(layer, 2, [outputs, 1], inverse, graph, names);
+  }
+  if (layer.opType !== 'MatMul' || layer.domain !== '') return false;
+  const dequantize = layer.input(1)?.producer;
+  if (dequantize?.opType === 'DequantizeLinear' && layer.input(1)!.useCount === 1) return scaleInitializer(dequantize, 1, [1, outputs], inverse, graph, names);
+  return scaleInitializer(layer, 1, [1, outputs], inverse, graph, names);
+}
+
+function scaleInitializer(node: Node, place: number, shape: readonly [number, number], inverse: Float32Array, graph: Graph, names: Names): boolean {
+  const tensor = node.input(place)?.tensor;
+  if (tensor?.dtype !== 'float32' || tensor.shape.length !== 2 || tensor.shape[shape[0] === 1 ? 1 : 0] !== inverse.length) return false;
+  replaceInput(node, place, lazy.multiply(tensor, vector(inverse, shape)), graph, names);
+  return true;
+}
+
+/** Changes an initializer, or gives the node one of its own where others read it too. */
+function replaceInput(node: Node, place: number, tensor: Tensor, graph: Graph, names: Names): void {
+  const value = node.input(place)!;
+  if (value.useCount === 1 && graph.initializers.get(value.name) === value && !graph.inputs.includes(value) && !graph.outputs.includes(value)) value.tensor = tensor;
+  else node.setInput(place, graph.addInitializer(names.claim(`${value.name}.scaled`), tensor));
+}
+
+function multiply(activation: Value, sites: ReadonlySet<Node>, inverse: Float32Array, graph: Graph, names: Names): void {
+  const scaled = new Value(names.claim(`${activation.name}.scaled`), activation.type);
+  const by = graph.addInitializer(names.claim(`${activation.name}.factors`), vector(inverse, [inverse.length]));
+  const [first] = [...graph.nodes()].filter((node) => sites.has(node));
+  graph.insertBefore(first!, new Node('Mul', [activation, by], [scaled], { name: names.claim(`${activation.name}/Scale`) }));
+  for (const site of sites) site.setInput(0, scaled);
+}
+
+function vector(data: Float32Array, shape: readonly number[]): Tensor {
+  return DenseTensor.of('float32', shape, data);
+}
