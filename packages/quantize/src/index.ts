@@ -12,3 +12,4 @@ export { type WeightScheme, describeScheme, slowOnCpu, weightScheme } from './sc
 export { type CpuKind, cpuSchemes } from './static/cpu-schemes.js';
 export { type RangeMethod, rangeMethods } from './static/ranges-job.js';
 export { quantizeStatic, type StaticOptions } from './static/quantize-static.js';
+export { type DynamicOptions, quantizeDynamic } from './dynamic/quantize-dynamic.js';

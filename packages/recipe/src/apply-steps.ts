@@ -22,11 +22,13 @@ export interface ApplyOptions extends TaskOptions {
   readonly threads?: number | undefined;
   /** Work folder of the run: what calibrated passes make lies in it until the caller has saved the model. */
   readonly work?: string | undefined;
+  /** What the result is written as. */
+  readonly format: string;
 }
 
 /** Calibrated passes run the model, and others compute, in a thread that ends with them. */
-export async function applySteps(steps: readonly OpenedStep[], model: Model, { threads, work, ...task }: ApplyOptions): Promise<PassResult> {
-  const passes = pipeline(steps.flatMap(({ step, data }) => (step.pass ? [data ? withSamples(step.pass(), data) : step.pass()] : [])));
+export async function applySteps(steps: readonly OpenedStep[], model: Model, { threads, work, format, ...task }: ApplyOptions): Promise<PassResult> {
+  const passes = pipeline(steps.flatMap(({ step, data }) => (step.pass ? [data ? withSamples(step.pass({ format }), data) : step.pass({ format })] : [])));
   const context: PassContext = { ...task, ...(await engineFor(steps)) };
   if (steps.every(({ step, data }) => !data && !step.runsJobs)) return passes.run(model, context);
   const { ortJobs } = await loadRuntime();

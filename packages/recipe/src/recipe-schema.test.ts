@@ -27,7 +27,7 @@ test('there are examples, and pages with some', () => {
 test.each(shown)('%s is a recipe whose steps go together', (name, text) => {
   const { steps } = parseRecipe(text, name);
   expect(steps.length).toBeGreaterThan(0);
-  for (const step of steps) bindStep(step).pass?.();
+  for (const step of steps) bindStep(step).pass?.({ format: 'onnx' });
 });
 
 test.each([

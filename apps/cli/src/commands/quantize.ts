@@ -1,8 +1,15 @@
-/** `penjing quantize`: weights in 2, 4 or 8 bits, straight from a checkpoint or from an ONNX model. */
+/** `penjing quantize`: weights in 2, 3, 4 or 8 bits, or weights and activations in 8, from a checkpoint or from an ONNX model. */
+import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
 import { stepOptions } from '../step-options.js';
+
+const calibration = {
+  data: { flags: '--data <path>', help: 'what to calibrate awq, gptq and --static with: what the model will read' },
+  samples: { flags: '--samples <n>', help: 'how many samples of the data to use: windows of 512 tokens, pictures … (128 when absent)' },
+} as const;
+const exclude = { exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true } } as const;
 
 const integers = stepOptions('quantize', {
   bits: { flags: '--bits <n>', help: '2, 3 (stored in 4), 4 or 8 (4 when absent)' },
@@ -10,14 +17,31 @@ const integers = stepOptions('quantize', {
   symmetric: { flags: '--asymmetric', help: 'a zero point per block: smaller error, a little larger', from: () => false },
   method: { flags: '--method <name>', help: 'how integers are chosen: rtn, the nearest; hqq, on grids that forgive outliers; awq, with inputs enlarged that matter on --data; gptq, by what the model computes on --data' },
   scales: { flags: '--scales <how>', help: 'from the range of a block (default), or those of least squared error' },
-  data: { flags: '--data <path>', help: 'text to calibrate awq and gptq with: a .txt or .jsonl file' },
-  samples: { flags: '--samples <n>', help: 'windows of 512 tokens of the data to use (128 when absent)' },
+  ...calibration,
   format: { flags: '--format <name>', help: 'MatMulNBits, or standard DequantizeLinear' },
   accuracyLevel: { flags: '--accuracy-level <n>', help: '4: int8 activations (fast), 1: float32 activations' },
   // commander gives true when --no-embeddings is absent
   embeddings: { flags: '--no-embeddings', help: 'leave lookup tables as they are', from: (value) => (value === false ? false : undefined) },
-  exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true },
+  ...exclude,
 });
+
+const cpu = { cpu: { flags: '--cpu <kind>', help: 'the processor that --static and --dynamic write for (this machine when absent)' } } as const;
+
+const ranges = {
+  calibrate: { flags: '--calibrate <how>', help: 'how --static chooses the range of an activation (minmax when absent)' },
+  percentile: { flags: '--percentile <p>', help: 'per cent of the values that percentile keeps (99.999 when absent)' },
+  perChannel: { flags: '--per-tensor', help: 'one scale for a whole weight, not one for each output channel', from: () => false },
+} as const;
+
+const own = stepOptions('quantizeStatic', { ...ranges, ...cpu });
+const statics = stepOptions('quantizeStatic', { ...ranges, ...cpu, ...calibration, ...exclude });
+const dynamics = stepOptions('quantizeDynamic', { ...cpu, ...exclude });
+
+/** The kinds of quantization that are chosen by a flag. */
+const kinds = [
+  { flags: '--static', help: 'weights and activations as int8, with scales that --data decides' },
+  { flags: '--dynamic', help: 'weights as int8, activations rounded over the range they have in each run' },
+];
 
 const floats = stepOptions('cast', {
   dtype: { flags: '--dtype <dtype>', help: 'store weights as 16-bit floats instead of integers' },
@@ -25,17 +49,31 @@ const floats = stepOptions('cast', {
 
 export const quantize: Command = {
   name: 'quantize',
-  summary: 'round weights to 2, 4 or 8 bits per block, or store them as 16-bit floats',
-  arguments: [{ name: '<input>', help: 'a folder or file that convert takes; -o model.gguf and -o model.pth write those formats' }],
-  options: [common.output, ...integers.specs, ...floats.specs, ...saveOptions, common.threads],
+  summary: 'round weights to 2, 4 or 8 bits, weights and activations to 8, or store weights as 16-bit floats',
+  arguments: [{ name: '<input>', help: 'a folder or file that convert takes; -o model.gguf, model.pth and model.tflite write those formats' }],
+  options: [common.output, ...kinds, ...integers.specs, ...own.specs, ...floats.specs, ...saveOptions, common.threads],
   examples: [
     'penjing quantize models/sapling -o out/sapling-q4 --bits 4',
     'penjing quantize out/sapling -o out/sapling --bits 8   (adds a variant to a model folder)',
     'penjing quantize models/sapling -o out/sapling-q2 --bits 2 --asymmetric --method gptq --data train.txt',
+    'penjing quantize model.onnx -o model-int8.onnx --static --calibrate entropy --data pictures/',
+    'penjing quantize model.onnx -o model-int8.tflite --static --data pictures/',
+    'penjing quantize model.onnx -o model-int8.onnx --dynamic',
     'penjing quantize model.onnx -o model-q4.onnx --format qdq --exclude /lm_head/',
   ],
   run(context) {
-    const cast = floats.read(context.options);
-    return runSteps(context, ['dtype' in cast ? { cast } : { quantize: integers.read(context.options) }]);
+    const { options } = context;
+    const cast = floats.read(options);
+    const asked = [
+      ...(options['static'] === true ? [{ flag: '--static', step: { quantizeStatic: statics.read(options) }, takes: statics }] : []),
+      ...(options['dynamic'] === true ? [{ flag: '--dynamic', step: { quantizeDynamic: dynamics.read(options) }, takes: dynamics }] : []),
+      ...('dtype' in cast ? [{ flag: '--dtype', step: { cast }, takes: floats }] : []),
+    ];
+    const [first = { flag: 'weights alone', step: { quantize: integers.read(options) }, takes: integers }, other] = asked;
+    if (other) throw new PenjingError('E_OPTION', `${first.flag} and ${other.flag} do not go together`, { hint: 'Quantize once in one way; apply recipes for several steps.' });
+    const taken = first.takes.read(options);
+    const ignored = [integers, statics, dynamics, floats].flatMap((each) => Object.keys(each.read(options))).find((field) => !(field in taken));
+    if (ignored !== undefined) throw new PenjingError('E_OPTION', `${ignored} means nothing for ${first.flag}`, { hint: 'See penjing quantize --help.' });
+    return runSteps(context, [first.step]);
   },
 };

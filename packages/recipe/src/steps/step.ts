@@ -5,7 +5,7 @@ export interface StepKind<Options> {
   /** JSON schema (draft 2020-12) of the options. */
   readonly schema: object;
   /** The pass it stands for; absent for the step that says how the model is built. Throws `E_OPTION` for options that contradict each other. */
-  readonly pass?: (options: Options) => Pass;
+  readonly pass?: (options: Options, target: StepTarget) => Pass;
   /** The data it is calibrated with; undefined when it reads none. Every step has its own. */
   readonly calibration?: (options: Options) => Calibration | undefined;
   /** How weights are stored after it: variants of a model are named so. */
@@ -16,6 +16,12 @@ export interface StepKind<Options> {
   readonly runsGraph?: boolean;
   /** Computes in jobs, whether or not it reads data. */
   readonly runsJobs?: boolean;
+}
+
+/** What the result is written as. */
+export interface StepTarget {
+  /** `onnx`, `tflite` … */
+  readonly format: string;
 }
 
 export interface Calibration {

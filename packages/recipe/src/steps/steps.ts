@@ -4,10 +4,12 @@ import { castStep } from './cast.js';
 import { convertStep } from './convert.js';
 import { lowRankStep } from './lowrank.js';
 import { quantizeStep } from './quantize.js';
+import { quantizeDynamicStep } from './quantize-dynamic.js';
+import { quantizeStaticStep } from './quantize-static.js';
 import { simplifyStep } from './simplify.js';
-import type { Calibration, StepKind, StoredAs } from './step.js';
+import type { Calibration, StepKind, StepTarget, StoredAs } from './step.js';
 
-export const stepKinds = { convert: convertStep, simplify: simplifyStep, lowrank: lowRankStep, quantize: quantizeStep, cast: castStep } as const;
+export const stepKinds = { convert: convertStep, simplify: simplifyStep, lowrank: lowRankStep, quantize: quantizeStep, quantizeStatic: quantizeStaticStep, quantizeDynamic: quantizeDynamicStep, cast: castStep } as const;
 
 type Kinds = typeof stepKinds;
 type OptionsOf<Kind> = Kind extends StepKind<infer Options> ? Options : never;
@@ -18,7 +20,7 @@ export type RecipeStep = { readonly [Name in keyof Kinds]: { readonly [Only in N
 /** A step with its options filled in. */
 export interface BoundStep {
   /** Builds the pass; absent for the step that says how the model is built. */
-  readonly pass?: () => Pass;
+  readonly pass?: (target: StepTarget) => Pass;
   readonly calibration: Calibration | undefined;
   readonly stored: StoredAs;
   readonly check: number;
@@ -31,7 +33,7 @@ export function bindStep(step: RecipeStep): BoundStep {
   const [[name, options]] = Object.entries(step) as [[keyof Kinds, never]];
   const { pass, calibration, stored, check, runsGraph = false, runsJobs = false }: StepKind<never> = stepKinds[name];
   return {
-    ...(pass && { pass: () => pass(options) }),
+    ...(pass && { pass: (target) => pass(options, target) }),
     calibration: calibration?.(options),
     stored: stored?.(options) ?? {},
     check: check?.(options) ?? 0,
