@@ -1,4 +1,13 @@
 import { penjingPackage } from '../../tsup.base';
 
 // Jobs are entries of their own, flat beside index, because workers import them by their URL.
-export default penjingPackage({ index: 'src/index.ts', 'factor-job': 'src/low-rank/factor-job.ts' }, { dts: { entry: { index: 'src/index.ts' } } });
+export default penjingPackage(
+  {
+    index: 'src/index.ts',
+    'factor-job': 'src/low-rank/factor-job.ts',
+    'prune-job': 'src/sparse/prune-job.ts',
+    'threshold-job': 'src/sparse/threshold-job.ts',
+    'palette-job': 'src/palette/palette-job.ts',
+  },
+  { dts: { entry: { index: 'src/index.ts' } } },
+);

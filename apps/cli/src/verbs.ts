@@ -1,6 +1,7 @@
 /** Every verb, in the order of --help. */
 import { apply } from './commands/apply.js';
 import { bench } from './commands/bench.js';
+import { cluster } from './commands/cluster.js';
 import { compare } from './commands/compare.js';
 import { convert } from './commands/convert.js';
 import { doctor } from './commands/doctor.js';
@@ -8,9 +9,10 @@ import { evaluate } from './commands/eval.js';
 import { generate } from './commands/generate.js';
 import { inspect } from './commands/inspect.js';
 import { lowrank } from './commands/lowrank.js';
+import { prune } from './commands/prune.js';
 import { quantize } from './commands/quantize.js';
 import { run } from './commands/run.js';
 import { simplify } from './commands/simplify.js';
 import type { Command } from './command.js';
 
-export const verbs: readonly Command[] = [inspect, convert, simplify, lowrank, quantize, evaluate, compare, bench, run, generate, apply, doctor];
+export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, evaluate, compare, bench, run, generate, apply, doctor];

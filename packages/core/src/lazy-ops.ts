@@ -4,7 +4,7 @@ import type { DType } from './dtype.js';
 import { PenjingError } from './errors.js';
 import * as build from './expr/build.js';
 import type { Repacked, RepackOptions } from './expr/build.js';
-import type { BlockScheme, GridChoice, TensorExpr } from './expr/tensor-expr.js';
+import type { AssignExpr, BlockScheme, GridChoice, SparseRule, TensorExpr } from './expr/tensor-expr.js';
 import { LazyTensor, type SourceMap } from './lazy.js';
 import { memorySource, type ByteSource } from './bytes.js';
 import type { Shape } from './shape.js';
@@ -70,6 +70,14 @@ export const lazy = {
   },
   mask(input: Tensor, keep: Tensor): Tensor {
     return map([input, keep], ([x, m]) => build.mask(x!, m!));
+  },
+  /** Zeros in place of what the rule does not keep; the error is measured on saving. */
+  sparsify(input: Tensor, rule: SparseRule): Tensor {
+    return map([input], ([x]) => build.sparsify(x!, rule));
+  },
+  /** Places in codebooks, ascending, packed; the error is measured on saving, with the lowest bits. */
+  assign(input: Tensor, codebook: Tensor, plane: Pick<AssignExpr, 'shift' | 'bits'>): Tensor {
+    return map([input, codebook], ([x, c]) => build.assign(x!, c!, plane));
   },
   /** Blocks of a GGUF file as float32; the last axis of `input` (uint8) counts the bytes of whole blocks. */
   decode(input: Tensor, codec: BlockCodecName): Tensor {

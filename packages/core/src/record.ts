@@ -16,6 +16,8 @@ export interface WeightRecord {
   readonly snrDb?: number;
   /** max |w − w*|. */
   readonly maxError?: number;
+  /** Share of zeros, of weights that were pruned. */
+  readonly sparsity?: number;
   /** Why a weight was left alone, or a fallback was taken. */
   readonly note?: string;
 }

@@ -3,7 +3,7 @@ import { type BlockCodecName, blockCodecs, type EncodedBlockCodec } from '@penji
 import { byteSize, dtypes, type DType } from '../dtype.js';
 import { PenjingError } from '../errors.js';
 import { broadcastShapes, elementCount, normalizeAxis, sameShape, type Shape } from '../shape.js';
-import type { BlockScheme, DecodeExpr, GridChoice, OutputExpr, QuantizeExpr, RepackExpr, TensorExpr } from './tensor-expr.js';
+import type { AssignExpr, BlockScheme, DecodeExpr, GridChoice, OutputExpr, QuantizeExpr, RepackExpr, SparseRule, TensorExpr } from './tensor-expr.js';
 
 /** A contiguous, row-major range of a source. `offset` in bytes. */
 export function source(key: string, offset: number, dtype: DType, shape: Shape): TensorExpr {
@@ -162,6 +162,36 @@ export function mask(input: TensorExpr, keep: TensorExpr): TensorExpr {
     throw new PenjingError('E_SHAPE', 'a mask must broadcast to its input');
   }
   return { op: 'mask', dtype: input.dtype, shape: input.shape, input, mask: keep };
+}
+
+/** `input` with zeros in place of what the rule does not keep. Patterns run along the rows of a matrix. */
+export function sparsify(input: TensorExpr, rule: SparseRule): TensorExpr {
+  if (dtypes[input.dtype].kind !== 'float') throw new PenjingError('E_DTYPE', `${input.dtype} tensors are not made sparse`);
+  if (rule.kind === 'threshold') {
+    if (!(rule.least >= 0)) throw new PenjingError('E_OPTION', `${rule.least} is no magnitude`);
+  } else {
+    const { keep, of } = rule;
+    if (!(Number.isInteger(keep) && Number.isInteger(of) && keep >= 1 && keep < of && of <= MAX_PATTERN)) throw new PenjingError('E_OPTION', `${keep}:${of} is no pattern: some of 2 to ${MAX_PATTERN} weights stay`);
+    if (input.shape.length !== 2) throw new PenjingError('E_SHAPE', `patterns run along the rows of a matrix, not of [${input.shape.join(', ')}]`);
+  }
+  return { op: 'sparsify', dtype: input.dtype, shape: input.shape, input, rule };
+}
+
+/** Weights of one group of a pattern; hardware knows 2:4, papers go to 4:8. */
+const MAX_PATTERN = 64;
+
+/** Places in codebooks (groups, entries), ascending; bits `shift` to `shift + bits` of them, packed along the rows. */
+export function assign(input: TensorExpr, codebook: TensorExpr, { shift, bits }: Pick<AssignExpr, 'shift' | 'bits'>): TensorExpr {
+  const [rows = 0, cols = 0] = input.shape;
+  const [groups = 0, entries = 0] = codebook.shape;
+  if (dtypes[input.dtype].kind !== 'float' || codebook.dtype !== 'float32') throw new PenjingError('E_DTYPE', `${input.dtype} weights have no float32 codebook of ${codebook.dtype}`);
+  if (input.shape.length !== 2 || codebook.shape.length !== 2 || groups < 1 || rows % groups !== 0 || entries < 1 || entries > 256) {
+    throw new PenjingError('E_SHAPE', `codebooks [${codebook.shape.join(', ')}] do not fit weights [${input.shape.join(', ')}]`);
+  }
+  if (![1, 2, 4, 8].includes(bits) || !Number.isInteger(shift) || shift < 0 || shift + bits > 8 || (cols * bits) % 8 !== 0) {
+    throw new PenjingError('E_SHAPE', `bits ${shift} to ${shift + bits} of ${cols} places fill no whole bytes`);
+  }
+  return { op: 'assign', dtype: 'uint8', shape: [rows, (cols * bits) / 8], input, codebook, shift, bits };
 }
 
 export interface QuantizedExprs {

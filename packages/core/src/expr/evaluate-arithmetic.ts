@@ -15,7 +15,7 @@ export const arithmetic: Rule<ArithmeticExpr> = (expr, window, context) => {
   if (a.rowStep === 0 || a.columns !== 'same') [a, b] = [b, a];
   const { kernels } = context;
   const kernel = (x: Float32Array, y: Float32Array, into: Float32Array): void => kernels[expr.op](x, y, into);
-  const oneForAll = b.rowStep === 0 && (cols === 1 || b.columns === 'first');
+  const oneForAll = b.rowStep === 0 && (b.columns === 'first' || (cols === 1 && b.columns === 'same'));
   if (a.columns === 'same' && a.rowStep === cols && (oneForAll || (b.columns === 'same' && b.rowStep === cols))) {
     kernel(a.floats, oneForAll ? b.floats.subarray(0, 1) : b.floats, sums);
   } else {

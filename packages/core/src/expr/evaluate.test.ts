@@ -109,6 +109,34 @@ function naive(expr: TensorExpr): Uint8Array {
       keep.forEach((value, i) => { if (value === 0) out.fill(0, i * width, (i + 1) * width); });
       return out;
     }
+    case 'sparsify': {
+      const floats = floatsOf(expr.dtype, naive(expr.input), context);
+      const { rule } = expr;
+      const cols = expr.shape.at(-1)!;
+      const magnitude = (at: number): number => (Number.isFinite(floats[at]) ? Math.abs(floats[at]!) : -1);
+      const stays = (at: number): boolean => {
+        if (magnitude(at) < 0) return false;
+        if (rule.kind === 'threshold') return magnitude(at) >= rule.least;
+        const start = at - ((at % cols) % rule.of);
+        const group = Array.from({ length: Math.min(rule.of, cols - (start % cols)) }, (_, i) => start + i);
+        return group.sort((a, b) => magnitude(b) - magnitude(a) || a - b).indexOf(at) < rule.keep;
+      };
+      fromFloats(expr.dtype, floats.map((value, at) => (stays(at) ? value : 0)), out, context);
+      return out;
+    }
+    case 'assign': {
+      const weights = floatsOf(expr.input.dtype, naive(expr.input), context);
+      const books = floatsOf('float32', naive(expr.codebook), context);
+      const [groups = 1, entries = 1] = expr.codebook.shape;
+      out.fill(0);
+      weights.forEach((weight, at) => {
+        const group = Math.floor(at / (weights.length / groups));
+        const distances = Array.from({ length: entries }, (_, i) => Math.abs(Math.max(-1e6, Math.min(1e6, weight)) - books[group * entries + i]!));
+        const place = Number.isNaN(weight) ? 0 : distances.indexOf(Math.min(...distances));
+        out[Math.floor((at * expr.bits) / 8)]! |= ((place >> expr.shift) % (1 << expr.bits)) << ((at * expr.bits) % 8);
+      });
+      return out;
+    }
     case 'decode': {
       kernels.decodeBlocks({ codec: expr.codec, src: naive(expr.input), dst: typedView('float32', out) as Float32Array });
       return out;
@@ -220,6 +248,19 @@ const grow: readonly ((expr: TensorExpr, draw: Draw) => TensorExpr)[] = [
   },
   (expr, draw) => build.mask(expr, build.source('bytes', draw(99), 'uint8', expr.shape.map((dim) => (draw(3) === 0 ? 1 : dim)))),
   (expr, draw) => {
+    if (!isFloat(expr)) return expr;
+    const of = 2 + draw(7);
+    return build.sparsify(expr, expr.shape.length === 2 && draw(2) === 0 ? { kind: 'pattern', keep: 1 + draw(of - 1), of } : { kind: 'threshold', least: draw(4) / 2 });
+  },
+  (expr, draw) => {
+    const bits = ([1, 2, 4, 8] as const)[draw(4)]!;
+    if (!isFloat(expr) || expr.shape.length !== 2 || (expr.shape[1]! * bits) % 8 !== 0) return expr;
+    const groups = draw(2) === 0 ? 1 : expr.shape[0]!;
+    const entries = 1 + draw(9);
+    const codebook = Float32Array.from({ length: groups * entries }, (_, i) => (i % entries) - 3 + draw(8) / 8);
+    return build.assign(expr, build.constant('float32', [groups, entries], new Uint8Array(codebook.buffer)), { shift: draw(9 - bits), bits });
+  },
+  (expr, draw) => {
     if (!isFloat(expr) || expr.shape.length !== 2) return expr;
     const scheme = { bits: ([2, 4, 8] as const)[draw(3)]!, blockSize: [8, 16, 32][draw(3)]!, symmetric: draw(2) === 0, layout: draw(2) === 0 ? 'nbits' : 'linear' } as const;
     const { values, scales, zeroPoints } = build.quantize(expr, scheme);
@@ -316,6 +357,44 @@ describe('evaluate', () => {
       }),
       { numRuns: 200 },
     );
+  });
+
+  test('broadcasts over a window of one column', () => {
+    const input = build.constant('float32', [1, 2, 2], new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer));
+    const factors = build.constant('float32', [1, 1, 2], new Uint8Array(Float32Array.of(10, 100).buffer));
+    const turned = build.transpose(build.multiply(input, factors), [2, 0, 1]);
+    expect([...(typedView('float32', evaluate([{ expr: turned, rows: { start: 1, end: 2 } }], read, kernels).bytes[0]!) as Float32Array)]).toEqual([200, 400]);
+  });
+
+  test('measures what a pruning loses, unless something above it rounds', () => {
+    const weights = Float32Array.of(3, -1, 2, 0.5, NaN, 4, Infinity, 1);
+    const input = build.constant('float32', [2, 4], new Uint8Array(weights.buffer));
+    const rows = { start: 0, end: 2 };
+    const pattern = build.sparsify(input, { kind: 'pattern', keep: 2, of: 4 });
+    const { bytes, stats } = evaluate([{ expr: build.transpose(build.transpose(pattern, [1, 0]), [1, 0]), rows }], read, wasm);
+    expect([...(typedView('float32', bytes[0]!) as Float32Array)]).toEqual([3, 0, 2, 0, 0, 4, 0, 1]);
+    expect(stats).toEqual({ sumSquares: 9 + 1 + 4 + 0.25 + 16 + 1, sumSquaredError: 1.25, maxError: 1, nonFinite: 2 });
+    const { values } = build.quantize(build.sparsify(input, { kind: 'threshold', least: 2 }), { bits: 8, blockSize: 16, symmetric: true, layout: 'nbits' });
+    expect(evaluate([{ expr: values, rows }], read, wasm).stats!.sumSquares).toBe(9 + 4 + 16);
+    expect(() => build.sparsify(input, { kind: 'pattern', keep: 4, of: 4 })).toThrow(/4:4 is no pattern/);
+    expect(() => build.sparsify(build.reshape(input, [8]), { kind: 'pattern', keep: 2, of: 4 })).toThrow(/rows of a matrix/);
+    expect(() => build.sparsify(input, { kind: 'threshold', least: NaN })).toThrow(/no magnitude/);
+    expect(() => build.sparsify(build.cast(input, 'int8'), { kind: 'threshold', least: 1 })).toThrow(/int8/);
+  });
+
+  test('measures what a palette loses, once, with the lowest bits', () => {
+    const input = build.constant('float32', [1, 8], new Uint8Array(Float32Array.of(0, 0.4, 0.6, 1, 3, 2.5, -9, 2).buffer));
+    const codebook = build.constant('float32', [1, 5], new Uint8Array(Float32Array.of(-1, 0, 1, 2, 3).buffer));
+    const rows = { start: 0, end: 1 };
+    const low = evaluate([{ expr: build.assign(input, codebook, { shift: 0, bits: 2 }), rows }], read, wasm);
+    expect([...low.bytes[0]!]).toEqual([0b10100101, 0b11001100]); // places 1 1 2 2, 4 3 0 3
+    expect(low.stats!.sumSquaredError).toBeCloseTo(0.16 + 0.16 + 0.25 + 64);
+    const high = evaluate([{ expr: build.assign(input, codebook, { shift: 2, bits: 1 }), rows }], read, wasm);
+    expect([...high.bytes[0]!]).toEqual([0b00010000]);
+    expect(high.stats).toBeUndefined();
+    expect(() => build.assign(input, codebook, { shift: 7, bits: 2 })).toThrow(/no whole bytes/);
+    expect(() => build.assign(build.reshape(input, [2, 4]), codebook, { shift: 0, bits: 1 })).toThrow(/no whole bytes/);
+    expect(() => build.assign(input, build.reshape(codebook, [5, 1]), { shift: 0, bits: 1 })).toThrow(/do not fit/);
   });
 
   test('computes the outputs of a quantization once, with what it lost', () => {

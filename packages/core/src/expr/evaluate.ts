@@ -5,12 +5,14 @@ import { PenjingError } from '../errors.js';
 import { matrixView } from '../shape.js';
 import { type RowRange, rowBytes } from '../tensor.js';
 import { arithmetic, mask, matmul } from './evaluate-arithmetic.js';
+import { assign } from './evaluate-assign.js';
 import { bitcast } from './evaluate-bitcast.js';
 import { cast, convert, floatsOf } from './evaluate-cast.js';
 import { decode, encode, repackWindow } from './evaluate-decode.js';
 import { constant, fill, source } from './evaluate-leaves.js';
 import { concat, gather, reshape, slice } from './evaluate-movement.js';
 import { dequantize, output, quantizeWindow } from './evaluate-quantize.js';
+import { sparsify } from './evaluate-sparse.js';
 import { transpose } from './evaluate-transpose.js';
 import type { CastExpr, TensorExpr } from './tensor-expr.js';
 import { elementBytes, type EvaluationContext, type QuantizedBlocks, type QuantizeStats, type ReadRange, type Rule, type Window, windowCount } from './window.js';
@@ -38,12 +40,13 @@ const rules: Rules = {
   multiply: arithmetic,
   add: arithmetic,
   matmul,
-  mask, output, dequantize, decode, encode,
+  mask, sparsify, assign, output, dequantize, decode, encode,
 };
 
 /** Outputs of the same quantization over the same blocks are computed together. */
 export function evaluate(requests: readonly EvaluationRequest[], read: ReadRange, kernels: Kernels): Evaluation {
   const stats = { sumSquares: 0, sumSquaredError: 0, maxError: 0, nonFinite: 0 };
+  const reporting = outermost(requests);
   const quantizations = new Map<unknown, Map<string, QuantizedBlocks>>();
   let quantized = false;
   const context: EvaluationContext = {
@@ -54,7 +57,8 @@ export function evaluate(requests: readonly EvaluationRequest[], read: ReadRange
       return arena.free >= byteLength + 16 ? arena.alloc(byteLength) : new Uint8Array(byteLength);
     },
     window: (expr, window) => (rules[expr.op] as Rule)(expr, window, context),
-    lost(more) {
+    lost(more, expr) {
+      if (expr && !reporting.has(expr)) return;
       quantized = true;
       addTotals(stats, more);
     },
@@ -80,6 +84,16 @@ export function evaluate(requests: readonly EvaluationRequest[], read: ReadRange
     return pack(expr, narrow(expr, window, stats, context), context);
   });
   return { bytes, stats: quantized || narrowed ? stats : undefined };
+}
+
+/** Prunings under nothing but rearrangements: what rounds above them measures its own loss only. */
+function outermost(requests: readonly EvaluationRequest[]): ReadonlySet<TensorExpr> {
+  const found = new Set<TensorExpr>();
+  for (let { expr } of requests) {
+    while (expr.op === 'transpose' || expr.op === 'reshape') expr = expr.input;
+    if (expr.op === 'sparsify') found.add(expr);
+  }
+  return found;
 }
 
 type Totals = { -readonly [Key in keyof QuantizeStats]: QuantizeStats[Key] };

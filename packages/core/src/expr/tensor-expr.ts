@@ -102,6 +102,36 @@ export interface MaskExpr extends Typed {
   readonly mask: TensorExpr;
 }
 
+/** Which elements stay. */
+export type SparseRule =
+  /** Those of at least this magnitude. */
+  | { readonly kind: 'threshold'; readonly least: number }
+  /** Of every `of` neighbours along the rows of a matrix, the `keep` of largest magnitude, the first ones among equals. */
+  | { readonly kind: 'pattern'; readonly keep: number; readonly of: number };
+
+/** `input` with zeros in place of what the rule does not keep, and of what is not finite. */
+export interface SparsifyExpr extends Typed {
+  readonly op: 'sparsify';
+  /** A float type. */
+  readonly input: TensorExpr;
+  readonly rule: SparseRule;
+}
+
+/**
+ * The place of the nearest entry in a codebook, for every weight, the lower one among equals; some bits of it, packed lowest first:
+ * uint8 (rows, cols · bits / 8).
+ */
+export interface AssignExpr extends Typed {
+  readonly op: 'assign';
+  /** Floats (rows, cols). */
+  readonly input: TensorExpr;
+  /** Float32 (groups, entries), each ascending, at most 256; equally many neighbouring rows share one. */
+  readonly codebook: TensorExpr;
+  /** Which bits: `bits` of them, 1, 2, 4 or 8, from bit `shift` on. */
+  readonly shift: number;
+  readonly bits: 1 | 2 | 4 | 8;
+}
+
 /** How a matrix is cut into blocks that share one scale, along the last axis. */
 export interface BlockScheme {
   readonly bits: 2 | 4 | 8;
@@ -189,7 +219,7 @@ export interface EncodeExpr extends Typed {
 export type TensorExpr =
   | SourceExpr | ConstantExpr | FillExpr
   | CastExpr | BitcastExpr | ReshapeExpr | TransposeExpr | SliceExpr | ConcatExpr | GatherExpr
-  | ArithmeticExpr | MatMulExpr | MaskExpr | OutputExpr | DequantizeExpr | DecodeExpr | EncodeExpr;
+  | ArithmeticExpr | MatMulExpr | MaskExpr | SparsifyExpr | AssignExpr | OutputExpr | DequantizeExpr | DecodeExpr | EncodeExpr;
 
 /** The operands of an expression, in order. */
 export function exprInputs(expr: TensorExpr | MultiExpr): readonly (TensorExpr | MultiExpr)[] {
@@ -199,6 +229,7 @@ export function exprInputs(expr: TensorExpr | MultiExpr): readonly (TensorExpr |
     case 'gather': return [expr.input, expr.indices];
     case 'multiply': case 'add': case 'matmul': return [expr.a, expr.b];
     case 'mask': return [expr.input, expr.mask];
+    case 'assign': return [expr.input, expr.codebook];
     case 'output': return [expr.of];
     case 'dequantize': return expr.zeroPoints ? [expr.values, expr.scales, expr.zeroPoints] : [expr.values, expr.scales];
     default: return [expr.input];

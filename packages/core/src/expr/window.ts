@@ -51,8 +51,8 @@ export interface EvaluationContext {
    * who allocated them writes to them.
    */
   window(expr: TensorExpr, window: Window): Uint8Array;
-  /** Adds to what rounding lost. */
-  lost(stats: QuantizeStats): void;
+  /** Adds to what rounding lost; with an expression only where it is the last that loses something. */
+  lost(stats: QuantizeStats, expr?: TensorExpr): void;
   /** Rows [r0, r1), blocks [b0, b1) of an operation with several outputs, computed once per evaluation. */
   quantized(expr: MultiExpr, r0: number, r1: number, b0: number, b1: number): QuantizedBlocks;
 }

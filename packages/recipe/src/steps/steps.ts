@@ -1,15 +1,17 @@
 /** Every kind of step, and what the steps of a recipe come to. A new one is a file beside this one and a line. */
 import type { Pass } from '@penjing/core';
 import { castStep } from './cast.js';
+import { clusterStep } from './cluster.js';
 import { convertStep } from './convert.js';
 import { lowRankStep } from './lowrank.js';
+import { pruneStep } from './prune.js';
 import { quantizeStep } from './quantize.js';
 import { quantizeDynamicStep } from './quantize-dynamic.js';
 import { quantizeStaticStep } from './quantize-static.js';
 import { simplifyStep } from './simplify.js';
 import type { Calibration, StepKind, StepTarget, StoredAs } from './step.js';
 
-export const stepKinds = { convert: convertStep, simplify: simplifyStep, lowrank: lowRankStep, quantize: quantizeStep, quantizeStatic: quantizeStaticStep, quantizeDynamic: quantizeDynamicStep, cast: castStep } as const;
+export const stepKinds = { convert: convertStep, simplify: simplifyStep, prune: pruneStep, lowrank: lowRankStep, cluster: clusterStep, quantize: quantizeStep, quantizeStatic: quantizeStaticStep, quantizeDynamic: quantizeDynamicStep, cast: castStep } as const;
 
 type Kinds = typeof stepKinds;
 type OptionsOf<Kind> = Kind extends StepKind<infer Options> ? Options : never;

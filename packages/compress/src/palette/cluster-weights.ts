@@ -1,0 +1,153 @@
+/** Palettes: every weight becomes an entry of a small codebook, and the file holds places instead of floats. */
+import { DenseTensor, type JobHost, lazy, type Model, modelGraphs, Names, type Pass, PenjingError, type TaskOptions, type Tensor, type WeightRecord, bytesOf } from '@penjing/core';
+import { calibrateLayers, layerGroups, type WeightMatrix } from '@penjing/core/calibrate';
+import { noJobs, prunable, recordOf } from '../sparse/prunable.js';
+import { paletteJob } from './palette-job.js';
+import { planesOf, storePalette } from './palette-form.js';
+
+export interface ClusterOptions {
+  /** Bits of a place, 1 to 8: a codebook has 2 to the power of it entries. 4 when absent. */
+  readonly bits?: number;
+  /** Outputs that share a codebook; all outputs of a weight when absent. 1: a codebook for each. */
+  readonly outputs?: number;
+  /** Lookup tables too; true when absent. */
+  readonly embeddings?: boolean;
+  /** Weights to leave alone: exact names, or patterns. */
+  readonly exclude?: readonly (string | RegExp)[];
+}
+
+/**
+ * The codebook with the least squared error (k-means on a line, exact up to a histogram of 1 % steps), found in jobs; the places are
+ * computed when the model is saved. Throws `E_OPTION` for impossible bits, `E_ENGINE` without a host for jobs, `E_NOTHING_TO_DO`.
+ */
+export function clusterWeights(options: ClusterOptions = {}): Pass {
+  const settings = settingsOf(options);
+  return {
+    name: `cluster ${settings.described}`,
+    async run(model, { jobs, ...task }) {
+      if (!jobs) throw noJobs('clustering');
+      const { matrices, leftAlone, apply, finish } = begin(model, settings, { jobs, task });
+      const records: WeightRecord[] = [...leftAlone];
+      for (const [done, layer] of matrices.entries()) {
+        task.onProgress?.({ phase: 'cluster', done, total: matrices.length, unit: 'weights' });
+        records.push(await apply(layer, 'kmeans'));
+      }
+      return finish(records);
+    },
+  };
+}
+
+/**
+ * As `clusterWeights`, each squared error times Σ x² of its input on `context.samples`: the diagonal of the Hessian, as in SqueezeLLM
+ * (Kim et al. 2023, arXiv:2306.07629). Weights that no activation of the main graph multiplies count all the same, with a note.
+ * Throws `E_DATA` without samples, besides.
+ */
+export function clusterBySensitivity(options: ClusterOptions = {}): Pass {
+  const settings = settingsOf(options);
+  return {
+    name: `cluster ${settings.described} by sensitivity`,
+    async run(model, { samples, jobs, ...task }) {
+      if (!samples) throw new PenjingError('E_DATA', 'clustering by sensitivity needs samples of what the model will read', { hint: 'Give --data FILE, or choose --method kmeans.' });
+      if (!jobs) throw noJobs('clustering');
+      const { matrices, leftAlone, apply, finish } = begin(model, settings, { jobs, task });
+      const records: WeightRecord[] = [...leftAlone];
+      const { groups, skipped } = layerGroups(model, matrices);
+      for await (const { group, statistics, problem } of calibrateLayers(model, { ...task, jobs, samples, groups, statistics: ['norms'] })) {
+        for (const layer of group.layers) {
+          records.push(problem === undefined ? await apply(layer, 'sensitivity', { factors: statistics.norms.squares }) : await apply(layer, 'kmeans', { note: problem }));
+        }
+      }
+      for (const { weight, reason } of skipped) records.push(await apply(matrices.find((layer) => layer.weight === weight)!, 'kmeans', { note: `every weight counts the same: ${reason}` }));
+      return finish(records);
+    },
+  };
+}
+
+interface Settings {
+  readonly bits: number;
+  readonly outputs: number | undefined;
+  readonly embeddings: boolean;
+  readonly exclude: readonly (string | RegExp)[];
+  readonly described: string;
+}
+
+function settingsOf({ bits = 4, outputs, embeddings = true, exclude = [] }: ClusterOptions): Settings {
+  if (!(Number.isInteger(bits) && bits >= 1 && bits <= 8)) throw new PenjingError('E_OPTION', `${bits} bits: a place in a codebook takes 1 to 8`);
+  if (outputs !== undefined && !(Number.isInteger(outputs) && outputs >= 1)) throw new PenjingError('E_OPTION', `${outputs} outputs cannot share a codebook`);
+  return { bits, outputs, embeddings, exclude, described: `${2 ** bits} entries${outputs === undefined ? '' : ` per ${outputs === 1 ? 'output' : `${outputs} outputs`}`}` };
+}
+
+/** Measured: `bench/RESULTS.md`, "Palettes". */
+const NO_SPEED_UP = 'palettes make the file smaller, not the model in memory and not its computation: ONNX Runtime makes floats of them when it loads the model, which takes longer';
+
+interface Detail {
+  readonly factors?: Float64Array;
+  readonly note?: string;
+}
+
+interface Clustering {
+  readonly matrices: readonly WeightMatrix[];
+  readonly leftAlone: readonly WeightRecord[];
+  readonly apply: (layer: WeightMatrix, method: 'kmeans' | 'sensitivity', detail?: Detail) => Promise<WeightRecord>;
+  readonly finish: (records: readonly WeightRecord[]) => Awaited<ReturnType<Pass['run']>>;
+}
+
+function begin(model: Model, { bits, outputs, embeddings, exclude, described }: Settings, { jobs, task: { signal } }: { readonly jobs: JobHost; readonly task: TaskOptions }): Clustering {
+  const { matrices, leftAlone } = prunable(model, { embeddings, exclude });
+  const names = new Names(modelGraphs(model));
+  const planes = planesOf(bits);
+
+  async function apply(layer: WeightMatrix, method: 'kmeans' | 'sensitivity', { factors, note }: Detail = {}): Promise<WeightRecord> {
+    const { weight, owner, opsets } = layer;
+    const before = recordOf(layer, `${method} ${described}`);
+    const groups = outputs === undefined ? 1 : layer.matrix.shape[0]! / outputs;
+    const rows = groups === 1 ? rowsOf(weight.tensor!) : layer.matrix;
+    const bytesAfter = Math.ceil((before.elements * bits) / 8) + (groups * 2 ** bits * before.bytesBefore) / Math.max(1, before.elements);
+    const refused =
+      (opsets.get('') ?? 1) < 11 ? 'its graph is older than opset 11, which has no BitShift'
+      : !Number.isInteger(groups) ? `its ${layer.matrix.shape[0]} outputs are no multiple of ${outputs}`
+      : rows === undefined || planes.some((plane) => (rows.shape[1]! * plane.bits) % 8 !== 0) ? 'its places fill no whole bytes'
+      : bytesAfter >= before.bytesBefore ? 'as a palette it would be larger'
+      : owner.outputs.includes(weight) ? 'it is an output of the graph'
+      : undefined;
+    if (refused !== undefined || !rows) return { ...before, method: 'none', note: refused ?? '' };
+    const { codebook, nonFinite, ...measured } = await jobs.run(paletteJob, { matrix: await jobs.refer(layer.matrix), groups, entries: 2 ** bits, factors }, { ...(signal && { signal }) });
+    const books = new DenseTensor('float32', [groups, 2 ** bits], bytesOf(codebook));
+    // what is not finite counts as 0, in the job and here
+    const finite = nonFinite > 0 ? lazy.sparsify(rows, { kind: 'threshold', least: 0 }) : rows;
+    storePalette(owner, weight, {
+      planes: planes.map((plane) => ({ bits: plane.bits, tensor: lazy.assign(finite, books, plane) })),
+      codebook: lazy.cast(books, weight.tensor!.dtype),
+      ...(groups === 1 ? { shape: weight.tensor!.shape, turned: false } : formOf(layer)),
+    }, names);
+    const notes = [...(note === undefined ? [] : [note]), ...(nonFinite > 0 ? [`${nonFinite} values were not finite and count as 0`] : [])];
+    return { ...before, bytesAfter, ...measured, ...(notes.length > 0 && { note: notes.join('; ') }) };
+  }
+
+  return {
+    matrices, leftAlone, apply,
+    finish(records) {
+      model.origin = undefined;
+      if (records.every(({ method }) => method === 'none')) throw new PenjingError('E_NOTHING_TO_DO', `no weight of this model can become a palette: ${[...new Set(records.map((record) => record.note))].join('; ')}`);
+      return { model, modified: true, records, warnings: [NO_SPEED_UP] };
+    },
+  };
+}
+
+/** All weights in rows whose places fill whole bytes, in the order in which they are stored. */
+function rowsOf(tensor: Tensor): Tensor | undefined {
+  const elements = tensor.shape.reduce((product, dim) => product * dim, 1);
+  const cols = tensor.shape.slice(1).reduce((product, dim) => product * dim, 1);
+  if (elements === 0 || elements % 8 !== 0) return undefined;
+  let width = cols;
+  while (width % 8 !== 0) width *= 2;
+  // rows may be cut or joined as long as they come out even
+  return lazy.reshape(tensor, elements % width === 0 ? [elements / width, width] : [elements / 8, 8]);
+}
+
+/** The weight as (outputs, …), and whether it is stored the other way round. */
+function formOf({ weight, sites }: WeightMatrix): { shape: readonly number[]; turned: boolean } {
+  const { shape } = weight.tensor!;
+  const turned = sites.some(({ kind, node }) => (kind === 'matmul' && node.input(1) === weight) || (kind === 'gemm' && node.int('transB', 0) === 0));
+  return { shape: turned ? [...shape].reverse() : shape, turned };
+}

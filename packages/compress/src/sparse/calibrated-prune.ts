@@ -1,0 +1,94 @@
+/** Pruning by what the model computes on samples: Wanda and SparseGPT, block by block. */
+import { isPenjingError, type JobHost, type Pass, PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
+import { calibrateLayers, type LayerGroup, layerGroups, type Statistics, type WeightMatrix } from '@penjing/core/calibrate';
+import { type ActivationMetric, pruneJob, type PrunedMatrix, type PruneOutput } from './prune-job.js';
+import { pruneByMagnitude } from './magnitude-prune.js';
+import { NO_SPEED_UP, noJobs, prunable, type PruneSelection, recordOf } from './prunable.js';
+import { describeSparsity, type Sparsity, type SparsityOptions, sparsityOf } from './sparsity.js';
+
+export interface WandaOptions extends SparsityOptions, Pick<PruneSelection, 'exclude'> {}
+
+export interface SparseGptOptions extends WandaOptions {
+  /** Share of the mean of the Hessian's diagonal that is added to it; 0.01 when absent. Raised where that is not enough. */
+  readonly damping?: number;
+}
+
+/** Sun et al. 2023 (arXiv:2306.11695): |w| · ‖x‖ compared within each output; the weights that stay are as they were. */
+export function wanda(options: WandaOptions): Pass {
+  return calibratedPrune('wanda', options, 'norms', ({ squares }) => ({ kind: 'diagonal', squares }));
+}
+
+/** Frantar and Alistarh 2023 (arXiv:2301.00774): the weights that stay make up for those that go, in the metric of XᵀX. */
+export function sparseGpt({ damping, ...options }: SparseGptOptions): Pass {
+  if (damping !== undefined && !(damping >= 0 && damping <= 10)) throw new PenjingError('E_OPTION', `a damping of ${damping}: 0 to 10 are possible`);
+  return calibratedPrune('sparsegpt', options, 'gram', ({ sums }) => ({ kind: 'hessian', sums, damping }), damping);
+}
+
+/**
+ * Runs the model over `context.samples` and prunes the matrices of each block before the next block is calibrated. Kernels of
+ * convolutions, and what no activation of the main graph multiplies, is pruned by magnitude, with a note. Throws `E_OPTION` for an
+ * impossible sparsity, `E_DATA` without samples, `E_ENGINE` without a host for jobs, `E_NOTHING_TO_DO` when there is nothing to prune.
+ */
+function calibratedPrune<Name extends 'norms' | 'gram'>(name: 'wanda' | 'sparsegpt', options: WandaOptions, statistic: Name, metricOf: (statistics: Statistics[Name]) => ActivationMetric, damping = 0.01): Pass {
+  const sparsity = sparsityOf(options);
+  const method = `${name} ${describeSparsity(sparsity)}`;
+
+  return {
+    name: `prune ${method}`,
+    async run(model, { samples, jobs, ...task }) {
+      if (!samples) throw new PenjingError('E_DATA', `${name} needs samples of what the model will read`, { hint: 'Give --data FILE.' });
+      if (!jobs) throw noJobs(name);
+      const { matrices, leftAlone } = prunable(model, options);
+      const records: WeightRecord[] = [...leftAlone];
+      const fallback = async (layer: WeightMatrix, reason: string): Promise<void> => {
+        const [record] = await pruneByMagnitude([layer], sparsity, { jobs, task });
+        records.push({ ...record!, note: [`by magnitude: ${reason}`, ...(record!.note ? [record!.note] : [])].join('; ') });
+      };
+      const { groups, skipped } = layerGroups(model, matrices);
+      for await (const { group, statistics, problem } of calibrateLayers(model, { ...task, jobs, samples, groups, statistics: [statistic] })) {
+        const result = problem ?? (await pruneGroup(group, metricOf(statistics[statistic]), { sparsity, jobs, task }));
+        for (const [i, layer] of group.layers.entries()) {
+          const pruned = typeof result === 'string' ? result : result.matrices[i]!;
+          if (typeof pruned === 'string' || typeof result === 'string') {
+            await fallback(layer, pruned as string);
+            continue;
+          }
+          records.push({ ...recordOf(layer, method), ...measured(pruned, result, damping) });
+          layer.weight.tensor = layer.stored(await jobs.tensor(pruned.weights));
+        }
+      }
+      for (const { weight, reason } of skipped) await fallback(matrices.find((layer) => layer.weight === weight)!, reason);
+      model.origin = undefined;
+      return { model, modified: true, records, warnings: [NO_SPEED_UP] };
+    },
+  };
+}
+
+interface Tools {
+  readonly sparsity: Sparsity;
+  readonly jobs: JobHost;
+  readonly task: TaskOptions;
+}
+
+/** What became of the matrices, or why magnitude has to do. */
+async function pruneGroup({ channels, layers }: LayerGroup, metric: ActivationMetric, { sparsity, jobs, task: { signal } }: Tools): Promise<PruneOutput | string> {
+  const matrices = [];
+  for (const { matrix } of layers) matrices.push(await jobs.refer(matrix));
+  const { buffer } = metric.kind === 'hessian' ? metric.sums : metric.squares;
+  try {
+    return await jobs.run(pruneJob, { metric, size: channels, sparsity, matrices }, { transfer: [buffer as ArrayBuffer], ...(signal && { signal }) });
+  } catch (error) {
+    // A layer whose activations are no numbers keeps the model from being useful, but not from being written.
+    if (isPenjingError(error) && error.code === 'E_DATA') return error.message;
+    throw error;
+  }
+}
+
+function measured({ objective, sparsity, snrDb, maxError, nonFinite }: PrunedMatrix, { damping, dead }: PruneOutput, asked: number): Partial<WeightRecord> {
+  const notes = [
+    ...(damping > asked ? [`damping raised to ${damping}`] : []),
+    ...(dead > 0 ? [`${dead} inputs were never active`] : []),
+    ...(nonFinite > 0 ? [`${nonFinite} values were not finite and are 0 now`] : []),
+  ];
+  return { objective, sparsity, snrDb, maxError, ...(notes.length > 0 && { note: notes.join('; ') }) };
+}

@@ -1,0 +1,173 @@
+/** Pruning in the metric of the activations, of the matrices that read one of them: Wanda and SparseGPT. */
+import { DenseTensor, type Job, type JobContext, jobModule, type TensorReference } from '@penjing/core';
+import { factorHessian, matrixProducts, projectMatrix, type Products } from '@penjing/core/linalg';
+import { dropPattern, dropSmallest } from './masks.js';
+import type { Sparsity } from './sparsity.js';
+
+/** What the activations say. */
+export type ActivationMetric =
+  /** Σ x² per input: Wanda (Sun et al. 2023, arXiv:2306.11695). */
+  | { readonly kind: 'diagonal'; readonly squares: Float64Array }
+  /** XᵀX (size, size), overwritten: SparseGPT (Frantar and Alistarh 2023, arXiv:2301.00774). `damping`: 0.01 when absent. */
+  | { readonly kind: 'hessian'; readonly sums: Float32Array; readonly damping?: number | undefined };
+
+export interface PruneInput {
+  readonly metric: ActivationMetric;
+  /** Input features. */
+  readonly size: number;
+  readonly sparsity: Sparsity;
+  /** Float32 (outputs, size) each. */
+  readonly matrices: readonly TensorReference[];
+}
+
+export interface PrunedMatrix {
+  /** (outputs, size), spilled. */
+  readonly weights: TensorReference;
+  /** ½ (w − q)ᵀ H (w − q), summed over the outputs; H a diagonal for Wanda, with its damping for SparseGPT. */
+  readonly objective: number;
+  /** Share of zeros. */
+  readonly sparsity: number;
+  readonly snrDb: number;
+  readonly maxError: number;
+  /** Weights that were NaN or infinite, and are 0 now. */
+  readonly nonFinite: number;
+}
+
+export interface PruneOutput {
+  /** In order; a text says why one could not be pruned so. */
+  readonly matrices: readonly (PrunedMatrix | string)[];
+  /** Damping that was needed; 0 for Wanda. */
+  readonly damping: number;
+  /** Inputs that were never active. */
+  readonly dead: number;
+}
+
+/** Throws `E_DATA` when the Hessian is not finite, or stays singular. */
+export const pruneJob: Job<PruneInput, PruneOutput> = { module: jobModule(import.meta.url, './prune-job'), name: 'pruneJob', run: prune };
+
+async function prune({ metric, size, sparsity, matrices: references }: PruneInput, context: JobContext): Promise<PruneOutput> {
+  const { engine, kernels, signal } = context;
+  await using products = matrixProducts(engine);
+  const project = metric.kind === 'hessian' ? await sparseGpt(metric, { size, sparsity, products, context }) : diagonal(metric, sparsity);
+  const matrices: (PrunedMatrix | string)[] = [];
+  for (const reference of references) {
+    signal?.throwIfAborted();
+    const weights = (await context.read(reference)).data.slice() as Float32Array;
+    const nonFinite = clear(weights);
+    const { values, objective } = await project(weights);
+    const { sumSquares, sumSquaredError, maxError, nonFinite: overflown } = kernels.errorStats(weights, values);
+    if (!Number.isFinite(objective) || overflown > 0) {
+      matrices.push('what the other weights make up for overflows');
+      continue;
+    }
+    let zeros = 0;
+    for (let i = 0; i < values.length; i++) if (values[i] === 0) zeros++;
+    matrices.push({
+      weights: await context.spill(DenseTensor.of('float32', [values.length / size, size], values)),
+      objective, nonFinite, maxError,
+      sparsity: zeros / values.length,
+      snrDb: sumSquaredError === 0 ? Infinity : 10 * Math.log10(sumSquares / sumSquaredError),
+    });
+  }
+  return { matrices, damping: project.damping, dead: project.dead };
+}
+
+/** Prunes (outputs, size). */
+interface Projection {
+  (weights: Float32Array): Projected | Promise<Projected>;
+  readonly damping: number;
+  readonly dead: number;
+}
+
+function diagonal({ squares }: Extract<ActivationMetric, { kind: 'diagonal' }>, sparsity: Sparsity): Projection {
+  const dead = squares.reduce((count, square) => count + (square === 0 ? 1 : 0), 0);
+  return Object.assign((weights: Float32Array) => wanda(weights, squares, sparsity), { damping: 0, dead });
+}
+
+interface Projected {
+  /** (outputs, size). */
+  readonly values: Float32Array<ArrayBuffer>;
+  readonly objective: number;
+}
+
+/** |w| · ‖x‖ compared within each output of (outputs, size): every output loses the same share. */
+function wanda(weights: Float32Array, squares: Float64Array, sparsity: Sparsity): Projected {
+  const size = squares.length;
+  const norms = squares.map(Math.sqrt);
+  const count = sparsity.kind === 'share' ? Math.round(sparsity.share * size) : 0;
+  const scores = new Float32Array(size);
+  const keep = new Uint8Array(size);
+  const values = weights.slice();
+  let objective = 0;
+  for (let start = 0; start < weights.length; start += size) {
+    for (let k = 0; k < size; k++) scores[k] = Math.abs(weights[start + k]!) * norms[k]!;
+    if (sparsity.kind === 'pattern') dropPattern(scores, size, 1, sparsity, keep);
+    else dropSmallest(scores, count, keep);
+    for (let k = 0; k < size; k++) {
+      if (keep[k] !== 0) continue;
+      objective += squares[k]! * weights[start + k]! ** 2;
+      values[start + k] = 0;
+    }
+  }
+  return { values, objective: objective / 2 };
+}
+
+/** Inputs that are chosen together, as in the paper ("adaptive mask selection"). */
+const BLOCK = 128;
+
+interface SparseGptTools {
+  readonly size: number;
+  readonly sparsity: Sparsity;
+  readonly products: Products;
+  readonly context: JobContext;
+}
+
+/**
+ * Blocks of inputs in order: the mask of each from what its weights would be now, the rest of the matrix makes up for what is lost.
+ * Pruning input k of an output costs A[k,k]² w²: the paper's w² / [H⁻¹]ₖₖ, from the other factor (see `factorHessian`).
+ */
+async function sparseGpt({ sums, damping }: Extract<ActivationMetric, { kind: 'hessian' }>, { size, sparsity, products, context }: SparseGptTools): Promise<Projection> {
+  const factor = await factorHessian(sums, size, { ...context, products, ...(damping !== undefined && { damping }) });
+  const { lower } = factor;
+  const { kernels, signal } = context;
+  const group = Math.min(size, sparsity.kind === 'pattern' ? sparsity.of : BLOCK);
+  const project = async (weights: Float32Array): Promise<Projected> => {
+    const cols = weights.length / size;
+    const { values, objective } = await projectMatrix({
+      products, kernels, factor, cols, group,
+      weights: turn(weights, cols, size, context),
+      ...(signal && { signal }),
+      constrain({ start, end, best }) {
+        const keep = new Uint8Array(best.length);
+        const scores = new Float32Array(best.length);
+        for (let k = start; k < end; k++) {
+          const pivot = lower[k * size + k]!;
+          const row = (k - start) * cols;
+          for (let c = 0; c < cols; c++) scores[row + c] = Math.abs(pivot * best[row + c]!);
+        }
+        if (sparsity.kind === 'pattern') dropPattern(scores, end - start, cols, sparsity, keep);
+        else dropSmallest(scores, Math.round(sparsity.share * scores.length), keep);
+        return { keep };
+      },
+    });
+    return { values: turn(values, size, cols, context), objective };
+  };
+  return Object.assign(project, { damping: factor.damping, dead: factor.dead.length });
+}
+
+function turn(matrix: Float32Array, rows: number, cols: number, { kernels }: JobContext): Float32Array<ArrayBuffer> {
+  const turned = new Float32Array(matrix.length);
+  kernels.transpose2d(new Uint8Array(matrix.buffer, matrix.byteOffset, matrix.byteLength), new Uint8Array(turned.buffer), rows, cols, 4);
+  return turned;
+}
+
+/** Puts 0 in place of what is not finite; gives how many there were. */
+function clear(weights: Float32Array): number {
+  let count = 0;
+  for (let i = 0; i < weights.length; i++) {
+    if (Number.isFinite(weights[i])) continue;
+    weights[i] = 0;
+    count++;
+  }
+  return count;
+}

@@ -1,0 +1,51 @@
+/** The step `prune`: zeros among the weights. */
+import { magnitudePrune, type MagnitudePruneOptions, sparseGpt, wanda } from '@penjing/compress';
+import { type Pass, PenjingError } from '@penjing/core';
+import { type Calibrated, calibratedFields, calibrationOf, objectSchema, type StepKind } from './step.js';
+import { weightRule, weightRules } from './weight-rules.js';
+
+export interface PruneStep extends Calibrated {
+  /** `magnitude`: the smallest. `wanda`, `sparsegpt`: those that matter least to what the model computes on `data`. */
+  readonly method?: keyof typeof methods;
+  /** Share of the weights that become 0. */
+  readonly sparsity?: number;
+  /** `2:4`: two of every four inputs of an output stay. */
+  readonly pattern?: string;
+  /** Of magnitude: one threshold per weight, or one for all. */
+  readonly scope?: 'layer' | 'global';
+  /** Names of weights to leave alone; `/…/` is a regular expression. */
+  readonly exclude?: readonly string[];
+}
+
+interface Method {
+  readonly pass: (options: MagnitudePruneOptions) => Pass;
+  /** Runs the model on `data`. */
+  readonly calibrated: boolean;
+}
+
+const methods = {
+  magnitude: { pass: magnitudePrune, calibrated: false },
+  wanda: { pass: wanda, calibrated: true },
+  sparsegpt: { pass: sparseGpt, calibrated: true },
+} as const satisfies Record<string, Method>;
+
+export const pruneStep: StepKind<PruneStep> = {
+  schema: objectSchema({
+    method: { enum: Object.keys(methods) },
+    sparsity: { type: 'number', exclusiveMinimum: 0, exclusiveMaximum: 1 },
+    pattern: { type: 'string', minLength: 1 },
+    scope: { enum: ['layer', 'global'] },
+    ...calibratedFields,
+    exclude: weightRules,
+  }),
+  pass({ method = 'magnitude', scope, data, samples, exclude = [], ...options }) {
+    const { pass, calibrated } = methods[method];
+    if (!calibrated && (data !== undefined || samples !== undefined)) {
+      throw new PenjingError('E_OPTION', `${method} reads no data`, { hint: 'Choose --method wanda or sparsegpt, or leave out --data and --samples.' });
+    }
+    if (calibrated && scope !== undefined) throw new PenjingError('E_OPTION', `${method} knows no scope`, { hint: 'Leave out --scope: magnitude has one.' });
+    return pass({ ...options, ...(scope !== undefined && { scope }), exclude: exclude.map(weightRule) });
+  },
+  calibration: calibrationOf,
+  runsJobs: true,
+};
