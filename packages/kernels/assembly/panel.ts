@@ -77,6 +77,8 @@ class ProjectJob {
   values: usize;
   differences: usize;
   codes: usize;
+  /** Bytes from the grids of a row to those of the next; 0 when all rows have the same. */
+  gridStride: usize;
 }
 
 /** Rows one after the other, each corrected by the differences of those before it; adds to the float64 at `out`. */
@@ -102,11 +104,12 @@ export function projectRows(at: usize, out: usize): void {
         a3 = f32x4.add(a3, f32x4.mul(f, v128.load(other, 48)));
       }
       const pivot = v128.load32_splat(factors + (<usize>i << 2));
+      const column = shift + <usize>i * job.gridStride;
       const codes = <usize>c + <usize>i * <usize>job.cols;
-      sum = finish(job, row, shift, codes, a0, pivot, sum);
-      sum = finish(job, row + 16, shift + 16, codes + 4, a1, pivot, sum);
-      sum = finish(job, row + 32, shift + 32, codes + 8, a2, pivot, sum);
-      sum = finish(job, row + 48, shift + 48, codes + 12, a3, pivot, sum);
+      sum = finish(job, row, column, codes, a0, pivot, sum);
+      sum = finish(job, row + 16, column + 16, codes + 4, a1, pivot, sum);
+      sum = finish(job, row + 32, column + 32, codes + 8, a2, pivot, sum);
+      sum = finish(job, row + 48, column + 48, codes + 12, a3, pivot, sum);
     }
   }
   store<f64>(out, load<f64>(out) + (f64x2.extract_lane(sum, 0) + f64x2.extract_lane(sum, 1)));

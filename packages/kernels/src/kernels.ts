@@ -138,11 +138,11 @@ export interface RepackBlocksArgs {
   readonly correction?: Float32Array;
 }
 
-/** A grid of integers for each column: value = (code − zero point) · scale. */
+/** A grid of integers for each column, or for each weight: value = (code − zero point) · scale. */
 export interface ColumnGrid {
-  /** (cols); a column whose scale is 0 becomes 0. */
+  /** (cols), or (rows, cols); what has a scale of 0 becomes 0. */
   readonly scales: Float32Array;
-  /** (cols), whole numbers. */
+  /** As many, whole numbers. */
   readonly zeroPoints: Float32Array;
   /** Codes are 0 to this, at most 255. */
   readonly highest: number;

@@ -1,7 +1,7 @@
 /** @penjing/quantize: weight quantization passes. */
 export { type AwqInput, type AwqOutput, awqJob } from './awq/awq-job.js';
 export { awqWeights, type AwqWeightsOptions } from './awq/awq-weights.js';
-export { type GptqInput, type GptqOutput, gptqJob } from './gptq/gptq-job.js';
+export { type GptqInput, type GptqOrder, type GptqOutput, gptqJob } from './gptq/gptq-job.js';
 export { gptqWeights, type GptqWeightsOptions } from './gptq/gptq-weights.js';
 export type { LayerRule, RoundingMethod } from './layer-rules.js';
 export type { RoundedMatrix } from './spill-blocks.js';

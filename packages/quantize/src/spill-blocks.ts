@@ -1,17 +1,8 @@
 /** Rounded matrices on their way from a job to the model. */
 import { DenseTensor, expr, type JobContext, type JobHost, PenjingError, type QuantizedTensors, type TensorReference } from '@penjing/core';
-import type { BlockStats, Kernels } from '@penjing/kernels';
+import type { BlockStats } from '@penjing/kernels';
+import type { StoredBlocks } from './block-codes.js';
 import { storedBits, type WeightScheme } from './scheme.js';
-
-/** Codes, scales and zero points of a matrix (cols, size), one row per output. */
-export interface StoredBlocks {
-  /** `nbits`: (cols, blocks, blockSize·bits/8). `linear`: (cols, size) in two's complement when symmetric, packed without padding of rows. */
-  readonly values: Uint8Array;
-  /** (cols, blocks). */
-  readonly scales: Float32Array;
-  /** Absent when symmetric. `nbits`: (cols, ⌈blocks·bits/8⌉). `linear`: (cols, blocks), packed as the values. */
-  readonly zeroPoints: Uint8Array | undefined;
-}
 
 /** A matrix that was rounded, its tensors spilled, of the types and shapes that `lazy.quantize` gives them. */
 export interface RoundedMatrix {
@@ -53,12 +44,4 @@ export async function readWeights(reference: TensorReference, { read, kernels }:
   const { nonFinite } = kernels.errorStats(weights, weights);
   if (nonFinite > 0) throw new PenjingError('E_DATA', `${nonFinite} of ${weights.length} weights that read one activation are not finite`, { hint: 'Check the model.' });
   return weights;
-}
-
-/** Codes of one byte each, packed. */
-export function packCodes(bits: 2 | 4 | 8, codes: Uint8Array, kernels: Kernels): Uint8Array {
-  if (bits === 8) return codes;
-  const out = new Uint8Array(Math.ceil((codes.length * bits) / 8));
-  kernels.pack(bits, codes, out);
-  return out;
 }

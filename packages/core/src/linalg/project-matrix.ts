@@ -9,7 +9,7 @@ import type { Products } from './products.js';
 export interface RowGroup {
   readonly start: number;
   readonly end: number;
-  /** (end − start, cols): the best values that these rows can have, given what the rows before them became. */
+  /** (end − start, cols): the best values that these rows can have, given what the rows before them became. Computed when it is read. */
   readonly best: Float32Array;
 }
 
@@ -68,11 +68,17 @@ export async function projectMatrix(options: ProjectMatrixOptions): Promise<Proj
       const carried = rowsOf(carriedPanel, start - first, end - first);
       if (start > first) kernels.addProduct(block(lower, size, start, end, first, start), rowsOf(differences, first, start), carried, rows, start - first, cols);
       const diagonal = block(lower, size, start, end, start, end);
-      const best = carried.slice();
-      if (start > 0) kernels.solveLower(diagonal, best, rows, cols);
       const original = rowsOf(weights, start, end);
-      for (let i = 0; i < best.length; i++) best[i]! += original[i]!;
-      const { keep, grid } = constrain({ start, end, best });
+      const { keep, grid } = constrain({
+        start,
+        end,
+        get best() {
+          const best = carried.slice();
+          if (start > 0) kernels.solveLower(diagonal, best, rows, cols);
+          for (let i = 0; i < best.length; i++) best[i]! += original[i]!;
+          return best;
+        },
+      });
       if (grid && codes.length === 0) codes = new Uint8Array(size * cols);
       objective += kernels.projectRows({
         rows, cols, lower: diagonal, weights: original, carried, keep,

@@ -1,6 +1,6 @@
 /** Small dense panels, one rounding per operation: the definition of what the SIMD panels compute. */
 import type { ProjectRowsArgs } from '../kernels.js';
-import { checkPanel, checkProjection } from '../shared/check-panel.js';
+import { checkPanel, checkProjection, hasGridPerRow } from '../shared/check-panel.js';
 
 const { fround } = Math;
 
@@ -46,6 +46,7 @@ export function addProduct(a: Float32Array, b: Float32Array, c: Float32Array, ro
 export function projectRows(args: ProjectRowsArgs): number {
   checkProjection(args);
   const { rows, cols, lower, weights, carried, keep, grid, values, differences } = args;
+  const gridRow = grid && hasGridPerRow(grid, rows, cols) ? cols : 0;
   let objective = 0;
   for (let i = 0; i < rows; i++) {
     const pivot = lower[i * rows + i]!;
@@ -56,8 +57,8 @@ export function projectRows(args: ProjectRowsArgs): number {
       const best = fround(weights[at]! + fround(sum / pivot));
       let value = best;
       if (grid) {
-        const scale = grid.scales[c]!;
-        const zero = grid.zeroPoints[c]!;
+        const scale = grid.scales[i * gridRow + c]!;
+        const zero = grid.zeroPoints[i * gridRow + c]!;
         const steps = scale === 0 || Number.isNaN(scale) ? 0 : fround(best / scale);
         const code = clampCode(roundHalfEven(fround(steps + zero)), grid.highest);
         grid.codes[at] = code;

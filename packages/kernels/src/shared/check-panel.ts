@@ -1,5 +1,5 @@
 /** Argument checks of the dense panels. */
-import type { ProjectRowsArgs } from '../kernels.js';
+import type { ColumnGrid, ProjectRowsArgs } from '../kernels.js';
 import { argumentError, expectLength } from './check.js';
 
 /** Rows that a panel may have: its triangle and some strips of columns fit the second-level cache. */
@@ -13,6 +13,11 @@ export function checkPanel(arrays: Readonly<Record<string, readonly [array: Floa
   }
 }
 
+/** Whether every row has grids of its own. */
+export function hasGridPerRow({ scales }: Pick<ColumnGrid, 'scales'>, rows: number, cols: number): boolean {
+  return rows !== 1 && scales.length === rows * cols;
+}
+
 export function checkProjection({ rows, cols, lower, weights, carried, keep, grid, values, differences }: ProjectRowsArgs): void {
   checkPanel({
     lower: [lower, rows, rows],
@@ -24,7 +29,7 @@ export function checkProjection({ rows, cols, lower, weights, carried, keep, gri
   if (keep) expectLength('keep', keep.length, rows * cols);
   if (!grid) return;
   if (!(Number.isInteger(grid.highest) && grid.highest > 0 && grid.highest < 256)) throw argumentError(`codes up to ${grid.highest}: 1 to 255 are possible`);
-  expectLength('scales', grid.scales.length, cols);
-  expectLength('zeroPoints', grid.zeroPoints.length, cols);
+  expectLength('scales', grid.scales.length, hasGridPerRow(grid, rows, cols) ? rows * cols : cols);
+  expectLength('zeroPoints', grid.zeroPoints.length, grid.scales.length);
   expectLength('codes', grid.codes.length, rows * cols);
 }

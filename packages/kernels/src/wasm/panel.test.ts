@@ -74,14 +74,14 @@ describe('dense panels', () => {
 
   it('projectRows equals its plain twin, and its objective is that of the whole error', () => {
     fc.assert(
-      fc.property(...sizes, fc.constantFrom('grid', 'mask', 'both', 'neither'), (rows, cols, seed, form) => {
+      fc.property(...sizes, fc.constantFrom('grid', 'grids', 'mask', 'both', 'neither'), (rows, cols, seed, form) => {
         const lower = triangle(seed, rows);
         const weights = numbers(seed + 2, rows * cols);
         const keep = form === 'mask' || form === 'both' ? Uint8Array.from(numbers(seed + 3, rows * cols), (value) => (value > 0 ? 1 : 0)) : undefined;
         const results = both.map((kernels) => {
           const grid: ColumnGrid | undefined =
-            form === 'grid' || form === 'both'
-              ? { scales: numbers(seed + 4, cols).map((value, i) => (i === 3 ? 0 : value / 8)), zeroPoints: new Float32Array(cols).fill(8), highest: 15, codes: new Uint8Array(rows * cols) }
+            form === 'grid' || form === 'grids' || form === 'both'
+              ? { scales: numbers(seed + 4, form === 'grids' ? rows * cols : cols).map((value, i) => (i === 3 ? 0 : value / 8)), zeroPoints: new Float32Array(form === 'grids' ? rows * cols : cols).map((_, i) => 8 - (i % 3)), highest: 15, codes: new Uint8Array(rows * cols) }
               : undefined;
           const values = new Float32Array(rows * cols);
           const differences = new Float32Array(rows * cols);

@@ -1,17 +1,17 @@
 /** Dense panels by SIMD: strips of columns are copied through the staging area, since the work on them is far more than the copy. */
 import type { PanelKernels, ProjectRowsArgs } from '../kernels.js';
 import { choleskyPanel } from '../plain/panel.js';
-import { checkPanel, checkProjection } from '../shared/check-panel.js';
+import { checkPanel, checkProjection, hasGridPerRow } from '../shared/check-panel.js';
 import { JOB, STAGE, type Instance } from './instance.js';
 
-/** Columns per copy: five such strips of 256 rows and a triangle fit the staging area. */
+/** Columns per copy: seven such strips of 256 rows and a triangle fit the staging area. */
 const STRIP = 32;
 
 export function panelKernels(instance: Instance): PanelKernels {
   const { exports, buffer } = instance;
   const objective = new Float64Array(buffer, JOB, 1);
-  const words = new Uint32Array(buffer, JOB + 16, 12);
-  const floats = new Float32Array(buffer, JOB + 16, 12);
+  const words = new Uint32Array(buffer, JOB + 16, 13);
+  const floats = new Float32Array(buffer, JOB + 16, 13);
 
   return {
     choleskyPanel,
@@ -47,8 +47,9 @@ export function panelKernels(instance: Instance): PanelKernels {
       const given = [stage.strip(rows, cols, weights), stage.strip(rows, cols, carried)];
       const made = [stage.strip(rows, cols, values), stage.strip(rows, cols, differences)];
       const mask = keep && stage.strip(rows, cols, keep);
-      const scales = grid && stage.strip(1, cols, grid.scales);
-      const zeros = grid && stage.strip(1, cols, grid.zeroPoints);
+      const gridRows = grid && hasGridPerRow(grid, rows, cols) ? rows : 1;
+      const scales = grid && stage.strip(gridRows, cols, grid.scales);
+      const zeros = grid && stage.strip(gridRows, cols, grid.zeroPoints);
       const codes = grid && stage.strip(rows, cols, grid.codes);
       const inputs = [...given, mask, scales, zeros];
       const outputs = [...made, codes];
@@ -56,7 +57,7 @@ export function panelKernels(instance: Instance): PanelKernels {
       for (let c = 0; c < cols; c += STRIP) {
         for (const strip of inputs) strip?.put(c);
         words.set([
-          rows, STRIP, triangle, given[0]!.at, given[1]!.at, mask?.at ?? 0, scales?.at ?? 0, zeros?.at ?? 0, 0, made[0]!.at, made[1]!.at, codes?.at ?? 0,
+          rows, STRIP, triangle, given[0]!.at, given[1]!.at, mask?.at ?? 0, scales?.at ?? 0, zeros?.at ?? 0, 0, made[0]!.at, made[1]!.at, codes?.at ?? 0, gridRows > 1 ? STRIP * 4 : 0,
         ]);
         floats[8] = grid?.highest ?? 0;
         exports.projectRows(JOB + 16, JOB);

@@ -1,8 +1,9 @@
 /** AWQ of the matrices that read one activation: which inputs to enlarge, which weights to cut off, and the rounded matrices (Lin et al. 2023, arXiv:2306.00978). */
 import { type Job, type JobContext, jobModule, type TensorReference } from '@penjing/core';
 import { matrixProducts } from '@penjing/core/linalg';
-import { storedBits, type WeightScheme } from '../scheme.js';
-import { packCodes, readWeights, type RoundedMatrix, spillBlocks } from '../spill-blocks.js';
+import { storeCodes } from '../block-codes.js';
+import type { WeightScheme } from '../scheme.js';
+import { readWeights, type RoundedMatrix, spillBlocks } from '../spill-blocks.js';
 import { clipBlocks } from './clip-blocks.js';
 import { quadraticCost, type RoundedRows, type Rounding, type Rows, roundTrip, scaleColumns, subtract } from './round-trip.js';
 import { searchScales } from './search-scales.js';
@@ -48,17 +49,17 @@ async function awq(input: AwqInput, context: JobContext): Promise<AwqOutput> {
   const matrices: RoundedMatrix[] = [];
   for (const { scheme, ...rows } of layers) {
     const scaled = { ...rows, data: scaleColumns(rows, factors) };
-    const rounding: Rounding = { scheme, fit, layout, kernels };
+    const rounding: Rounding = { scheme, fit, kernels };
     const costOf = async (rounded: RoundedRows): Promise<number> => quadraticCost({ ...rows, data: subtract(scaled.data, rounded.values) }, metric, products);
     let rounded = roundTrip(scaled, rounding);
     let cost = await costOf(rounded);
     if (clip) {
       // What is best for every block alone need not be best for their sum.
-      const cut = roundTrip({ ...rows, data: await clipBlocks(scaled, { ...task, ...rounding, hessian: metric }) }, rounding);
+      const cut = roundTrip(scaled, rounding, await clipBlocks(scaled, { ...task, ...rounding, hessian: metric }));
       const cutCost = await costOf(cut);
       if (cutCost < cost) [rounded, cost] = [cut, cutCost];
     }
-    const stored = await spillBlocks(packed(rounded, rounding), { shape: [rows.cols, size], scheme, layout }, context);
+    const stored = await spillBlocks(storeCodes(rounded.codes, rounded.grids, size, scheme, layout, kernels), { shape: [rows.cols, size], scheme, layout }, context);
     matrices.push({ ...stored, objective: cost / 2, stats: kernels.errorStats(rows.data, restored(rows, rounded, inverse)) });
   }
   return { matrices, factors, alpha };
@@ -74,11 +75,4 @@ function between(hessian: Float32Array, factors: Float32Array): Float32Array {
 
 function restored(rows: Rows, { values }: RoundedRows, inverse: Float32Array): Float32Array {
   return scaleColumns({ ...rows, data: values }, inverse);
-}
-
-/** Kernels give one byte per code in the linear layout. */
-function packed({ stored }: RoundedRows, { scheme, layout, kernels }: Rounding): RoundedRows['stored'] {
-  if (layout === 'nbits') return stored;
-  const bits = storedBits(scheme);
-  return { ...stored, values: packCodes(bits, stored.values, kernels), zeroPoints: stored.zeroPoints && packCodes(bits, stored.zeroPoints, kernels) };
 }

@@ -13,7 +13,7 @@ export interface ClipBlocksOptions extends Pick<TaskOptions, 'signal'>, Rounding
 const STEPS = 10;
 const PARTS = 20;
 
-/** The rows with every block cut as is best for it alone: (w − q)ᵀ H (w − q) over the inputs of the block is least among the steps. */
+/** The rows, every block cut so that its grid is best for it alone: (w − q)ᵀ H (w − q) over the inputs of the block is least among the steps. */
 export async function clipBlocks(rows: Rows, { hessian, products, signal, ...rounding }: ClipBlocksOptions): Promise<Float32Array> {
   const { data, cols, size } = rows;
   const { blockSize } = rounding.scheme;
@@ -25,7 +25,7 @@ export async function clipBlocks(rows: Rows, { hessian, products, signal, ...rou
   for (let step = 0; step < STEPS; step++) {
     signal?.throwIfAborted();
     const part = 1 - step / PARTS;
-    const { values } = roundTrip({ ...rows, data: cut(rows, blockSize, blocks, (at) => most[at]! * part) }, rounding);
+    const { values } = roundTrip(rows, rounding, cut(rows, blockSize, blocks, (at) => most[at]! * part));
     for (const [b, metric] of metrics.entries()) {
       const from = b * blockSize;
       const width = Math.min(blockSize, size - from);

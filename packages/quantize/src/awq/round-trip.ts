@@ -1,7 +1,8 @@
 /** A matrix as it would be read back after rounding, and what that costs in the metric of the activations. */
 import type { Products } from '@penjing/core/linalg';
-import type { BlockStats, GridFit, Kernels } from '@penjing/kernels';
-import { storedBits, type WeightScheme } from '../scheme.js';
+import type { GridFit, Kernels } from '@penjing/kernels';
+import { type BlockGrids, nearestGrids } from '../block-codes.js';
+import type { WeightScheme } from '../scheme.js';
 
 /** Float32 (cols, size): one row per output. */
 export interface Rows {
@@ -13,34 +14,42 @@ export interface Rows {
 export interface RoundedRows {
   /** (cols, size), read back. */
   readonly values: Float32Array;
-  /** As `quantizeBlocks` of the kernels stores them. */
-  readonly stored: { readonly values: Uint8Array; readonly scales: Float32Array; readonly zeroPoints: Uint8Array | undefined };
-  readonly stats: BlockStats;
+  /** (cols, size), from 0. */
+  readonly codes: Uint8Array;
+  readonly grids: BlockGrids;
 }
 
 export interface Rounding {
   readonly scheme: WeightScheme;
   readonly fit: GridFit;
-  readonly layout: 'nbits' | 'linear';
   readonly kernels: Kernels;
 }
 
-export function roundTrip({ data, cols, size }: Rows, { scheme, fit, layout, kernels }: Rounding): RoundedRows {
-  const { bits: gridBits, blockSize, symmetric } = scheme;
-  const bits = storedBits(scheme);
+/**
+ * The nearest values on the grids of `cut`, the matrix itself when absent. What lies beyond a grid takes its end: to cut the weights
+ * too, as the authors of AWQ do, puts them half-way between two values when the range is symmetric, and rounding might bring them in.
+ */
+export function roundTrip({ data, cols, size }: Rows, rounding: Rounding, cut: Float32Array = data): RoundedRows {
+  const { bits, blockSize } = rounding.scheme;
+  const grids = nearestGrids(cut, cols, size, rounding);
   const blocks = Math.ceil(size / blockSize);
-  const nbits = layout === 'nbits';
-  const stored = {
-    values: new Uint8Array(nbits ? (cols * blocks * blockSize * bits) / 8 : cols * size),
-    scales: new Float32Array(cols * blocks),
-    zeroPoints: symmetric ? undefined : new Uint8Array(cols * (nbits ? Math.ceil((blocks * bits) / 8) : blocks)),
-  };
-  const { zeroPoints, ...rest } = stored;
-  const common = { rows: cols, cols: size, bits, blockSize, symmetric, layout, scaleDtype: 'float32', ...rest, ...(zeroPoints && { zeroPoints }) } as const;
-  const stats = kernels.quantizeBlocks({ ...common, src: data, srcDtype: 'float32', gridBits, fit });
+  const highest = 2 ** bits - 1;
+  const codes = new Uint8Array(data.length);
   const values = new Float32Array(data.length);
-  kernels.dequantizeBlocks({ ...common, dst: values });
-  return { values, stored, stats };
+  for (let c = 0; c < cols; c++) {
+    for (let b = 0; b < blocks; b++) {
+      const scale = grids.scales[c * blocks + b]!;
+      const zero = grids.zeros[c * blocks + b]!;
+      const reciprocal = scale === 0 ? 0 : 1 / scale;
+      const end = c * size + Math.min(size, (b + 1) * blockSize);
+      for (let i = c * size + b * blockSize; i < end; i++) {
+        const code = Math.max(0, Math.min(highest, Math.round(data[i]! * reciprocal) + zero));
+        codes[i] = code;
+        values[i] = (code - zero) * scale;
+      }
+    }
+  }
+  return { values, codes, grids };
 }
 
 /** Σ of d ∘ (d H) over the rows d of (cols, size): twice the objective of differences d. */

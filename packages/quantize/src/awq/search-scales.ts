@@ -44,7 +44,7 @@ export async function searchScales({ hessian, magnitudes, layers, fit, products,
     const inverse = factors.map((factor) => 1 / factor);
     let cost = 0;
     for (const { scheme, share, ...rows } of looked) {
-      const { values } = roundTrip({ ...rows, data: scaleColumns(rows, factors) }, { scheme, fit, layout: 'nbits', kernels });
+      const { values } = roundTrip({ ...rows, data: scaleColumns(rows, factors) }, { scheme, fit, kernels });
       const differences = subtract(rows.data, scaleColumns({ ...rows, data: values }, inverse));
       cost += (await quadraticCost({ ...rows, data: differences }, hessian, products)) / share;
     }

@@ -1,11 +1,15 @@
-/** The order in which GPTQ rounds the inputs of a layer: the most active first, without breaking up the blocks of the grid. */
+/** The order in which GPTQ rounds the inputs of a layer: the most active first. */
+
+/** Inputs by the Hessian's diagonal, largest first (Frantar et al. 2022, "act-order"). Returns the input at each place. */
+export function inputOrder(hessian: Float32Array, size: number): Uint32Array {
+  return Uint32Array.from({ length: size }, (_, i) => i).sort((i, j) => hessian[j * size + j]! - hessian[i * size + i]! || i - j);
+}
 
 /**
- * Blocks by the mean of their part of the Hessian's diagonal, inputs within a block by theirs, largest first. The papers sort all
- * inputs (Frantar et al. 2022, "act-order"), which scatters the inputs of a block; MatMulNBits keeps one scale for `blockSize`
- * neighbours, so only whole blocks move. Returns the input at each place; a last, short block stays last.
+ * Blocks by the mean of their part of the Hessian's diagonal, inputs within a block by theirs, largest first: the inputs of a block
+ * stay together, so that its grid can follow from what they have become. Returns the input at each place; a last, short block stays last.
  */
-export function activationOrder(hessian: Float32Array, size: number, blockSize: number): Uint32Array {
+export function blockOrder(hessian: Float32Array, size: number, blockSize: number): Uint32Array {
   const active = (input: number): number => hessian[input * size + input]!;
   const blocks = Array.from({ length: Math.ceil(size / blockSize) }, (_, b) => {
     const inputs = Array.from({ length: Math.min(blockSize, size - b * blockSize) }, (_, i) => b * blockSize + i);

@@ -1,8 +1,8 @@
-/** Scales and zero points of one matrix, block by block as its rows are reached, and its codes in the form in which they are stored. */
+/** Scales and zero points of one matrix while its rows are rounded, and its codes in the form in which they are stored. */
 import type { Constraint, RowGroup } from '@penjing/core/linalg';
 import type { GridFit, Kernels } from '@penjing/kernels';
-import { storedBits, type WeightScheme } from '../scheme.js';
-import { packCodes, type StoredBlocks } from '../spill-blocks.js';
+import { type BlockGrids, nearestGrids, storeCodes, type StoredBlocks } from '../block-codes.js';
+import type { WeightScheme } from '../scheme.js';
 
 export interface BlockGridOptions {
   readonly scheme: WeightScheme;
@@ -17,65 +17,84 @@ export interface BlockGridOptions {
 }
 
 export interface BlockGrid {
-  /** The grid that rounding to the nearest would give the best values of a block. */
+  /** Rows that are constrained together. */
+  readonly group: number;
   readonly constrain: (group: RowGroup) => Constraint;
   /** `codes` (size, cols) in the order of the rows. */
   readonly pack: (codes: Uint8Array, layout: 'nbits' | 'linear') => StoredBlocks;
 }
 
-export function blockGrid({ scheme, fit, size, cols, kernels, order }: BlockGridOptions): BlockGrid {
-  const { bits: gridBits, blockSize, symmetric } = scheme;
-  const bits = storedBits(scheme);
+/**
+ * The grid of a block is the one that rounding to the nearest would give the best values that its rows can have when they are reached.
+ * The order keeps the rows of a block together.
+ */
+export function followingGrid(options: BlockGridOptions): BlockGrid {
+  const { scheme: { bits, blockSize }, size, cols, kernels, order } = options;
+  const grids = emptyGrids(options);
   const blocks = Math.ceil(size / blockSize);
-  const scales = new Float32Array(cols * blocks);
-  const middle = 2 ** (bits - 1);
-  /** Stored codes less codes from 0: symmetric grids of 3 bits lie in the middle of 4. */
-  const base = symmetric ? middle - 2 ** (gridBits - 1) : 0;
-  const zeros = new Uint8Array(cols * blocks).fill(middle);
-  const blockScales = new Float32Array(cols);
-  const blockZeros = new Uint8Array(cols);
-  const perBlock = (blockSize * bits) / 8;
-
   return {
+    group: Math.min(blockSize, size),
     constrain({ start, end, best }) {
       const rows = end - start;
       const turned = new Float32Array(best.length);
       kernels.transpose2d(raw(best), raw(turned), rows, cols, 4);
-      kernels.quantizeBlocks({
-        src: turned, srcDtype: 'float32', rows: cols, cols: rows, bits, gridBits, fit, blockSize, symmetric, layout: 'nbits', stats: false,
-        values: new Uint8Array(cols * perBlock), scales: blockScales, scaleDtype: 'float32', ...(!symmetric && { zeroPoints: blockZeros }),
-      });
+      const found = nearestGrids(turned, cols, rows, options);
       const block = Math.floor((order?.[start] ?? start) / blockSize);
       for (let c = 0; c < cols; c++) {
-        scales[c * blocks + block] = blockScales[c]!;
-        if (!symmetric) zeros[c * blocks + block] = blockZeros[c]! & (2 ** bits - 1);
+        grids.scales[c * blocks + block] = found.scales[c]!;
+        grids.zeros[c * blocks + block] = found.zeros[c]!;
       }
-      const zeroPoints = Float32Array.from({ length: cols }, (_, c) => zeros[c * blocks + block]! - base);
-      return { grid: { scales: blockScales.slice(), zeroPoints, highest: 2 ** gridBits - 1 } };
+      return { grid: { scales: found.scales, zeroPoints: Float32Array.from(found.zeros), highest: 2 ** bits - 1 } };
     },
-
-    pack(codes, layout) {
-      const linear = layout === 'linear';
-      const shift = base - (linear && symmetric ? middle : 0);
-      const stored = shift === 0 ? codes : codes.map((code) => code + shift);
-      const padded = linear ? size : blocks * blockSize;
-      const inOrder = new Uint8Array(padded * cols);
-      for (let i = 0; i < size; i++) inOrder.set(stored.subarray(i * cols, (i + 1) * cols), (order?.[i] ?? i) * cols);
-      const turned = new Uint8Array(padded * cols);
-      kernels.transpose2d(inOrder, turned, padded, cols, 1);
-      const pack = (one: Uint8Array): Uint8Array => packCodes(bits, one, kernels);
-      return { values: pack(turned), scales, zeroPoints: symmetric ? undefined : pack(linear ? zeros : paddedRows(zeros, cols, blocks, 8 / bits)) };
-    },
+    pack: packer(grids, options),
   };
 }
 
-/** Rows of zero points, each filled up to whole bytes of `perByte`. */
-function paddedRows(zeros: Uint8Array, rows: number, blocks: number, perByte: number): Uint8Array {
-  const width = Math.ceil(blocks / perByte) * perByte;
-  if (width === blocks) return zeros;
-  const out = new Uint8Array(rows * width);
-  for (let r = 0; r < rows; r++) out.set(zeros.subarray(r * blocks, (r + 1) * blocks), r * width);
-  return out;
+/**
+ * The grids of the original weights (cols, size), known before any is rounded, so that rows may come in any order. (What the code of
+ * GPTQ's authors calls static groups.)
+ */
+export function fixedGrid(weights: Float32Array, options: BlockGridOptions): BlockGrid {
+  const { scheme: { bits, blockSize }, size, cols, kernels, order } = options;
+  const grids = nearestGrids(weights, cols, size, options);
+  const blocks = Math.ceil(size / blockSize);
+  // (blocks, cols): a row of the matrix takes a row of these.
+  const scales = new Float32Array(grids.scales.length);
+  kernels.transpose2d(raw(grids.scales), raw(scales), cols, blocks, 4);
+  const zeros = new Uint8Array(grids.zeros.length);
+  kernels.transpose2d(grids.zeros, zeros, cols, blocks, 1);
+  return {
+    group: Math.min(ROWS, size),
+    constrain({ start, end }) {
+      const grid = { scales: new Float32Array((end - start) * cols), zeroPoints: new Float32Array((end - start) * cols), highest: 2 ** bits - 1 };
+      for (let row = start; row < end; row++) {
+        const block = Math.floor((order?.[row] ?? row) / blockSize);
+        grid.scales.set(scales.subarray(block * cols, (block + 1) * cols), (row - start) * cols);
+        grid.zeroPoints.set(zeros.subarray(block * cols, (block + 1) * cols), (row - start) * cols);
+      }
+      return { grid };
+    },
+    pack: packer(grids, options),
+  };
+}
+
+/** Rows that are worked on together when nothing ties them to blocks. */
+const ROWS = 128;
+
+/** The grids of all blocks, to be filled as they are found. */
+function emptyGrids({ scheme: { bits, blockSize }, size, cols }: BlockGridOptions): BlockGrids {
+  const count = cols * Math.ceil(size / blockSize);
+  return { scales: new Float32Array(count), zeros: new Uint8Array(count).fill(2 ** (bits - 1)) };
+}
+
+function packer(grids: BlockGrids, { scheme, size, cols, kernels, order }: BlockGridOptions): BlockGrid['pack'] {
+  return (codes, layout) => {
+    const inOrder = order ? new Uint8Array(codes.length) : codes;
+    if (order) for (let i = 0; i < size; i++) inOrder.set(codes.subarray(i * cols, (i + 1) * cols), order[i]! * cols);
+    const turned = new Uint8Array(codes.length);
+    kernels.transpose2d(inOrder, turned, size, cols, 1);
+    return storeCodes(turned, grids, size, scheme, layout, kernels);
+  };
 }
 
 function raw({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {

@@ -4,8 +4,9 @@ import { referenceEngine } from '@penjing/core/reference';
 import { wasmKernels } from '@penjing/kernels';
 import { describe, expect, test } from 'vitest';
 import { storedBits, type WeightScheme } from '../scheme.js';
-import type { RoundedMatrix, StoredBlocks } from '../spill-blocks.js';
-import { activationOrder } from './activation-order.js';
+import type { StoredBlocks } from '../block-codes.js';
+import type { RoundedMatrix } from '../spill-blocks.js';
+import { blockOrder, inputOrder } from './activation-order.js';
 import { gptqJob } from './gptq-job.js';
 
 const kernels = wasmKernels();
@@ -77,8 +78,8 @@ describe('gptq', () => {
     let better = 0;
     const seeds = 12;
     for (let seed = 0; seed < seeds; seed++) {
-      const made = layer(seed % 3 === 0 ? 50 : 64, 6, seed);
-      const { matrices, damping, dead } = await jobs.run(gptqJob, { ...made, hessian: made.hessian.slice(), scheme, matrices: [await weightsOf(made)], damping: 1e-4, activationOrder: seed % 2 === 0 });
+      const made = layer(seed % 4 === 0 ? 50 : 64, 6, seed);
+      const { matrices, damping, dead } = await jobs.run(gptqJob, { ...made, hessian: made.hessian.slice(), scheme, matrices: [await weightsOf(made)], damping: 1e-4, order: (['inputs', 'blocks', 'none'] as const)[seed % 3] });
       expect(dead).toEqual([]);
       expect(damping).toBe(1e-4);
       const [matrix] = matrices;
@@ -97,9 +98,10 @@ describe('gptq', () => {
     expect(matrices[0]!.objective).toBe(0);
   });
 
-  test('whole blocks move, the most active first, a short block last', () => {
+  test('inputs move, or whole blocks with a short one last, the most active first', () => {
     const diagonal = [1, 1, 5, 9, 3, 4, 100];
     const hessian = Float32Array.from({ length: 49 }, (_, i) => (i % 8 === 0 ? diagonal[i / 8]! : 0));
-    expect([...activationOrder(hessian, 7, 2)]).toEqual([3, 2, 5, 4, 0, 1, 6]);
+    expect([...blockOrder(hessian, 7, 2)]).toEqual([3, 2, 5, 4, 0, 1, 6]);
+    expect([...inputOrder(hessian, 7)]).toEqual([6, 3, 2, 5, 4, 0, 1]);
   });
 });

@@ -4,8 +4,14 @@ import { factorHessian, matrixProducts, projectMatrix } from '@penjing/core/lina
 import type { Kernels } from '@penjing/kernels';
 import type { WeightScheme } from '../scheme.js';
 import { readWeights, type RoundedMatrix, spillBlocks } from '../spill-blocks.js';
-import { activationOrder, reorderSquare } from './activation-order.js';
-import { blockGrid } from './block-grid.js';
+import { blockOrder, inputOrder, reorderSquare } from './activation-order.js';
+import { fixedGrid, followingGrid } from './block-grid.js';
+
+/**
+ * `inputs`: the most active first, on the grids of the original weights. `blocks`: whole blocks, the most active first, each on the
+ * grid of what its weights have become. `none`: as they stand, grids likewise.
+ */
+export type GptqOrder = 'inputs' | 'blocks' | 'none';
 
 export interface GptqInput {
   /** XᵀX over the calibration rows, (size, size); overwritten. */
@@ -16,14 +22,14 @@ export interface GptqInput {
   readonly scheme: WeightScheme;
   /** Float32 (cols, size) each: one row per output, as the quantized matrix is stored; read here, one at a time. All blocks have one size. */
   readonly matrices: readonly { readonly weights: TensorReference; readonly scheme?: WeightScheme | undefined }[];
-  /** How scales follow from the values of a block; `range` when absent. */
+  /** How scales follow from the values of a block; `squares` when absent. */
   readonly scales?: 'range' | 'squares' | undefined;
   /** `nbits`, as MatMulNBits stores it, when absent. */
   readonly layout?: 'nbits' | 'linear' | undefined;
   /** Share of the mean of the diagonal that is added to it. */
   readonly damping?: number | undefined;
-  /** Rounds the most active inputs first; true when absent. */
-  readonly activationOrder?: boolean | undefined;
+  /** The order in which inputs are rounded; `blocks` when absent. */
+  readonly order?: GptqOrder | undefined;
 }
 
 export interface GptqOutput {
@@ -37,20 +43,25 @@ export interface GptqOutput {
 
 export const gptqJob: Job<GptqInput, GptqOutput> = { module: jobModule(import.meta.url, './gptq-job'), name: 'gptqJob', run: gptq };
 
+const orders: Record<GptqOrder, (hessian: Float32Array, size: number, blockSize: number) => Uint32Array | undefined> = { inputs: inputOrder, blocks: blockOrder, none: () => undefined };
+
 async function gptq(input: GptqInput, context: JobContext): Promise<GptqOutput> {
-  const { size, scheme, damping, scales = 'range', layout = 'nbits' } = input;
+  const { size, scheme, damping, scales = 'squares', layout = 'nbits' } = input;
   const { engine, kernels } = context;
   if (input.matrices.some((matrix) => matrix.scheme && matrix.scheme.blockSize !== scheme.blockSize)) throw new PenjingError('E_OPTION', 'the matrices of one job have blocks of one size');
   await using products = matrixProducts(engine);
-  const order = input.activationOrder === false ? undefined : activationOrder(input.hessian, size, scheme.blockSize);
+  const { order: kind = 'blocks' } = input;
+  const order = orders[kind](input.hessian, size, scheme.blockSize);
   const hessian = order ? reorderSquare(input.hessian, size, order) : input.hessian;
   const factor = await factorHessian(hessian, size, { ...context, products, ...(damping !== undefined && { damping }) });
   const matrices: RoundedMatrix[] = [];
   for (const { weights: reference, scheme: own = scheme } of input.matrices) {
     const cols = reference.shape[0]!;
-    const turned = inputsFirst(await readWeights(reference, context), size, cols, order, kernels);
-    const grid = blockGrid({ scheme: own, fit: scales, size, cols, kernels, order });
-    const { values, codes, objective } = await projectMatrix({ ...context, products, factor, weights: turned, cols, group: Math.min(own.blockSize, size), constrain: grid.constrain });
+    const weights = await readWeights(reference, context);
+    const turned = inputsFirst(weights, size, cols, order, kernels);
+    const options = { scheme: own, fit: scales, size, cols, kernels, order };
+    const grid = kind === 'inputs' ? fixedGrid(weights, options) : followingGrid(options);
+    const { values, codes, objective } = await projectMatrix({ ...context, products, factor, weights: turned, cols, group: grid.group, constrain: grid.constrain });
     const stored = await spillBlocks(grid.pack(codes, layout), { shape: [cols, size], scheme: own, layout }, context);
     matrices.push({ ...stored, objective, stats: kernels.errorStats(turned, values) });
   }

@@ -82,8 +82,8 @@ describe('gptqWeights', () => {
     expect(check(model)).toEqual([]);
     expect(records.map(({ name, method, note }) => [name, method, note])).toEqual([
       ['down', 'none', 'excluded'],
-      ['gate', 'gptq int8 block 16 symmetric qoperator', undefined],
-      ['up', 'gptq int2 block 32 asymmetric qoperator', undefined],
+      ['gate', 'gptq int8 block 16 symmetric qoperator, fitted scales', undefined],
+      ['up', 'gptq int2 block 32 asymmetric qoperator, fitted scales', undefined],
       ['head', 'hqq int3 block 16 symmetric qoperator', undefined],
     ]);
     const bits = [...model.graph.nodes()].filter(({ opType }) => opType === 'MatMulNBits').map((node) => [node.int('bits', 0), node.int('block_size', 0)]);
@@ -92,7 +92,7 @@ describe('gptqWeights', () => {
 
   test('rounds to the nearest what no activation multiplies, and what was calibrated with nonsense', async () => {
     const table = await gptqWeights({ blockSize: 16 }).run(network(), context);
-    expect(table.records.find(({ name }) => name === 'table')).toMatchObject({ method: 'rtn int4 block 16 symmetric qoperator', note: expect.stringContaining('nearest') as string });
+    expect(table.records.find(({ name }) => name === 'table')).toMatchObject({ method: 'rtn int4 block 16 symmetric qoperator, fitted scales', note: expect.stringContaining('nearest') as string });
     const broken = network();
     const values = Float32Array.from({ length: WIDTH * 2 * WIDTH }, () => 3e38);
     broken.graph.initializers.get('gate')!.tensor = DenseTensor.of('float32', [WIDTH, 2 * WIDTH], values);

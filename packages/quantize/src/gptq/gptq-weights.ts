@@ -2,13 +2,13 @@
 import type { Pass } from '@penjing/core';
 import { calibratedWeights, type RoundGroup } from '../calibrated-weights.js';
 import { type PlannedWeight, type WeightOptions, weightSettings } from '../plan-weights.js';
-import { type GptqOutput, gptqJob } from './gptq-job.js';
+import { type GptqOrder, type GptqOutput, gptqJob } from './gptq-job.js';
 
 export interface GptqWeightsOptions extends WeightOptions {
   /** Share of the mean of the Hessian's diagonal that is added to it; 0.01 when absent. Raised where that is not enough. */
   readonly damping?: number;
-  /** Rounds the most active inputs first; true when absent. */
-  readonly activationOrder?: boolean;
+  /** The order in which inputs are rounded; `blocks`, whole blocks with the most active first, when absent. */
+  readonly order?: GptqOrder;
 }
 
 /**
@@ -28,7 +28,7 @@ export function gptqWeights(options: GptqWeightsOptions = {}): Pass {
       // The job overwrites the Hessian: only the last one gets ours.
       const hessian = at < parts.length - 1 ? sums.slice() : sums;
       const { scheme } = matrices[0]!;
-      const input = { hessian, size: channels, scheme, matrices, scales: settings.scales, layout: settings.form.layout, damping: options.damping, activationOrder: options.activationOrder };
+      const input = { hessian, size: channels, scheme, matrices, scales: settings.scales, layout: settings.form.layout, damping: options.damping, order: options.order };
       const result = await jobs.run(gptqJob, input, { transfer: [hessian.buffer as ArrayBuffer], ...(signal && { signal }) });
       for (const [i, planned] of part.entries()) rounded.set(planned, result.matrices[i]!);
       if (result.damping > (options.damping ?? 0.01)) notes.add(`damping raised to ${result.damping}`);
