@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { allNodes, check, DenseTensor, inferShapes } from '@penjing/core';
-import { type ConvertHuggingFaceOptions, convertHuggingFaceGraphs, openHuggingFaceFolder } from '@penjing/graph-io';
+import { type ConvertHuggingFaceOptions, convertHuggingFaceGraphs, layoutToBytes, openHuggingFaceFolder, serializeOnnx } from '@penjing/graph-io';
 import { openFolder } from '@penjing/graph-io/node';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -83,6 +83,17 @@ test.each(['t5-gated', 'whisper'])('%s in float16: ports of the caches are halve
   await using model = await EncoderDecoder.load(graphs);
   const expected = await recorded(join(fixtures, name, 'expected.safetensors'));
   await expect(compare(model, expected, 0.2)).resolves.toBeUndefined();
+});
+
+test.each([['bart', 'BartModel'], ['marian', 'MarianModel']])('%s is the same graphs as the bare class stores it, without the module around it', async (name, className) => {
+  const folder = await openHuggingFaceFolder(openFolder(join(fixtures, name)));
+  const inside = [...folder.checkpoint.tensors].filter(([key]) => key.startsWith('model.'));
+  const graphs = async (tensors: typeof inside, architecture: string) => {
+    const models = await convertHuggingFaceGraphs({ ...folder, architecture, checkpoint: { ...folder.checkpoint, tensors: new Map(tensors) } });
+    return Promise.all([...models.values()].map(async (model) => layoutToBytes(serializeOnnx(model)[0]!)));
+  };
+  const bare = await graphs(inside.map(([key, tensor]) => [key.slice('model.'.length), tensor]), className);
+  expect(bare).toEqual(await graphs(inside, folder.architecture));
 });
 
 describe.skipIf(!testData)('tiny-t5', () => {

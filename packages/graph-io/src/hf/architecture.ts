@@ -6,7 +6,8 @@ import type { Network } from './network.js';
 /** As Optimum and `pipeline()` of transformers.js name them. */
 export type Task =
   | 'text-generation' | 'text2text-generation' | 'automatic-speech-recognition'
-  | 'fill-mask' | 'text-classification' | 'token-classification' | 'question-answering' | 'feature-extraction' | 'sentence-similarity'
+  | 'fill-mask' | 'text-classification' | 'token-classification' | 'question-answering' | 'multiple-choice' | 'feature-extraction' | 'sentence-similarity'
+  | 'audio-classification'
   | 'image-classification' | 'image-feature-extraction' | 'zero-shot-image-classification';
 
 /** Builds one graph over the weights: inputs, layers, outputs. */

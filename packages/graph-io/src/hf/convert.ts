@@ -80,13 +80,15 @@ export async function convertHuggingFaceGraphs(
   const steps = task === 'sentence-similarity' ? await sentenceSteps(folder, options) : undefined;
   for (const { module, checkpoint } of steps ?? []) if (checkpoint) weights.include(module, checkpoint);
   const tied = await tieEmbeddings(architecture, config, weights);
+  // a choice is a text of one class, whose logits stand side by side
+  const settings = task === 'multiple-choice' ? new Fields({ ...folder.config, id2label: { 0: 'LABEL_0' } }, config.where) : config;
   const network: Task = steps ? 'feature-extraction' : task;
   const graphs = Object.entries(architecture.graphs(network)).map(([name, plain]) => {
     const build = steps ? sentenceGraph(plain, steps) : plain;
     const model = new Model(new Graph('main_graph'));
     model.irVersion = irVersionOf(opset);
     model.opsetImports.set('', opset);
-    build(new Network(model.graph, { weights, dtype, opset, attention, tied, blocks }), config, task);
+    build(new Network(model.graph, { weights, dtype, opset, attention, tied, blocks, task }), settings, task);
     // Clients that know nothing of com.microsoft must be able to see that they need not.
     if ([...allNodes(model.graph)].some(({ domain }) => domain === 'com.microsoft')) model.opsetImports.set('com.microsoft', 1);
     return [name, model] as const;

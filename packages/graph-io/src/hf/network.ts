@@ -2,6 +2,7 @@
 import {
   type AttributeInput, denseOf, GraphBuilder, type Graph, lazy, type NodeOptions, type Shape, type Tensor, type Value,
 } from '@penjing/core';
+import type { Task } from './architecture.js';
 import type { AttentionForm } from './blocks/attention.js';
 import type { BlockPolicy } from './blocks/matrix.js';
 import type { PackedLinear } from './packed-weights.js';
@@ -13,6 +14,8 @@ export interface NetworkOptions {
   readonly dtype: FloatDType;
   readonly opset: number;
   readonly attention: AttentionForm;
+  /** What the graph is for. */
+  readonly task: Task;
   /** The head uses the embedding table. */
   readonly tied: boolean;
   /** What becomes of weights that are quantized already. */
@@ -28,6 +31,7 @@ export class Network {
   readonly dtype: FloatDType;
   readonly opset: number;
   readonly attention: AttentionForm;
+  readonly task: Task;
   readonly tied: boolean;
   readonly blocks: BlockPolicy;
   readonly #known = new Map<string, Value>();
@@ -41,6 +45,7 @@ export class Network {
     this.dtype = options.dtype;
     this.opset = options.opset;
     this.attention = options.attention;
+    this.task = options.task;
     this.tied = options.tied;
     this.blocks = options.blocks;
   }

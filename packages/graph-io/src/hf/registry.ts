@@ -4,7 +4,7 @@ import { albert } from './arch/albert.js';
 import { bart, marian, mbart } from './arch/bart.js';
 import { bert } from './arch/bert.js';
 import { cohere, cohere2 } from './arch/cohere.js';
-import { clip, clipText, clipVision } from './arch/clip.js';
+import { clip, clipClasses, clipText, clipVision } from './arch/clip.js';
 import { convnext } from './arch/convnext.js';
 import { debertaV2 } from './arch/deberta-v2.js';
 import { dinov2 } from './arch/dinov2.js';
@@ -33,7 +33,7 @@ import { smollm3 } from './arch/smollm3.js';
 import { resnet } from './arch/resnet.js';
 import { stablelm } from './arch/stablelm.js';
 import { starcoder2 } from './arch/starcoder2.js';
-import { siglip } from './arch/siglip.js';
+import { siglip, siglipClasses, siglipText, siglipVision } from './arch/siglip.js';
 import { deit, deitWithTeacher, vit } from './arch/vit.js';
 import { partlySupported } from './text-part.js';
 
@@ -81,9 +81,13 @@ export const architectures: readonly Architecture[] = [
   deitWithTeacher,
   dinov2,
   clip,
+  clipClasses,
   clipText,
   clipVision,
   siglip,
+  siglipClasses,
+  siglipText,
+  siglipVision,
   resnet,
   convnext,
   // encoders with decoders

@@ -11,8 +11,18 @@ export interface TextInputs {
   readonly types: Value | undefined;
 }
 
-/** `batch` names the axis where pictures have another. */
-export function textInputs(net: Network, { tokenTypes, batch = 'batch_size' }: { readonly tokenTypes: boolean; readonly batch?: string }): TextInputs {
-  const input = (name: string): Value => net.builder.input(name, tensorType('int64', [batch, 'sequence_length']));
+export interface TextAxes {
+  readonly tokenTypes: boolean;
+  /** Names the axis where pictures have another. */
+  readonly batch?: string;
+  readonly length?: string;
+}
+
+export function textInputs(net: Network, { tokenTypes, batch = 'batch_size', length = 'sequence_length' }: TextAxes): TextInputs {
+  const input = (name: string): Value => {
+    if (net.task !== 'multiple-choice') return net.builder.input(name, tensorType('int64', [batch, length]));
+    const choices = net.builder.input(name, tensorType('int64', [batch, 'num_choices', length]));
+    return net.op('Reshape', [choices, net.op('Concat', [net.ints([-1]), net.op('Shape', [choices], { start: 2, end: 3 })], { axis: 0 })]);
+  };
   return { ids: input('input_ids'), mask: input('attention_mask'), types: tokenTypes ? input('token_type_ids') : undefined };
 }

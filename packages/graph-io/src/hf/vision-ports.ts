@@ -1,6 +1,7 @@
 /** The input and the outputs of an encoder of pictures, as Optimum and transformers.js name them. */
 import { PenjingError, tensorType, type Value } from '@penjing/core';
 import type { Task } from './architecture.js';
+import { linear } from './blocks/linear.js';
 import type { PatchShape } from './blocks/patches.js';
 import type { Network } from './network.js';
 
@@ -36,6 +37,11 @@ export function visionOutputs(net: Network, task: Task, x: Value, { hidden, labe
   const give = outputs[task];
   if (!give) throw new PenjingError('E_TASK', `an encoder of pictures has no head for ${task}`);
   give();
+}
+
+/** The head `classifier` over one state per picture, x (batch, hidden). */
+export function classify(net: Network, x: Value, hidden: number, labels: number): void {
+  net.builder.output(net.widen(linear(net, 'classifier', x, { inputs: hidden, outputs: labels, bias: true })), 'logits', tensorType('float32', ['batch_size', labels]));
 }
 
 function hiddenOutput(net: Network, x: Value, hidden: VisionHeads['hidden']): void {

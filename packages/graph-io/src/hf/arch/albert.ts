@@ -10,7 +10,7 @@ import { MAX_LAYERS } from '../fields.js';
 export const albert: Architecture = {
   modelType: 'albert',
   backbone: 'albert',
-  classes: { ...textClasses('Albert'), AlbertForPreTraining: 'fill-mask' },
+  classes: { ...textClasses('Albert', { choices: true }), AlbertForPreTraining: 'fill-mask' },
   otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'albert.embeddings.word_embeddings.weight', head: 'predictions.decoder.weight', byDefault: true },
   renamed: [decoderBias('predictions')],

@@ -1,22 +1,34 @@
 /** BART, mBART and Marian: encoders and decoders of text with learned or sinusoidal places. */
-import { denseOf, lazy, tensorType, type Value } from '@penjing/core';
-import type { Architecture, BuildGraph } from '../architecture.js';
+import { denseOf, lazy, type Value } from '@penjing/core';
+import type { Architecture, BuildGraph, Task } from '../architecture.js';
 import { type ActivationName, activations } from '../blocks/activation.js';
 import { maskBias, realTokens } from '../blocks/attention-encoder.js';
 import { bartDecoderLayers, bartEncoderLayers, type BartShape } from '../blocks/bart.js';
 import { readSide } from '../blocks/bart-fields.js';
+import { afterLast, afterStart, lastEnd } from '../blocks/bart-shift.js';
 import { causal, decoderPlaces } from '../blocks/cross-attention.js';
 import { type Embedding, embedding, languageHead } from '../blocks/embedding.js';
+import { readLabels } from '../blocks/encoder.js';
 import { layerNorm } from '../blocks/norm.js';
+import { denseClassifier, textOutputs } from '../blocks/text-heads.js';
+import { statesAt } from '../blocks/two-towers.js';
 import type { Fields } from '../fields.js';
 import type { Network } from '../network.js';
 import { encoderOutput, mergedInputs, mergedOutputs } from '../seq2seq-ports.js';
+import { textInputs } from '../text-ports.js';
 
 interface Family {
   readonly modelType: string;
+  /** What the names of its classes begin with. */
+  readonly name: string;
+  /** The class that writes. */
   readonly className: string;
+  /** Heads that transformers has classes for besides. */
+  readonly heads?: { readonly usualLabels: number };
   readonly order: BartShape['order'];
   /** Rows of the table of places before the first; sinusoids have none and are computed. */
+  /** What a decoder that reads whole texts gets of the encoder's tokens. */
+  readonly shift: (net: Network, ids: Value, config: Fields) => Value;
   readonly places: { readonly offset: number } | 'sinusoids';
   /** A norm over the embeddings. */
   readonly embeddingNorm: boolean;
@@ -32,19 +44,21 @@ const MAX_SINUSOIDS = 2 ** 23;
 const LARGE = { layers: 12, heads: 16, intermediate: 4096 };
 
 export const bart = architecture({
-  modelType: 'bart', className: 'BartForConditionalGeneration', order: 'post', places: { offset: 2 }, embeddingNorm: true, lastNorm: false, maxPlaces: 1024, sizes: LARGE,
+  modelType: 'bart', name: 'Bart', className: 'BartForConditionalGeneration', heads: { usualLabels: 3 }, shift: afterStart, order: 'post', places: { offset: 2 }, embeddingNorm: true, lastNorm: false, maxPlaces: 1024, sizes: LARGE,
 });
 export const mbart = architecture({
-  modelType: 'mbart', className: 'MBartForConditionalGeneration', order: 'pre', places: { offset: 2 }, embeddingNorm: true, lastNorm: true, maxPlaces: 1024, sizes: LARGE,
+  modelType: 'mbart', name: 'MBart', className: 'MBartForConditionalGeneration', heads: { usualLabels: 2 }, shift: afterLast, order: 'pre', places: { offset: 2 }, embeddingNorm: true, lastNorm: true, maxPlaces: 1024, sizes: LARGE,
 });
 export const marian = architecture({
-  modelType: 'marian', className: 'MarianMTModel', order: 'post', places: 'sinusoids', embeddingNorm: false, lastNorm: false, maxPlaces: 1024, sizes: LARGE,
+  modelType: 'marian', name: 'Marian', className: 'MarianMTModel', shift: afterStart, order: 'post', places: 'sinusoids', embeddingNorm: false, lastNorm: false, maxPlaces: 1024, sizes: LARGE,
 });
 
 function architecture(family: Family): Architecture {
   return {
     modelType: family.modelType,
-    classes: { [family.className]: 'text2text-generation' },
+    // the bare class writes too: its head is the embedding table
+    classes: { [family.className]: 'text2text-generation', [`${family.name}Model`]: 'text2text-generation', ...(family.heads && readingClasses(family.name)) },
+    backbone: 'model',
     tied: { table: 'model.shared.weight', head: 'lm_head.weight', byDefault: true },
     renamed: [[/^model\.encoder\.embed_tokens\.weight$/, 'model.shared.weight']],
     ignoredWeights: [
@@ -52,23 +66,54 @@ function architecture(family: Family): Architecture {
       ...(family.places === 'sinusoids' ? [/^model\.(encoder|decoder)\.embed_positions\.weight$/] : []),
     ],
     clientConfig: () => ({}),
-    graphs: () => ({ encoder_model: encoder(family), decoder_model_merged: decoder(family) }),
+    graphs: (task): Readonly<Record<string, BuildGraph>> =>
+      task === 'text2text-generation' ? { encoder_model: encoder(family), decoder_model_merged: decoder(family) } : { model: reader(family) },
   };
+}
+
+function readingClasses(name: string): Record<string, Task> {
+  return { [`${name}ForSequenceClassification`]: 'text-classification', [`${name}ForQuestionAnswering`]: 'question-answering' };
 }
 
 const encoder = (family: Family): BuildGraph => (net, config) => {
   const shape = read(config, family);
-  const { hidden } = shape;
-  const ids = net.builder.input('input_ids', tensorType('int64', ['batch_size', 'encoder_sequence_length']));
-  const mask = net.builder.input('attention_mask', tensorType('int64', ['batch_size', 'encoder_sequence_length']));
-  const { hidden: tokens } = words(net, ids, shape);
-  const x = net.module('model.encoder', () => {
+  const { ids, mask } = textInputs(net, { tokenTypes: false, length: 'encoder_sequence_length' });
+  const x = encoderStates(net, words(net, ids, shape).hidden, ids, maskBias(net, realTokens(net, mask)), config, shape, family);
+  encoderOutput(net, x, 'encoder_sequence_length', shape.hidden);
+};
+
+/** (batch, seq, hidden). */
+function encoderStates(net: Network, tokens: Value, ids: Value, bias: Value, config: Fields, shape: Shape, family: Family): Value {
+  return net.module('model.encoder', () => {
     const end = net.op('Shape', [ids], { start: 1, end: 2 });
     const placed = embed(net, tokens, { start: net.ints([0]), end }, shape, family);
-    const last = bartEncoderLayers(net, placed, shape, readSide(config, 'encoder', hidden, family.sizes), maskBias(net, realTokens(net, mask)));
+    const last = bartEncoderLayers(net, placed, shape, readSide(config, 'encoder', shape.hidden, family.sizes), bias);
     return family.lastNorm ? layerNorm(net, 'layer_norm', last, shape.norm) : last;
   });
-  encoderOutput(net, x, 'encoder_sequence_length', hidden);
+}
+
+/** Reads whole texts: the decoder gets what the encoder gets, a token later, and sees its padding. */
+const reader = (family: Family): BuildGraph => (net, config, task) => {
+  const shape = read(config, family);
+  const { hidden, vocabulary } = shape;
+  const side = readSide(config, 'decoder', hidden, family.sizes);
+  const { ids, mask } = textInputs(net, { tokenTypes: false });
+  const padding = maskBias(net, realTokens(net, mask));
+  const states = encoderStates(net, words(net, ids, shape).hidden, ids, padding, config, shape, family);
+  const later = net.module('decoder_input_ids', () => family.shift(net, ids, config));
+  const tokens = words(net, later, shape).hidden;
+  const places = decoderPlaces(net, later);
+  const x = net.module('model.decoder', () => {
+    const placed = embed(net, tokens, places, shape, family);
+    const memory = { encoderStates: states, past: new Array<undefined>(side.layers).fill(undefined) };
+    const { last } = bartDecoderLayers(net, placed, shape, side, memory, { self: maskBias(net, causal(net, places)), cross: padding });
+    return family.lastNorm ? layerNorm(net, 'layer_norm', last, shape.norm) : last;
+  });
+  const labels = readLabels(config, family.heads?.usualLabels);
+  textOutputs(net, task, x, {
+    hidden, labels, vocabulary,
+    classify: (x) => denseClassifier(net, 'classification_head', statesAt(net, x, lastEnd(net, ids, config)), { hidden, labels, activation: 'tanh' }),
+  });
 };
 
 const decoder = (family: Family): BuildGraph => (net, config) => {

@@ -9,7 +9,7 @@ import { decoderBias, maskedHead, pooler, textClasses, textOutputs } from '../bl
 export const bert: Architecture = {
   modelType: 'bert',
   backbone: 'bert',
-  classes: { ...textClasses('Bert'), BertForPreTraining: 'fill-mask' },
+  classes: { ...textClasses('Bert', { choices: true }), BertForPreTraining: 'fill-mask' },
   otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'bert.embeddings.word_embeddings.weight', head: 'cls.predictions.decoder.weight', byDefault: true },
   renamed: [decoderBias('cls.predictions')],

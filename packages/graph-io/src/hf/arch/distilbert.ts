@@ -9,7 +9,7 @@ import { firstToken, maskedHead, textClasses, textOutputs } from '../blocks/text
 export const distilbert: Architecture = {
   modelType: 'distilbert',
   backbone: 'distilbert',
-  classes: textClasses('DistilBert'),
+  classes: textClasses('DistilBert', { choices: true }),
   otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'distilbert.embeddings.word_embeddings.weight', head: 'vocab_projector.weight', byDefault: true },
   ignoredWeights: [/\.embeddings\.position_ids$/],

@@ -4,12 +4,12 @@ import { type EncoderLayerNames, readEncoder, readLabels } from '../blocks/encod
 import { relativeBias } from '../blocks/relative-bias.js';
 import { lengthOf, positionsFromPadding, readTextEmbeddings } from '../blocks/text-embeddings.js';
 import { postNormEncoder } from '../blocks/text-encoder.js';
-import { decoderBias, firstTokenClassifier, LM_HEAD, maskedHead, textClasses, textOutputs } from '../blocks/text-heads.js';
+import { decoderBias, firstTokenClassifier, LM_HEAD, maskedHead, poolerChoice, textClasses, textOutputs } from '../blocks/text-heads.js';
 
 export const mpnet: Architecture = {
   modelType: 'mpnet',
   backbone: 'mpnet',
-  classes: textClasses('MPNet'),
+  classes: textClasses('MPNet', { choices: true }),
   otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'mpnet.embeddings.word_embeddings.weight', head: 'lm_head.decoder.weight', byDefault: true },
   renamed: [decoderBias('lm_head')],
@@ -49,6 +49,7 @@ const build: BuildGraph = (net, config, task) => {
       const head = { hidden, activation: 'gelu', vocabulary, norm } as const;
       return net.module('lm_head', () => maskedHead(net, x, table, LM_HEAD, head));
     },
+    choose: (x) => poolerChoice(net, 'mpnet', x, hidden),
     classify: (x) => firstTokenClassifier(net, 'classifier', x, { hidden, labels, activation: 'tanh' }),
   });
 };

@@ -3,13 +3,13 @@ import type { Architecture, BuildGraph } from '../architecture.js';
 import { readEncoder, readLabels } from '../blocks/encoder.js';
 import { positionsFromPadding, readTextEmbeddings } from '../blocks/text-embeddings.js';
 import { postNormEncoder } from '../blocks/text-encoder.js';
-import { decoderBias, firstTokenClassifier, LM_HEAD, maskedHead, textClasses, textOutputs } from '../blocks/text-heads.js';
+import { decoderBias, firstTokenClassifier, LM_HEAD, maskedHead, poolerChoice, textClasses, textOutputs } from '../blocks/text-heads.js';
 import { BERT_LAYER } from './bert.js';
 
 const family = (modelType: string, name: string): Architecture => ({
   modelType,
   backbone: 'roberta',
-  classes: textClasses(name),
+  classes: textClasses(name, { choices: true }),
   otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'roberta.embeddings.word_embeddings.weight', head: 'lm_head.decoder.weight', byDefault: true },
   renamed: [decoderBias('lm_head')],
@@ -50,6 +50,7 @@ const build: BuildGraph = (net, config, task) => {
       const head = { hidden, activation: 'gelu', vocabulary, norm } as const;
       return net.module('lm_head', () => maskedHead(net, x, table, LM_HEAD, head));
     },
+    choose: (x) => poolerChoice(net, 'roberta', x, hidden),
     classify: (x) => firstTokenClassifier(net, 'classifier', x, { hidden, labels, activation: 'tanh' }),
   });
 };

@@ -1,9 +1,9 @@
 /** SigLIP: CLIP without projections, class token and masks; each pair of picture and text is scored by itself. */
 import { tensorType, type Value } from '@penjing/core';
-import type { Architecture, BuildGraph, Task } from '../architecture.js';
+import type { Architecture, BuildGraph, Renaming, Task } from '../architecture.js';
 import { attend, encoderAttention, type ProjectionNames } from '../blocks/attention-encoder.js';
 import { embedding } from '../blocks/embedding.js';
-import { BERT_FIELDS, type EncoderFields, type EncoderShape, normFirstLayer, readEncoder } from '../blocks/encoder.js';
+import { BERT_FIELDS, type EncoderFields, type EncoderShape, normFirstLayer, readEncoder, readLabels } from '../blocks/encoder.js';
 import { linear } from '../blocks/linear.js';
 import { plainMlp, type PlainMlpShape } from '../blocks/mlp.js';
 import { layerNorm } from '../blocks/norm.js';
@@ -13,9 +13,12 @@ import { firstToken } from '../blocks/text-heads.js';
 import { matchOutputs, partOf, unitLength } from '../blocks/two-towers.js';
 import type { Fields } from '../fields.js';
 import type { Network } from '../network.js';
-import { pixelInput } from '../vision-ports.js';
+import { classify, pixelInput } from '../vision-ports.js';
 
 const TEXT = [/^text_model\./];
+// torch's own attention module keeps three matrices in one, under no module's name
+const RENAMED: readonly Renaming[] = [[/\.in_proj_(weight|bias)$/, '.in_proj.$1']];
+const IGNORED = [/\.embeddings\.position_ids$/];
 const SCORES = [/^logit_(scale|bias)$/];
 
 export const siglip: Architecture = {
@@ -23,11 +26,38 @@ export const siglip: Architecture = {
   classes: { SiglipModel: 'zero-shot-image-classification' },
   otherTasks: ['feature-extraction', 'image-feature-extraction'],
   unneeded: { 'feature-extraction': SCORES, 'image-feature-extraction': [...SCORES, ...TEXT] },
-  // torch's own attention module keeps three matrices in one, under no module's name
-  renamed: [[/\.in_proj_(weight|bias)$/, '.in_proj.$1']],
-  ignoredWeights: [/\.embeddings\.position_ids$/],
+  renamed: RENAMED,
+  ignoredWeights: IGNORED,
   clientConfig: () => ({}),
   graphs: (task) => GRAPHS[task] ?? {},
+};
+
+/** Its checkpoints have one tower. */
+export const siglipClasses: Architecture = {
+  modelType: 'siglip',
+  classes: { SiglipForImageClassification: 'image-classification' },
+  ignoredWeights: [...IGNORED, /^vision_model\.head\./],
+  clientConfig: () => ({}),
+  graphs: () => ({ model: (net, config) => classesOfPictures(net, config) }),
+};
+
+export const siglipText: Architecture = {
+  modelType: 'siglip_text_model',
+  backbone: 'text_model',
+  classes: { SiglipTextModel: 'feature-extraction' },
+  ignoredWeights: IGNORED,
+  clientConfig: () => ({}),
+  graphs: () => ({ text_model: (net, config) => alone(net, textTower(net, config, 'batch_size'), 'sequence_length') }),
+};
+
+export const siglipVision: Architecture = {
+  modelType: 'siglip_vision_model',
+  backbone: 'vision_model',
+  classes: { SiglipVisionModel: 'image-feature-extraction' },
+  renamed: RENAMED,
+  ignoredWeights: IGNORED,
+  clientConfig: () => ({}),
+  graphs: () => ({ vision_model: (net, config) => alone(net, visionTower(net, config, 'batch_size'), 'tokens') }),
 };
 
 const both: BuildGraph = (net, config) => {
@@ -44,6 +74,12 @@ const GRAPHS: Partial<Record<Task, Readonly<Record<string, BuildGraph>>>> = {
   'feature-extraction': { text_model: text, vision_model: vision },
   'image-feature-extraction': { vision_model: vision },
 };
+
+/** Of the mean of all patches, without the head that attends to all of them. */
+function classesOfPictures(net: Network, config: Fields): void {
+  const { last, hidden } = visionStates(net, partOf(config, 'vision_config'), 'batch_size');
+  classify(net, net.op('ReduceMean', [last, net.ints([1])], { keepdims: 0 }), hidden, readLabels(config));
+}
 
 interface Tower {
   /** (batch, tokens, hidden). */
@@ -81,21 +117,26 @@ function textTower(net: Network, config: Fields, batch: string): Tower {
 }
 
 function visionTower(net: Network, config: Fields, batch: string): Tower {
+  config.only('vision_use_head', true, 'without its head there is nothing to compare');
+  const { last, hidden, shape } = visionStates(net, config, batch);
+  return { last, hidden, pooled: net.module('vision_model.head', () => attentionPool(net, last, shape)), width: hidden };
+}
+
+function visionStates(net: Network, config: Fields, batch: string): Pick<Tower, 'last' | 'hidden'> & { readonly shape: EncoderShape } {
   const shape = readEncoder(config, FIELDS);
   const { hidden, norm } = shape;
-  config.only('vision_use_head', true, 'without its head there is nothing to compare');
   const patches = readPatches(config, hidden, { image: 224, patch: 16 });
   const [rows, columns] = gridOf(patches);
   const pixels = pixelInput(net, patches, { batch });
 
-  return net.module('vision_model', () => {
+  const last = net.module('vision_model', () => {
     const x = net.module('embeddings', () => {
       const { tokens } = patchTokens(net, 'patch_embedding', pixels, patches);
       return net.op('Add', [tokens, net.module('position_embedding', () => net.weight('weight', [rows * columns, hidden]))]);
     });
-    const last = layerNorm(net, 'post_layernorm', layers(net, x, shape), norm);
-    return { last, hidden, pooled: net.module('head', () => attentionPool(net, last, shape)), width: hidden };
+    return layerNorm(net, 'post_layernorm', layers(net, x, shape), norm);
   });
+  return { last, hidden, shape };
 }
 
 /** A learnt query attends to all tokens; then a feed-forward layer, (batch, hidden). */

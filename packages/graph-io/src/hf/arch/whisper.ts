@@ -7,34 +7,54 @@ import { bartDecoderLayers, bartEncoderLayers } from '../blocks/bart.js';
 import { readSide } from '../blocks/bart-fields.js';
 import { causal, decoderPlaces } from '../blocks/cross-attention.js';
 import { embedding, languageHead } from '../blocks/embedding.js';
+import { readLabels } from '../blocks/encoder.js';
+import { linear } from '../blocks/linear.js';
 import { layerNorm } from '../blocks/norm.js';
 import type { Fields } from '../fields.js';
 import type { Network } from '../network.js';
 import { encoderOutput, mergedInputs, mergedOutputs } from '../seq2seq-ports.js';
+import { classify } from '../vision-ports.js';
 
 export const whisper: Architecture = {
   modelType: 'whisper',
-  classes: { WhisperForConditionalGeneration: 'automatic-speech-recognition' },
+  classes: { WhisperForConditionalGeneration: 'automatic-speech-recognition', WhisperForAudioClassification: 'audio-classification' },
   tied: { table: 'model.decoder.embed_tokens.weight', head: 'proj_out.weight', byDefault: true },
+  // the class that hears without writing has no module around its encoder
+  renamed: [[/^encoder\./, 'model.encoder.']],
   ignoredWeights: [],
   clientConfig: () => ({}),
-  graphs: () => ({ encoder_model: encoder, decoder_model_merged: decoder }),
+  graphs: (task): Readonly<Record<string, BuildGraph>> =>
+    task === 'audio-classification' ? { model: classifier } : { encoder_model: encoder, decoder_model_merged: decoder },
 };
 
 const encoder: BuildGraph = (net, config) => {
+  const { hidden, sources } = read(config);
+  encoderOutput(net, encoderStates(net, config), sources, hidden);
+};
+
+/** Of the mean of all frames. */
+const classifier: BuildGraph = (net, config) => {
+  const { hidden } = read(config);
+  config.only('use_weighted_layer_sum', false, 'the last layer alone is heard here');
+  const width = config.size('classifier_proj_size', 256);
+  const projected = linear(net, 'projector', encoderStates(net, config), { inputs: hidden, outputs: width, bias: true });
+  classify(net, net.op('ReduceMean', [projected, net.ints([1])], { keepdims: 0 }), width, readLabels(config));
+};
+
+/** (batch, sources, hidden). */
+function encoderStates(net: Network, config: Fields): Value {
   const shape = read(config);
   const { hidden, mels, sources } = shape;
   // float32 always: it comes from a feature extractor
   const features = net.builder.input('input_features', tensorType('float32', ['batch_size', mels, 2 * sources]));
-  const x = net.module('model.encoder', () => {
+  return net.module('model.encoder', () => {
     const sound = convolution(net, 'conv1', net.narrow(features), { inputs: mels, outputs: hidden, stride: 1 });
     const halved = convolution(net, 'conv2', sound, { inputs: hidden, outputs: hidden, stride: 2 });
     const frames = net.op('Transpose', [halved], { perm: [0, 2, 1] }); // (batch, sources, hidden)
     const placed = net.op('Add', [frames, net.module('embed_positions', () => net.weight('weight', [sources, hidden]))]);
     return layerNorm(net, 'layer_norm', bartEncoderLayers(net, placed, shape, readSide(config, 'encoder', hidden)), shape.norm);
   });
-  encoderOutput(net, x, sources, hidden);
-};
+}
 
 const decoder: BuildGraph = (net, config) => {
   const shape = read(config);

@@ -1,10 +1,10 @@
 /** The layers of BART, which Marian, mBART and Whisper have too, with norms before or after each part. */
 import type { Value } from '@penjing/core';
 import type { Network } from '../network.js';
-import type { LayerCache, MergedInputs } from '../seq2seq-ports.js';
+import type { LayerCache } from '../seq2seq-ports.js';
 import type { ActivationName } from './activation.js';
 import { encoderAttention } from './attention-encoder.js';
-import { cachedSelfAttention, crossAttention } from './cross-attention.js';
+import { cachedSelfAttention, crossAttention, type DecoderMemory } from './cross-attention.js';
 import { plainMlp } from './mlp.js';
 import { layerNorm, type LayerNormShape } from './norm.js';
 
@@ -51,7 +51,7 @@ export interface DecoderBiases {
 
 /** All layers, inside the module of the decoder. */
 export function bartDecoderLayers(
-  net: Network, x: Value, shape: BartShape, side: BartSide, inputs: MergedInputs, biases: DecoderBiases,
+  net: Network, x: Value, shape: BartShape, side: BartSide, inputs: DecoderMemory, biases: DecoderBiases,
 ): { readonly last: Value; readonly present: readonly LayerCache[] } {
   const { hidden, keyBias } = shape;
   const headDim = hidden / side.heads;
@@ -62,7 +62,7 @@ export function bartDecoderLayers(
     last = net.module(`layers.${i}`, () => {
       const cache: Partial<Record<keyof LayerCache, LayerCache['decoder']>> = {};
       const own = part(net, 'self_attn_layer_norm', last, shape, (x) => {
-        const { output, present } = cachedSelfAttention(net, 'self_attn', x, attention, past.decoder, biases.self);
+        const { output, present } = cachedSelfAttention(net, 'self_attn', x, attention, past?.decoder, biases.self);
         cache.decoder = present;
         return output;
       });

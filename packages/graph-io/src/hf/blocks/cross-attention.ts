@@ -1,7 +1,7 @@
 /** Attention of a decoder that has an encoder: to its own tokens through a cache, and to the encoder's states. */
 import { attribute, type Value } from '@penjing/core';
 import type { Network } from '../network.js';
-import type { LayerCache, MergedInputs } from '../seq2seq-ports.js';
+import type { LayerCache } from '../seq2seq-ports.js';
 import type { KeyValue } from './attention.js';
 import type { ProjectionNames } from './attention-encoder.js';
 import { linear } from './linear.js';
@@ -18,6 +18,16 @@ export interface CachedAttentionShape {
   readonly names: ProjectionNames;
 }
 
+/** What a decoder knows of its encoder, and of its own steps before. */
+export interface DecoderMemory {
+  /** (batch, encoder seq, hidden). */
+  readonly encoderStates: Value;
+  /** bool (1): whether `past` holds something; absent where texts are read whole. */
+  readonly useCache?: Value;
+  /** By layer; undefined where texts are read whole. */
+  readonly past: readonly (LayerCache | undefined)[];
+}
+
 export interface Cached {
   /** (batch, seq, hidden). */
   readonly output: Value;
@@ -26,12 +36,12 @@ export interface Cached {
 }
 
 /** From the new tokens to themselves and to the cache; `bias` is float32, broadcast to (batch, heads, seq, total). */
-export function cachedSelfAttention(net: Network, name: string, x: Value, shape: CachedAttentionShape, past: KeyValue, bias: Value): Cached {
+export function cachedSelfAttention(net: Network, name: string, x: Value, shape: CachedAttentionShape, past: KeyValue | undefined, bias: Value): Cached {
   return net.module(name, () => {
     const query = queries(net, x, shape);
     const fresh = keysAndValues(net, x, shape);
-    const key = net.op('Concat', [past.key, fresh.key], { axis: 2 });
-    const value = net.op('Concat', [past.value, fresh.value], { axis: 2 });
+    const key = past ? net.op('Concat', [past.key, fresh.key], { axis: 2 }) : fresh.key;
+    const value = past ? net.op('Concat', [past.value, fresh.value], { axis: 2 }) : fresh.value;
     return { output: outputOf(net, mixed(net, query, { key, value }, bias), shape), present: { key, value } };
   });
 }
@@ -41,19 +51,23 @@ export function cachedSelfAttention(net: Network, name: string, x: Value, shape:
  * where they are read in place: a branch that gave them back would copy them at every step, so it gives empty ones.
  */
 export function crossAttention(
-  net: Network, name: string, x: Value, shape: CachedAttentionShape, inputs: MergedInputs, past: LayerCache, bias: Value | undefined,
+  net: Network, name: string, x: Value, shape: CachedAttentionShape, { encoderStates, useCache }: DecoderMemory, past: LayerCache | undefined, bias: Value | undefined,
 ): Cached {
   return net.module(name, () => {
     const query = queries(net, x, shape);
+    if (!past || !useCache) {
+      const present = keysAndValues(net, encoderStates, shape);
+      return { output: outputOf(net, mixed(net, query, present, bias), shape), present };
+    }
     const later = net.builder.subgraph('cached', () => [
       mixed(net, query, past.encoder, bias), ...[past.encoder.key, past.encoder.value].map((value) => net.op('Slice', [value, net.ints([0]), net.ints([0]), net.ints([2])])),
     ]);
     const first = net.builder.subgraph('computed', () => {
-      const fresh = keysAndValues(net, inputs.encoderStates, shape);
+      const fresh = keysAndValues(net, encoderStates, shape);
       return [mixed(net, query, fresh, bias), fresh.key, fresh.value];
     });
     const [mix, key, value] = net.builder.nodes(
-      'If', [inputs.useCache], { then_branch: attribute.graph(later), else_branch: attribute.graph(first) }, { outputCount: 3 },
+      'If', [useCache], { then_branch: attribute.graph(later), else_branch: attribute.graph(first) }, { outputCount: 3 },
     );
     return { output: outputOf(net, mix!, shape), present: { key: key!, value: value! } };
   });
@@ -91,9 +105,9 @@ function mixed(net: Network, query: Value, { key, value }: KeyValue, bias: Value
   return net.op('MatMul', [net.narrow(weights), value]);
 }
 
-/** The places of the new tokens and of all, int64 (seq) and (total), where `past` is (batch, heads, past, headDim). */
-export function decoderPlaces(net: Network, ids: Value, past: Value): { readonly query: Value; readonly key: Value; readonly start: Value; readonly end: Value } {
-  const start = net.op('Shape', [past], { start: 2, end: 3 }); // (1)
+/** The places of the new tokens and of all, int64 (seq) and (total), where `past` is (batch, heads, past, headDim), or absent. */
+export function decoderPlaces(net: Network, ids: Value, past?: Value): { readonly query: Value; readonly key: Value; readonly start: Value; readonly end: Value } {
+  const start = past ? net.op('Shape', [past], { start: 2, end: 3 }) : net.ints([0]); // (1)
   const end = net.op('Add', [start, net.op('Shape', [ids], { start: 1, end: 2 })]);
   const [from, to] = [net.op('Squeeze', [start]), net.op('Squeeze', [end])];
   return { query: net.op('Range', [from, to, net.ints(1)]), key: net.op('Range', [net.ints(0), to, net.ints(1)]), start, end };

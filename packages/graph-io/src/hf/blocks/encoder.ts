@@ -93,8 +93,8 @@ export function readEncoder(config: Fields, names: EncoderFields = BERT_FIELDS):
   };
 }
 
-/** The number of classes: transformers takes two when the config names none. */
-export function readLabels(config: Fields): number {
+/** The number of classes: transformers takes `usual` when the config names none. */
+export function readLabels(config: Fields, usual = 2): number {
   const names = config.inside('id2label');
-  return names ? Object.keys(names.values).length : config.size('num_labels', 2);
+  return names ? Object.keys(names.values).length : config.size('num_labels', usual);
 }

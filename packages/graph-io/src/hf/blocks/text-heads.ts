@@ -18,6 +18,8 @@ export interface TextHeads {
   readonly fillMask?: (x: Value) => Value;
   /** (batch, labels). */
   readonly classify: (x: Value) => Value;
+  /** How well a text answers a question, (batch, 1); `classify` when absent. */
+  readonly choose?: (x: Value) => Value;
   /** What a head over single tokens sees of x, (batch, seq, hidden); x itself when absent. */
   readonly tokens?: (x: Value) => Value;
   /** Module of the head over single tokens; `classifier` when absent. */
@@ -34,7 +36,7 @@ export function textOutputs(net: Network, task: Task, x: Value, heads: TextHeads
 
 const FLOAT = 1;
 
-type TextTask = 'feature-extraction' | 'fill-mask' | 'text-classification' | 'token-classification' | 'question-answering';
+type TextTask = 'feature-extraction' | 'fill-mask' | 'text-classification' | 'token-classification' | 'question-answering' | 'multiple-choice';
 
 const outputs: Readonly<Record<TextTask, (net: Network, x: Value, heads: TextHeads) => void>> = {
   'feature-extraction': (net, x, { hidden }) => give(net, x, 'last_hidden_state', [...TOKENS, hidden]),
@@ -45,6 +47,11 @@ const outputs: Readonly<Record<TextTask, (net: Network, x: Value, heads: TextHea
   },
 
   'text-classification': (net, x, { classify, labels }) => give(net, classify(x), 'logits', ['batch_size', labels]),
+
+  'multiple-choice': (net, x, { classify, choose = classify }) => {
+    const [choices] = net.builder.graph.inputs;
+    give(net, net.op('Reshape', [choose(x), net.op('Shape', [choices], { start: 0, end: 2 })]), 'logits', ['batch_size', 'num_choices']);
+  },
 
   'token-classification': (net, x, { tokens = same, hidden, labels, tokenHead = 'classifier' }) => {
     const logits = linear(net, tokenHead, tokens(x), { inputs: hidden, outputs: labels, bias: true });
@@ -79,8 +86,15 @@ const TEXT_CLASSES: Readonly<Record<string, TextTask>> = {
   ForQuestionAnswering: 'question-answering',
 };
 
-export function textClasses(family: string): Record<string, TextTask> {
-  return Object.fromEntries(Object.entries(TEXT_CLASSES).map(([suffix, task]) => [family + suffix, task]));
+export function textClasses(family: string, { choices = false }: { readonly choices?: boolean } = {}): Record<string, TextTask> {
+  const classes = { ...TEXT_CLASSES, ...(choices && { ForMultipleChoice: 'multiple-choice' as const }) };
+  return Object.fromEntries(Object.entries(classes).map(([suffix, task]) => [family + suffix, task]));
+}
+
+/** A linear layer over `pooler`, as a head that chooses. */
+export function poolerChoice(net: Network, module: string, x: Value, hidden: number): Value {
+  const pooled = net.module(module, () => pooler(net, 'pooler.dense', x, hidden));
+  return linear(net, 'classifier', pooled, { inputs: hidden, outputs: 1, bias: true });
 }
 
 /** The hidden state of the first token, (batch, hidden). */
@@ -102,15 +116,26 @@ export function pooler(net: Network, name: string, x: Value, hidden: number): Va
   return net.op('Tanh', [linear(net, name, firstToken(net, x), { inputs: hidden, outputs: hidden, bias: true })]);
 }
 
+export interface DenseClassifierShape {
+  readonly hidden: number;
+  readonly labels: number;
+  readonly activation: ActivationName;
+}
+
 /** out_proj(act(dense(first token))), (batch, labels), inside the module `name`. */
 export function firstTokenClassifier(
   net: Network,
   name: string,
   x: Value,
-  { hidden, labels, activation }: { readonly hidden: number; readonly labels: number; readonly activation: ActivationName },
+  shape: DenseClassifierShape,
 ): Value {
+  return denseClassifier(net, name, firstToken(net, x), shape);
+}
+
+/** out_proj(act(dense(x))), (batch, hidden) to (batch, labels), inside the module `name`. */
+export function denseClassifier(net: Network, name: string, x: Value, { hidden, labels, activation }: DenseClassifierShape): Value {
   return net.module(name, () => {
-    const dense = linear(net, 'dense', firstToken(net, x), { inputs: hidden, outputs: hidden, bias: true });
+    const dense = linear(net, 'dense', x, { inputs: hidden, outputs: hidden, bias: true });
     return linear(net, 'out_proj', activations[activation](net, dense), { inputs: hidden, outputs: labels, bias: true });
   });
 }
