@@ -198,3 +198,23 @@ export const scriptLimits = {
   /** Items of a list, or characters of a text, that a program may make. */
   items: 1 << 16,
 } as const;
+
+export const dataLimits = {
+  /** Bytes of a file of calibration data that is held in memory, also when it is unpacked. MNIST takes 47 MB, ImageNet's pictures some 1 MB each. */
+  fileBytes: 1 << 28,
+  /** Dimensions of an array; NumPy stops at 64, models below 10. */
+  rank: 32,
+  /** Bytes of the header of an .npy file; NumPy itself asks for trust above 10,000. */
+  npyHeaderBytes: 1 << 16,
+  /** Pixels of a picture: 8 000 × 8 000. */
+  pixels: 1 << 26,
+  /** Bytes that the JPEG decoder may take, in MiB. */
+  jpegMiB: 512,
+  /** Files below a folder of pictures, or of tensors. */
+  files: 1 << 20,
+  /** Values in one JSON line, and lists inside each other. */
+  jsonValues: 1 << 24,
+  jsonDepth: 32,
+  /** Bytes of one line. */
+  lineBytes: 1 << 27,
+} as const;

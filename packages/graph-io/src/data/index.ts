@@ -1,0 +1,3 @@
+/** @penjing/graph-io/data: readers of data to calibrate and measure with. */
+export type { DataItem, DataSource, Picture, Sound } from './data-source.js';
+export { openData, type OpenDataOptions } from './open-data.js';

@@ -1,0 +1,63 @@
+/** PNG and JPEG to pixels, by pngjs and jpeg-js: JavaScript alone, and both bounded before they decode. */
+import { inflateSync } from 'node:zlib';
+import { PenjingError } from '@penjing/core';
+import jpeg from 'jpeg-js';
+import { PNG } from 'pngjs';
+import { dataLimits } from '../limits.js';
+import type { Picture } from './data-source.js';
+
+const PNG_MAGIC = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+
+export function isPicture(head: Uint8Array): boolean {
+  return isPng(head) || isJpeg(head);
+}
+
+function isPng(head: Uint8Array): boolean {
+  return PNG_MAGIC.every((byte, i) => head[i] === byte);
+}
+
+function isJpeg(head: Uint8Array): boolean {
+  return head[0] === 0xff && head[1] === 0xd8 && head[2] === 0xff;
+}
+
+/** RGB, or grey when the file is. Transparency is dropped. Throws `E_DATA` for a broken file, `E_LIMIT` for a huge one. */
+export function readPicture(path: string, bytes: Uint8Array): Picture {
+  try {
+    if (isPng(bytes)) return readPng(path, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    if (isJpeg(bytes)) return readJpeg(bytes);
+  } catch (cause) {
+    if (cause instanceof PenjingError) throw cause;
+    throw new PenjingError('E_DATA', `${path} is no sound picture: ${(cause as Error).message}`, { cause });
+  }
+  throw new PenjingError('E_DATA', `${path} is neither PNG nor JPEG`);
+}
+
+function readPng(path: string, bytes: Buffer): Picture {
+  const [width, height] = [bytes.readUInt32BE(16), bytes.readUInt32BE(20)];
+  if (width * height > dataLimits.pixels) throw new PenjingError('E_LIMIT', `${path} has ${width} × ${height} pixels`);
+  // Channels of 16 bits, a filter byte per row, and seven passes when interlaced; pngjs bounds only what is not interlaced.
+  const most = width * height * 8 + 8 * (height + 8);
+  if (bytes[28] === 1) inflateSync(Buffer.concat([...idatChunks(bytes)]), { maxOutputLength: most });
+  const { data } = PNG.sync.read(bytes);
+  // pngjs gives RGBA whatever the file holds; colour types 0 and 4 are grey.
+  return packed({ width, height, channels: bytes[25] === 0 || bytes[25] === 4 ? 1 : 3 }, data);
+}
+
+function* idatChunks(bytes: Buffer): Generator<Buffer> {
+  for (let at = 8; at + 8 <= bytes.length; at += 12 + bytes.readUInt32BE(at)) {
+    if (bytes.toString('latin1', at + 4, at + 8) === 'IDAT') yield bytes.subarray(at + 8, at + 8 + bytes.readUInt32BE(at));
+  }
+}
+
+function readJpeg(bytes: Uint8Array): Picture {
+  const { width, height, data } = jpeg.decode(bytes, { useTArray: true, formatAsRGBA: true, tolerantDecoding: false, maxResolutionInMP: dataLimits.pixels / 1e6, maxMemoryUsageInMB: dataLimits.jpegMiB });
+  return packed({ width, height, channels: 3 }, data);
+}
+
+/** From RGBA. */
+function packed(size: Omit<Picture, 'data'>, rgba: Uint8Array): Picture {
+  const { width, height, channels } = size;
+  const data = new Uint8Array(width * height * channels);
+  for (let i = 0; i < width * height; i++) for (let c = 0; c < channels; c++) data[i * channels + c] = rgba[i * 4 + c]!;
+  return { ...size, data };
+}
