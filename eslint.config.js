@@ -34,7 +34,7 @@ export default tseslint.config(
   })),
   {
     files: ['packages/graph-io/src/**/*.ts'],
-    ignores: ['packages/graph-io/src/node/**', '**/*.test.ts'],
+    ignores: ['packages/graph-io/src/{node,data}/**', '**/*.test.ts'],
     rules: {
       'no-restricted-imports': ['error', { patterns: [{ group: ['node:*', '@penjing/*', '!@penjing/core', '!@penjing/kernels'], message: 'the main entry runs in a browser too: files belong in src/node' }] }],
     },

@@ -41,6 +41,13 @@ export function names(text: string): readonly string[] {
   return filled(text).split(',').map((name) => name.trim());
 }
 
+/** `0.485,0.456,0.406`: numbers. */
+export function numbers(text: string): readonly number[] {
+  const values = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  if (!values.every(Number.isFinite)) throw new InvalidArgumentError('numbers are needed, as 0.485,0.456,0.406.');
+  return values;
+}
+
 /** `x=1,3,224,224`: a name and its sizes. */
 export function namedSizes(text: string): readonly [name: string, sizes: readonly number[]] {
   const match = /^([^=]+)=(\d+(?:,\d+)*)$/.exec(text);

@@ -3,7 +3,7 @@ import type { RecipeStep } from '@penjing/recipe';
 import recipeSchema from '@penjing/recipe/recipe.schema.json' with { type: 'json' };
 import { Option } from 'commander';
 import type { OptionSpec } from './command.js';
-import { decimal, filled, integer, oneOf } from './options.js';
+import { decimal, filled, integer, names, numbers, oneOf } from './options.js';
 
 type StepName = RecipeStep extends infer Step ? (Step extends unknown ? keyof Step : never) : never;
 type FieldsOf<Name extends StepName> = keyof Extract<RecipeStep, Readonly<Record<Name, unknown>>>[Name] & string;
@@ -13,6 +13,16 @@ export interface StepWord extends Pick<OptionSpec, 'flags' | 'help' | 'parse' | 
   /** The field from the option; undefined leaves it out. The value itself when absent. */
   readonly from?: (value: unknown) => unknown;
 }
+
+/** Words for what a step is calibrated with, the same in every verb. */
+export const calibrationWords = {
+  data: { flags: '--data <path>', help: 'what to calibrate with: text, .jsonl, .npz, .npy, IDX, .csv, .wav, a folder of pictures or of input_*.pb; PATH#FROM:TO takes a part; random:N to try things out' },
+  samples: { flags: '--samples <n>', help: 'how many samples of the data to use (128 when absent); of text, windows of 512 tokens' },
+  columns: { flags: '--columns <names>', help: 'columns of a .csv: that of the text, or those of numbers', parse: names },
+  scale: { flags: '--scale <f>', help: 'pictures become (pixel · scale − mean) / std; 1/255 when absent' },
+  mean: { flags: '--mean <f,…>', help: 'one number, or one per channel (0 when absent)', parse: numbers },
+  std: { flags: '--std <f,…>', help: 'one number, or one per channel (1 when absent)', parse: numbers },
+} as const satisfies Readonly<Record<string, StepWord>>;
 
 export interface StepOptions {
   readonly specs: readonly OptionSpec[];

@@ -36,9 +36,18 @@ export async function applySteps(steps: readonly OpenedStep[], model: Model, { t
   return await passes.run(model, { ...context, jobs });
 }
 
-/** The pass, with samples for the model as it finds it. */
+/** The pass, with samples for the model as it finds it. Random ones are named in every record: what was chosen by them means little. */
 function withSamples(pass: Pass, data: CalibrationData): Pass {
-  return { name: pass.name, run: async (model, context) => pass.run(model, { ...context, samples: await data.samples(model) }) };
+  return {
+    name: pass.name,
+    async run(model, context) {
+      const result = await pass.run(model, { ...context, samples: await data.samples(model) });
+      if (!data.synthetic) return result;
+      const note = 'calibrated with random numbers';
+      const records = result.records.map((record) => (record.method === 'none' ? record : { ...record, note: record.note === undefined ? note : `${record.note}; ${note}` }));
+      return { ...result, records, warnings: [...result.warnings, `${pass.name} was ${note}: use it to try things out only`] };
+    },
+  };
 }
 
 /** Simplifying runs the parts of a graph that depend on constants only; without a runtime they stay. */

@@ -2,7 +2,7 @@
 import type { Command } from '../command.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
-import { stepOptions } from '../step-options.js';
+import { calibrationWords, stepOptions } from '../step-options.js';
 
 const factors = stepOptions('lowrank', {
   method: { flags: '--method <name>', help: 'svd: the nearest weights; asvd, svd-llm: by what the model computes on --data (the best is svd-llm)' },
@@ -11,8 +11,7 @@ const factors = stepOptions('lowrank', {
   rank: { flags: '--rank <n>', help: 'the same rank everywhere' },
   global: { flags: '--global', help: '--rank-ratio for all matrices together: ranks go where they count most' },
   alpha: { flags: '--alpha <f>', help: 'how strongly asvd scales inputs, 0 to 1 (0.5 when absent)' },
-  data: { flags: '--data <path>', help: 'what to calibrate asvd and svd-llm with' },
-  samples: { flags: '--samples <n>', help: 'how many samples of the data to use (128 when absent)' },
+  ...calibrationWords,
   exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true },
 });
 

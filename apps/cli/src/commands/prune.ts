@@ -2,15 +2,14 @@
 import type { Command } from '../command.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
-import { stepOptions } from '../step-options.js';
+import { calibrationWords, stepOptions } from '../step-options.js';
 
 const fields = stepOptions('prune', {
   method: { flags: '--method <name>', help: 'which weights go: magnitude, the smallest; wanda and sparsegpt, by what the model computes on --data' },
   sparsity: { flags: '--sparsity <share>', help: 'share of the weights that become 0: 0.5' },
   pattern: { flags: '--pattern <n:m>', help: 'instead: of every m inputs of an output, n stay: 2:4, 4:8' },
   scope: { flags: '--scope <scope>', help: 'of magnitude: one threshold per weight (layer), or one for all (global)' },
-  data: { flags: '--data <path>', help: 'what to calibrate wanda and sparsegpt with: for language models a .txt or .jsonl file' },
-  samples: { flags: '--samples <n>', help: 'how many samples of the data to use (128 when absent)' },
+  ...calibrationWords,
   exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true },
 });
 

@@ -3,12 +3,8 @@ import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
-import { stepOptions } from '../step-options.js';
+import { calibrationWords, stepOptions } from '../step-options.js';
 
-const calibration = {
-  data: { flags: '--data <path>', help: 'what to calibrate awq, gptq and --static with: what the model will read' },
-  samples: { flags: '--samples <n>', help: 'how many samples of the data to use: windows of 512 tokens, pictures … (128 when absent)' },
-} as const;
 const exclude = { exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true } } as const;
 
 const integers = stepOptions('quantize', {
@@ -17,7 +13,7 @@ const integers = stepOptions('quantize', {
   symmetric: { flags: '--asymmetric', help: 'a zero point per block: smaller error, a little larger', from: () => false },
   method: { flags: '--method <name>', help: 'how integers are chosen: rtn, the nearest; hqq, on grids that forgive outliers; awq, with inputs enlarged that matter on --data; gptq, by what the model computes on --data' },
   scales: { flags: '--scales <how>', help: 'from the range of a block (default), or those of least squared error' },
-  ...calibration,
+  ...calibrationWords,
   format: { flags: '--format <name>', help: 'MatMulNBits, or standard DequantizeLinear' },
   accuracyLevel: { flags: '--accuracy-level <n>', help: '4: int8 activations (fast), 1: float32 activations' },
   // commander gives true when --no-embeddings is absent
@@ -34,7 +30,7 @@ const ranges = {
 } as const;
 
 const own = stepOptions('quantizeStatic', { ...ranges, ...cpu });
-const statics = stepOptions('quantizeStatic', { ...ranges, ...cpu, ...calibration, ...exclude });
+const statics = stepOptions('quantizeStatic', { ...ranges, ...cpu, ...calibrationWords, ...exclude });
 const dynamics = stepOptions('quantizeDynamic', { ...cpu, ...exclude });
 
 /** The kinds of quantization that are chosen by a flag. */

@@ -15,14 +15,19 @@ export async function readBounded(path: string, limit: number = dataLimits.fileB
   });
   if (!info.isFile()) throw new PenjingError('E_DATA', `the data ${path} is no file`);
   if (info.size > limit) throw new PenjingError('E_LIMIT', `${path} takes ${info.size} bytes`, { hint: `At most ${limit} are read; give a part of it.` });
-  const bytes = await readFile(path);
+  const bytes = plain(await readFile(path));
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
   try {
-    return await unpack(bytes, { maxOutputLength: limit });
+    return plain(await unpack(bytes, { maxOutputLength: limit }));
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw new PenjingError('E_LIMIT', `${path} unpacks to more than ${limit} bytes`, { cause, hint: 'Give a part of it.' });
     throw new PenjingError('E_DATA', `${path} is no sound gzip file`, { cause });
   }
+}
+
+/** Not a Buffer, whose `slice` shares memory. */
+function plain({ buffer, byteOffset, byteLength }: Buffer): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 export function hashOf(...parts: readonly (Uint8Array | string)[]): string {

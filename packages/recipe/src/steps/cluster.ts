@@ -1,7 +1,7 @@
 /** The step `cluster`: weights as places in a codebook. */
 import { clusterBySensitivity, type ClusterOptions, clusterWeights } from '@penjing/compress';
 import { type Pass, PenjingError } from '@penjing/core';
-import { type Calibrated, calibratedFields, calibrationOf, objectSchema, type StepKind } from './step.js';
+import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, type StepKind, withoutData } from './step.js';
 import { weightRule, weightRules } from './weight-rules.js';
 
 export interface ClusterStep extends Calibrated {
@@ -36,9 +36,10 @@ export const clusterStep: StepKind<ClusterStep> = {
     embeddings: { type: 'boolean' },
     exclude: weightRules,
   }),
-  pass({ method = 'kmeans', data, samples, exclude = [], ...options }) {
+  pass(step) {
+    const { method = 'kmeans', exclude = [], ...options } = withoutData(step);
     const { pass, calibrated } = methods[method];
-    if (!calibrated && (data !== undefined || samples !== undefined)) {
+    if (!calibrated && namesData(step)) {
       throw new PenjingError('E_OPTION', `${method} reads no data`, { hint: 'Choose --method sensitivity, or leave out --data and --samples.' });
     }
     return pass({ ...options, exclude: exclude.map(weightRule) });

@@ -1,7 +1,7 @@
 /** The step `prune`: zeros among the weights. */
 import { magnitudePrune, type MagnitudePruneOptions, sparseGpt, wanda } from '@penjing/compress';
 import { type Pass, PenjingError } from '@penjing/core';
-import { type Calibrated, calibratedFields, calibrationOf, objectSchema, type StepKind } from './step.js';
+import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, type StepKind, withoutData } from './step.js';
 import { weightRule, weightRules } from './weight-rules.js';
 
 export interface PruneStep extends Calibrated {
@@ -38,9 +38,10 @@ export const pruneStep: StepKind<PruneStep> = {
     ...calibratedFields,
     exclude: weightRules,
   }),
-  pass({ method = 'magnitude', scope, data, samples, exclude = [], ...options }) {
+  pass(step) {
+    const { method = 'magnitude', scope, exclude = [], ...options } = withoutData(step);
     const { pass, calibrated } = methods[method];
-    if (!calibrated && (data !== undefined || samples !== undefined)) {
+    if (!calibrated && namesData(step)) {
       throw new PenjingError('E_OPTION', `${method} reads no data`, { hint: 'Choose --method wanda or sparsegpt, or leave out --data and --samples.' });
     }
     if (calibrated && scope !== undefined) throw new PenjingError('E_OPTION', `${method} knows no scope`, { hint: 'Leave out --scope: magnitude has one.' });

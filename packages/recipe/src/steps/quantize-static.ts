@@ -1,7 +1,7 @@
 /** The step `quantizeStatic`: weights and activations as int8, with scales that data decides. */
 import { type CpuKind, cpuSchemes, type RangeMethod, quantizeStatic, rangeMethods } from '@penjing/quantize';
 import { detectCpu } from '../detect-cpu.js';
-import { type Calibrated, calibratedFields, calibrationOf, objectSchema, type StepKind } from './step.js';
+import { type Calibrated, calibratedFields, calibrationOf, objectSchema, type StepKind, withoutData } from './step.js';
 import { weightRule, weightRules } from './weight-rules.js';
 
 export interface QuantizeStaticStep extends Calibrated {
@@ -26,7 +26,8 @@ export const quantizeStaticStep: StepKind<QuantizeStaticStep> = {
     ...calibratedFields,
     exclude: weightRules,
   }),
-  pass({ data: _data, samples: _samples, exclude = [], cpu = detectCpu(), ...options }, { format }) {
+  pass(step, { format }) {
+    const { exclude = [], cpu = detectCpu(), ...options } = withoutData(step);
     return quantizeStatic({ ...options, cpu, target: format === 'tflite' ? 'tflite' : 'onnxruntime', exclude: exclude.map(weightRule) });
   },
   calibration: calibrationOf,

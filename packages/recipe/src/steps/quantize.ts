@@ -1,7 +1,7 @@
 /** The step `quantize`: weights as integers. */
 import { type Pass, PenjingError } from '@penjing/core';
 import { awqWeights, gptqWeights, quantizeWeights, type WeightOptions } from '@penjing/quantize';
-import { type Calibrated, calibratedFields, calibrationOf, objectSchema, type StepKind } from './step.js';
+import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, type StepKind, withoutData } from './step.js';
 import { weightRule, weightRules } from './weight-rules.js';
 
 export interface QuantizeStep extends Calibrated {
@@ -61,9 +61,10 @@ export const quantizeStep: StepKind<QuantizeStep> = {
     scales: { enum: ['range', 'squares'] },
     layers: { type: 'array', items: objectSchema({ match: weightRules, ...schemeFields, method: { enum: [...Object.keys(methods), 'none'] } }, ['match']) },
   }),
-  pass({ method = 'rtn', data, samples, exclude = [], layers, ...options }) {
+  pass(step) {
+    const { method = 'rtn', exclude = [], layers, ...options } = withoutData(step);
     const { pass, calibrated } = methods[method];
-    if (!calibrated && (data !== undefined || samples !== undefined)) {
+    if (!calibrated && namesData(step)) {
       throw new PenjingError('E_OPTION', `${method} reads no data`, { hint: 'Choose --method awq or gptq, or leave out --data and --samples.' });
     }
     return pass({ ...options, exclude: exclude.map(weightRule), ...(layers && { layers: layers.map((layer) => ({ ...layer, match: layer.match.map(weightRule) })) }) });

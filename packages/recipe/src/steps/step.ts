@@ -1,5 +1,6 @@
 /** What a kind of step is: its options as JSON schema, and what it does to a model. One file per step implements it. */
 import type { Pass } from '@penjing/core';
+import type { Normalisation } from '../feeds/picture-feeds.js';
 
 export interface StepKind<Options> {
   /** JSON schema (draft 2020-12) of the options. */
@@ -24,10 +25,11 @@ export interface StepTarget {
   readonly format: string;
 }
 
-export interface Calibration {
+export interface Calibration extends Normalisation {
   /** What a reader of `--data` takes. */
   readonly data: string;
   readonly samples: number | undefined;
+  readonly columns: readonly string[] | undefined;
 }
 
 export interface StoredAs {
@@ -39,17 +41,38 @@ export interface StoredAs {
 }
 
 /** Fields of a step that may be calibrated. */
-export interface Calibrated {
-  /** What to calibrate with: text for language models. */
+export interface Calibrated extends Normalisation {
+  /** What to calibrate with: whatever `openData` reads, or `random:N` to try things out. */
   readonly data?: string;
   /** How many samples of it; 128 when absent. */
   readonly samples?: number;
+  /** Columns of a table. */
+  readonly columns?: readonly string[];
 }
 
-export const calibratedFields = { data: { type: 'string', minLength: 1 }, samples: { type: 'integer', minimum: 1 } } as const;
+const numbers = { type: 'array', items: { type: 'number' }, minItems: 1 };
 
-export function calibrationOf({ data, samples }: Calibrated): Calibration | undefined {
-  return data === undefined ? undefined : { data, samples };
+export const calibratedFields = {
+  data: { type: 'string', minLength: 1 },
+  samples: { type: 'integer', minimum: 1 },
+  columns: { type: 'array', items: { type: 'string', minLength: 1 }, minItems: 1 },
+  scale: { type: 'number' },
+  mean: numbers,
+  std: { ...numbers, items: { type: 'number', exclusiveMinimum: 0 } },
+} as const;
+
+export function calibrationOf({ data, samples, columns, scale, mean, std }: Calibrated): Calibration | undefined {
+  return data === undefined ? undefined : { data, samples, columns, scale, mean, std };
+}
+
+/** The options of the pass: those of the step that do not say what it is calibrated with. */
+export function withoutData<Step extends Calibrated>({ data: _data, samples: _samples, columns: _columns, scale: _scale, mean: _mean, std: _std, ...options }: Step): Omit<Step, keyof Calibrated> {
+  return options;
+}
+
+/** True when it names data, or says how to read it. */
+export function namesData(step: Calibrated): boolean {
+  return (Object.keys(calibratedFields) as (keyof Calibrated)[]).some((field) => step[field] !== undefined);
 }
 
 /** An object with these fields and no others. */
