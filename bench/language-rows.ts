@@ -20,6 +20,18 @@ const factors = (method: string, ratio: number): LanguageRow => ({
   calibrated: method !== 'svd',
 });
 
+const prune = (method: string, ...goal: readonly [string, string]): LanguageRow => ({
+  name: `${method} ${goal[0] === '--sparsity' ? `${100 * Number(goal[1])} %` : goal[1]}`,
+  steps: ['prune', '--method', method, ...goal],
+  calibrated: method !== 'magnitude',
+});
+
+const palette = (method: string, bits: number, ...more: string[]): LanguageRow => ({
+  name: `${method} palette ${bits} bits${more.length > 0 ? ` ${more.join(' ').replaceAll('--', '')}` : ''}`,
+  steps: ['cluster', '--method', method, '--bits', String(bits), '--no-embeddings', ...more],
+  calibrated: method !== 'kmeans',
+});
+
 export const languageRows: readonly LanguageRow[] = [
   { name: 'fp32', steps: ['convert'] },
   { name: 'rtn 8 bits block 32', steps: ['quantize', '--bits', '8'] },
@@ -27,4 +39,7 @@ export const languageRows: readonly LanguageRow[] = [
   ...[4, 3, 2].flatMap((bits) => ['rtn', 'hqq', 'awq', 'gptq'].map((method) => quantize(method, bits, 128))),
   ...[4, 2].flatMap((bits) => ['rtn', 'gptq'].map((method) => quantize(method, bits, 32))),
   ...[0.8, 0.5].flatMap((ratio) => ['svd', 'asvd', 'svd-llm'].map((method) => factors(method, ratio))),
+  ...([['--sparsity', '0.5'], ['--pattern', '2:4'], ['--pattern', '4:8']] as const).flatMap((goal) => ['magnitude', 'wanda', 'sparsegpt'].map((method) => prune(method, ...goal))),
+  ...[4, 3, 2].flatMap((bits) => ['kmeans', 'sensitivity'].map((method) => palette(method, bits))),
+  palette('kmeans', 3, '--outputs', '16'),
 ];
