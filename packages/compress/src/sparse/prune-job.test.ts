@@ -9,6 +9,9 @@ import { type Sparsity, sparsityOf } from './sparsity.js';
 
 const jobs = inlineJobs({ engine: referenceEngine(), kernels: wasmKernels() });
 
+/** All of them in the full run: `bench/RESULTS.md` has what came out. */
+const CASES = (globalThis as { process?: { env: Record<string, string | undefined> } }).process?.env['PENJING_FULL'] ? 1000 : 60;
+
 /** XᵀX of correlated activations, one of them much larger than the others; row-major (size, size). */
 function hessian(size: number, samples: number, seed: number): Float32Array {
   const rng = createRng(seed);
@@ -63,9 +66,9 @@ async function pruned(metric: ActivationMetric, weights: readonly number[], size
 }
 
 describe('SparseGPT', () => {
-  test.each([['50 %', { sparsity: 0.5 }, 6], ['50 %', { sparsity: 0.5 }, 8], ['1:2', { pattern: '1:2' }, 6], ['1:2', { pattern: '1:2' }, 8], ['2:4', { pattern: '2:4' }, 8]] as const)('%s of %j weights of %i: never below the best of all masks, at least as good as magnitude', async (_, options, size) => {
+  test.each([['50 %', { sparsity: 0.5 }, 6], ['50 %', { sparsity: 0.5 }, 8], ['1:2', { pattern: '1:2' }, 6], ['1:2', { pattern: '1:2' }, 8], ['2:4', { pattern: '2:4' }, 8], ['2:4', { pattern: '2:4' }, 12], ['50 %', { sparsity: 0.5 }, 11]] as const)('%s of %j weights of %i: never below the best of all masks, at least as good as magnitude', async (_, options, size) => {
     const sparsity = sparsityOf(options);
-    const cases = 200;
+    const cases = size > 8 ? 40 : CASES;
     let atLeast = 0;
     let ratio = 0;
     for (let seed = 0; seed < cases; seed++) {
@@ -88,7 +91,7 @@ describe('SparseGPT', () => {
       ratio += reached / optimum / cases;
     }
     console.log(`${JSON.stringify(options)} of ${size}: at least as good as magnitude in ${((100 * atLeast) / cases).toFixed(1)} %, ${ratio.toFixed(3)} × the optimum on average`);
-    expect(atLeast / cases).toBeGreaterThanOrEqual(0.85);
+    expect(atLeast / cases).toBeGreaterThanOrEqual(0.95);
   });
 
   test('of a layer without activity, without numbers, of one weight', async () => {

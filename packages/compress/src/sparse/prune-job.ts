@@ -1,6 +1,7 @@
 /** Pruning in the metric of the activations, of the matrices that read one of them: Wanda and SparseGPT. */
 import { DenseTensor, type Job, type JobContext, jobModule, type TensorReference } from '@penjing/core';
 import { factorHessian, matrixProducts, projectMatrix, type Products } from '@penjing/core/linalg';
+import { CELL, cellMasks, pruneBlock } from './cells.js';
 import { dropPattern, dropSmallest } from './masks.js';
 import type { Sparsity } from './sparsity.js';
 
@@ -112,7 +113,7 @@ function wanda(weights: Float32Array, squares: Float64Array, sparsity: Sparsity)
   return { values, objective: objective / 2 };
 }
 
-/** Inputs that are chosen together, as in the paper ("adaptive mask selection"). */
+/** Inputs that are chosen together, at most, as in the paper ("adaptive mask selection"). */
 const BLOCK = 128;
 
 interface SparseGptTools {
@@ -124,35 +125,71 @@ interface SparseGptTools {
 
 /**
  * Blocks of inputs in order: the mask of each from what its weights would be now, the rest of the matrix makes up for what is lost.
- * Pruning input k of an output costs A[k,k]² w²: the paper's w² / [H⁻¹]ₖₖ, from the other factor (see `factorHessian`).
+ * Pruning input k of an output costs A[k,k]² w²: the paper's w² / [H⁻¹]ₖₖ, from the other factor (see `factorHessian`). That says how
+ * many weights of every eight go; which ones, and what the other of the eight become, is then chosen exactly (`cells.ts`), which the
+ * paper does not do.
  */
 async function sparseGpt({ sums, damping }: Extract<ActivationMetric, { kind: 'hessian' }>, { size, sparsity, products, context }: SparseGptTools): Promise<Projection> {
   const factor = await factorHessian(sums, size, { ...context, products, ...(damping !== undefined && { damping }) });
   const { lower } = factor;
   const { kernels, signal } = context;
-  const group = Math.min(size, sparsity.kind === 'pattern' ? sparsity.of : BLOCK);
+  // whole groups of a pattern to a cell, whole cells to a block; a long group is a block of its own
+  const long = sparsity.kind === 'pattern' && sparsity.of > CELL;
+  const cell = sparsity.kind === 'share' ? CELL : sparsity.of * Math.max(1, Math.floor(CELL / sparsity.of));
+  const masksOf = memoize((inputs: number) => cellMasks(inputs, sparsity.kind === 'pattern' ? (gone) => followsPattern(gone, inputs, sparsity) : undefined));
   const project = async (weights: Float32Array): Promise<Projected> => {
     const cols = weights.length / size;
     const { values, objective } = await projectMatrix({
-      products, kernels, factor, cols, group,
+      products, kernels, factor, cols,
+      group: Math.min(size, long ? cell : cell * Math.floor(BLOCK / cell)),
       weights: turn(weights, cols, size, context),
       ...(signal && { signal }),
       constrain({ start, end, best }) {
+        const rows = end - start;
+        const diagonal = new Float32Array(rows * rows);
+        for (let k = start; k < end; k++) diagonal.set(lower.subarray(k * size + start, k * size + k + 1), (k - start) * rows);
         const keep = new Uint8Array(best.length);
-        const scores = new Float32Array(best.length);
-        for (let k = start; k < end; k++) {
-          const pivot = lower[k * size + k]!;
-          const row = (k - start) * cols;
-          for (let c = 0; c < cols; c++) scores[row + c] = Math.abs(pivot * best[row + c]!);
-        }
-        if (sparsity.kind === 'pattern') dropPattern(scores, end - start, cols, sparsity, keep);
-        else dropSmallest(scores, Math.round(sparsity.share * scores.length), keep);
-        return { keep };
+        const scores = new Float32Array(long || sparsity.kind === 'share' ? best.length : 0);
+        for (let i = 0; i < scores.length; i++) scores[i] = Math.abs(diagonal[Math.floor(i / cols) * (rows + 1)]! * best[i]!);
+        if (sparsity.kind === 'share') dropSmallest(scores, Math.round(sparsity.share * scores.length), keep);
+        else if (long) dropPattern(scores, rows, cols, sparsity, keep);
+        if (long) return { keep };
+        const countOf = (from: number, to: number, col: number): number => {
+          if (sparsity.kind === 'pattern') return dropped(to - from, sparsity);
+          let gone = 0;
+          for (let k = from; k < to; k++) if (keep[k * cols + col] === 0) gone++;
+          return gone;
+        };
+        return pruneBlock({ lower: diagonal, best, rows, cols, cell, masksOf, countOf, kernels });
       },
     });
     return { values: turn(values, size, cols, context), objective };
   };
   return Object.assign(project, { damping: factor.damping, dead: factor.dead.length });
+}
+
+type Pattern = Extract<Sparsity, { kind: 'pattern' }>;
+
+/** Weights of so many inputs that a pattern drops. */
+function dropped(inputs: number, { keep, of }: Pattern): number {
+  return Math.floor(inputs / of) * (of - keep) + Math.max(0, (inputs % of) - keep);
+}
+
+function followsPattern(gone: readonly number[], inputs: number, pattern: Pattern): boolean {
+  for (let start = 0; start < inputs; start += pattern.of) {
+    const end = Math.min(start + pattern.of, inputs);
+    if (gone.filter((i) => i >= start && i < end).length !== dropped(end - start, pattern)) return false;
+  }
+  return true;
+}
+
+function memoize<Value>(make: (key: number) => Value): (key: number) => Value {
+  const made = new Map<number, Value>();
+  return (key) => {
+    let value = made.get(key);
+    if (value === undefined) made.set(key, (value = make(key)));
+    return value;
+  };
 }
 
 function turn(matrix: Float32Array, rows: number, cols: number, { kernels }: JobContext): Float32Array<ArrayBuffer> {

@@ -13,7 +13,15 @@ export interface RowGroup {
   readonly best: Float32Array;
 }
 
-/** What the rows of a group may become. */
+/** What the rows of a group become, where that is decided for all of them at once. */
+export interface Decision {
+  /** (rows of the group, cols). */
+  readonly values: Float32Array;
+  /** ‖A (best − values)‖² over the rows of the group. */
+  readonly cost: number;
+}
+
+/** What the rows of a group may become, one after the other. */
 export interface Constraint {
   /** (rows of the group, cols): 0 where a weight becomes 0. */
   readonly keep?: Uint8Array;
@@ -29,7 +37,7 @@ export interface ProjectMatrixOptions extends Pick<TaskOptions, 'signal'> {
   readonly cols: number;
   /** Rows that are constrained together, at most 256. */
   readonly group: number;
-  readonly constrain: (group: RowGroup) => Constraint;
+  readonly constrain: (group: RowGroup) => Constraint | Decision;
 }
 
 export interface ProjectedMatrix {
@@ -69,7 +77,7 @@ export async function projectMatrix(options: ProjectMatrixOptions): Promise<Proj
       if (start > first) kernels.addProduct(block(lower, size, start, end, first, start), rowsOf(differences, first, start), carried, rows, start - first, cols);
       const diagonal = block(lower, size, start, end, start, end);
       const original = rowsOf(weights, start, end);
-      const { keep, grid } = constrain({
+      const choice = constrain({
         start,
         end,
         get best() {
@@ -79,6 +87,13 @@ export async function projectMatrix(options: ProjectMatrixOptions): Promise<Proj
           return best;
         },
       });
+      if ('values' in choice) {
+        rowsOf(values, start, end).set(choice.values);
+        for (let i = start * cols; i < end * cols; i++) differences[i] = weights[i]! - values[i]!;
+        objective += choice.cost;
+        continue;
+      }
+      const { keep, grid } = choice;
       if (grid && codes.length === 0) codes = new Uint8Array(size * cols);
       objective += kernels.projectRows({
         rows, cols, lower: diagonal, weights: original, carried, keep,
