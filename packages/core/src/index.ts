@@ -25,7 +25,7 @@ export { type Engine, type EngineOptions, type Executor, type Feeds, type Fetche
 export { type Job, type JobContext, type JobFunction, type JobHost, type JobOptions, type PreparedModel, type Shelf, type ShelfReference, type TensorReference, inlineJobs, jobModule } from './job.js';
 export { type Pass, type PassContext, type PassResult, pipeline } from './pass.js';
 export type { WeightRecord } from './record.js';
-export { EXPR_VERSION, type BlockScheme, type DecodeExpr, type GridChoice, type MultiExpr, type QuantizeExpr, type SourceExpr, type SparseRule, type TensorExpr, exprInputs, exprSources } from './expr/tensor-expr.js';
+export { EXPR_VERSION, type BlockScheme, type DecodeExpr, type GridChoice, type MultiExpr, type QuantizeExpr, type SourceExpr, type SparseRule, type TensorExpr, exprInputs, exprSources, sharesBlocks } from './expr/tensor-expr.js';
 export * as expr from './expr/build.js';
 export type { BlockPlane, RepackOptions } from './expr/build.js';
 export { type QuantizedTensors, type RepackedTensors, lazy } from './lazy-ops.js';

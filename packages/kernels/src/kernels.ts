@@ -247,8 +247,11 @@ export interface Kernels extends PanelKernels {
   /** Unpacks dst.length codes to one per byte, sign-extended when `signed`. */
   unpack(bits: 2 | 4, signed: boolean, src: Uint8Array, dst: Uint8Array | Int8Array): void;
 
-  /** (rows, cols) to (cols, rows), elements of 1, 2, 4 or 8 bytes, by tiles. `src` and `dst` must not overlap. */
-  transpose2d(src: Uint8Array, dst: Uint8Array, rows: number, cols: number, elementBytes: number): void;
+  /**
+   * (rows, cols) to (cols, rows), elements of 1, 2, 4 or 8 bytes, by tiles. `src` and `dst` must not overlap. `dst` may be wider, of `stride`
+   * columns: the rows then become its columns from `at` on, and the others stay.
+   */
+  transpose2d(src: Uint8Array, dst: Uint8Array, rows: number, cols: number, elementBytes: number, stride?: number, at?: number): void;
 
   /** Smallest and largest value, NaN skipped; +Infinity and -Infinity when there is none. */
   minMax(src: Float32Array): { min: number; max: number };

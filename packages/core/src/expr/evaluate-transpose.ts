@@ -2,11 +2,15 @@
 import { PenjingError } from '../errors.js';
 import { elementCount, matrixView, type Shape, stridesOf } from '../shape.js';
 import { pick, pickColumns, strided } from './columns.js';
-import type { TensorExpr, TransposeExpr } from './tensor-expr.js';
-import { elementBytes, type EvaluationContext, type Rule, wholeWindow, windowCount } from './window.js';
+import { sharesBlocks, type TensorExpr, type TransposeExpr } from './tensor-expr.js';
+import { elementBytes, type EvaluationContext, type Rule, type Window, wholeWindow, windowCount } from './window.js';
 
 /** A permutation that is no 2-D transpose in disguise and moves axis 0 is computed whole, up to this size. */
 const MAX_WHOLE_BYTES = 2 ** 28;
+
+/** What is turned at a time, in whole cache lines of the result. */
+const PANEL_BYTES = 2 ** 19;
+const PANEL_ROWS = 64;
 
 /** How a permutation is carried out. */
 type TransposePlan =
@@ -22,9 +26,8 @@ export const transpose: Rule<TransposeExpr> = (expr, window, context) => {
   const [a = 1, b = 1] = expr.input.shape;
   if (expr.perm.length === 2) {
     const { r0, r1, c0, c1 } = window;
-    const bytes = context.window(expr.input, { r0: c0, r1: c1, c0: r0, c1: r1 });
-    if (a === 1 || b === 1 || c1 - c0 === 1 || r1 - r0 === 1) return bytes;
-    return turn(bytes, c1 - c0, r1 - r0, elementBytes(expr.dtype), context);
+    if (a === 1 || b === 1 || c1 - c0 === 1 || r1 - r0 === 1) return context.window(expr.input, { r0: c0, r1: c1, c0: r0, c1: r1 });
+    return turned(expr.input, window, context);
   }
   let plan = plans.get(expr);
   if (!plan) plans.set(expr, (plan = planTranspose(expr)));
@@ -47,11 +50,24 @@ export const transpose: Rule<TransposeExpr> = (expr, window, context) => {
   }
 };
 
-/** (rows, cols) to (cols, rows). */
-function turn(bytes: Uint8Array, rows: number, cols: number, width: number, context: EvaluationContext): Uint8Array {
-  const out = context.alloc(bytes.byteLength);
-  if (width <= 8) context.kernels.transpose2d(bytes, out, rows, cols, width);
-  else for (let r = 0; r < rows; r++) for (let c = 0; c < cols; c++) out.set(bytes.subarray((r * cols + c) * width, (r * cols + c + 1) * width), (c * rows + r) * width);
+/** A window of a turned matrix, by panels of rows: each is turned while the caches hold it, and only one is there at a time. */
+function turned(input: TensorExpr, { r0, r1, c0, c1 }: Window, context: EvaluationContext): Uint8Array {
+  const width = elementBytes(input.dtype);
+  const [rows, cols] = [c1 - c0, r1 - r0];
+  const out = context.alloc(rows * cols * width);
+  // Blocks that several outputs share are asked for as a whole by all of them, and stay.
+  const isShared = sharesBlocks(input);
+  const step = isShared ? rows : Math.max(PANEL_ROWS, Math.floor(PANEL_BYTES / (cols * width * PANEL_ROWS)) * PANEL_ROWS);
+  for (let at = 0; at < rows; at += step) {
+    const turnPanel = (): void => {
+      const height = Math.min(step, rows - at);
+      const bytes = context.window(input, { r0: c0 + at, r1: c0 + at + height, c0: r0, c1: r1 });
+      if (width <= 8) context.kernels.transpose2d(bytes, out, height, cols, width, rows, at);
+      else for (let r = 0; r < height; r++) for (let c = 0; c < cols; c++) out.set(bytes.subarray((r * cols + c) * width, (r * cols + c + 1) * width), (c * rows + at + r) * width);
+    };
+    if (isShared) turnPanel();
+    else context.scratch(turnPanel);
+  }
   return out;
 }
 

@@ -56,6 +56,12 @@ export function evaluate(requests: readonly EvaluationRequest[], read: ReadRange
       const { arena } = kernels;
       return arena.free >= byteLength + 16 ? arena.alloc(byteLength) : new Uint8Array(byteLength);
     },
+    scratch(compute) {
+      const { arena } = kernels;
+      const mark = arena.mark();
+      compute();
+      arena.release(mark);
+    },
     window: (expr, window) => (rules[expr.op] as Rule)(expr, window, context),
     lost(more, expr) {
       if (expr && !reporting.has(expr)) return;

@@ -236,6 +236,15 @@ export function exprInputs(expr: TensorExpr | MultiExpr): readonly (TensorExpr |
   }
 }
 
+const sharing = new WeakMap<TensorExpr | MultiExpr, boolean>();
+
+/** True when an expression is computed from blocks that are quantized or repacked for several outputs at once. */
+export function sharesBlocks(expr: TensorExpr | MultiExpr): boolean {
+  let known = sharing.get(expr);
+  if (known === undefined) sharing.set(expr, (known = expr.op === 'quantize' || expr.op === 'repack' || exprInputs(expr).some(sharesBlocks)));
+  return known;
+}
+
 /** Every source key that an expression reads. */
 export function exprSources(expr: TensorExpr | MultiExpr, into: Set<string> = new Set()): Set<string> {
   if (expr.op === 'source') into.add(expr.source);

@@ -46,6 +46,8 @@ export interface EvaluationContext {
   readonly read: ReadRange;
   /** Uninitialised bytes, in kernel memory while it lasts, at a multiple of 16. */
   alloc(byteLength: number): Uint8Array;
+  /** What is computed inside frees its kernel memory again: nothing of it may be kept, shared blocks least of all. */
+  scratch(compute: () => void): void;
   /**
    * The elements of a window, row-major; types below 8 bits take one byte per element. The bytes may be shared: only
    * who allocated them writes to them.

@@ -1,7 +1,8 @@
 /** What a save will do, fixed before it starts: which tensors are computed together, cut into which chunks. */
 import {
-  byteSize, dtypes, elementCount, expr as build, exprInputs, type LazyTensor, matrixView, PenjingError, type MultiExpr, type RowRange, type SourceMap, type TensorExpr,
+  byteSize, dtypes, elementCount, expr as build, exprInputs, type LazyTensor, matrixView, PenjingError, sharesBlocks, type MultiExpr, type RowRange, type SourceMap, type TensorExpr,
 } from '@penjing/core';
+import { blockCodecs } from '@penjing/kernels';
 import type { FileLayout } from '../layout.js';
 import { quantizationOf } from './quantization-of.js';
 
@@ -11,8 +12,11 @@ import { quantizationOf } from './quantization-of.js';
  */
 const CHUNK_BYTES = 4 * 2 ** 20;
 
-/** The rows of a turned matrix are columns on disk: the wider the band, the longer each of the many reads. */
-const TURNED_CHUNK_BYTES = 40 * 2 ** 20;
+/**
+ * The rows of a turned matrix are columns on disk: the wider the band, the less is read over again. Eight threads, the most that a pool starts
+ * by itself, stay below 600 MB with it.
+ */
+const TURNED_CHUNK_BYTES = 24 * 2 ** 20;
 
 /** A transpose that may have to be computed whole is not cut, up to the evaluator's limit. */
 const WHOLE_BYTES = 2 ** 28;
@@ -70,7 +74,10 @@ function planGroup(members: readonly Member[]): PlannedGroup {
   const perUnit = workingBytes(exprs) / units;
   const step = Math.max(...members.map(unitsPerByte));
   const wanted = exprs.some(isHardTranspose) ? units : Math.floor((exprs.some(isTurned) ? TURNED_CHUNK_BYTES : CHUNK_BYTES) / perUnit);
-  const chunkUnits = Math.max(1, Math.floor(wanted / step)) * step;
+  // Columns of blocks that are turned: a chunk takes whole blocks, if it takes any.
+  const block = Math.max(...exprs.map((expr) => turnedBlock(expr)));
+  const align = wanted >= block ? Math.max(step, block) : step;
+  const chunkUnits = Math.max(1, Math.floor(wanted / align)) * align;
   return {
     outputs: members.map(({ name, expr, file, offset }) => ({ name, expr, file, offset })),
     sources: new Map(members.flatMap((member) => [...member.sources])),
@@ -114,6 +121,8 @@ function workingBytes(roots: readonly TensorExpr[]): number {
     const width = Math.max(1, dtypes[expr.dtype].bits / 8);
     const floats = passesFloats(expr) ? 4 : 0;
     let total = expr.op === 'quantize' || expr.op === 'repack' || expr.op === 'reshape' ? 0 : count * (width + floats);
+    // A matrix is turned by panels, of which one exists at a time; shared blocks are kept whole.
+    if (isMatrixTranspose(expr) && !sharesBlocks(expr)) return total;
     for (const input of exprInputs(expr)) {
       // The kernel of a quantization widens half floats by itself.
       const fused = expr.op === 'quantize' && input.op === 'cast' && input.dtype === 'float32' && dtypes[input.input.dtype].bits === 16;
@@ -129,6 +138,14 @@ function workingBytes(roots: readonly TensorExpr[]): number {
 function passesFloats(expr: TensorExpr | MultiExpr): boolean {
   if (expr.op === 'cast') return expr.dtype !== 'float32' && expr.input.dtype !== 'float32';
   return expr.op === 'multiply' || expr.op === 'add';
+}
+
+const isMatrixTranspose = (expr: TensorExpr | MultiExpr): boolean => expr.op === 'transpose' && expr.perm.length === 2;
+
+/** Size of the largest blocks that are decoded under a transpose of two axes; 1 without any. */
+function turnedBlock(expr: TensorExpr | MultiExpr, turned = false): number {
+  if (expr.op === 'decode') return turned ? blockCodecs[expr.codec].blockSize : 1;
+  return Math.max(1, ...exprInputs(expr).map((input) => turnedBlock(input, turned !== isMatrixTranspose(expr))));
 }
 
 function isTurned(expr: TensorExpr | MultiExpr): boolean {

@@ -46,12 +46,14 @@ export function checkPacked(bits: number, count: number, packed: Uint8Array): vo
   if (packed.length !== bytes) throw argumentError(`${count} codes of ${bits} bits take ${bytes} bytes, got ${packed.length}`);
 }
 
-export function checkTranspose(src: Uint8Array, dst: Uint8Array, rows: number, cols: number, elementBytes: number): void {
+export function checkTranspose(src: Uint8Array, dst: Uint8Array, rows: number, cols: number, elementBytes: number, stride = rows, at = 0): void {
   if (![1, 2, 4, 8].includes(elementBytes)) throw argumentError(`elements of ${elementBytes} bytes: 1, 2, 4 or 8 are known`);
   const bytes = rows * cols * elementBytes;
-  if (!isCount(rows) || !isCount(cols) || src.length !== bytes || dst.length !== bytes) {
-    throw argumentError(`a ${rows} × ${cols} transpose takes ${bytes} bytes, got ${src.length} and ${dst.length}`);
+  const wide = cols * stride * elementBytes;
+  if (!isCount(rows) || !isCount(cols) || !isCount(stride) || src.length !== bytes || dst.length !== wide) {
+    throw argumentError(`a ${rows} × ${cols} transpose takes ${bytes} bytes to ${wide}, got ${src.length} and ${dst.length}`);
   }
+  if (!isCount(at) || at + rows > stride) throw argumentError(`${rows} columns from ${at} on are not among ${stride}`);
 }
 
 /** Sizes that follow from a block layout. */

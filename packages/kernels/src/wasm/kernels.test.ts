@@ -55,6 +55,34 @@ describe('transpose2d', () => {
   });
 });
 
+describe('transpose2d into a wider matrix', () => {
+  it('fills its columns and leaves the others', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 70 }), fc.integer({ min: 1, max: 70 }), fc.nat(9), fc.nat(9), fc.constantFrom(1, 2, 4, 8), fc.boolean(), fc.boolean(), (rows, cols, before, after, width, from, to) => {
+        const mark = wasm.arena.mark();
+        const stride = before + rows + after;
+        const src = bits(randomWords(rows + cols, (rows * cols * width + 3) >> 2)).slice(0, rows * cols * width);
+        const [a, b] = [placed(wasm, new Uint8Array(cols * stride * width).fill(7), to, 0), new Uint8Array(cols * stride * width).fill(7)];
+        wasm.transpose2d(placed(wasm, src, from, 0), a, rows, cols, width, stride, before);
+        plain.transpose2d(src, b, rows, cols, width, stride, before);
+        expect(firstDifference(bits(a), b)).toBe(-1);
+        const turned = new Uint8Array(src.length);
+        plain.transpose2d(src, turned, rows, cols, width);
+        for (let c = 0; c < cols; c++) {
+          const row = b.slice(c * stride * width, (c + 1) * stride * width);
+          expect(row.slice(before * width, (before + rows) * width)).toEqual(turned.slice(c * rows * width, (c + 1) * rows * width));
+          expect([...row.slice(0, before * width), ...row.slice((before + rows) * width)].every((byte) => byte === 7)).toBe(true);
+        }
+        wasm.arena.release(mark);
+      }),
+    );
+  });
+
+  it('refuses columns that are not there', () => {
+    for (const kernels of [wasm, plain]) expect(() => kernels.transpose2d(new Uint8Array(4), new Uint8Array(6), 2, 2, 1, 3, 2)).toThrow(/not among 3/);
+  });
+});
+
 describe('statistics', () => {
   it('equal their plain twins', () => {
     fc.assert(

@@ -4,8 +4,8 @@ import { checkTranspose } from '../shared/check.js';
 import { STAGE, STAGE_BYTES, type Instance } from './instance.js';
 
 export function transposeKernel(instance: Instance): Kernels['transpose2d'] {
-  return (src, dst, rows, cols, width) => {
-    checkTranspose(src, dst, rows, cols, width);
+  return (src, dst, rows, cols, width, stride = rows, at = 0) => {
+    checkTranspose(src, dst, rows, cols, width, stride, at);
     const { exports } = instance;
     const srcInside = instance.holds(src);
     const dstInside = instance.holds(dst);
@@ -16,20 +16,20 @@ export function transposeKernel(instance: Instance): Kernels['transpose2d'] {
       for (let c = 0; c < cols; c += panel) {
         const breadth = Math.min(panel, cols - c);
         let from = src.byteOffset + (r * cols + c) * width;
-        let to = dst.byteOffset + (c * rows + r) * width;
+        let to = dst.byteOffset + (c * stride + at + r) * width;
         if (!srcInside) {
           from = STAGE;
           const stage = instance.bytes(STAGE, half);
           for (let i = 0; i < height; i++) {
-            const at = ((r + i) * cols + c) * width;
-            stage.set(src.subarray(at, at + breadth * width), i * breadth * width);
+            const start = ((r + i) * cols + c) * width;
+            stage.set(src.subarray(start, start + breadth * width), i * breadth * width);
           }
         }
         if (!dstInside) to = STAGE + half;
-        exports.transpose2d(width, from, to, height, breadth, srcInside ? cols : breadth, dstInside ? rows : height);
+        exports.transpose2d(width, from, to, height, breadth, srcInside ? cols : breadth, dstInside ? stride : height);
         if (!dstInside) {
           for (let i = 0; i < breadth; i++) {
-            dst.set(instance.bytes(to + i * height * width, height * width), ((c + i) * rows + r) * width);
+            dst.set(instance.bytes(to + i * height * width, height * width), ((c + i) * stride + at + r) * width);
           }
         }
       }
