@@ -21,7 +21,7 @@ const fields = stepOptions('convert', {
   inputs: { flags: '--input <spec>', help: "an input of a PyTorch file: 'x:f32[N,100]'; may be repeated", repeat: true },
   key: { flags: '--key <path>', help: 'where the weights are inside a PyTorch file, as ema.state_dict' },
   state: { flags: '--state <how>', help: 'what a program of torch.export changes while it runs, as caches: left out (when absent), or an input and an output each' },
-  weights: { flags: '--weights <dtype>', help: 'how TensorFlow Lite and GGUF store weights; int8 for TensorFlow Lite alone' },
+  weights: { flags: '--weights <dtype>', help: 'how TensorFlow Lite and GGUF store weights; bfloat16 for GGUF alone, int8 for TensorFlow Lite alone' },
   images: { flags: '--images <order>', help: 'axes of pictures among inputs and outputs of TensorFlow Lite' },
   shapes: { flags: '--shape <name=sizes>', help: 'sizes of an input that must be fixed, as x=1,3,224,224; may be repeated', repeat: true, parse: namedSizes, from: byName },
   values: { flags: '--value <name=numbers>', help: 'an input that becomes a constant in TensorFlow Lite, as sr=16000; may be repeated', repeat: true, parse: namedNumbers, from: byName },

@@ -1,6 +1,7 @@
 /** GGUF files of llama.cpp, tokenizer included. */
 import { PenjingError } from '@penjing/core';
 import { ggufLayout, type GgufWeightType, type JsonObject, type ModelFolder } from '@penjing/graph-io';
+import type { WriteStep } from '../steps/convert.js';
 import type { WeightsOutput } from './output-format.js';
 import { quantizeStepOf } from './weight-steps.js';
 
@@ -10,6 +11,8 @@ const quantizedTypes: Readonly<Partial<Record<number, { readonly type: GgufWeigh
   4: { type: 'Q4_0', bits: 4.5 },
   8: { type: 'Q8_0', bits: 8.5 },
 };
+
+const plainTypes: Readonly<Partial<Record<NonNullable<WriteStep['weights']>, GgufWeightType>>> = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' };
 
 export const ggufOutput: WeightsOutput = {
   kind: 'weights',
@@ -23,9 +26,9 @@ export const ggufOutput: WeightsOutput = {
     const quantize = quantizeStepOf(steps, 'GGUF');
     const bits = quantize && (quantize.bits ?? 4);
     const blocks = bits === undefined ? undefined : quantizedTypes[bits];
-    const type = bits === undefined ? (write.weights === 'float32' ? 'F32' : 'F16') : blocks?.type;
-    if (!type || write.weights === 'int8') {
-      throw new PenjingError('E_OPTION', `GGUF files are written with weights in float32, float16, 8 or 4 bits, not ${bits ?? write.weights}`, { hint: 'For example --bits 4.' });
+    const type = bits === undefined ? plainTypes[write.weights ?? 'float16'] : blocks?.type;
+    if (!type) {
+      throw new PenjingError('E_OPTION', `GGUF files are written with weights in float32, float16, bfloat16, 8 or 4 bits, not ${bits ?? write.weights}`, { hint: 'For example --bits 4.' });
     }
     const [config, tokenizerJson, tokenizerConfig] = await Promise.all(
       ['config.json', 'tokenizer.json', 'tokenizer_config.json'].map((file) => readJson(input.folder!, file)),

@@ -45,6 +45,18 @@ test('GGUF takes the tokenizer along, and needs a configuration', async () => {
   await expect(make(listing, 'none.gguf')).rejects.toMatchObject({ code: 'E_FORMAT' });
 });
 
+test.each([['float32', 'F32'], ['float16', 'F16'], ['bfloat16', 'BF16']] as const)('GGUF stores %s as %s', async (weights, type) => {
+  await make(sapling, `${weights}.gguf`, [{ convert: { weights } }]);
+  const { tensors } = await openGguf(await fileSource(join(folder, `${weights}.gguf`)));
+  expect(tensors.get('blk.0.attn_q.weight')?.type.name).toBe(type);
+  expect(tensors.get('blk.0.attn_norm.weight')?.type.name).toBe('F32');
+});
+
+test('weights in a form that the format has not are refused', async () => {
+  await expect(make(sapling, 'int8.gguf', [{ convert: { weights: 'int8' } }])).rejects.toMatchObject({ code: 'E_OPTION' });
+  await expect(make(sapling, 'half.tflite', [{ convert: { weights: 'bfloat16' } }])).rejects.toMatchObject({ code: 'E_OPTION' });
+});
+
 test('data belongs to a method that reads it; several steps may each have their own', async () => {
   const data = join(sapling, 'heldout.txt');
   for (const steps of [[{ quantize: { samples: 3 } }], [{ quantize: { data } }]] satisfies RecipeStep[][]) {

@@ -39,8 +39,8 @@ export interface WriteStep {
   readonly to?: 'onnx' | 'tflite' | 'gguf' | 'pth' | 'safetensors';
   /** Which program a model folder is for: transformers.js when absent. */
   readonly layout?: 'transformers.js' | 'genai' | 'plain';
-  /** How TensorFlow Lite and GGUF store weights; int8 beside float activations is for TensorFlow Lite. */
-  readonly weights?: 'float32' | 'float16' | 'int8';
+  /** How TensorFlow Lite and GGUF store weights; bfloat16 is for GGUF, int8 beside float activations for TensorFlow Lite. */
+  readonly weights?: 'float32' | 'float16' | 'bfloat16' | 'int8';
   /** Order of the axes of pictures among the inputs and outputs of TensorFlow Lite; as in ONNX when absent. */
   readonly images?: 'channels-first' | 'channels-last';
   /** Sizes of inputs by name, for formats that want them fixed. */
@@ -60,7 +60,7 @@ export const convertStep: StepKind<ConvertStep> = {
   schema: objectSchema({
     to: { enum: ['onnx', 'tflite', 'gguf', 'pth', 'safetensors'] },
     layout: { enum: ['transformers.js', 'genai', 'plain'] },
-    weights: { enum: ['float32', 'float16', 'int8'] },
+    weights: { enum: ['float32', 'float16', 'bfloat16', 'int8'] },
     images: { enum: ['channels-first', 'channels-last'] },
     shapes: { type: 'object', additionalProperties: { type: 'array', items: { type: 'integer', minimum: 1 } } },
     values: { type: 'object', additionalProperties: { type: 'array', items: { type: 'number' } } },
