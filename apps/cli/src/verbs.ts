@@ -13,6 +13,7 @@ import { prune } from './commands/prune.js';
 import { quantize } from './commands/quantize.js';
 import { run } from './commands/run.js';
 import { simplify } from './commands/simplify.js';
+import { squeeze } from './commands/squeeze.js';
 import type { Command } from './command.js';
 
-export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, evaluate, compare, bench, run, generate, apply, doctor];
+export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, squeeze, evaluate, compare, bench, run, generate, apply, doctor];

@@ -6,6 +6,8 @@ export { gptqWeights, type GptqWeightsOptions } from './gptq/gptq-weights.js';
 export type { LayerRule, RoundingMethod } from './layer-rules.js';
 export type { RoundedMatrix } from './spill-blocks.js';
 export type { WeightOptions } from './plan-weights.js';
+export { candidateBytes, describeCandidate, type WeightCandidate, weightCandidates } from './sensitivity/candidates.js';
+export { type CandidateLoss, type WeightLosses, weightLosses, type WeightLossOptions } from './sensitivity/weight-losses.js';
 export { castWeights, type CastWeightsOptions } from './cast-weights.js';
 export { quantizeWeights, type QuantizeWeightsOptions } from './quantize-weights.js';
 export { type WeightScheme, describeScheme, slowOnCpu, weightScheme } from './scheme.js';

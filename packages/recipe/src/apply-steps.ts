@@ -1,6 +1,7 @@
 /** Applies the steps of a recipe to a graph: each calibrated with data of its own, on the model that the steps before it left. */
 import { type Engine, type Model, type Pass, type PassContext, type PassResult, pipeline, type TaskOptions } from '@penjing/core';
 import { type CalibrationData, openCalibrationData } from './calibration-data.js';
+import { splitSamples } from './split-samples.js';
 import type { Input } from './inputs/input.js';
 import { loadRuntime } from './load-runtime.js';
 import { type BoundStep, bindStep, type RecipeStep } from './steps/steps.js';
@@ -28,7 +29,7 @@ export interface ApplyOptions extends TaskOptions {
 
 /** Calibrated passes run the model, and others compute, in a thread that ends with them. */
 export async function applySteps(steps: readonly OpenedStep[], model: Model, { threads, work, format, ...task }: ApplyOptions): Promise<PassResult> {
-  const passes = pipeline(steps.flatMap(({ step, data }) => (step.pass ? [data ? withSamples(step.pass({ format }), data) : step.pass({ format })] : [])));
+  const passes = pipeline(steps.flatMap(({ step, data }) => (step.pass ? [data ? withSamples(step.pass({ format }), data, step.calibration?.leaveOut) : step.pass({ format })] : [])));
   const context: PassContext = { ...task, ...(await engineFor(steps)) };
   if (steps.every(({ step, data }) => !data && !step.runsJobs)) return passes.run(model, context);
   const { ortJobs } = await loadRuntime();
@@ -37,11 +38,11 @@ export async function applySteps(steps: readonly OpenedStep[], model: Model, { t
 }
 
 /** The pass, with samples for the model as it finds it. Random ones are named in every record: what was chosen by them means little. */
-function withSamples(pass: Pass, data: CalibrationData): Pass {
+function withSamples(pass: Pass, data: CalibrationData, leaveOut: number | undefined): Pass {
   return {
     name: pass.name,
     async run(model, context) {
-      const result = await pass.run(model, { ...context, samples: await data.samples(model) });
+      const result = await pass.run(model, { ...context, samples: splitSamples(await data.samples(model), leaveOut).used });
       if (!data.synthetic) return result;
       const note = 'calibrated with random numbers';
       const records = result.records.map((record) => (record.method === 'none' ? record : { ...record, note: record.note === undefined ? note : `${record.note}; ${note}` }));

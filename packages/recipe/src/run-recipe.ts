@@ -29,6 +29,8 @@ export interface RunRecipeOptions extends TaskOptions {
   readonly threads?: number | undefined;
   /** A page with the records. */
   readonly report?: string | undefined;
+  /** Looks at the graphs in the work folder before the result appears, and throws when it must not. */
+  readonly verify?: (graphs: readonly string[]) => Promise<void>;
   /** Things people may want to know while it runs. */
   readonly onNote?: (text: string) => void;
 }
@@ -77,10 +79,11 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
     ...(work && { work }),
     planKey: JSON.stringify([recipe.steps, ...steps.map(({ data }) => data?.hash)]),
     ...(options.threads !== undefined && { threads: options.threads }),
-    ...(checked && {
+    ...((checked || options.verify) && {
       verify: async (folder: string) => {
-        for (const graph of graphs) loaded.push(await checkLoads(join(folder, graph), { name: recipe.output, signal }));
-        for (const comparison of comparisons) await checkEquivalent(comparison, folder, { name: recipe.output, signal });
+        for (const graph of checked ? graphs : []) loaded.push(await checkLoads(join(folder, graph), { name: recipe.output, signal }));
+        for (const comparison of checked ? comparisons : []) await checkEquivalent(comparison, folder, { name: recipe.output, signal });
+        await options.verify?.(graphs.map((graph) => join(folder, graph)));
       },
     }),
   };

@@ -10,7 +10,7 @@ export type { StreamDecoder } from './tokenize/stream-decoder.js';
 export type { ChatMessage, ChatTemplateOptions } from './tokenize/chat-template.js';
 export { type Generation, type Generator, type GeneratorOptions, type Prompt, type TextPiece, loadGenerator } from './generate/generator.js';
 export type { GenerateOptions } from './generate/options.js';
-export { type CompareOptions, type ComparedModel, type ComparedOutput, type Comparison, compareModels } from './compare/compare-models.js';
+export { type CompareOptions, type ComparedModel, type ComparedOutput, type Comparison, compareModels, type ModelComparison, openComparison } from './compare/compare-models.js';
 export { type EvaluateOptions, type Evaluation, evaluateModel } from './compare/evaluate-model.js';
 export type { LabelledFeeds, Samples } from './compare/samples.js';
 export type { KlHistogram, LanguageOptions } from './compare/language.js';

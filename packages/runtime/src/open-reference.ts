@@ -36,7 +36,8 @@ export async function withModels<T>(
   }
 }
 
-async function openReference(host: SessionHost, reference: ModelReference, options: OpenOptions): Promise<OpenedReference> {
+/** Opens one model in a worker; the caller closes it and runs its `cleanup`. */
+export async function openReference(host: SessionHost, reference: ModelReference, options: OpenOptions): Promise<OpenedReference> {
   if (typeof reference === 'object' && 'graph' in reference) {
     const opened = await openModel(host, reference, options);
     const language = looksLikeDecoder(opened.session.inputs, opened.session.outputs) ? unknownLanguage : undefined;

@@ -1,11 +1,11 @@
 /** GPTQ of the matrices that read one activation: one Hessian, factored once (Frantar et al. 2022, arXiv:2210.17323). */
 import { type Job, type JobContext, jobModule, PenjingError, type TensorReference } from '@penjing/core';
-import { factorHessian, matrixProducts, projectMatrix } from '@penjing/core/linalg';
+import { factorHessian, matrixProducts, type Products, projectMatrix } from '@penjing/core/linalg';
 import type { Kernels } from '@penjing/kernels';
 import type { WeightScheme } from '../scheme.js';
 import { readWeights, type RoundedMatrix, spillBlocks } from '../spill-blocks.js';
 import { blockOrder, inputOrder, reorderSquare } from './activation-order.js';
-import { fixedGrid, followingGrid } from './block-grid.js';
+import { type BlockGrid, fixedGrid, followingGrid } from './block-grid.js';
 
 /**
  * `inputs`: the most active first, on the grids of the original weights. `blocks`: whole blocks, the most active first, each on the
@@ -46,26 +46,57 @@ export const gptqJob: Job<GptqInput, GptqOutput> = { module: jobModule(import.me
 const orders: Record<GptqOrder, (hessian: Float32Array, size: number, blockSize: number) => Uint32Array | undefined> = { inputs: inputOrder, blocks: blockOrder, none: () => undefined };
 
 async function gptq(input: GptqInput, context: JobContext): Promise<GptqOutput> {
-  const { size, scheme, damping, scales = 'squares', layout = 'nbits' } = input;
-  const { engine, kernels } = context;
+  const { size, scheme, layout = 'nbits' } = input;
   if (input.matrices.some((matrix) => matrix.scheme && matrix.scheme.blockSize !== scheme.blockSize)) throw new PenjingError('E_OPTION', 'the matrices of one job have blocks of one size');
-  await using products = matrixProducts(engine);
-  const { order: kind = 'blocks' } = input;
-  const order = orders[kind](input.hessian, size, scheme.blockSize);
-  const hessian = order ? reorderSquare(input.hessian, size, order) : input.hessian;
-  const factor = await factorHessian(hessian, size, { ...context, products, ...(damping !== undefined && { damping }) });
+  await using products = matrixProducts(context.engine);
+  const { round, damping, dead } = await gptqRounding(input, products, context);
   const matrices: RoundedMatrix[] = [];
   for (const { weights: reference, scheme: own = scheme } of input.matrices) {
     const cols = reference.shape[0]!;
-    const weights = await readWeights(reference, context);
-    const turned = inputsFirst(weights, size, cols, order, kernels);
-    const options = { scheme: own, fit: scales, size, cols, kernels, order };
-    const grid = kind === 'inputs' ? fixedGrid(weights, options) : followingGrid(options);
-    const { values, codes, objective } = await projectMatrix({ ...context, products, factor, weights: turned, cols, group: grid.group, constrain: grid.constrain });
+    const { turned, values, codes, objective, grid } = await round(await readWeights(reference, context), cols, own);
     const stored = await spillBlocks(grid.pack(codes, layout), { shape: [cols, size], scheme: own, layout }, context);
-    matrices.push({ ...stored, objective, stats: kernels.errorStats(turned, values) });
+    matrices.push({ ...stored, objective, stats: context.kernels.errorStats(turned, values) });
   }
-  return { matrices, damping: factor.damping, dead: factor.dead.map((place) => order?.[place] ?? place) };
+  return { matrices, damping, dead };
+}
+
+/** One matrix rounded, its inputs as rows in the order in which they were rounded. */
+export interface GptqProjection {
+  /** (size, cols): what was to be rounded, and what it became. */
+  readonly turned: Float32Array;
+  readonly values: Float32Array;
+  readonly codes: Uint8Array;
+  readonly objective: number;
+  readonly grid: BlockGrid;
+}
+
+export interface GptqRounding {
+  /** Rounds weights (cols, size) to blocks of the size that was given. */
+  readonly round: (weights: Float32Array, cols: number, scheme: WeightScheme) => Promise<GptqProjection>;
+  /** The input of each row; their own order when absent. */
+  readonly order: Uint32Array | undefined;
+  readonly damping: number;
+  readonly dead: readonly number[];
+}
+
+/** Factors a Hessian, which is overwritten, for any number of matrices. */
+export async function gptqRounding(input: Omit<GptqInput, 'matrices' | 'layout'>, products: Products, context: JobContext): Promise<GptqRounding> {
+  const { size, scheme: { blockSize }, damping, scales = 'squares', order: kind = 'blocks' } = input;
+  const { kernels } = context;
+  const order = orders[kind](input.hessian, size, blockSize);
+  const hessian = order ? reorderSquare(input.hessian, size, order) : input.hessian;
+  const factor = await factorHessian(hessian, size, { ...context, products, ...(damping !== undefined && { damping }) });
+  return {
+    order,
+    damping: factor.damping,
+    dead: factor.dead.map((place) => order?.[place] ?? place),
+    async round(weights, cols, scheme) {
+      const turned = inputsFirst(weights, size, cols, order, kernels);
+      const options = { scheme, fit: scales, size, cols, kernels, order };
+      const grid = kind === 'inputs' ? fixedGrid(weights, options) : followingGrid(options);
+      return { turned, grid, ...(await projectMatrix({ ...context, products, factor, weights: turned, cols, group: grid.group, constrain: grid.constrain })) };
+    },
+  };
 }
 
 /** (cols, size) to (size, cols), rows in the order of the Hessian. */

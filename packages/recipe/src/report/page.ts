@@ -79,5 +79,6 @@ table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;padding:6px 10px;border-bottom:1px solid var(--line)}
 th{color:var(--soft);font-weight:600;white-space:nowrap}
 td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-footer{color:var(--soft);font-size:.85rem;margin-top:36px;border-top:1px solid var(--line);padding-top:12px}
+.line{fill:none;stroke:var(--m2);stroke-width:2;opacity:.6}
+footer{color:var(--soft);font-size:.85rem;overflow-wrap:anywhere;margin-top:36px;border-top:1px solid var(--line);padding-top:12px}
 `;

@@ -78,7 +78,8 @@ function axisLines(y: { (value: number): number; ticks(count: number): number[] 
   return lines.join('') + `<text class="axis" x="${MARGIN.left}" y="${MARGIN.top - 8}">${escapeHtml(caption)}</text>`;
 }
 
-function svg({ title }: PlotFrame, height: number, body: string): string {
+/** A figure of the width that all have, with its title. */
+export function svg({ title }: PlotFrame, height: number, body: string): string {
   return (
     `<figure><figcaption>${escapeHtml(title)}</figcaption>` +
     `<svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${escapeHtml(title)}">${body}</svg></figure>`

@@ -30,6 +30,7 @@ export interface Calibration extends Normalisation {
   readonly data: string;
   readonly samples: number | undefined;
   readonly columns: readonly string[] | undefined;
+  readonly leaveOut: number | undefined;
 }
 
 export interface StoredAs {
@@ -48,6 +49,8 @@ export interface Calibrated extends Normalisation {
   readonly samples?: number;
   /** Columns of a table. */
   readonly columns?: readonly string[];
+  /** Leaves out every so-manieth sample, which is then good for judging the result. */
+  readonly leaveOut?: number;
 }
 
 const numbers = { type: 'array', items: { type: 'number' }, minItems: 1 };
@@ -56,17 +59,18 @@ export const calibratedFields = {
   data: { type: 'string', minLength: 1 },
   samples: { type: 'integer', minimum: 1 },
   columns: { type: 'array', items: { type: 'string', minLength: 1 }, minItems: 1 },
+  leaveOut: { type: 'integer', minimum: 2 },
   scale: { type: 'number' },
   mean: numbers,
   std: { ...numbers, items: { type: 'number', exclusiveMinimum: 0 } },
 } as const;
 
-export function calibrationOf({ data, samples, columns, scale, mean, std }: Calibrated): Calibration | undefined {
-  return data === undefined ? undefined : { data, samples, columns, scale, mean, std };
+export function calibrationOf({ data, samples, columns, leaveOut, scale, mean, std }: Calibrated): Calibration | undefined {
+  return data === undefined ? undefined : { data, samples, columns, leaveOut, scale, mean, std };
 }
 
 /** The options of the pass: those of the step that do not say what it is calibrated with. */
-export function withoutData<Step extends Calibrated>({ data: _data, samples: _samples, columns: _columns, scale: _scale, mean: _mean, std: _std, ...options }: Step): Omit<Step, keyof Calibrated> {
+export function withoutData<Step extends Calibrated>({ data: _data, samples: _samples, columns: _columns, leaveOut: _leaveOut, scale: _scale, mean: _mean, std: _std, ...options }: Step): Omit<Step, keyof Calibrated> {
   return options;
 }
 

@@ -1,9 +1,9 @@
 /** Compares two models that should do the same: sizes, outputs, and for language models how well they predict. */
 import type { Feeds, TaskOptions } from '@penjing/core';
 import type { SessionOptions } from '../engine/settings.js';
-import { type ModelReference, type OpenedReference, withModels } from '../open-reference.js';
+import { type ModelReference, type OpenedReference, openReference, withModels } from '../open-reference.js';
 import { type RandomFeedOptions, randomFeeds } from '../random-feeds.js';
-import type { SessionHost } from '../session-host.js';
+import { SessionHost } from '../session-host.js';
 import type { ClassCounts } from './classes.js';
 import { type ErrorSums, snrDb } from './difference.js';
 import { type KlHistogram, type LanguageOptions, type LanguageScores, scoreLanguage } from './language.js';
@@ -66,29 +66,63 @@ export interface Comparison {
 
 /** Loads both models in one worker, so that only statistics leave it. */
 export async function compareModels(a: ModelReference, b: ModelReference, options: CompareOptions = {}): Promise<Comparison> {
-  const started = performance.now();
-  // Two sessions on one thread take turns; a pool that spins while it waits would slow down the other.
-  return withModels([a, b], { ...options, spin: false }, async (host, opened) => {
-    const [left, right] = opened as readonly [OpenedReference, OpenedReference];
-    const language = left.language !== undefined && right.language !== undefined && !options.feeds && !options.labelled;
-    const result = language ? await compareLanguage(host, left, right, options) : await compareOutputs(host, left, right, options);
-    const share = (right: 'rightA' | 'rightB'): number | undefined => (result.counts?.labelled ? result.counts[right] / result.counts.labelled : undefined);
-    const outputs = [...result.outputs].map(([name, sums]) => ({ name, snrDb: snrDb(sums), maxError: sums.maxError, elements: sums.elements }));
+  return withModels([a, b], sharing(options), (host, [left, right]) => compareOpened(host, left!, right!, options));
+}
+
+export interface ModelComparison extends AsyncDisposable {
+  /** Compares another model with the reference, on the same inputs unless others are given. */
+  readonly compare: (model: ModelReference, options?: CompareOptions) => Promise<Comparison>;
+}
+
+/** A reference that stays loaded, for many models one after the other: each is freed before the next is loaded. */
+export async function openComparison(reference: ModelReference, options: CompareOptions = {}): Promise<ModelComparison> {
+  const host = new SessionHost();
+  try {
+    const left = await openReference(host, reference, sharing(options));
     return {
-      kind: language ? 'language' : 'generic',
-      a: modelFacts(left, result.scores?.perplexityA, share('rightA')),
-      b: modelFacts(right, result.scores?.perplexityB, share('rightB')),
-      sizeRatio: right.bytes / left.bytes,
-      snrDb: Math.min(...outputs.map((output) => output.snrDb)),
-      maxError: Math.max(0, ...outputs.map((output) => output.maxError)),
-      outputs,
-      ...(result.scores && languageFacts(result.scores)),
-      ...(result.counts && classFacts(result.counts)),
-      count: result.count,
-      data: result.data,
-      seconds: (performance.now() - started) / 1000,
+      async compare(model, others = {}) {
+        const all = { ...options, ...others };
+        const right = await openReference(host, model, sharing(all));
+        try {
+          return await compareOpened(host, left, right, all);
+        } finally {
+          await host.call('close', { handle: right.handle });
+          await right.cleanup();
+        }
+      },
+      [Symbol.asyncDispose]: () => host.release(undefined, left.cleanup),
     };
-  });
+  } catch (error) {
+    await host[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Two sessions on one thread take turns; a pool that spins while it waits would slow down the other. */
+function sharing(options: CompareOptions): CompareOptions & { spin: boolean } {
+  return { ...options, spin: false };
+}
+
+async function compareOpened(host: SessionHost, left: OpenedReference, right: OpenedReference, options: CompareOptions): Promise<Comparison> {
+  const started = performance.now();
+  const language = left.language !== undefined && right.language !== undefined && !options.feeds && !options.labelled;
+  const result = language ? await compareLanguage(host, left, right, options) : await compareOutputs(host, left, right, options);
+  const share = (right: 'rightA' | 'rightB'): number | undefined => (result.counts?.labelled ? result.counts[right] / result.counts.labelled : undefined);
+  const outputs = [...result.outputs].map(([name, sums]) => ({ name, snrDb: snrDb(sums), maxError: sums.maxError, elements: sums.elements }));
+  return {
+    kind: language ? 'language' : 'generic',
+    a: modelFacts(left, result.scores?.perplexityA, share('rightA')),
+    b: modelFacts(right, result.scores?.perplexityB, share('rightB')),
+    sizeRatio: right.bytes / left.bytes,
+    snrDb: Math.min(...outputs.map((output) => output.snrDb)),
+    maxError: Math.max(0, ...outputs.map((output) => output.maxError)),
+    outputs,
+    ...(result.scores && languageFacts(result.scores)),
+    ...(result.counts && classFacts(result.counts)),
+    count: result.count,
+    data: result.data,
+    seconds: (performance.now() - started) / 1000,
+  };
 }
 
 function languageFacts({ klDivergence, topTokenAgreement, klHistogram }: LanguageScores): Pick<Comparison, 'klDivergence' | 'topTokenAgreement' | 'klHistogram'> {

@@ -1,0 +1,127 @@
+/** The parts of a squeeze that only choose: curves, gates, plans, searches, samples and the plot. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { WeightLosses } from '@penjing/quantize';
+import type { Comparison } from '@penjing/runtime';
+import { tradePlot } from '../report/trade-plot.js';
+import { splitSamples } from '../split-samples.js';
+import { judge, smallLoss } from './gate.js';
+import { lossCurve } from './loss-curve.js';
+import { paretoFront } from './pareto-front.js';
+import { planLayers, stepFor, upgraded } from './plan.js';
+import { fitSize, smallestPassing } from './search.js';
+
+describe('a loss curve', () => {
+  test('goes through its probes, and is in proportion beyond them', () => {
+    const curve = lossCurve([{ error: 1, loss: 0.01 }, { error: 100, loss: 4 }]);
+    expect([curve(0), curve(0.5), curve(1), curve(100), curve(200)]).toEqual([0, 0.005, 0.01, 4, 8]);
+    expect(curve(10)).toBeCloseTo(0.2, 10);
+  });
+
+  test('never falls, whatever was measured', () => {
+    fc.assert(fc.property(fc.array(fc.record({ error: fc.double({ min: 0, max: 1e6, noNaN: true }), loss: fc.double({ min: -1, max: 1e3 }) }), { maxLength: 4 }), fc.double({ min: 0, max: 1e7, noNaN: true }), fc.double({ min: 1, max: 10, noNaN: true }), (probes, error, factor) => {
+      const curve = lossCurve(probes, 0.5);
+      expect(curve(error)).toBeGreaterThanOrEqual(0);
+      expect(curve(error * factor)).toBeGreaterThanOrEqual(curve(error) * (1 - 1e-12));
+    }));
+  });
+});
+
+const comparison = (facts: Partial<Comparison>): Comparison => ({ kind: 'generic', a: { name: 'a', bytes: 4 }, b: { name: 'b', bytes: 1 }, sizeRatio: 0.25, snrDb: 40, maxError: 0.1, outputs: [], count: 8, data: '', seconds: 0, ...facts });
+
+describe('the gate', () => {
+  test('is of perplexity, of accuracy, or of outputs', () => {
+    const language = comparison({ a: { name: 'a', bytes: 4, perplexity: 20 }, b: { name: 'b', bytes: 1, perplexity: 20.3 }, klDivergence: 0.02 });
+    expect(judge(language, 0.01)).toMatchObject({ metric: 'perplexity', loss: expect.closeTo(0.015, 10) as number, passed: false });
+    expect(judge(language, 0.02).passed).toBe(true);
+    expect(smallLoss(language)).toBe(0.02);
+    const classes = comparison({ a: { name: 'a', bytes: 4, accuracy: 0.99 }, b: { name: 'b', bytes: 1, accuracy: 0.985 } });
+    expect(judge(classes, 0.01)).toMatchObject({ metric: 'accuracy', loss: expect.closeTo(0.005, 10) as number, passed: true });
+    expect(judge(comparison({}), 0.01)).toMatchObject({ metric: 'output', loss: expect.closeTo(0.01, 10) as number });
+    expect(smallLoss(comparison({}))).toBeCloseTo(1e-4, 10);
+  });
+
+  test('no model that computes no numbers passes, even without a limit', () => {
+    for (const facts of [{ snrDb: -Infinity }, { snrDb: -Infinity, a: { name: '', bytes: 1, accuracy: 1 }, b: { name: '', bytes: 1, accuracy: 1 } }, { a: { name: '', bytes: 1, perplexity: 3 }, b: { name: '', bytes: 1, perplexity: Number.NaN } }]) {
+      expect(judge(comparison(facts), undefined)).toMatchObject({ loss: Infinity, passed: false });
+    }
+  });
+});
+
+const scheme = { blockSize: 32, symmetric: true } as const;
+const weight = (name: string, sensitivity: number): WeightLosses => ({
+  name, elements: 1000, bytes: 4000, metric: 'hessian', trace: 1,
+  candidates: [
+    { candidate: { method: 'rtn', bits: 8, ...scheme }, bytes: 1100, error: sensitivity, snrDb: 40 },
+    { candidate: { method: 'rtn', bits: 4, ...scheme }, bytes: 600, error: 20 * sensitivity, snrDb: 20 },
+    { candidate: { method: 'gptq', bits: 4, ...scheme }, bytes: 600, error: 10 * sensitivity, snrDb: 23 },
+  ],
+});
+
+describe('a plan', () => {
+  const layers = planLayers([weight('a', 1), weight('b', 3), weight('c', 0.1)], (_weight, { error }) => error);
+
+  test('becomes one step: what most weights get first, then the others, then nothing', () => {
+    const step = stepFor(layers, [2, 0, 2], { data: 'd.txt', leaveOut: 4 });
+    expect(step).toMatchObject({ method: 'gptq', bits: 4, data: 'd.txt', leaveOut: 4 });
+    expect(step?.layers).toEqual([{ match: ['a', 'c'], method: 'gptq', bits: 4, ...scheme }, { match: ['b'], method: 'rtn', bits: 8, ...scheme }, { match: ['/^/'], method: 'none' }]);
+    expect(stepFor(layers, [0, 3, 3], { data: 'd.txt' })).toMatchObject({ method: 'rtn' });
+    expect(stepFor(layers, [0, 3, 3], { data: 'd.txt' })).not.toHaveProperty('data');
+    expect(stepFor(layers, [3, 3, 3], {})).toBeUndefined();
+  });
+
+  test('falls back from the weight that loses most, to the weights as they were in the end', () => {
+    const names: string[] = [];
+    let choices: readonly number[] = [1, 1, 1];
+    for (let next = upgraded(layers, choices); next; next = upgraded(layers, choices)) {
+      const loss = (all: readonly number[]): number => all.reduce((sum, choice, i) => sum + layers[i]!.options[choice]!.loss, 0);
+      expect(loss(next.choices)).toBeLessThan(loss(choices));
+      ({ choices } = next);
+      names.push(next.layer);
+    }
+    expect(choices).toEqual([3, 3, 3]);
+    expect(names[0]).toBe('b');
+    expect(names).toHaveLength(6);
+  });
+});
+
+describe('a search', () => {
+  const front = paretoFront(Array.from({ length: 6 }, () => [{ bytes: 1, loss: 10 }, { bytes: 3, loss: 3 }, { bytes: 9, loss: 0 }]));
+
+  test('finds the smallest that passes wherever the line is, in few tries', async () => {
+    for (let limit = -1; limit <= 70; limit++) {
+      for (const expected of [0, 5, 100]) {
+        let tries = 0;
+        const found = await smallestPassing(front, expected, async (point) => {
+          tries++;
+          return { bytes: point.bytes, passed: point.loss <= limit };
+        });
+        expect(tries).toBeLessThanOrEqual(8);
+        expect(found).toEqual(front.find((point) => point.loss <= limit));
+      }
+    }
+  });
+
+  test('fits a size that says more than the weights', async () => {
+    const measure = async ({ bytes }: { bytes: number }): Promise<{ bytes: number; passed: boolean }> => ({ bytes: bytes + 7, passed: true });
+    for (let size = 0; size < 70; size++) {
+      const found = await fitSize(front, size, 0, measure);
+      if (found) expect(found.bytes + 7).toBeLessThanOrEqual(size);
+      else expect(size).toBeLessThan(front[0]!.bytes + 7);
+    }
+  });
+});
+
+test('every so-manieth sample is held out', () => {
+  expect(splitSamples([0, 1, 2, 3, 4, 5, 6, 7, 8], 4)).toEqual({ used: [0, 1, 2, 4, 5, 6, 8], heldOut: [3, 7] });
+  expect(splitSamples([0, 1], undefined)).toEqual({ used: [0, 1], heldOut: [] });
+});
+
+test('the plot draws any numbers', () => {
+  const number = fc.double();
+  fc.assert(fc.property(fc.array(fc.record({ bytes: number, loss: number }), { maxLength: 5 }), fc.array(fc.record({ bytes: number, loss: number, name: fc.string(), mark: fc.nat(5) }), { maxLength: 5 }), (line, points) => {
+    const html = tradePlot({ title: 't', axis: 'a' }, line, points);
+    for (const [, value] of html.matchAll(/ (?:x|y|cx|cy|x1|x2|y1|y2)="([^"]*)"/g)) expect(value).toMatch(/^-?\d+(\.\d+)?$/);
+    expect(html).not.toMatch(/NaN|Infinity|undefined/);
+  }));
+});
