@@ -6,7 +6,11 @@ import type { Command } from '../command.js';
 import { common, decimal, numberOf, textOf } from '../options.js';
 import { formatBytes } from '../progress.js';
 import { saveOptions } from '../run-steps.js';
+import { calibrationWords, stepOptions } from '../step-options.js';
 import { formatFacts, formatTable } from '../table.js';
+
+// Data is read as a calibrated step reads it, since one of those comes out.
+const reading = stepOptions('quantize', calibrationWords);
 
 export const squeeze: Command = {
   name: 'squeeze',
@@ -14,11 +18,10 @@ export const squeeze: Command = {
   arguments: [{ name: '<input>', help: 'a checkpoint or an .onnx file that becomes one graph' }],
   options: [
     { ...common.output, required: false },
-    { ...common.data, required: true, help: 'what to calibrate and judge with: every fourth sample is held out' },
+    ...reading.specs.map((spec) => (spec.flags.startsWith('--data') ? { ...spec, required: true } : spec)),
     { flags: '--target-size <size>', help: 'how large the result may be: a share of the float model (25%), or bytes (900kB, 40MB)', parse: targetSize },
     { flags: '--max-loss <percent>', help: 'what may be lost on the held-out samples: 1% more perplexity, 1 point of accuracy, or 1% error of the outputs', parse: percent },
     { flags: '--dry-run', help: 'measure and plan, write no model' },
-    common.samples,
     common.seed,
     ...saveOptions.filter(({ flags }) => !flags.startsWith('--resume')),
     common.threads,
@@ -36,8 +39,8 @@ export const squeeze: Command = {
     const result = await squeezeInput({
       input,
       output: options['dryRun'] === true ? undefined : output,
-      data: textOf(options, 'data') ?? '',
-      samples: numberOf(options, 'samples'),
+      data: '',
+      ...reading.read(options),
       targetSize: options['targetSize'] as { share: number } | { bytes: number } | undefined,
       maxLoss: numberOf(options, 'maxLoss'),
       force: options['force'] === true,

@@ -11,6 +11,7 @@ import { openInput } from '../inputs/open-input.js';
 import { loadRuntime } from '../load-runtime.js';
 import { squeezePage } from '../report/squeeze-page.js';
 import { type RecipeResult, runRecipe, type RunRecipeOptions } from '../run-recipe.js';
+import type { Calibrated } from '../steps/step.js';
 import type { RecipeStep } from '../steps/steps.js';
 import { type Judgement, judge } from './gate.js';
 import { type FrontPoint, paretoFront } from './pareto-front.js';
@@ -20,12 +21,11 @@ import { betterStandard, fitSize, smallestPassing } from './search.js';
 import { LEAVE_OUT, openSqueezeData } from './squeeze-data.js';
 import { type TriedModel, Trials } from './trials.js';
 
-export interface SqueezeOptions extends TaskOptions, Pick<RunRecipeOptions, 'check' | 'externalData' | 'threads' | 'report' | 'onNote'> {
+export interface SqueezeOptions extends TaskOptions, Omit<Calibrated, 'leaveOut'>, Pick<RunRecipeOptions, 'check' | 'externalData' | 'threads' | 'report' | 'onNote'> {
   readonly input: string;
   /** Absent: the plan is made and nothing is written. */
   readonly output?: string | undefined;
   readonly data: string;
-  readonly samples?: number | undefined;
   /** Share of the size of the float model, or bytes. One of this and `maxLoss` must be given. */
   readonly targetSize?: { readonly share: number } | { readonly bytes: number } | undefined;
   /** What may be lost on the held-out samples: of perplexity or of the outputs as a share, of accuracy in hundredths; 0.01 is 1 %. */
@@ -71,12 +71,13 @@ const SHOWN_POINTS = 60;
  */
 export async function squeezeInput(options: SqueezeOptions): Promise<SqueezeResult> {
   const started = performance.now();
-  const { data, samples, targetSize, maxLoss, threads, signal, onProgress, seed, onNote = () => {} } = options;
+  const { data, samples, columns, scale, mean, std, targetSize, maxLoss, threads, signal, onProgress, seed, onNote = () => {} } = options;
   if (targetSize === undefined && maxLoss === undefined) throw new PenjingError('E_OPTION', 'squeezing needs a target', { hint: 'Give --target-size 25%, or --max-loss 1%, or both.' });
   const task: TaskOptions = { ...(signal && { signal }), ...(onProgress && { onProgress }), ...(seed !== undefined && { seed }) };
   const input = await openInput(options.input);
   const model = await onlyGraph(input, signal);
-  const split = await openSqueezeData(model, { input, data, samples });
+  const reading = Object.fromEntries(Object.entries({ samples, columns, scale, mean, std }).filter(([, value]) => value !== undefined));
+  const split = await openSqueezeData(model, { input, data, ...reading });
   const { ortJobs, openComparison } = await loadRuntime();
   onNote('measuring what each weight would lose');
   const weights = await (async () => {
@@ -85,7 +86,7 @@ export async function squeezeInput(options: SqueezeOptions): Promise<SqueezeResu
   })();
   await using comparison = await openComparison(model, { ...task, ...(threads !== undefined && { threads }) });
   await using work = await temporaryFolder();
-  const trials = new Trials({ work: work.path, input, model, split, comparison, task, threads, calibration: { data, ...(samples !== undefined && { samples }), leaveOut: LEAVE_OUT } });
+  const trials = new Trials({ work: work.path, input, model, split, comparison, task, threads, calibration: { data, ...reading, leaveOut: LEAVE_OUT } });
   onNote('measuring what the model loses by each');
   const curves = await probeWeights(model, weights, { comparison, on: split.probes(), task });
   const layers = planLayers(weights, (weight, found) => curves.get(weight.name)!(found.error));

@@ -135,7 +135,7 @@ export class Trials {
   async #build(steps: readonly RecipeStep[]): Promise<Model> {
     const { input, model, task, threads, work } = this.#options;
     const { signal, seed } = task;
-    return (await applySteps(await openSteps(steps, input), cloneModel(model), { ...(signal && { signal }), ...(seed !== undefined && { seed }), threads, work })).model;
+    return (await applySteps(await openSteps(steps, input), cloneModel(model), { ...(signal && { signal }), ...(seed !== undefined && { seed }), threads, work, format: 'onnx' })).model;
   }
 
   async #try(name: string, steps: readonly RecipeStep[], predicted?: number): Promise<TriedModel> {
