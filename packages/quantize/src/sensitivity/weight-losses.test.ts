@@ -1,5 +1,5 @@
 /** The losses of weights against the definition, on the reference engine. */
-import { createRng, DenseTensor, denseOf, type Feeds, GraphBuilder, inlineJobs, Model, tensorType } from '@penjing/core';
+import { createRng, type DenseTensor, denseOf, type Feeds, GraphBuilder, inlineJobs, Model, tensorType } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { wasmKernels } from '@penjing/kernels';
 import { describe, expect, test } from 'vitest';

@@ -113,7 +113,7 @@ export async function squeezeInput(options: SqueezeOptions): Promise<SqueezeResu
   const taken = standard && (await trials.proveStandard(standard, maxLoss));
   const { steps, choices, held, judgement, fallbacks } = taken ?? (await trials.prove(layers, point, { maxLoss, targetBytes }));
   const write = options.output !== undefined && (judgement.passed || options.force === true);
-  const written = write ? await runRecipe({ input: options.input, output: options.output!, steps }, writeOptions(options, task, trials, judgement)) : undefined;
+  const written = write ? await runRecipe({ input: options.input, output: options.output, steps }, writeOptions(options, task, trials, judgement)) : undefined;
   const result: SqueezeResult = {
     input: options.input, output: options.output, steps, bytesBefore, bytesAfter: held.b.bytes, targetBytes, maxLoss,
     passed: judgement.passed, metric: judgement.metric, loss: judgement.loss, heldOut: held, weights,
