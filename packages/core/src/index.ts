@@ -23,7 +23,7 @@ export { type Block, blocks } from './graph/blocks.js';
 export { GraphBuilder, type NodeOptions, denseOf } from './builder.js';
 export { type Engine, type EngineOptions, type Executor, type Feeds, type Fetches, type RunOptions, type ValueInfo } from './engine.js';
 export { type Job, type JobContext, type JobFunction, type JobHost, type JobOptions, type PreparedModel, type Shelf, type ShelfReference, type TensorReference, inlineJobs, jobModule } from './job.js';
-export { type Pass, type PassContext, type PassResult, pipeline } from './pass.js';
+export { type ChangedSize, type Pass, type PassContext, type PassResult, pipeline } from './pass.js';
 export type { WeightRecord } from './record.js';
 export { EXPR_VERSION, type BlockScheme, type DecodeExpr, type GridChoice, type MultiExpr, type QuantizeExpr, type SourceExpr, type SparseRule, type TensorExpr, exprInputs, exprSources, sharesBlocks } from './expr/tensor-expr.js';
 export * as expr from './expr/build.js';

@@ -14,12 +14,20 @@ export interface PassContext extends TaskOptions {
   readonly samples?: AsyncIterable<Feeds> | Iterable<Feeds>;
 }
 
+/** A size of the model's configuration that a pass changed. */
+export interface ChangedSize {
+  readonly before: number;
+  readonly after: number;
+}
+
 export interface PassResult {
   readonly model: Model;
   readonly modified: boolean;
   readonly records: readonly WeightRecord[];
   /** Things the user should know: a slow kernel, a weight left alone. */
   readonly warnings: readonly string[];
+  /** What config.json counts otherwise now: heads that have keys and values of their own, features inside of feed-forward parts, layers. */
+  readonly sizes?: Readonly<Partial<Record<'heads' | 'ffn' | 'layers', ChangedSize>>>;
 }
 
 /** Owns the model it is given and may edit it in place; clone first to keep the original. */
@@ -37,6 +45,7 @@ export function pipeline(passes: readonly Pass[], name = passes.map((pass) => pa
       let modified = false;
       const records: WeightRecord[] = [];
       const warnings: string[] = [];
+      let sizes: PassResult['sizes'];
       for (const [index, pass] of passes.entries()) {
         context.signal?.throwIfAborted();
         context.onProgress?.({ phase: pass.name, done: index, total: passes.length, unit: 'passes' });
@@ -45,8 +54,17 @@ export function pipeline(passes: readonly Pass[], name = passes.map((pass) => pa
         modified ||= result.modified;
         records.push(...result.records);
         warnings.push(...result.warnings);
+        sizes = mergeSizes(sizes, result.sizes);
       }
-      return { model: current, modified, records, warnings };
+      return { model: current, modified, records, warnings, ...(sizes && { sizes }) };
     },
   };
+}
+
+/** From the first size to the last one. */
+function mergeSizes(a: PassResult['sizes'], b: PassResult['sizes']): PassResult['sizes'] {
+  if (!a || !b) return a ?? b;
+  const merged: Partial<Record<keyof typeof a, ChangedSize>> = { ...a };
+  for (const [name, size] of Object.entries(b) as [keyof typeof a, ChangedSize][]) merged[name] = { before: a[name]?.before ?? size.before, after: size.after };
+  return merged;
 }

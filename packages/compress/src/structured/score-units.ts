@@ -1,0 +1,138 @@
+/** How much each unit matters, and the weights that make up for those that go. */
+import { cloneModel, type Feeds, isPenjingError, type JobHost, lazy, type Model, modelGraphs, Names, type Node, type TaskOptions, type Tensor, type Value } from '@penjing/core';
+import { calibrateBlocks } from '@penjing/core/calibrate';
+import { addProbe, type Consumer, consumersOf } from './consumers.js';
+import type { UnitGroup } from './dimensions.js';
+import { compensateJob, type Compensated, scoreJob, type UnitStatistic } from './unit-job.js';
+
+export interface UnitTools {
+  readonly jobs: JobHost;
+  readonly samples: readonly Feeds[] | undefined;
+  readonly task: TaskOptions;
+}
+
+export type UnitMethod = 'norm' | 'activation' | 'obs';
+
+export interface Scored {
+  /** One per unit: each weight's votes add up to the number of units. */
+  readonly scores: Float64Array;
+  readonly notes: readonly string[];
+}
+
+/** Scores of every group, in order. */
+export async function scoreUnits(model: Model, groups: readonly UnitGroup[], method: UnitMethod, tools: UnitTools): Promise<Scored[]> {
+  const scored = groups.map((group) => ({ scores: new Float64Array(group.units.length), notes: [] as string[] }));
+  const missing = new Set(groups.keys());
+  if (method !== 'norm') {
+    const statistic = method === 'activation' ? 'norms' : 'gram';
+    const voters = groups.map((group, g) => consumersOf(group).map((consumer) => ({ g, consumer }))).flat();
+    await withStatistics(model, voters.map(({ consumer }) => consumer), statistic, tools, async (i, found) => {
+      const { g, consumer } = voters[i]!;
+      const votes = typeof found === 'string' ? found : await attempt(() => vote(groups[g]!, consumer, found, tools));
+      if (typeof votes === 'string') scored[g]!.notes.push(`${consumer.weight.name}: ${votes}`);
+      else {
+        addVotes(scored[g]!.scores, votes);
+        missing.delete(g);
+      }
+    });
+  }
+  for (const g of missing) {
+    if (method !== 'norm') scored[g]!.notes.push('chosen by norm');
+    for (const matrix of weightsOf(groups[g]!)) {
+      const { tensor, units } = matrix;
+      const reference = await tools.jobs.refer(lazy.cast(tensor, 'float32'));
+      const votes = await attempt(() => tools.jobs.run(scoreJob, { matrix: reference, units, statistic: { kind: 'none' } }, signalOf(tools)));
+      if (typeof votes === 'string') scored[g]!.notes.push(votes);
+      else addVotes(scored[g]!.scores, votes);
+    }
+  }
+  return scored;
+}
+
+/** Every weight of two dimensions or more, rows along the units. */
+function weightsOf(group: UnitGroup): { tensor: Tensor; units: Uint32Array[] }[] {
+  return group.units[0]!.parts.flatMap(({ value, axis }) => {
+    if (!value.tensor || value.tensor.shape.length < 2) return [];
+    const units = group.units.map(({ parts }) => Uint32Array.from(parts.find((other) => other.value === value && other.axis === axis)?.indices ?? []));
+    return [{ tensor: rowsAlong(value.tensor, axis), units }];
+  });
+}
+
+function rowsAlong(tensor: Tensor, axis: number): Tensor {
+  const { shape } = tensor;
+  const front = axis === 0 ? tensor : lazy.transpose(tensor, [axis, ...shape.map((_, i) => i).filter((i) => i !== axis)]);
+  return lazy.reshape(front, [shape[axis]!, shape.reduce((product, size) => product * size, 1) / shape[axis]!]);
+}
+
+async function vote(group: UnitGroup, consumer: Consumer, statistic: UnitStatistic, { jobs, ...tools }: UnitTools): Promise<Float64Array> {
+  const units = group.units.map((unit) => featuresOf(unit.parts, consumer));
+  return jobs.run(scoreJob, { matrix: await jobs.refer(lazy.cast(consumer.matrix, 'float32')), units, statistic }, signalOf(tools));
+}
+
+/** Features of a consumer that belong to a unit. */
+export function featuresOf(parts: UnitGroup['units'][number]['parts'], { weight, axis, each }: Consumer): Uint32Array {
+  const indices = parts.find((part) => part.value === weight && part.axis === axis)?.indices ?? [];
+  return Uint32Array.from(indices.flatMap((index) => Array.from({ length: each }, (_, k) => index * each + k)));
+}
+
+function addVotes(scores: Float64Array, votes: Float64Array): void {
+  const mean = votes.reduce((sum, value) => sum + value, 0) / votes.length;
+  if (mean > 0) votes.forEach((value, i) => (scores[i]! += value / mean));
+}
+
+/** The layers as least squares leave them without these units, by consumer; a text where they stay as they are. */
+export async function compensate(model: Model, layers: readonly { readonly consumer: Consumer; readonly removed: Uint32Array; readonly kept: Uint32Array }[], tools: UnitTools): Promise<(Compensated | string)[]> {
+  const results: (Compensated | string)[] = layers.map(() => 'no block of the model computes with it');
+  await withStatistics(model, layers.map(({ consumer }) => consumer), 'gram', tools, async (i, found) => {
+    const { consumer, removed, kept } = layers[i]!;
+    results[i] =
+      typeof found === 'string'
+        ? found
+        : await attempt(async () =>
+            tools.jobs.run(compensateJob, { matrix: await tools.jobs.refer(lazy.cast(consumer.matrix, 'float32')), sums: (found as Extract<UnitStatistic, { kind: 'gram' }>).sums, removed, kept }, signalOf(tools)),
+          );
+  });
+  return results;
+}
+
+/** Runs a copy of the model over the samples; gives what reaches each layer, or why that is not known. */
+async function withStatistics(model: Model, consumers: readonly Consumer[], statistic: 'norms' | 'gram', { jobs, samples, task }: UnitTools, use: (index: number, found: UnitStatistic | string) => Promise<void>): Promise<void> {
+  const copy = cloneModel(model);
+  const names = new Names(modelGraphs(copy));
+  const nodes = new Map<string, Node>([...copy.graph.nodes()].map((node) => [node.output().name, node]));
+  const probes = new Map<string, number[]>();
+  for (const [i, consumer] of consumers.entries()) {
+    const probe = addProbe(copy, nodes, consumer, names);
+    if (probe === undefined) await use(i, 'it is not seen: it stands in a subgraph, or its kernels are too large');
+    else probes.set(probe, [...(probes.get(probe) ?? []), i]);
+  }
+  const done = new Set<string>();
+  for await (const { block, gather } of calibrateBlocks(copy, { ...task, jobs, samples: samples! })) {
+    const seen = new Set<Value | null>(block.nodes.flatMap((node) => [...node.inputs, ...node.outputs]));
+    for (const value of seen) {
+      if (!value || !probes.has(value.name) || done.has(value.name)) continue;
+      done.add(value.name);
+      const gathered = await gather([{ value: value.name, statistic }]);
+      const broken = gathered.broken(value.name);
+      for (const i of probes.get(value.name)!) {
+        if (broken !== undefined) await use(i, `what it reads is not finite in sample ${broken}`);
+        else if (statistic === 'norms') await use(i, { kind: 'norms', squares: gathered.statistic(value.name, 'norms').squares });
+        else await use(i, { kind: 'gram', sums: gathered.statistic(value.name, 'gram').sums.slice() });
+      }
+    }
+  }
+}
+
+/** A layer that samples say nothing useful of must not end the run. */
+async function attempt<T>(work: () => Promise<T>): Promise<T | string> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isPenjingError(error) && error.code === 'E_DATA') return error.message;
+    throw error;
+  }
+}
+
+function signalOf({ task: { signal } }: Pick<UnitTools, 'task'>): { signal?: AbortSignal } {
+  return signal ? { signal } : {};
+}
