@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { PenjingError } from '@penjing/core';
 import { type FileLayout, type JsonObject, type ModelFolder, openHuggingFaceConfig, type TransformersJsDType } from '@penjing/graph-io';
 import { openFolder } from '@penjing/graph-io/node';
+import { withSizes } from './changed-sizes.js';
 import type { Input } from './inputs/input.js';
 import type { FolderLayout, WrittenGraph } from './layouts/folder-layout.js';
 import { layouts } from './layouts/layouts.js';
@@ -101,5 +102,5 @@ export async function besideGraphs(input: Input, variant: Variant, graphs: reado
   // A folder that is there already keeps its own configuration.
   const from = adds ? openFolder(target) : input.folder;
   if (!(await isConfigured(from))) return [];
-  return layout.companions({ folder: await openHuggingFaceConfig(from), target, dtype, adds, graphs });
+  return layout.companions({ folder: withSizes(await openHuggingFaceConfig(from), graphs.find(({ sizes }) => sizes)?.sizes), target, dtype, adds, graphs });
 }

@@ -183,7 +183,7 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
     records.push(...result.records);
     warnings.push(...result.warnings);
     if (original) comparisons.push({ original, graph: name, samples });
-    written.push({ stem, model: result.model, files: layouts });
+    written.push({ stem, model: result.model, files: layouts, ...(result.sizes && { sizes: result.sizes }) });
   }
   return { files: [...(await besideGraphs(input, variant, written)), ...files], graphs, comparisons, records, warnings };
 }

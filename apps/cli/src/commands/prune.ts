@@ -1,11 +1,11 @@
-/** `penjing prune`: zeros among the weights, straight from a checkpoint or from an ONNX model. */
+/** `penjing prune`: zeros among the weights, or whole structures gone, straight from a checkpoint or from an ONNX model. */
 import type { Command } from '../command.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
 import { calibrationWords, stepOptions } from '../step-options.js';
 
 const fields = stepOptions('prune', {
-  method: { flags: '--method <name>', help: 'which weights go: magnitude, the smallest; wanda and sparsegpt, by what the model computes on --data' },
+  method: { flags: '--method <name>', help: 'which weights go: magnitude, the smallest; wanda and sparsegpt, by what the model computes on --data. Of --structure: norm, the smallest; activation, what adds least; obs, what the rest makes up for' },
   sparsity: { flags: '--sparsity <share>', help: 'share of the weights that become 0: 0.5' },
   pattern: { flags: '--pattern <n:m>', help: 'instead: of every m inputs of an output, n stay: 2:4, 4:8' },
   scope: { flags: '--scope <scope>', help: 'of magnitude: one threshold per weight (layer), or one for all (global)' },
@@ -13,14 +13,31 @@ const fields = stepOptions('prune', {
   exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true },
 });
 
+const shrink = stepOptions('shrink', {
+  structure: { flags: '--structure <name>', help: 'take whole parts out instead, and cut what reads them: attention heads, features inside of feed-forward parts (ffn), channels of convolutions, layers' },
+  ratio: { flags: '--ratio <share>', help: 'of --structure: share of the parts that go' },
+  method: { flags: '--method <name>', help: '' },
+  update: { flags: '--update', help: 'of --structure: fit what remains to what the model computed on --data (obs does so anyway)' },
+  ...calibrationWords,
+  exclude: { flags: '--exclude <name>', help: '', repeat: true },
+});
+
+/** Words that both steps have are in the list once, with what either may be. */
+const options = fields.specs.map((spec) => {
+  const twin = shrink.specs.find(({ flags }) => flags === spec.flags);
+  return twin?.choices && spec.choices ? { ...spec, choices: [...spec.choices, ...twin.choices] } : spec;
+});
+const added = shrink.specs.filter(({ flags }) => !fields.specs.some((spec) => spec.flags === flags));
+
 export const prune: Command = {
   name: 'prune',
-  summary: 'set weights to 0: a share of them, or so many of every few',
+  summary: 'set weights to 0, or take out heads, features, channels or layers',
   arguments: [{ name: '<input>', help: 'a folder or file that convert takes' }],
-  options: [common.output, ...fields.specs, ...saveOptions, common.threads],
+  options: [common.output, ...options, ...added, ...saveOptions, common.threads],
   examples: [
     'penjing prune models/sapling -o out/sapling-half --sparsity 0.5',
     'penjing prune models/sapling -o out/sapling-2of4 --pattern 2:4 --method sparsegpt --data train.txt',
+    'penjing prune models/sapling -o out/sapling-slim --structure ffn --ratio 0.25 --method obs --data train.txt',
   ],
-  run: (context) => runSteps(context, [{ prune: fields.read(context.options) }]),
+  run: (context) => runSteps(context, [context.options['structure'] === undefined && context.options['ratio'] === undefined ? { prune: fields.read(context.options) } : { shrink: shrink.read(context.options) }]),
 };

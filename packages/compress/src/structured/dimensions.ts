@@ -125,15 +125,20 @@ export class Dimensions {
       }
     }
     // Units that begin on the same dimension of the same weight form a group.
-    const byWeight = new Map<Value, Map<string, { kind: UnitKind; units: Unit[]; reason: string | undefined }>>();
+    interface Found {
+      readonly kind: UnitKind;
+      readonly units: Unit[];
+      reason: string | undefined;
+    }
+    const byWeight = new Map<Value, Map<string, Found>>();
     for (const [root, parts] of members) {
       const weight = parts.find(({ value }) => value.tensor !== undefined && value.tensor.shape.length >= 2);
       const kind = this.#kinds.get(root);
       if (!weight || kind === undefined) continue;
-      const groups = byWeight.get(weight.value) ?? new Map();
+      const groups = byWeight.get(weight.value) ?? new Map<string, Found>();
       byWeight.set(weight.value, groups);
       const key = `${weight.axis} ${kind}`;
-      const group = groups.get(key) ?? { kind, units: [], reason: undefined };
+      const group: Found = groups.get(key) ?? { kind, units: [], reason: undefined };
       groups.set(key, group);
       group.reason ??= this.#locks.get(root);
       if (!this.#locks.has(root)) group.units.push({ parts });

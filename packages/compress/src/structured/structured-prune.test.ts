@@ -81,9 +81,9 @@ const decoder = (form: 'gqa' | 'standard'): Network => ({
       b.output(value!, 'present.0.value', tensorType('float32', ['batch', 2, 'total', 8]));
     } else {
       const split = (value: Value, heads: number): Value => b.op('Transpose', [b.op('Reshape', [value, b.constant('int64', [0, -1, heads, 8])])], { perm: [0, 2, 1, 3] });
-      const key = b.op('Concat', [pastKey, split(k!, 2)], { axis: 2 }, { outputs: ['present.0.key'] });
-      const value = b.op('Concat', [pastValue, split(v!, 2)], { axis: 2 }, { outputs: ['present.0.value'] });
-      const grouped = b.op('Reshape', [split(q!, 4), b.constant('int64', [0, 2, -1, 8])]);
+      const key = b.op('Concat', [pastKey, split(k, 2)], { axis: 2 }, { outputs: ['present.0.key'] });
+      const value = b.op('Concat', [pastValue, split(v, 2)], { axis: 2 }, { outputs: ['present.0.value'] });
+      const grouped = b.op('Reshape', [split(q, 4), b.constant('int64', [0, 2, -1, 8])]);
       const scores = b.op('MatMul', [grouped, b.op('Transpose', [key], { perm: [0, 1, 3, 2] })]);
       const mixed = b.op('MatMul', [b.op('Softmax', [scores], { axis: -1 }), value]);
       const back = b.op('Reshape', [mixed, b.constant('int64', [0, 4, -1, 8])]);

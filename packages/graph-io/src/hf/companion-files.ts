@@ -48,6 +48,6 @@ async function preprocessorFile({ folder, files }: HuggingFaceConfig): Promise<F
  */
 export async function configFile(folder: HuggingFaceConfig, added: JsonObject = {}): Promise<FileLayout> {
   const { quantization_config: packed, ...config } = folder.config;
-  const same = packed === undefined && folder.leftOut === undefined && Object.keys(added).length === 0;
+  const same = packed === undefined && folder.leftOut === undefined && folder.changed !== true && Object.keys(added).length === 0;
   return same ? copiedFile(folder, 'config.json') : jsonFile('config.json', { ...config, ...added });
 }

@@ -15,6 +15,8 @@ export interface HuggingFaceConfig {
   readonly modules?: SentenceModules;
   /** config.json as it is, or that of the decoder in a model that also sees pictures. */
   readonly config: JsonObject;
+  /** The configuration is no longer that of the file. */
+  readonly changed?: boolean;
   /** What a model with other senses does besides reading and writing, which is left out: `pictures`. */
   readonly leftOut?: string;
   /** generation_config.json, when there is one. */

@@ -1,5 +1,5 @@
 /** How a model folder is laid out for the program that will load it; one file per layout implements it. */
-import type { Model } from '@penjing/core';
+import type { Model, PassResult } from '@penjing/core';
 import type { FileLayout, HuggingFaceConfig, TransformersJsDType } from '@penjing/graph-io';
 
 export interface FolderLayout {
@@ -25,4 +25,6 @@ export interface WrittenGraph {
   readonly stem: string;
   readonly model: Model;
   readonly files: readonly FileLayout[];
+  /** What its steps changed in the configuration. */
+  readonly sizes?: PassResult['sizes'];
 }
