@@ -61,7 +61,10 @@ type FeedOptions = CalibrationDataOptions & { readonly samples: number };
 
 async function* feedsOf(source: DataSource, inputs: ModelInputs, options: FeedOptions): AsyncGenerator<LabelledFeeds> {
   const first = await source.item(0);
-  if (first.kind === 'text') return yield* textFeeds(source, inputs, options);
+  if (first.kind === 'text') {
+    yield* textFeeds(source, inputs, options);
+    return;
+  }
   const taken = Math.min(options.samples, source.count);
   let left = options.samples;
   for (let i = 0; i < taken && left > 0; i++) {

@@ -1,7 +1,7 @@
 /** A folder of ONNX tensors, `input_0.pb` and so on, or of such folders: how ONNX keeps the data of its tests. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DenseTensor, memorySource, PenjingError, toDense } from '@penjing/core';
+import { type DenseTensor, memorySource, PenjingError, toDense } from '@penjing/core';
 import { onnxLimits } from '../limits.js';
 import { readTensor } from '../onnx/read-tensor.js';
 import { type TensorProto, tensorSchema } from '../onnx/schema.js';
@@ -45,7 +45,7 @@ export async function openProtoFolder(sets: readonly string[]): Promise<DataSour
 async function readProto(path: string): Promise<{ key: string | undefined; tensor: DenseTensor }> {
   const source = memorySource(await readBounded(path));
   try {
-    const proto = (await walkMessage(tensorSchema, source, { limits: onnxLimits })) as TensorProto;
+    const proto = await walkMessage<TensorProto>(tensorSchema, source, { limits: onnxLimits });
     const tensor = await readTensor(proto, path, {
       source, limits: onnxLimits,
       external: async () => {

@@ -69,7 +69,7 @@ const arrays: { readonly [Name in DType]?: (values: Numbers) => Parameters<typeo
 function numbersOf(tensor: DenseTensor): Float64Array {
   if (tensor.dtype === 'float16') {
     const floats = new Float32Array(tensor.byteLength / 2);
-    plainKernels().toFloat32('float16', tensor.data as Uint16Array, floats);
+    plainKernels().toFloat32('float16', tensor.data, floats);
     return Float64Array.from(floats);
   }
   return Float64Array.from(tensor.data as ArrayLike<number | bigint> as ArrayLike<number>, Number);
