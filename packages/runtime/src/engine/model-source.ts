@@ -72,8 +72,8 @@ export interface StoredModel {
   readonly cleanup: () => Promise<void>;
 }
 
-/** Serializes a model to memory, or through the pool to files in a private temporary folder. */
-export async function storeModel(model: Model, inMemory: boolean, options: TaskOptions = {}): Promise<StoredModel> {
+/** Serializes a model to memory, or through the pool to files in a private folder, inside a temporary one when no other is given. */
+export async function storeModel(model: Model, inMemory: boolean, options: TaskOptions = {}, parent?: string): Promise<StoredModel> {
   const layouts = serializeOnnx(model, { externalData: inMemory ? 'never' : 'always' });
   const bytes = layouts.reduce((sum, { size }) => sum + size, 0);
   if (inMemory) {
@@ -81,7 +81,7 @@ export async function storeModel(model: Model, inMemory: boolean, options: TaskO
     return { source: { kind: 'memory', bytes: file.buffer as ArrayBuffer, externalData: [] }, bytes, cleanup: async () => {} };
   }
   // Made private (mode 700) first; weights may be confidential and /tmp is everybody's.
-  const folder = await mkdtemp(join(tmpdir(), 'penjing-session-'));
+  const folder = await mkdtemp(parent === undefined ? join(tmpdir(), 'penjing-session-') : join(parent, 'session-'));
   const target = join(folder, 'model');
   const cleanup = (): Promise<void> => rm(folder, { recursive: true, force: true });
   try {

@@ -51,7 +51,7 @@ export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availab
     refer: referTensor,
     tensor: async ({ reference }) => spilledTensor(reference as Parameters<typeof spilledTensor>[0]),
     async prepare(model, options = {}) {
-      const stored = await storeForJobs(model, options);
+      const stored = await storeForJobs(model, options, await folder());
       return { kind: 'model', reference: stored.model, [Symbol.asyncDispose]: stored.cleanup };
     },
     async run<Input, Output>({ module, name }: Job<Input, Output>, input: Input, { signal, onProgress, seed, transfer }: JobOptions = {}): Promise<Output> {

@@ -30,10 +30,10 @@ export interface StoredForJobs {
   readonly weights: Omit<WeightFacts, 'byPath'>;
 }
 
-/** Serializes a model, in memory when it is small. */
-export async function storeForJobs(model: Model, options: Pick<TaskOptions, 'signal'>): Promise<{ model: StoredForJobs; cleanup: () => Promise<void> }> {
+/** Serializes a model, in memory when it is small, else into a folder inside `parent`. */
+export async function storeForJobs(model: Model, options: Pick<TaskOptions, 'signal'>, parent?: string): Promise<{ model: StoredForJobs; cleanup: () => Promise<void> }> {
   const weights = weightFacts(model);
-  const { source, cleanup } = await storeModel(model, weights.bytes <= MEMORY_LIMIT, options);
+  const { source, cleanup } = await storeModel(model, weights.bytes <= MEMORY_LIMIT, options, parent);
   return { model: { source, weights }, cleanup };
 }
 
