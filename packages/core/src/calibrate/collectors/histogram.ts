@@ -44,9 +44,11 @@ export function addTo(seen: HistogramStatistic, data: Float32Array, min: number,
   const covered = { min: Math.min(seen.min, lowest), max: Math.max(seen.max, highest) };
   const { width, first, counts } = grown(seen, covered);
   let missing = 0;
+  // Both are powers of two, so that the product is as exact as the quotient; the least one has a reciprocal too in float64.
+  const perUnit = 1 / width;
   for (let i = 0; i < data.length; i++) {
-    // Division by a power of two is exact. NaN and infinities fall into no bin.
-    const at = Math.floor(data[i]! / width) - first;
+    // NaN and infinities fall into no bin.
+    const at = Math.floor(data[i]! * perUnit) - first;
     if (at >= 0 && at < counts.length) counts[at]!++;
     else missing++;
   }
