@@ -5,6 +5,7 @@ import type { Graph } from '../graph/graph.js';
 import type { Model } from '../graph/model.js';
 import { capturedValues } from '../graph/traverse.js';
 import { Value } from '../graph/value.js';
+import type { ValueType } from '../graph/value-type.js';
 import { removeDead } from '../rewrite/dead.js';
 
 /**
@@ -23,7 +24,7 @@ export function extractModel(model: Model, inputs: readonly string[], outputs: r
     return value;
   };
   // What is given is no longer computed: its readers read an input instead.
-  const given = new Map(inputs.map((name) => [find(name), new Value(name, find(name).type)]));
+  const given = new Map(inputs.map((name) => [find(name), new Value(name, inputType(find(name)))]));
   for (const [value, input] of given) value.replaceUsesWith(input);
   graph.outputs.splice(0, Infinity, ...outputs.map((name) => given.get(find(name)) ?? find(name)));
   removeDead(part);
@@ -36,6 +37,11 @@ export function extractModel(model: Model, inputs: readonly string[], outputs: r
   }
   graph.inputs.splice(0, Infinity, ...given.values());
   return part;
+}
+
+/** What files say of the shapes of computed values is not always true, and as that of an input it would be held against the tensor. */
+function inputType({ type, producer }: Value): ValueType | undefined {
+  return producer && type?.kind === 'tensor' ? { kind: 'tensor', ...(type.dtype && { dtype: type.dtype }) } : type;
 }
 
 function valuesByName(graph: Graph): Map<string, Value> {

@@ -18,7 +18,8 @@ export function checkFeeds(inputs: readonly ValueInfo[], feeds: Feeds): void {
       throw inputError(`input ${name} is ${tensor.dtype}, the model wants ${type.dtype}`, inputs);
     }
     const wanted = type.shape;
-    if (!wanted) continue;
+    // Of an input whose rank is not known ONNX Runtime says the same as of a scalar: it checks those itself.
+    if (!wanted || wanted.length === 0) continue;
     const fits = wanted.length === tensor.shape.length && wanted.every((dim, i) => typeof dim !== 'number' || dim === tensor.shape[i]);
     if (!fits) throw inputError(`input ${name} has shape [${tensor.shape.join(', ')}], the model wants ${formatType(type)}`, inputs);
   }
