@@ -84,11 +84,21 @@ async function largestPerChannel(tensor: Tensor, axis: number, signal?: AbortSig
     const end = Math.min(rows, start + step);
     const bytes = await tensor.rows({ start, end });
     const data = new Float32Array(bytes.byteOffset % 4 === 0 ? bytes.buffer : bytes.slice().buffer, bytes.byteOffset % 4 === 0 ? bytes.byteOffset : 0, bytes.byteLength / 4);
-    const first = start * rowElements;
-    for (let i = 0; i < data.length; i++) {
-      const channel = Math.floor((first + i) / inner) % channels;
-      const magnitude = Math.abs(data[i]!);
-      if (magnitude > largest[channel]!) largest[channel] = magnitude;
+    // Counted, as a division for each element would take most of the time.
+    let channel = Math.floor((start * rowElements) / inner) % channels;
+    let left = inner - ((start * rowElements) % inner);
+    for (let i = 0; i < data.length; ) {
+      const runEnd = Math.min(data.length, i + left);
+      left -= runEnd - i;
+      let top = largest[channel]!;
+      for (; i < runEnd; i++) {
+        const magnitude = Math.abs(data[i]!);
+        if (magnitude > top) top = magnitude;
+      }
+      largest[channel] = top;
+      if (left > 0) continue;
+      left = inner;
+      if (++channel === channels) channel = 0;
     }
   }
   return largest;

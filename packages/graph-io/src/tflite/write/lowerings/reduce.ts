@@ -19,6 +19,12 @@ function reducedAxes(node: Node, rank: number): number[] {
   return node.int('noop_with_empty_axes', 0) === 1 ? [] : Array.from({ length: rank }, (_, i) => i);
 }
 
+/** The same of the node that is lowered; throws when they are computed. */
+function knownAxes(c: LowerContext): number[] {
+  if (c.has(1) && !c.constant(1)) throw c.fail('its axes are computed while the model runs');
+  return reducedAxes(c.node, c.rank(0));
+}
+
 /** Any order when the axes that are left come out in ONNX's order either way. */
 function wishWithout(axes: readonly number[], rank: number, keeps: boolean): LayoutWish {
   if (!hasLayouts(rank)) return 'first';
@@ -47,8 +53,7 @@ const reduction = (type: BuiltinOperator, before?: (f: Formula, x: TfTensor) => 
   lower(c) {
     const f = formula(c);
     const x = c.input(0);
-    const axes = reducedAxes(c.node, c.rank(0));
-    if (c.has(1) && !c.constant(1)) throw c.fail('its axes are computed while the model runs');
+    const axes = knownAxes(c);
     const mapped = before ? before(f, x) : x;
     const reduced = axes.length === 0 ? mapped : reduce(c, type, mapped, axes, keepsDims(c.node));
     const result = after ? after(f, reduced) : reduced;
@@ -124,8 +129,7 @@ export const reductions = {
     lower(c) {
       const f = formula(c);
       const x = c.input(0);
-      const axes = reducedAxes(c.node, c.rank(0));
-      if (c.has(1) && !c.constant(1)) throw c.fail('its axes are computed while the model runs');
+      const axes = knownAxes(c);
       if (axes.length === 0) return c.set(c.reshape(x, x.shape));
       // Around the largest, which an infinite one must not make NaN.
       const largest = f.min(f.max(reduce(c, 'REDUCE_MAX', x, axes, true), -3.4e38), 3.4e38);
