@@ -4,10 +4,11 @@ import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
 import { stepOptions } from '../step-options.js';
 
+// --no-check, which every verb has, is the same option to the parser
 const fields = stepOptions('simplify', {
   fusions: { flags: '--fusions <kind>', help: 'operators that may be made: of the ONNX standard at the opset of the model (default; attention from 23 on), of ONNX Runtime too (attention at any), or none' },
   opset: { flags: '--opset <version>', help: 'raise the model to this version of the ONNX operators' },
-  check: { flags: '--check <n>', help: 'compare with the original on so many random inputs before the result appears' },
+  check: { flags: '--check <n>', help: 'compare with the original on so many random inputs before the result appears', from: (check) => (typeof check === 'number' ? check : undefined) },
 });
 
 export const simplify: Command = {

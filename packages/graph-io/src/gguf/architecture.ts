@@ -51,6 +51,8 @@ export interface GgufWriting {
   readonly tiedOnly?: boolean;
   /** The share of a head that is rotated: the field, and what it is when nothing is said. */
   readonly partial?: { readonly field: string; readonly value: number };
+  /** Layer norms, by the field of their epsilon and its usual value; root mean squares when absent. */
+  readonly layerNorm?: readonly [field: string, usual: number];
   /** Field of the activation and those that llama.cpp computes; `hidden_act`, only silu, when absent. */
   readonly activation?: { readonly field: string; readonly names: readonly string[] };
   /** Layers have windows as the pairs say; elsewhere llama.cpp knows none, so that the context ends where one would matter. */

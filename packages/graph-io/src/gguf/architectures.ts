@@ -3,6 +3,8 @@ import { PenjingError } from '@penjing/core';
 import type { GgufArchitecture } from './architecture.js';
 import { gemma, gemma2, gemma3 } from './arch/gemma.js';
 import { gpt2, gptNeoX } from './arch/gpt.js';
+import { granite } from './arch/granite.js';
+import { phi2, stablelm, starcoder2 } from './arch/layer-norms.js';
 import { llama, mixtral, olmo2, smollm3 } from './arch/llama.js';
 import { phi3 } from './arch/phi3.js';
 import { qwen2, qwen2Moe, qwen3, qwen3Moe } from './arch/qwen.js';
@@ -10,7 +12,7 @@ import type { GgufFields } from './fields.js';
 import { quote } from './metadata.js';
 
 export const ggufArchitectures: readonly GgufArchitecture[] = [
-  llama, mixtral, smollm3, qwen2, qwen3, qwen2Moe, qwen3Moe, gemma, gemma2, gemma3, phi3, olmo2, gpt2, gptNeoX,
+  llama, mixtral, smollm3, qwen2, qwen3, qwen2Moe, qwen3Moe, gemma, gemma2, gemma3, phi3, olmo2, gpt2, gptNeoX, granite, starcoder2, stablelm, phi2,
 ];
 
 /** The row that reads a file. Throws `E_ARCHITECTURE` listing what is supported. */

@@ -68,6 +68,14 @@ export const phi3Names = decoder({
   ...preNorms, attn_qkv: 'self_attn.qkv_proj', attn_output: 'self_attn.o_proj', ffn_up: 'mlp.gate_up_proj', ffn_down: 'mlp.down_proj',
 });
 
+export const starcoder2Names = decoder({ ...preNorms, ...attention, ffn_up: 'mlp.c_fc', ffn_down: 'mlp.c_proj' });
+
+export const phi2Names: GgufNames = {
+  outer: { ...outer, output_norm: 'model.final_layernorm' },
+  layers: 'model.layers',
+  layer: { attn_norm: 'input_layernorm', ...attention, attn_output: 'self_attn.dense', ffn_up: 'mlp.fc1', ffn_down: 'mlp.fc2' },
+};
+
 export const gpt2Names: GgufNames = {
   outer: { token_embd: 'transformer.wte', position_embd: 'transformer.wpe', output_norm: 'transformer.ln_f', output: 'lm_head' },
   layers: 'transformer.h',

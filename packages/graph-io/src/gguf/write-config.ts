@@ -22,7 +22,9 @@ export function writtenConfig(architecture: GgufArchitecture, config: Fields): W
   if (typeof activation !== 'string' || !names.includes(activation)) throw config.wrong(field, `${names.join(' or ')}: llama.cpp knows no other ${name}`);
   const sizes = writtenSizes(config);
   const turned = rotation === 'none' ? { pairs: [], factors: [] } : rotary(architecture, config, sizes);
-  const epsilon = config.has('rms_norm_eps') ? [pair('attention.layer_norm_rms_epsilon', 'f32', config.positive('rms_norm_eps'))] : [];
+  const epsilon = writing.layerNorm
+    ? pair('attention.layer_norm_epsilon', 'f32', config.positive(...writing.layerNorm))
+    : pair('attention.layer_norm_rms_epsilon', 'f32', config.positive('rms_norm_eps', DEFAULT_EPSILON[name] ?? 1e-6));
   const all = new Map<string, GgufPair>();
   const common: readonly GgufPair[] = [
     pair('context_length', 'u32', contextOf(architecture, config, sizes)),
@@ -33,7 +35,7 @@ export function writtenConfig(architecture: GgufArchitecture, config: Fields): W
     pair('attention.head_count_kv', 'u32', sizes.kvHeads),
     pair('attention.key_length', 'u32', sizes.headDim),
     pair('attention.value_length', 'u32', sizes.headDim),
-    ...(config.has('rms_norm_eps') || name.startsWith('gpt') ? epsilon : [pair('attention.layer_norm_rms_epsilon', 'f32', DEFAULT_EPSILON[name] ?? 1e-6)]),
+    epsilon,
     ...turned.pairs,
   ];
   // what an architecture says itself replaces what all say

@@ -15,14 +15,11 @@ export const gpt2: GgufArchitecture = {
     n_inner: fields.required('feed_forward_length'),
   }),
   writing: {
-    biases: everywhere, activation: { field: 'activation_function', names: gelu },
+    biases: everywhere, activation: { field: 'activation_function', names: gelu }, layerNorm: ['layer_norm_epsilon', 1e-5],
     pairs: (config, { hidden }) => {
       config.only('scale_attn_by_inverse_layer_idx', false, 'llama.cpp scales all layers alike');
       config.only('scale_attn_weights', true, 'llama.cpp always scales scores');
-      return [
-        ['feed_forward_length', 'u32', config.size('n_inner', 4 * hidden)],
-        ['attention.layer_norm_epsilon', 'f32', config.positive('layer_norm_epsilon', 1e-5)],
-      ];
+      return [['feed_forward_length', 'u32', config.size('n_inner', 4 * hidden)]];
     },
   },
 };
@@ -40,9 +37,7 @@ export const gptNeoX: GgufArchitecture = {
   writing: {
     biases: everywhere, needed: ['attn_qkv', 'attn_output'],
     partial: { field: 'rotary_pct', value: 0.25 }, activation: { field: 'hidden_act', names: gelu },
-    pairs: (config) => [
-      ['attention.layer_norm_epsilon', 'f32', config.positive('layer_norm_eps', 1e-5)],
-      ['use_parallel_residual', 'bool', config.boolean('use_parallel_residual', true)],
-    ],
+    layerNorm: ['layer_norm_eps', 1e-5],
+    pairs: (config) => [['use_parallel_residual', 'bool', config.boolean('use_parallel_residual', true)]],
   },
 };
