@@ -14,6 +14,7 @@ export interface UnitPlan {
 const CACHE = /^(past|present)/;
 
 export async function planUnits(model: Model): Promise<UnitPlan> {
+  liftWeights(model);
   inferShapes(model);
   const ints = await smallIntegers(model);
   const dims = new Dimensions(model);
@@ -26,6 +27,14 @@ export async function planUnits(model: Model): Promise<UnitPlan> {
     }
   }
   return { ...dims.groups(), ints };
+}
+
+/** Before IR 4 every weight had to be an input too: there that does not mean that callers override it. */
+function liftWeights(model: Model): void {
+  const { graph } = model;
+  if (model.irVersion >= 4 || !graph.inputs.some((value) => value.tensor)) return;
+  graph.inputs.splice(0, Infinity, ...graph.inputs.filter((value) => !value.tensor));
+  model.irVersion = 4;
 }
 
 /** Shapes, axes and sizes are at most so many numbers. */
