@@ -68,7 +68,7 @@ export const common = {
   force: { flags: '--force', help: 'replace an existing output' },
   resume: { flags: '--resume', help: 'go on from the work folder of a run that was cut off' },
   report: { flags: '--report <file.html>', help: 'write a page with plots' },
-  data: { flags: '--data <path>', help: 'text to measure on: a .txt or .jsonl file' },
+  data: { flags: '--data <path>', help: 'what to measure on: text, or anything else that quantize is calibrated with; labels beside it give the accuracy' },
   samples: { flags: '--samples <n>', help: 'how many samples of the data to use', parse: integer(1) },
   seed: { flags: '--seed <n>', help: 'seed of every random choice', parse: integer(0, 2 ** 32 - 1) },
   threads: { flags: '--threads <n>', help: 'worker threads (all cores when absent)', parse: integer(1, 1024) },

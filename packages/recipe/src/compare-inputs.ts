@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { PenjingError, type TaskOptions } from '@penjing/core';
 import type { Tokenizer } from '@penjing/runtime';
-import { readText } from './data-text.js';
+import { evaluationData, type ReadingOptions } from './evaluation-data.js';
 import type { InputComparison } from './input-comparison.js';
 import { compareLayers } from './layer-errors.js';
 import { loadRuntime } from './load-runtime.js';
@@ -10,10 +10,10 @@ import { readManifestRecords } from './manifest.js';
 import { type ModelChoice, type RunnableModel, runnableModel } from './model-reference.js';
 import { comparisonPage } from './report/comparison-page.js';
 
-export interface CompareInputsOptions extends TaskOptions {
+export interface CompareInputsOptions extends TaskOptions, ReadingOptions {
   readonly reference: ModelChoice;
   readonly model: ModelChoice;
-  /** Text to predict: `.txt` or `.jsonl`. */
+  /** Text to predict, or samples of anything that is read. */
   readonly data?: string | undefined;
   readonly maxTokens?: number | undefined;
   /** Random inputs for models that are not language models. */
@@ -28,11 +28,13 @@ export async function compareInputs(options: CompareInputsOptions): Promise<Inpu
   const { reference, model, data, maxTokens, samples, threads, signal, onProgress, seed, report } = options;
   const runtime = await loadRuntime();
   const task: TaskOptions = { ...(signal && { signal }), ...(onProgress && { onProgress }), ...(seed !== undefined && { seed }) };
-  const text = data === undefined ? undefined : await readText(data);
   const [a, b] = await Promise.all([runnableModel(reference, signal), runnableModel(model, signal)]);
+  const measured = data === undefined ? {} : await evaluationData(data, a, options);
+  const { text } = measured;
   const comparison = await runtime.compareModels(a.reference, b.reference, {
     ...task,
-    ...(text !== undefined && { text, ...(await tokenizerOf(a)) }),
+    ...measured,
+    ...(text !== undefined && (await tokenizerOf(a))),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(samples !== undefined && { samples }),
     ...(threads !== undefined && { threads }),

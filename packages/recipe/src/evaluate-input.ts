@@ -1,11 +1,11 @@
 /** How good a model is: perplexity on text, accuracy on labelled samples, and what it lost against a reference when there is one. */
 import { PenjingError, type TaskOptions } from '@penjing/core';
 import { compareInputs, tokenizerOf } from './compare-inputs.js';
-import { readText } from './data-text.js';
+import { evaluationData, type ReadingOptions } from './evaluation-data.js';
 import { loadRuntime } from './load-runtime.js';
 import { type ModelChoice, runnableModel } from './model-reference.js';
 
-export interface EvaluateInputOptions extends TaskOptions {
+export interface EvaluateInputOptions extends TaskOptions, ReadingOptions {
   readonly model: ModelChoice;
   /** What it is measured against; without one there are no differences to report. */
   readonly reference?: ModelChoice | undefined;
@@ -40,10 +40,10 @@ export async function evaluateInput({ model, reference, data, report, ...options
   if (reference) return comparedTo({ ...options, data, report, model, reference });
   if (report !== undefined) throw new PenjingError('E_OPTION', 'a page is written of a comparison', { hint: 'Give --reference, or leave out --report.' });
   const { evaluateModel } = await loadRuntime();
-  const { maxTokens, threads, ...task } = options;
-  const text = await readText(data);
+  const { maxTokens, threads, samples: _samples, columns: _columns, scale: _scale, mean: _mean, std: _std, ...task } = options;
   const runnable = await runnableModel(model, options.signal);
-  return evaluateModel(runnable.reference, { ...task, text, ...(await tokenizerOf(runnable)), ...(maxTokens !== undefined && { maxTokens }), ...(threads !== undefined && { threads }) });
+  const measured = await evaluationData(data, runnable, options);
+  return evaluateModel(runnable.reference, { ...task, ...measured, ...(measured.text !== undefined && (await tokenizerOf(runnable))), ...(maxTokens !== undefined && { maxTokens }), ...(threads !== undefined && { threads }) });
 }
 
 async function comparedTo(options: Parameters<typeof compareInputs>[0]): Promise<InputEvaluation> {

@@ -1,6 +1,6 @@
 /** What a user names as a model that runs: the file of a graph, or a checkpoint converted in memory. */
 import { dirname } from 'node:path';
-import { PenjingError } from '@penjing/core';
+import { type Model, PenjingError } from '@penjing/core';
 import type { ModelReference, Tokenizer } from '@penjing/runtime';
 import { openInput } from './inputs/open-input.js';
 import { loadRuntime } from './load-runtime.js';
@@ -13,6 +13,10 @@ export interface ModelChoice {
 }
 
 export interface RunnableModel {
+  /** As the user gave it. */
+  readonly path: string;
+  /** The graph, for its inputs. */
+  readonly model: () => Promise<Model>;
   readonly reference: ModelReference;
   /** Of models in memory: their files are not found beside them. */
   readonly tokenizer?: () => Promise<Tokenizer>;
@@ -20,13 +24,15 @@ export interface RunnableModel {
 
 /** Throws `E_FORMAT` for an input that becomes several graphs, and what the readers throw. */
 export async function runnableModel({ path, variant }: ModelChoice, signal?: AbortSignal): Promise<RunnableModel> {
-  if (variant !== undefined) return { reference: { path, variant } };
-  const input = await openInput(path);
-  if (input.format === 'ONNX' || input.format === 'model folder') return { reference: { path } };
-  const [model, ...others] = [...(await input.graphs({ signal })).values()];
-  if (!model || others.length > 0) {
+  const only = async (): Promise<Model> => {
+    const [model, ...others] = [...(await input.graphs({ signal })).values()];
+    if (model && others.length === 0) return model;
     throw new PenjingError('E_FORMAT', `${path} becomes several graphs`, { hint: 'Convert it first: `penjing convert`.' });
-  }
+  };
+  const input = await openInput(path);
+  if (variant !== undefined) return { path, model: only, reference: { path, variant } };
+  if (input.format === 'ONNX' || input.format === 'model folder') return { path, model: only, reference: { path } };
+  const model = await only();
   model.graph.name ||= path;
-  return { reference: model, tokenizer: async () => (await loadRuntime()).loadTokenizer(input.folder ? path : dirname(path)) };
+  return { path, model: async () => model, reference: model, tokenizer: async () => (await loadRuntime()).loadTokenizer(input.folder ? path : dirname(path)) };
 }

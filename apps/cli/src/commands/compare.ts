@@ -2,7 +2,11 @@
 import type { Command } from '../command.js';
 import { common, integer, numberOf, textOf } from '../options.js';
 import { formatBytes } from '../progress.js';
+import { calibrationWords, stepOptions } from '../step-options.js';
 import { formatTable } from '../table.js';
+
+const { data: _data, samples: _samples, ...words } = calibrationWords;
+const reading = stepOptions('quantize', words);
 
 export const compare: Command = {
   name: 'compare',
@@ -17,6 +21,7 @@ export const compare: Command = {
     common.data,
     { flags: '--max-tokens <n>', help: 'stop after so many tokens of the data', parse: integer(2) },
     common.samples,
+    ...reading.specs,
     common.report,
     common.seed,
     common.threads,
@@ -34,6 +39,7 @@ export const compare: Command = {
       data: textOf(options, 'data'),
       maxTokens: numberOf(options, 'maxTokens'),
       samples: numberOf(options, 'samples'),
+      ...reading.read(options),
       threads: numberOf(options, 'threads'),
       report,
       signal,

@@ -2,7 +2,11 @@
 import type { Command } from '../command.js';
 import { common, filled, integer, numberOf, textOf } from '../options.js';
 import { formatBytes } from '../progress.js';
+import { calibrationWords, stepOptions } from '../step-options.js';
 import { formatFacts } from '../table.js';
+
+const { data: _data, samples: _samples, ...words } = calibrationWords;
+const reading = stepOptions('quantize', words);
 
 export const evaluate: Command = {
   name: 'eval',
@@ -15,6 +19,7 @@ export const evaluate: Command = {
     { flags: '--reference-variant <name>', help: 'variant of the reference' },
     { flags: '--max-tokens <n>', help: 'stop after so many tokens of the data', parse: integer(2) },
     common.samples,
+    ...reading.specs,
     common.report,
     common.threads,
   ],
@@ -31,6 +36,7 @@ export const evaluate: Command = {
       data: textOf(options, 'data') ?? '',
       maxTokens: numberOf(options, 'maxTokens'),
       samples: numberOf(options, 'samples'),
+      ...reading.read(options),
       threads: numberOf(options, 'threads'),
       report,
       signal,

@@ -15,6 +15,7 @@ export interface NamedTrade extends TradePoint {
 
 const WIDTH = 720;
 const HEIGHT = 400;
+const LABEL = { width: 150, height: 15 };
 const MARGIN = { top: 40, right: 28, bottom: 56, left: 76 };
 
 /** Losses are drawn in logarithms; those that are zero or no number cannot be, and are left out. */
@@ -31,11 +32,16 @@ export function tradePlot(frame: PlotFrame, line: readonly TradePoint[], points:
   const grid = decades.map((tick) => `<line class="grid" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${y(tick).toFixed(1)}" y2="${y(tick).toFixed(1)}"/><text class="tick" x="${MARGIN.left - 8}" y="${(y(tick) + 4).toFixed(1)}" text-anchor="end">${format(tick)}</text>`);
   const sizes = x.ticks(6).map((tick) => `<text class="tick" x="${x(tick).toFixed(1)}" y="${HEIGHT - MARGIN.bottom + 20}" text-anchor="middle">${size(tick)}</text>`);
   const path = front.length > 1 ? [`<polyline class="line" points="${front.map(at).join(' ')}"/>`] : [];
-  const named = new Set<string>();
+  const labels: { readonly name: string; readonly x: number; readonly y: number }[] = [];
   const dots = marks.map((point) => {
     const [cx, cy] = [x(point.bytes), y(point.loss)];
-    const label = named.has(point.name) ? '' : `<text class="tick" x="${(cx < WIDTH / 2 ? cx + 9 : cx - 9).toFixed(1)}" y="${(cy - 8).toFixed(1)}" text-anchor="${cx < WIDTH / 2 ? 'start' : 'end'}">${escapeHtml(point.name)}</text>`;
-    named.add(point.name);
+    const side = cx < WIDTH / 2 ? 1 : -1;
+    // A label that would cover another moves down.
+    let top = cy - 8;
+    while (labels.some((other) => Math.abs(other.x - cx) < LABEL.width && Math.abs(other.y - top) < LABEL.height)) top += LABEL.height;
+    const isNew = labels.every(({ name }) => name !== point.name);
+    if (isNew) labels.push({ name: point.name, x: cx, y: top });
+    const label = isNew ? `<text class="tick" x="${(cx + 9 * side).toFixed(1)}" y="${top.toFixed(1)}" text-anchor="${side === 1 ? 'start' : 'end'}">${escapeHtml(point.name)}</text>` : '';
     return `<circle class="mark m${point.mark % 4}" cx="${cx.toFixed(1)}" cy="${cy.toFixed(1)}" r="5"><title>${escapeHtml(`${point.name}: ${size(point.bytes)}, ${format(point.loss)}`)}</title></circle>${label}`;
   });
   const captions = `<text class="axis" x="${MARGIN.left}" y="${MARGIN.top - 14}">${escapeHtml(frame.axis)}</text><text class="axis" x="${WIDTH - MARGIN.right}" y="${HEIGHT - 10}" text-anchor="end">size of the file</text>`;
