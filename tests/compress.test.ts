@@ -1,9 +1,11 @@
 /** Pruning against PyTorch implementations of the papers, and palettes on ONNX Runtime. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type DenseTensor, createRng, denseOf, GraphBuilder, memorySource, Model, tensorType, toDense } from '@penjing/core';
+import { type DenseTensor, createRng, denseOf, type Engine, GraphBuilder, inlineJobs, memorySource, Model, tensorType, toDense } from '@penjing/core';
+import { referenceEngine } from '@penjing/core/reference';
 import { clusterWeights, pruneJob } from '@penjing/compress';
 import { openSafetensors, serializeOnnx } from '@penjing/graph-io';
+import { wasmKernels } from '@penjing/kernels';
 import { ortEngine, ortJobs } from '@penjing/runtime';
 import { describe, expect, test } from 'vitest';
 
@@ -52,16 +54,16 @@ describe('palettes on ONNX Runtime', () => {
       b.output(b.op('MatMul', [b.input('x', tensorType('float32', ['n', 96])), weight]), 'y', tensorType('float32', ['n', 64]));
       return model;
     };
-    await using jobs = ortJobs({ threads: 1 });
+    const jobs = inlineJobs({ engine: referenceEngine(), kernels: wasmKernels() });
     const { model, records: [record] } = await clusterWeights({ bits, ...(outputs !== undefined && { outputs }) }).run(network(), { jobs });
     const size = (of: Model): number => serializeOnnx(of, { externalData: 'never' }).reduce((sum, layout) => sum + layout.size, 0);
     expect(size(model)).toBeLessThan(size(network()) / (bits > 4 ? 3 : 4));
     const x = denseOf('float32', [96, 96], Array.from({ length: 96 * 96 }, (_, i) => (Math.floor(i / 96) === i % 96 ? 1 : 0)));
-    const decoded = async (of: Model): Promise<Float32Array> => {
-      await using executor = await ortEngine().load(of);
+    const decoded = async (of: Model, engine: Engine): Promise<Float32Array> => {
+      await using executor = await engine.load(of);
       return ((await executor.run({ x })).y as DenseTensor).data as Float32Array;
     };
-    const [got, wanted] = [await decoded(model), await decoded(network())];
+    const [got, wanted] = [await decoded(model, ortEngine()), await decoded(network(), referenceEngine())];
     const squared = got.reduce((sum, value, i) => sum + (value - wanted[i]!) ** 2, 0);
     expect(squared / 2 / record!.objective!).toBeCloseTo(1, 3);
   });
