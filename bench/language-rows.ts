@@ -20,9 +20,9 @@ const factors = (method: string, ratio: number): LanguageRow => ({
   calibrated: method !== 'svd',
 });
 
-const prune = (method: string, ...goal: readonly [string, string]): LanguageRow => ({
-  name: `${method} ${goal[0] === '--sparsity' ? `${100 * Number(goal[1])} %` : goal[1]}`,
-  steps: ['prune', '--method', method, ...goal],
+const prune = (method: string, option: '--sparsity' | '--pattern', goal: string): LanguageRow => ({
+  name: `${method} ${option === '--sparsity' ? `${100 * Number(goal)} %` : goal}`,
+  steps: ['prune', '--method', method, option, goal],
   calibrated: method !== 'magnitude',
 });
 
@@ -39,7 +39,7 @@ export const languageRows: readonly LanguageRow[] = [
   ...[4, 3, 2].flatMap((bits) => ['rtn', 'hqq', 'awq', 'gptq'].map((method) => quantize(method, bits, 128))),
   ...[4, 2].flatMap((bits) => ['rtn', 'gptq'].map((method) => quantize(method, bits, 32))),
   ...[0.8, 0.5].flatMap((ratio) => ['svd', 'asvd', 'svd-llm'].map((method) => factors(method, ratio))),
-  ...([['--sparsity', '0.5'], ['--pattern', '2:4'], ['--pattern', '4:8']] as const).flatMap((goal) => ['magnitude', 'wanda', 'sparsegpt'].map((method) => prune(method, ...goal))),
+  ...([['--sparsity', '0.5'], ['--pattern', '2:4'], ['--pattern', '4:8']] as const).flatMap(([option, goal]) => ['magnitude', 'wanda', 'sparsegpt'].map((method) => prune(method, option, goal))),
   ...[4, 3, 2].flatMap((bits) => ['kmeans', 'sensitivity'].map((method) => palette(method, bits))),
   palette('kmeans', 3, '--outputs', '16'),
 ];

@@ -28,12 +28,13 @@ const { values } = parseArgs({
   },
 });
 
-/** What `compare --json` says of language models. */
-interface Comparison {
-  readonly b: { readonly perplexity: number };
+/** What `eval --json` says of language models. */
+interface Evaluation {
+  readonly model: { readonly bytes: number };
+  readonly reference: { readonly bytes: number };
+  readonly perplexity: number;
   readonly klDivergence: number;
   readonly topTokenAgreement: number;
-  readonly sizeRatio: number;
 }
 
 interface Measured {
@@ -79,15 +80,15 @@ try {
         break;
       }
       const limit = values.tokens === undefined ? [] : ['--max-tokens', values.tokens];
-      const { b, klDivergence, topTokenAgreement, sizeRatio } = await penjing<Comparison>(['compare', reference, output, '--data', values.heldout, ...limit]);
+      const { model, reference: original, perplexity, klDivergence, topTokenAgreement } = await penjing<Evaluation>(['eval', output, '--reference', reference, '--data', values.heldout, ...limit]);
       const objectives = run.records.map(({ objective }) => objective ?? 0);
       const measured: Measured = {
-        row: name, seed, perplexity: b.perplexity, klDivergence, topTokenAgreement, size: sizeRatio, seconds,
+        row: name, seed, perplexity, klDivergence, topTokenAgreement, size: model.bytes / original.bytes, seconds,
         objective: objectives.reduce((sum, objective) => sum + objective, 0), load: loadavg()[0]!,
       };
       results.rows.push(measured);
       await writeFile(values.out, `${JSON.stringify(results, null, 1)}\n`);
-      console.log(`${name} [${seed}]: perplexity ${measured.perplexity.toFixed(2)}, KL ${klDivergence.toFixed(4)}, ${(100 * topTokenAgreement).toFixed(1)} % top, size ${(100 * sizeRatio).toFixed(1)} %, ${seconds.toFixed(1)} s`);
+      console.log(`${name} [${seed}]: perplexity ${perplexity.toFixed(2)}, KL ${klDivergence.toFixed(4)}, ${(100 * topTokenAgreement).toFixed(1)} % top, size ${(100 * measured.size).toFixed(1)} %, ${seconds.toFixed(1)} s`);
       await rm(output, { recursive: true });
     }
   }

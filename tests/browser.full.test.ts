@@ -45,6 +45,7 @@ test.skipIf(!process.env['PENJING_FULL'] || browser === undefined)('a browser co
   expect(done.error).toBeUndefined();
   expect(done.engine).toContain('onnxruntime-web');
   console.log(`browser: ${done.seconds.toFixed(1)} s, ${done.bytes} bytes`);
+  expect(done.records.filter(({ method, sparsity }) => method.startsWith('magnitude') && Math.abs((sparsity ?? 0) - 0.2) < 0.01).length).toBeGreaterThan(20);
   const quantized = done.records.filter(({ method }) => method.startsWith('gptq'));
   expect(quantized.length).toBeGreaterThan(20);
   for (const { objective } of quantized) expect(objective).toBeGreaterThan(0);
@@ -68,7 +69,7 @@ async function bundle(entry: string): Promise<Uint8Array> {
   const outDir = await mkdtemp(join(tmpdir(), 'penjing-bundle-'));
   try {
     await build({
-      entry: { program: entry }, outDir, format: 'esm', platform: 'browser', target: 'es2022', noExternal: [/^[^/]/], external: [/^\/ort\//], config: false, silent: true, clean: false, outExtension: () => ({ js: '.js' }),
+      entry: { program: entry }, outDir, format: 'esm', platform: 'browser', target: 'es2022', noExternal: [/^[^/]/], config: false, silent: true, clean: false, outExtension: () => ({ js: '.js' }),
       esbuildOptions(options) {
         options.conditions = ['@penjing/source'];
       },

@@ -2,11 +2,15 @@
 import { type ByteSource, DenseTensor, type Feeds, PenjingError, type ValueInfo, inferShapes, inlineJobs, memorySource, pipeline } from '@penjing/core';
 import { type ModelFolder, convertHuggingFaceGraphs, layoutToBytes, openHuggingFaceFolder, serializeOnnx } from '@penjing/graph-io';
 import { wasmKernels } from '@penjing/kernels';
+import { magnitudePrune } from '@penjing/compress';
 import { gptqWeights } from '@penjing/quantize';
 import { type OrtWebEngineOptions, ortWebEngine, randomFeeds } from '@penjing/runtime/web';
 
 /** The module of ONNX Runtime, and where its WebAssembly lies. */
 type OrtWeb = OrtWebEngineOptions['ort'] & { readonly env: { readonly wasm: { wasmPaths: string; numThreads: number } } };
+
+/** Served beside the page, not bundled. */
+const ORT: string = '/ort/ort.wasm.min.mjs';
 
 /** What the page is given: windows of tokens to calibrate with, and one to run. */
 interface Task {
@@ -16,7 +20,7 @@ interface Task {
 }
 
 async function main(): Promise<unknown> {
-  const ort = (await import('/ort/ort.wasm.min.mjs')) as OrtWeb;
+  const ort = (await import(ORT)) as OrtWeb;
   ort.env.wasm.wasmPaths = '/ort/';
   ort.env.wasm.numThreads = 1;
   const { files, calibration, question } = (await (await fetch('/task.json')).json()) as Task;
@@ -28,7 +32,7 @@ async function main(): Promise<unknown> {
 
   const engine = ortWebEngine({ ort });
   const jobs = inlineJobs({ engine, kernels: wasmKernels() });
-  const passes = pipeline([gptqWeights({ bits: 4, blockSize: 32, accuracyLevel: 1 })]);
+  const passes = pipeline([magnitudePrune({ sparsity: 0.2 }), gptqWeights({ bits: 4, blockSize: 32, accuracyLevel: 1 })]);
   const started = performance.now();
   const { model: small, records } = await passes.run(model!, { jobs, samples: calibration.map((tokens) => feedsOf(inputs, tokens)) });
   const seconds = (performance.now() - started) / 1000;
