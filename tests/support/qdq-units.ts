@@ -38,6 +38,9 @@ export function qdqUnits(model: Model): QdqUnit[] {
     walk(end.producer!);
     const names = [...inputs].map(({ name }) => name);
     const operators = [...between].filter((node) => !QUANTIZING.has(node.opType)).sort((a, b) => order.get(a)! - order.get(b)!).map(({ opType }) => opType);
-    return { output: end.name, inputs: names, operators, model: extractModel(model, names, [end.name]) };
+    const unit = extractModel(model, names, [end.name]);
+    // These shapes are inferred, so TensorFlow Lite may have them fixed.
+    for (const value of unit.graph.inputs) value.type = [...inputs].find(({ name }) => name === value.name)?.type;
+    return { output: end.name, inputs: names, operators, model: unit };
   });
 }
