@@ -27,6 +27,18 @@ describe('the command line contract', () => {
   });
 
   test.each([
+    [['prune', 'x', '-o', 'y', '--structure', 'ffn', '--ratio', '0.25', '--sparsity', '0.5'], '--sparsity means nothing with --structure'],
+    [['prune', 'x', '-o', 'y', '--sparsity', '0.5', '--ratio', '0.25'], '--ratio means nothing without --structure'],
+    [['prune', 'x', '-o', 'y', '--structure', 'ffn'], 'what share goes is not said'],
+    [['quantize', 'x', '-o', 'y', '--dynamic', '--block-size', '32'], '--block-size means nothing for --dynamic'],
+    [['quantize', 'x', '-o', 'y', '--static', '--dtype', 'float16'], '--static and --dtype do not go together'],
+  ])('%j is refused: an option that would be ignored', async (argv, message) => {
+    const { code, stderr } = await penjing(...argv);
+    expect(code).toBe(1);
+    expect(stderr).toContain(message);
+  });
+
+  test.each([
     [['frobnicate']],
     [['convert']],
     [['convert', 'x']],

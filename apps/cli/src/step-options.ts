@@ -1,5 +1,6 @@
 /** Options of verbs that are fields of a recipe step: what they take is what the schema of recipes says, written once. */
 import type { RecipeStep } from '@penjing/recipe';
+import { PenjingError } from '@penjing/core';
 import recipeSchema from '@penjing/recipe/recipe.schema.json' with { type: 'json' };
 import { Option } from 'commander';
 import type { OptionSpec } from './command.js';
@@ -28,6 +29,8 @@ export interface StepOptions {
   readonly specs: readonly OptionSpec[];
   /** The fields that were given. Defaults stay with the step. */
   read(options: Readonly<Record<string, unknown>>): Record<string, unknown>;
+  /** The options that were given, as they are written. */
+  given(options: Readonly<Record<string, unknown>>): readonly string[];
 }
 
 /** Words for some fields of a step, in the order of --help. */
@@ -38,10 +41,29 @@ export function stepOptions<Name extends StepName>(step: Name, words: { readonly
     const spec: OptionSpec = { flags, help, ...(repeat && { repeat }), ...(takesValue(flags) && { ...reader(fields[field]!), ...(word.parse && { parse: word.parse }) }) };
     return { field, from, spec, name: new Option(flags).attributeName() };
   });
+  const valuesOf = (options: Readonly<Record<string, unknown>>): { field: string; flag: string; value: unknown }[] =>
+    entries
+      .map(({ field, from, name, spec }) => ({ field, flag: /--[\w-]+/.exec(spec.flags)![0], value: options[name] === undefined ? undefined : from(options[name]) }))
+      .filter(({ value }) => value !== undefined);
   return {
     specs: entries.map(({ spec }) => spec),
-    read: (options) => Object.fromEntries(entries.map(({ field, from, name }) => [field, options[name] === undefined ? undefined : from(options[name])] as const).filter(([, value]) => value !== undefined)),
+    read: (options) => Object.fromEntries(valuesOf(options).map(({ field, value }) => [field, value])),
+    given: (options) => valuesOf(options).map(({ flag }) => flag),
   };
+}
+
+/** One of the steps that a verb can become, and the option that chooses it. */
+export interface StepChoice {
+  readonly flag: string;
+  readonly words: StepOptions;
+}
+
+/** The fields of the chosen step. Throws `E_OPTION` for an option of the others, which would be ignored. */
+export function readChosen(verb: string, { flag, words }: StepChoice, all: readonly StepOptions[], options: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const taken = words.given(options);
+  const ignored = all.flatMap((each) => each.given(options)).find((given) => !taken.includes(given));
+  if (ignored !== undefined) throw new PenjingError('E_OPTION', `${ignored} means nothing ${flag}`, { hint: `See penjing ${verb} --help.` });
+  return words.read(options);
 }
 
 interface FieldSchema {

@@ -1,8 +1,9 @@
 /** `penjing prune`: zeros among the weights, or whole structures gone, straight from a checkpoint or from an ONNX model. */
+import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
-import { calibrationWords, stepOptions } from '../step-options.js';
+import { calibrationWords, readChosen, stepOptions } from '../step-options.js';
 
 const fields = stepOptions('prune', {
   method: { flags: '--method <name>', help: 'which weights go: magnitude, the smallest; wanda and sparsegpt, by what the model computes on --data. Of --structure: norm, the smallest; activation, what adds least; obs, what the rest makes up for' },
@@ -39,5 +40,11 @@ export const prune: Command = {
     'penjing prune models/sapling -o out/sapling-2of4 --pattern 2:4 --method sparsegpt --data train.txt',
     'penjing prune models/sapling -o out/sapling-slim --structure ffn --ratio 0.25 --method obs --data train.txt',
   ],
-  run: (context) => runSteps(context, [context.options['structure'] === undefined && context.options['ratio'] === undefined ? { prune: fields.read(context.options) } : { shrink: shrink.read(context.options) }]),
+  run(context) {
+    const { options: given } = context;
+    const [step, flag, words] = given['structure'] === undefined ? (['prune', 'without --structure', fields] as const) : (['shrink', 'with --structure', shrink] as const);
+    const read = readChosen('prune', { flag, words }, [fields, shrink], given);
+    if (step === 'shrink' && read['ratio'] === undefined) throw new PenjingError('E_OPTION', 'what share goes is not said', { hint: 'Give --ratio 0.25 for a quarter of the parts.' });
+    return runSteps(context, [{ [step]: read }]);
+  },
 };

@@ -3,7 +3,7 @@ import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
-import { calibrationWords, stepOptions } from '../step-options.js';
+import { calibrationWords, readChosen, stepOptions } from '../step-options.js';
 
 const exclude = { exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true } } as const;
 
@@ -43,6 +43,16 @@ const floats = stepOptions('cast', {
   dtype: { flags: '--dtype <dtype>', help: 'store weights as 16-bit floats instead of integers' },
 });
 
+/** What the verb becomes, by the flag that chooses it. */
+const weightsAlone = { name: 'weights alone', step: 'quantize', words: integers };
+const choices = [
+  { name: '--static', step: 'quantizeStatic', words: statics, when: (options: Options) => options['static'] === true },
+  { name: '--dynamic', step: 'quantizeDynamic', words: dynamics, when: (options: Options) => options['dynamic'] === true },
+  { name: '--dtype', step: 'cast', words: floats, when: (options: Options) => options['dtype'] !== undefined },
+];
+
+type Options = Readonly<Record<string, unknown>>;
+
 export const quantize: Command = {
   name: 'quantize',
   summary: 'round weights to 2, 4 or 8 bits, weights and activations to 8, or store weights as 16-bit floats',
@@ -59,17 +69,9 @@ export const quantize: Command = {
   ],
   run(context) {
     const { options } = context;
-    const cast = floats.read(options);
-    const asked = [
-      ...(options['static'] === true ? [{ flag: '--static', step: { quantizeStatic: statics.read(options) }, takes: statics }] : []),
-      ...(options['dynamic'] === true ? [{ flag: '--dynamic', step: { quantizeDynamic: dynamics.read(options) }, takes: dynamics }] : []),
-      ...('dtype' in cast ? [{ flag: '--dtype', step: { cast }, takes: floats }] : []),
-    ];
-    const [first = { flag: 'weights alone', step: { quantize: integers.read(options) }, takes: integers }, other] = asked;
-    if (other) throw new PenjingError('E_OPTION', `${first.flag} and ${other.flag} do not go together`, { hint: 'Quantize once in one way; apply recipes for several steps.' });
-    const taken = first.takes.read(options);
-    const ignored = [integers, statics, dynamics, floats].flatMap((each) => Object.keys(each.read(options))).find((field) => !(field in taken));
-    if (ignored !== undefined) throw new PenjingError('E_OPTION', `${ignored} means nothing for ${first.flag}`, { hint: 'See penjing quantize --help.' });
-    return runSteps(context, [first.step]);
+    const chosen = choices.filter(({ when }) => when(options));
+    const [first = weightsAlone, other] = chosen;
+    if (other) throw new PenjingError('E_OPTION', `${first.name} and ${other.name} do not go together`, { hint: 'Quantize once in one way; apply recipes for several steps.' });
+    return runSteps(context, [{ [first.step]: readChosen('quantize', { flag: `for ${first.name}`, words: first.words }, [weightsAlone, ...choices].map(({ words }) => words), options) }]);
   },
 };

@@ -1,5 +1,6 @@
 /** Codebooks of one weight matrix: k-means per group of outputs, each weight counting as much as its input is active. */
 import { type Job, type JobContext, jobModule, PenjingError, type TensorReference } from '@penjing/core';
+import { clearNonFinite } from '../clear-non-finite.js';
 import { weightHistogram } from './histogram.js';
 import { bestCodebook } from './kmeans.js';
 
@@ -35,7 +36,7 @@ async function findCodebooks({ matrix: reference, groups, entries, factors }: Pa
   const weights = new Float32Array(outputs * inputs);
   if (tensor.dtype === 'float32') weights.set(tensor.data as Float32Array);
   else kernels.toFloat32(tensor.dtype as 'float16', tensor.data, weights);
-  const nonFinite = clear(weights);
+  const nonFinite = clearNonFinite(weights);
   const counting = factors && positive(factors);
   const size = weights.length / groups;
   const histogram = weightHistogram();
@@ -87,14 +88,4 @@ function round(book: Float32Array, dtype: 'float16' | 'bfloat16', kernels: JobCo
   const stored = new Uint16Array(book.length);
   kernels.fromFloat32(dtype, book, stored);
   kernels.toFloat32(dtype, stored, book);
-}
-
-function clear(weights: Float32Array): number {
-  let count = 0;
-  for (let i = 0; i < weights.length; i++) {
-    if (Number.isFinite(weights[i])) continue;
-    weights[i] = 0;
-    count++;
-  }
-  return count;
 }

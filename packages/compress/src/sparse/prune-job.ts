@@ -1,6 +1,7 @@
 /** Pruning in the metric of the activations, of the matrices that read one of them: Wanda and SparseGPT. */
 import { DenseTensor, type Job, type JobContext, jobModule, type TensorReference } from '@penjing/core';
 import { factorHessian, matrixProducts, projectMatrix, type Products } from '@penjing/core/linalg';
+import { clearNonFinite } from '../clear-non-finite.js';
 import { CELL, cellMasks, pruneBlock } from './cells.js';
 import { dropPattern, dropSmallest } from './masks.js';
 import type { Sparsity } from './sparsity.js';
@@ -54,7 +55,7 @@ async function prune({ metric, size, sparsity, matrices: references }: PruneInpu
   for (const reference of references) {
     signal?.throwIfAborted();
     const weights = (await context.read(reference)).data.slice() as Float32Array;
-    const nonFinite = clear(weights);
+    const nonFinite = clearNonFinite(weights);
     const { values, objective } = await project(weights);
     const { sumSquares, sumSquaredError, maxError, nonFinite: overflown } = kernels.errorStats(weights, values);
     if (!Number.isFinite(objective) || overflown > 0) {
@@ -196,15 +197,4 @@ function turn(matrix: Float32Array, rows: number, cols: number, { kernels }: Job
   const turned = new Float32Array(matrix.length);
   kernels.transpose2d(new Uint8Array(matrix.buffer, matrix.byteOffset, matrix.byteLength), new Uint8Array(turned.buffer), rows, cols, 4);
   return turned;
-}
-
-/** Puts 0 in place of what is not finite; gives how many there were. */
-function clear(weights: Float32Array): number {
-  let count = 0;
-  for (let i = 0; i < weights.length; i++) {
-    if (Number.isFinite(weights[i])) continue;
-    weights[i] = 0;
-    count++;
-  }
-  return count;
 }
