@@ -1,6 +1,6 @@
 /** The part that methods of rounding with statistics of activations share: GPTQ and AWQ. */
-import { isPenjingError, type JobHost, type Model, type Pass, PenjingError, type QuantizedTensors, type TaskOptions, type Value, type WeightRecord } from '@penjing/core';
-import { calibrateLayers, type LayerGroup, layerGroups, type StatisticName, type Statistics } from '@penjing/core/calibrate';
+import { type JobHost, type Model, type Pass, PenjingError, type QuantizedTensors, type TaskOptions, type Value, type WeightRecord } from '@penjing/core';
+import { calibrateLayers, type LayerGroup, layerGroups, type StatisticName, type Statistics, orProblem } from '@penjing/core/calibrate';
 import { describeMethod, finishWeights, type PlannedWeight, planWeights, type WeightPlan, type WeightSettings } from './plan-weights.js';
 import { describeScheme } from './scheme.js';
 import { type RoundedMatrix, spilledTensors } from './spill-blocks.js';
@@ -53,7 +53,7 @@ export function calibratedWeights<Name extends StatisticName>({ method, statisti
       const { groups, skipped } = layerGroups(model, [...plans.keys()]);
       for await (const { group, statistics, problem } of calibrateLayers(model, { ...task, jobs, samples, groups, statistics: wanted })) {
         const layers = group.layers.map((layer) => plans.get(layer)!);
-        const result = problem ?? (await orWhyNot(round(layers, statistics, group, { jobs, task })));
+        const result = problem ?? (await orProblem(round(layers, statistics, group, { jobs, task })));
         if (typeof result === 'string') {
           for (const planned of layers) apply(planned, planned.nearest, { note: `rounded to the nearest: ${result}` });
           continue;
@@ -75,15 +75,6 @@ export function calibratedWeights<Name extends StatisticName>({ method, statisti
   };
 }
 
-/** A layer whose activations are no numbers keeps the model from being useful, but not from being written. */
-async function orWhyNot(result: Promise<RoundedGroup>): Promise<RoundedGroup | string> {
-  try {
-    return await result;
-  } catch (error) {
-    if (isPenjingError(error) && error.code === 'E_DATA') return error.message;
-    throw error;
-  }
-}
 
 function measured({ objective, stats }: RoundedMatrix): Partial<WeightRecord> {
   return {

@@ -1,6 +1,6 @@
 /** Replaces weight matrices by products of two thin ones: SVD, ASVD and SVD-LLM as one pass. */
-import { isPenjingError, type JobHost, lazy, type Model, modelGraphs, Names, type Pass, PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
-import { calibrateLayers, layerGroups, type WeightMatrix, weightMatrices } from '@penjing/core/calibrate';
+import { type JobHost, lazy, type Model, modelGraphs, Names, type Pass, PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
+import { calibrateLayers, layerGroups, type WeightMatrix, weightMatrices, orProblem } from '@penjing/core/calibrate';
 import { removeDead } from '@penjing/core/rewrite';
 import { type FactorMetric, factorsJob, type Spectrum, type SpectrumOutput, spectrumJob } from './factor-job.js';
 import { type RankOptions, type RankRule, rankRule } from './rank-rule.js';
@@ -51,7 +51,7 @@ export function lowRank({ method = 'svd', alpha = 0.5, damping = 1e-4, exclude =
         else records.push(...(await replace(found, { rule, jobs, names, task })));
       };
       const plainly = async (layer: WeightMatrix, note: string | undefined): Promise<void> => {
-        const found = await attempt(() => decompose([layer], { kind: 'identity' }, { rule, jobs, task }));
+        const found = await orProblem(decompose([layer], { kind: 'identity' }, { rule, jobs, task }));
         if (typeof found === 'string') records.push(kept(layer.weight.name, layer.weight.tensor, found));
         else await place([{ layer, spectrum: found.spectra[0]!, method: 'svd', note }]);
       };
@@ -62,7 +62,7 @@ export function lowRank({ method = 'svd', alpha = 0.5, damping = 1e-4, exclude =
         const statistic = method === 'asvd' ? 'norms' : 'gram';
         for await (const { group, statistics, problem } of calibrateLayers(model, { ...task, jobs, samples, groups, statistics: [statistic] })) {
           const metric = metricOf(statistics, alpha, damping);
-          const found = problem ?? (await attempt(() => decompose(group.layers, metric, { rule, jobs, task })));
+          const found = problem ?? (await orProblem(decompose(group.layers, metric, { rule, jobs, task })));
           if (typeof found === 'string') for (const layer of group.layers) await plainly(layer, `by plain SVD: ${found}`);
           else await place(group.layers.map((layer, i) => ({ layer, spectrum: found.spectra[i]!, method, note: noteOf(found, damping) })));
         }
@@ -128,15 +128,6 @@ async function decompose(layers: readonly WeightMatrix[], metric: FactorMetric, 
   return jobs.run(spectrumJob, { metric, size: layers[0]!.matrix.shape[1]!, matrices }, { transfer, ...(signal && { signal }) });
 }
 
-/** A layer whose activations are no numbers keeps the model from being useful, but not from being written. */
-async function attempt<T>(work: () => Promise<T>): Promise<T | string> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isPenjingError(error) && error.code === 'E_DATA') return error.message;
-    throw error;
-  }
-}
 
 function noteOf({ damping, dead }: SpectrumOutput, asked: number): string | undefined {
   const notes = [...(damping > asked ? [`damping raised to ${damping}`] : []), ...(dead > 0 ? [`${dead} inputs were never active`] : [])];

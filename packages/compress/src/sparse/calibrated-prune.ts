@@ -1,6 +1,6 @@
 /** Pruning by what the model computes on samples: Wanda and SparseGPT, block by block. */
-import { isPenjingError, type JobHost, type Pass, PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
-import { calibrateLayers, type LayerGroup, layerGroups, type Statistics, type WeightMatrix } from '@penjing/core/calibrate';
+import { type JobHost, type Pass, PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
+import { calibrateLayers, type LayerGroup, layerGroups, type Statistics, type WeightMatrix, orProblem } from '@penjing/core/calibrate';
 import { type ActivationMetric, pruneJob, type PrunedMatrix, type PruneOutput } from './prune-job.js';
 import { pruneByMagnitude } from './magnitude-prune.js';
 import { NO_SPEED_UP, noJobs, prunable, type PruneSelection, recordOf } from './prunable.js';
@@ -75,13 +75,7 @@ async function pruneGroup({ channels, layers }: LayerGroup, metric: ActivationMe
   const matrices = [];
   for (const { matrix } of layers) matrices.push(await jobs.refer(matrix));
   const { buffer } = metric.kind === 'hessian' ? metric.sums : metric.squares;
-  try {
-    return await jobs.run(pruneJob, { metric, size: channels, sparsity, matrices }, { transfer: [buffer as ArrayBuffer], ...(signal && { signal }) });
-  } catch (error) {
-    // A layer whose activations are no numbers keeps the model from being useful, but not from being written.
-    if (isPenjingError(error) && error.code === 'E_DATA') return error.message;
-    throw error;
-  }
+  return orProblem(jobs.run(pruneJob, { metric, size: channels, sparsity, matrices }, { transfer: [buffer as ArrayBuffer], ...(signal && { signal }) }));
 }
 
 function measured({ objective, sparsity, snrDb, maxError, nonFinite }: PrunedMatrix, { damping, dead }: PruneOutput, asked: number): Partial<WeightRecord> {

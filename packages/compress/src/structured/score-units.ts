@@ -1,6 +1,6 @@
 /** How much each unit matters, and the weights that make up for those that go. */
-import { cloneModel, type Feeds, isPenjingError, type JobHost, lazy, type Model, modelGraphs, Names, type Node, type TaskOptions, type Tensor, type Value } from '@penjing/core';
-import { calibrateBlocks } from '@penjing/core/calibrate';
+import { cloneModel, type Feeds, type JobHost, lazy, type Model, modelGraphs, Names, type Node, type TaskOptions, type Tensor, type Value } from '@penjing/core';
+import { calibrateBlocks, orProblem } from '@penjing/core/calibrate';
 import { addProbe, type Consumer, consumersOf } from './consumers.js';
 import type { UnitGroup } from './dimensions.js';
 import { compensateJob, type Compensated, scoreJob, type UnitStatistic } from './unit-job.js';
@@ -28,7 +28,7 @@ export async function scoreUnits(model: Model, groups: readonly UnitGroup[], met
     const voters = groups.map((group, g) => consumersOf(group).map((consumer) => ({ g, consumer }))).flat();
     await withStatistics(model, voters.map(({ consumer }) => consumer), statistic, tools, async (i, found) => {
       const { g, consumer } = voters[i]!;
-      const votes = typeof found === 'string' ? found : await attempt(() => vote(groups[g]!, consumer, found, tools));
+      const votes = typeof found === 'string' ? found : await orProblem(vote(groups[g]!, consumer, found, tools));
       if (typeof votes === 'string') scored[g]!.notes.push(`${consumer.weight.name}: ${votes}`);
       else {
         addVotes(scored[g]!.scores, votes);
@@ -41,7 +41,7 @@ export async function scoreUnits(model: Model, groups: readonly UnitGroup[], met
     for (const matrix of weightsOf(groups[g]!)) {
       const { tensor, units } = matrix;
       const reference = await tools.jobs.refer(lazy.cast(tensor, 'float32'));
-      const votes = await attempt(() => tools.jobs.run(scoreJob, { matrix: reference, units, statistic: { kind: 'none' } }, signalOf(tools)));
+      const votes = await orProblem(tools.jobs.run(scoreJob, { matrix: reference, units, statistic: { kind: 'none' } }, signalOf(tools)));
       if (typeof votes === 'string') scored[g]!.notes.push(votes);
       else addVotes(scored[g]!.scores, votes);
     }
@@ -85,12 +85,12 @@ export async function compensate(model: Model, layers: readonly { readonly consu
   const results: (Compensated | string)[] = layers.map(() => 'no block of the model computes with it');
   await withStatistics(model, layers.map(({ consumer }) => consumer), 'gram', tools, async (i, found) => {
     const { consumer, removed, kept } = layers[i]!;
-    results[i] =
-      typeof found === 'string'
-        ? found
-        : await attempt(async () =>
-            tools.jobs.run(compensateJob, { matrix: await tools.jobs.refer(lazy.cast(consumer.matrix, 'float32')), sums: (found as Extract<UnitStatistic, { kind: 'gram' }>).sums, removed, kept }, signalOf(tools)),
-          );
+    if (typeof found === 'string') {
+      results[i] = found;
+      return;
+    }
+    const matrix = await tools.jobs.refer(lazy.cast(consumer.matrix, 'float32'));
+    results[i] = await orProblem(tools.jobs.run(compensateJob, { matrix, sums: (found as Extract<UnitStatistic, { kind: 'gram' }>).sums, removed, kept }, signalOf(tools)));
   });
   return results;
 }
@@ -123,15 +123,6 @@ async function withStatistics(model: Model, consumers: readonly Consumer[], stat
   }
 }
 
-/** A layer that samples say nothing useful of must not end the run. */
-async function attempt<T>(work: () => Promise<T>): Promise<T | string> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isPenjingError(error) && error.code === 'E_DATA') return error.message;
-    throw error;
-  }
-}
 
 function signalOf({ task: { signal } }: Pick<UnitTools, 'task'>): { signal?: AbortSignal } {
   return signal ? { signal } : {};

@@ -5,5 +5,6 @@ export { type StatisticName, type Statistics } from './collectors/index.js';
 export type { HistogramStatistic } from './collectors/histogram.js';
 export { extractModel } from './extract-model.js';
 export { type LayerGroup, layerGroups } from './layer-groups.js';
+export { orProblem } from './or-problem.js';
 export { type SkippedWeight, type WeightKind, type WeightMatrix, type WeightSite, weightMatrices } from './weight-matrices.js';
 export { entropyRange, mseRange, percentileRange, type ValueRange } from './thresholds.js';
