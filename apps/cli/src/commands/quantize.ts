@@ -12,7 +12,7 @@ const integers = stepOptions('quantize', {
   blockSize: { flags: '--block-size <n>', help: 'weights per scale: 16, 32, 64, 128 or 256 (32 when absent)' },
   symmetric: { flags: '--asymmetric', help: 'a zero point per block: smaller error, a little larger', from: () => false },
   method: { flags: '--method <name>', help: 'how integers are chosen: rtn, the nearest; hqq, on grids that forgive outliers; awq, with inputs enlarged that matter on --data; gptq, by what the model computes on --data' },
-  scales: { flags: '--scales <how>', help: 'from the range of a block (default), or those of least squared error' },
+  scales: { flags: '--scales <how>', help: 'from the range of a block (when absent, but for gptq), or those of least squared error (gptq)' },
   ...calibrationWords,
   format: { flags: '--format <name>', help: 'MatMulNBits, or standard DequantizeLinear' },
   accuracyLevel: { flags: '--accuracy-level <n>', help: '4: int8 activations (fast), 1: float32 activations' },
