@@ -6,6 +6,7 @@ FOLDER/NAME holds float32.onnx and calibrate.safetensors (each input as (samples
 QDQ, uint8 activations, int8 weights by channel, as on the other side; the rest as it is by default.
 """
 
+import contextlib
 import pathlib
 import sys
 import tempfile
@@ -31,11 +32,12 @@ class Reader(CalibrationDataReader):
 
 
 def main():
-    folder = pathlib.Path(sys.argv[1])
+    folder = pathlib.Path(sys.argv[1]).resolve()
     for place in sorted(path for path in folder.iterdir() if (path / "calibrate.safetensors").exists()):
         if len(sys.argv) > 2 and sys.argv[2] not in place.name:
             continue
-        with tempfile.TemporaryDirectory() as scratch:
+        # symbolic shape inference leaves sym_shape_infer_temp.onnx and its data in the working directory when it fails
+        with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
             prepared = pathlib.Path(scratch) / "prepared.onnx"
             try:
                 quant_pre_process(str(place / "float32.onnx"), str(prepared))
