@@ -27,7 +27,7 @@ async function throughGguf(model: GgufModel, type: GgufWeightType): Promise<Hugg
   return ggufToHuggingFace(await openGguf(memorySource(await layoutToBytes(layout!))), type);
 }
 
-const cases = ['llama/gqa', 'llama/llama3', 'decoders/qwen2', 'decoders/qwen3', 'decoders/mistral', 'decoders/granite', 'decoders/starcoder2', 'decoders/stablelm', 'decoders/phi'].filter((name) => existsSync(join(fixtures, name, 'config.json')));
+const cases = ['llama/gqa', 'llama/llama3', 'decoders/qwen2', 'decoders/qwen3', 'decoders/mistral', 'decoders/granite', 'decoders/starcoder2', 'decoders/stablelm', 'decoders/phi', 'decoders/cohere2', 'decoders/falcon', 'decoders/gpt-bigcode'].filter((name) => existsSync(join(fixtures, name, 'config.json')));
 
 test('there is something to test', () => {
   expect(cases.length).toBeGreaterThan(0);

@@ -14,11 +14,11 @@ interface Case {
 
 test('docs/gguf.md is up to date', async () => {
   const { cases } = JSON.parse(readFileSync(join(import.meta.dirname, '../fixtures/gguf-models/cases.json'), 'utf8')) as { readonly cases: readonly Case[] };
-  const rows = ggufArchitectures.map(({ name, className, modelType, experts = false, writing }) => {
+  const rows = ggufArchitectures.map(({ name, className, modelType, experts = false, variant, writing }) => {
     const types = [modelType, ...(writing.modelTypes ?? [])];
     const own = cases.filter((item) => item.architecture === name && (item.class === className || types.some((type) => item.name.startsWith(type) && !experts)));
     const files = own.map((item) => (item.type === 'F16' ? item.name : `${item.name} (${item.type})`)).join(', ');
-    return `| ${name}${experts ? ', experts' : ''} | \`${className}\` | ${types.map((type) => `\`${type}\``).join(', ')} | ${files || '**none**'} |`;
+    return `| ${name}${experts ? ', experts' : variant ? `, ${variant.title}` : ''} | \`${className}\` | ${types.map((type) => `\`${type}\``).join(', ')} | ${files || '**none**'} |`;
   });
   const text = `# GGUF
 

@@ -14,19 +14,29 @@ export interface GgufArchitecture {
   /** Fields beside the common ones; `common` are those. */
   readonly config?: (fields: GgufFields, common: CommonConfig) => JsonObject;
   /**
-   * `pairs`: a rotation turns neighbouring rows, so the rows of queries and keys are rearranged; transformers, and
-   * llama.cpp where it is `halves`, turn the first half of a head with the second.
+   * `rearranged`: llama.cpp turns neighbouring rows of a head where transformers turns its first half with the second, so the
+   * rows of queries and keys lie otherwise. `alike`: both turn the same rows.
    */
-  readonly rotation: 'pairs' | 'halves' | 'none';
+  readonly rotation: 'rearranged' | 'alike' | 'none';
   /** Norms are stored with this added. */
   readonly normOffset?: number;
   /** Stems whose checkpoint tensors are (inputs, outputs): the Conv1D of GPT-2. */
   readonly turned?: readonly string[];
-  /** `attn_qkv` lies by kind, the checkpoint has it by head. */
-  readonly fusedByHead?: boolean;
+  /** `attn_qkv` lies by kind, in the checkpoint queries lie together with the key and value that they share. */
+  readonly fusedByGroup?: boolean;
   /** Files with `expert_count` above 0; a row without it of the same name is for the others. */
   readonly experts?: boolean;
+  /** One of several forms under a name; it stands before the row that takes the rest. */
+  readonly variant?: GgufVariant;
   readonly writing: GgufWriting;
+}
+
+export interface GgufVariant {
+  /** What it has that the others do not. */
+  readonly title: string;
+  /** `has` tells whether layers have a tensor. */
+  readonly reads: (fields: GgufFields, has: (stem: string) => boolean) => boolean;
+  readonly writes: (config: Fields) => boolean;
 }
 
 /** What the configs of all architectures say. */
@@ -36,6 +46,7 @@ export interface CommonConfig {
   readonly num_attention_heads: number;
   readonly num_key_value_heads: number;
   readonly head_dim: number;
+  readonly has: (stem: string) => boolean;
   readonly hasBias: (stem: string) => boolean;
 }
 
@@ -49,6 +60,8 @@ export interface GgufWriting {
   readonly needed?: readonly string[];
   /** There is no place for a head of its own. */
   readonly tiedOnly?: boolean;
+  /** Keys and values of a layer; by `num_key_value_heads` when absent. */
+  readonly kvHeads?: (config: Fields, heads: number) => number;
   /** The share of a head that is rotated: the field, and what it is when nothing is said. */
   readonly partial?: { readonly field: string; readonly value: number };
   /** Layer norms, by the field of their epsilon and its usual value; root mean squares when absent. */

@@ -20,9 +20,10 @@ export async function ggufConfig(architecture: GgufArchitecture, fields: GgufFie
     num_attention_heads: heads,
     num_key_value_heads: fields.everyLayer('attention.head_count_kv') ?? heads,
     head_dim: headDim,
+    has: (stem) => tensors.has(`blk.0.${stem}.weight`),
     hasBias: (stem) => tensors.has(`blk.0.${stem}.bias`),
   };
-  const { hasBias: _, ...sizes } = common;
+  const { has: _, hasBias: __, ...sizes } = common;
   const epsilon = fields.number('attention.layer_norm_rms_epsilon');
   const intermediate = fields.everyLayer('feed_forward_length');
   return {

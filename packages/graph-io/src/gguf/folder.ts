@@ -16,7 +16,7 @@ import { fromGguf } from './weights.js';
  */
 export async function ggufToHuggingFace(file: GgufFile, name: string, beside?: ModelFolder): Promise<HuggingFaceFolder> {
   const fields = new GgufFields(file.metadata);
-  const architecture = findGgufArchitecture(fields);
+  const architecture = findGgufArchitecture(fields, file.checkpoint);
   const config = await ggufConfig(architecture, fields, file.checkpoint);
   const generationConfig = ggufGenerationConfig(fields);
   const files: Readonly<Record<string, JsonObject>> = { 'config.json': config, 'generation_config.json': generationConfig, ...(await tokenizerFiles(file, beside)) };

@@ -63,7 +63,7 @@ export function ggufLayout(model: GgufModel, options: GgufLayoutOptions = {}): F
   const { type = 'F16', name = 'model.gguf', title } = options;
   if (!Object.hasOwn(TYPES, type)) throw new PenjingError('E_OPTION', `weights of the type ${String(type)} are not written`, { hint: `Use one of ${Object.keys(TYPES).join(', ')}.` });
   const fields = new Fields(model.config, 'config.json');
-  const architecture = findWrittenArchitecture(model.config['model_type']);
+  const architecture = findWrittenArchitecture(model.config);
   const config = writtenConfig(architecture, fields);
   const tensors = [
     ...config.factors.map(([own, tensor]) => written(own, tensor, 'F32')),
@@ -135,12 +135,13 @@ function weights(row: GgufArchitecture, { checkpoint, config }: GgufModel, field
   return out;
 }
 
-/** Small, and read as floats whatever the rest is. */
+/** Small, and read as floats whatever the rest is; so are norms, also those of (heads, width). */
 const FLOATS: ReadonlySet<string> = new Set(['position_embd', 'ffn_gate_inp', 'ffn_gate_inp_shexp']);
+const isFloat = (stem: string): boolean => FLOATS.has(stem) || stem.endsWith('_norm');
 
 function written(name: string, tensor: Tensor, wanted: GgufWeightType): WrittenTensor {
   const { shape } = tensor;
-  const type = shape.length < 2 || FLOATS.has(ggufPlace(name).stem) ? 'F32' : fits(shape.at(-1)!, wanted) ? wanted : 'F16';
+  const type = shape.length < 2 || isFloat(ggufPlace(name).stem) ? 'F32' : fits(shape.at(-1)!, wanted) ? wanted : 'F16';
   const { dtype } = TYPES[type];
   return { name, shape, type, tensor: dtype ? lazy.cast(tensor, dtype) : lazy.encode(lazy.cast(tensor, 'float32'), type as EncodedType) };
 }

@@ -76,6 +76,22 @@ export const phi2Names: GgufNames = {
   layer: { attn_norm: 'input_layernorm', ...attention, attn_output: 'self_attn.dense', ffn_up: 'mlp.fc1', ffn_down: 'mlp.fc2' },
 };
 
+export const cohereNames = decoder({ attn_norm: 'input_layernorm', ...attention, ...headNorms, ...mlp });
+
+const falcon = (norms: GgufNames['layer']): GgufNames => ({
+  outer: { token_embd: 'transformer.word_embeddings', output_norm: 'transformer.ln_f', output: 'lm_head' },
+  layers: 'transformer.h',
+  layer: {
+    ...norms, attn_qkv: 'self_attention.query_key_value', attn_output: 'self_attention.dense',
+    ffn_up: 'mlp.dense_h_to_4h', ffn_down: 'mlp.dense_4h_to_h',
+  },
+});
+
+export const falconNames = falcon({ attn_norm: 'input_layernorm' });
+
+/** llama.cpp puts the second norm in front of attention. */
+export const falconTwoNormsNames = falcon({ attn_norm: 'ln_mlp', attn_norm_2: 'ln_attn' });
+
 export const gpt2Names: GgufNames = {
   outer: { token_embd: 'transformer.wte', position_embd: 'transformer.wpe', output_norm: 'transformer.ln_f', output: 'lm_head' },
   layers: 'transformer.h',

@@ -16,14 +16,27 @@ export function rotaryRows(rows: number, heads: number, wanted: 'halves' | 'pair
   });
 }
 
-/** Where to take the rows of a fused projection from: `heads` has query, key and value of a head together, `kinds` all queries first. */
-export function fusedRows(rows: number, heads: number, wanted: 'heads' | 'kinds'): Int32Array {
-  const width = rows / (3 * heads);
-  if (!Number.isInteger(width)) throw new PenjingError('E_GGUF', `${rows} rows are no queries, keys and values of ${heads} heads`);
-  return Int32Array.from({ length: rows }, (_, row) => {
-    const place = row % width;
-    const slot = Math.floor(row / width);
-    const [outer, inner] = wanted === 'heads' ? [3, heads] : [heads, 3];
-    return ((slot % outer) * inner + Math.floor(slot / outer)) * width + place;
-  });
+/**
+ * Where to take the rows of a fused projection from: `groups` has the queries that share a key and value together with both, `kinds`
+ * all queries first, then all keys. A head of its own key and value is a group of one.
+ */
+export function fusedRows(rows: number, { heads, kvHeads }: { readonly heads: number; readonly kvHeads: number }, wanted: 'groups' | 'kinds'): Int32Array {
+  const width = rows / (heads + 2 * kvHeads);
+  const shared = heads / kvHeads;
+  if (!Number.isInteger(width) || !Number.isInteger(shared)) throw new PenjingError('E_GGUF', `${rows} rows are no ${heads} queries with ${kvHeads} keys and values`);
+  const grouped = new Int32Array(heads + 2 * kvHeads);
+  for (let group = 0; group < kvHeads; group++) {
+    const from = group * (shared + 2);
+    for (let i = 0; i < shared; i++) grouped[from + i] = group * shared + i;
+    grouped[from + shared] = heads + group;
+    grouped[from + shared + 1] = heads + kvHeads + group;
+  }
+  const slots = wanted === 'groups' ? grouped : inverse(grouped);
+  return Int32Array.from({ length: rows }, (_, row) => slots[Math.floor(row / width)]! * width + (row % width));
+}
+
+function inverse(order: Int32Array): Int32Array {
+  const out = new Int32Array(order.length);
+  order.forEach((from, to) => { out[from] = to; });
+  return out;
 }

@@ -75,14 +75,15 @@ function stacked(name: string, experts: readonly Tensor[]): Tensor {
 
 /** A tensor in the order of the other side. */
 function arranged(
-  { rotation, fusedByHead, normOffset, turned = [] }: GgufArchitecture, { stem, suffix }: GgufPlace, tensor: Tensor, { heads, kvHeads }: HeadCounts, side: 'read' | 'written',
+  { rotation, fusedByGroup, normOffset, turned = [] }: GgufArchitecture, { stem, suffix }: GgufPlace, tensor: Tensor, { heads, kvHeads }: HeadCounts, side: 'read' | 'written',
 ): Tensor {
   const read = side === 'read';
   const rows = tensor.shape[0] ?? 0;
-  if (rotation === 'pairs' && (stem === 'attn_q' || stem === 'attn_k')) {
+  if (rotation === 'rearranged' && (stem === 'attn_q' || stem === 'attn_k')) {
     return gatherRows(tensor, rotaryRows(rows, stem === 'attn_q' ? heads : kvHeads, read ? 'halves' : 'pairs'));
   }
-  if (fusedByHead && stem === 'attn_qkv') return gatherRows(tensor, fusedRows(rows, heads, read ? 'heads' : 'kinds'));
+  // of one group both orders are the same
+  if (fusedByGroup && kvHeads > 1 && stem === 'attn_qkv') return gatherRows(tensor, fusedRows(rows, { heads, kvHeads }, read ? 'groups' : 'kinds'));
   if (normOffset !== undefined && stem.endsWith('_norm')) {
     const wide = dtypes[tensor.dtype].kind === 'float' ? lazy.cast(tensor, 'float32') : tensor;
     return lazy.add(wide, lazy.fill('float32', [], read ? -normOffset : normOffset));

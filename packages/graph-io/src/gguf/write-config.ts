@@ -20,7 +20,7 @@ export function writtenConfig(architecture: GgufArchitecture, config: Fields): W
   const { field, names } = writing.activation ?? { field: config.has('hidden_act') ? 'hidden_act' : 'hidden_activation', names: ['silu'] };
   const activation = config.get(field) ?? names[0];
   if (typeof activation !== 'string' || !names.includes(activation)) throw config.wrong(field, `${names.join(' or ')}: llama.cpp knows no other ${name}`);
-  const sizes = writtenSizes(config);
+  const sizes = writtenSizes(architecture, config);
   const turned = rotation === 'none' ? { pairs: [], factors: [] } : rotary(architecture, config, sizes);
   const epsilon = writing.layerNorm
     ? pair('attention.layer_norm_epsilon', 'f32', config.positive(...writing.layerNorm))
@@ -50,14 +50,14 @@ function pair(key: string, type: 'u32' | 'f32', value: number): GgufPair {
   return [key, type, value];
 }
 
-function writtenSizes(config: Fields): WrittenSizes {
+function writtenSizes({ writing }: GgufArchitecture, config: Fields): WrittenSizes {
   const size = (own: string, common: string, most?: number): number => config.size(config.has(own) ? own : common, undefined, most);
   const hidden = size('n_embd', 'hidden_size');
   const heads = size('n_head', 'num_attention_heads');
   return {
     hidden, heads,
     layers: size('n_layer', 'num_hidden_layers', MAX_LAYERS),
-    kvHeads: config.size('num_key_value_heads', heads),
+    kvHeads: writing.kvHeads?.(config, heads) ?? config.size('num_key_value_heads', heads),
     headDim: config.size('head_dim', Math.max(1, Math.floor(hidden / heads)), MAX_HEAD_DIM),
     positions: config.size(config.has('n_positions') ? 'n_positions' : 'max_position_embeddings', 2048),
   };
@@ -95,7 +95,7 @@ function rotary({ writing: { partial, longrope } }: GgufArchitecture, config: Fi
       return { pairs: [...base, ['rope.scaling.type', 'string', 'linear'], pair('rope.scaling.factor', 'f32', factor())], factors: [] };
     case 'yarn': {
       settings.only('truncate', true, 'llama.cpp always rounds the edges');
-      const rope = readRope(config, { dim: headDim, maxPositions: positions });
+      const rope = readRope(config, { dim: headDim, maxPositions: positions, settings });
       const beyond = rope.attentionFactor / yarnAttention(factor());
       const betas = (['beta_fast', 'beta_slow'] as const).flatMap((name) => (settings.has(name) ? [pair(`rope.scaling.yarn_${name}`, 'f32', settings.positive(name))] : []));
       const original = config.get('original_max_position_embeddings') ?? settings.get('original_max_position_embeddings') ?? positions;
@@ -129,7 +129,7 @@ function rotary({ writing: { partial, longrope } }: GgufArchitecture, config: Fi
 }
 
 /** Where it is not 10,000 though the config says nothing. */
-const DEFAULT_THETA: Readonly<Record<string, number>> = { mixtral: 1e6, gemma3_text: 1e6, smollm3: 2e6 };
+const DEFAULT_THETA: Readonly<Record<string, number>> = { mixtral: 1e6, gemma3_text: 1e6, smollm3: 2e6, cohere: 5e5, olmo3: 5e5 };
 
 /** The width is what is rotated already. */
 function withoutPartial(values: JsonObject): JsonObject {

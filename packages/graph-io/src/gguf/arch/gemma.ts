@@ -1,16 +1,15 @@
 /** Gemma 1 to 3: norms stored with 1 added, a head that is the embedding table. */
 import { slidingLayers } from '../../hf/decoder/windows.js';
 import type { Fields } from '../../hf/fields.js';
-import type { JsonObject } from '../../hf/folder.js';
 import type { CommonConfig, GgufArchitecture, WrittenSizes } from '../architecture.js';
-import type { GgufFields } from '../fields.js';
 import { gemma2Names, gemma3Names, llamaNames } from '../names.js';
+import { layerTypes, onlyPeriod } from '../windows.js';
 
 const approximated = ['gelu_pytorch_tanh', 'gelu_new'];
 const activation = { field: 'hidden_activation', names: approximated };
 
 export const gemma: GgufArchitecture = {
-  name: 'gemma', modelType: 'gemma', className: 'GemmaForCausalLM', names: llamaNames, rotation: 'halves', normOffset: 1,
+  name: 'gemma', modelType: 'gemma', className: 'GemmaForCausalLM', names: llamaNames, rotation: 'alike', normOffset: 1,
   config: () => ({ hidden_activation: 'gelu_pytorch_tanh', hidden_act: 'gelu_pytorch_tanh' }),
   writing: {
     tiedOnly: true,
@@ -20,7 +19,7 @@ export const gemma: GgufArchitecture = {
 };
 
 /** llama.cpp knows the scale of the largest models by their number of layers: hidden / heads there, the head's width elsewhere. */
-const queryScale = ({ hidden_size, num_attention_heads, num_hidden_layers, head_dim }: Omit<CommonConfig, 'hasBias' | 'num_key_value_heads'>, largest: number): number =>
+const queryScale = ({ hidden_size, num_attention_heads, num_hidden_layers, head_dim }: Omit<CommonConfig, 'has' | 'hasBias' | 'num_key_value_heads'>, largest: number): number =>
   num_hidden_layers === largest ? hidden_size / num_attention_heads : head_dim;
 
 function checkScale(config: Fields, { hidden, heads, layers, headDim }: WrittenSizes, largest: number): void {
@@ -67,7 +66,7 @@ export const gemma3: GgufArchitecture = {
     rope_theta: fields.number('rope.freq_base') ?? 1e6,
     rope_local_base_freq: fields.number('rope.freq_base_swa') ?? 1e4,
     sliding_window: fields.number('attention.sliding_window') ?? 4096,
-    ...windowPattern(fields),
+    ...layerTypes(fields, common.num_hidden_layers, PERIOD),
     ...(fields.has('final_logit_softcapping') && { final_logit_softcapping: fields.required('final_logit_softcapping') }),
   }),
   writing: {
@@ -75,10 +74,7 @@ export const gemma3: GgufArchitecture = {
     pairs: (config, sizes) => {
       checkScale(config, sizes, 62);
       config.only('attn_logit_softcapping', null, 'llama.cpp caps no scores of this architecture');
-      const usual = config.size('sliding_window_pattern', PERIOD);
-      const near = slidingLayers(config, sizes.layers, (i) => (i + 1) % usual !== 0);
-      // a file without the key has windows in five layers of six
-      if (near.some((own, i) => own !== ((i + 1) % PERIOD !== 0))) throw config.wrong('layer_types', `a window in all but every ${PERIOD}th layer: llama.cpp knows no other Gemma 3`);
+      onlyPeriod(config, sizes.layers, PERIOD, 'Gemma 3', config.size('sliding_window_pattern', PERIOD));
       const byKind = config.inside('rope_parameters');
       const local = byKind?.inside('sliding_attention') ?? config;
       return [
@@ -91,10 +87,3 @@ export const gemma3: GgufArchitecture = {
 };
 
 const PERIOD = 6;
-
-/** Every how manieth layer has no window, or which have one. */
-function windowPattern(fields: GgufFields): JsonObject {
-  const value = fields.metadata.get(fields.key('attention.sliding_window_pattern'));
-  if (Array.isArray(value) && value.every((near) => typeof near === 'boolean')) return { layer_types: value.map((near) => (near ? 'sliding_attention' : 'full_attention')) };
-  return { sliding_window_pattern: fields.number('attention.sliding_window_pattern') ?? PERIOD };
-}

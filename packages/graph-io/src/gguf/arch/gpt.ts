@@ -1,4 +1,4 @@
-/** GPT-2 and GPT-NeoX: layer norms, biases everywhere, queries, keys and values in one matrix. */
+/** GPT-2, GPT-NeoX and the first StarCoder: layer norms, biases everywhere, queries, keys and values in one matrix. */
 import type { GgufArchitecture } from '../architecture.js';
 import { gpt2Names, gptNeoXNames } from '../names.js';
 
@@ -24,8 +24,26 @@ export const gpt2: GgufArchitecture = {
   },
 };
 
+export const starcoder: GgufArchitecture = {
+  name: 'starcoder', modelType: 'gpt_bigcode', className: 'GPTBigCodeForCausalLM', names: gpt2Names, rotation: 'none', fusedByGroup: true,
+  config: (fields, { num_key_value_heads: kvHeads }) => ({
+    activation_function: 'gelu_pytorch_tanh',
+    layer_norm_epsilon: fields.number('attention.layer_norm_epsilon') ?? 1e-5,
+    n_inner: fields.required('feed_forward_length'),
+    multi_query: kvHeads === 1,
+  }),
+  writing: {
+    biases: everywhere, needed: everywhere, activation: { field: 'activation_function', names: gelu }, layerNorm: ['layer_norm_epsilon', 1e-5],
+    kvHeads: (config, heads) => (config.boolean('multi_query', true) ? 1 : heads),
+    pairs: (config, { hidden }) => {
+      config.only('scale_attn_weights', true, 'llama.cpp always scales scores');
+      return [['feed_forward_length', 'u32', config.size('n_inner', 4 * hidden)]];
+    },
+  },
+};
+
 export const gptNeoX: GgufArchitecture = {
-  name: 'gptneox', modelType: 'gpt_neox', className: 'GPTNeoXForCausalLM', names: gptNeoXNames, rotation: 'halves', fusedByHead: true,
+  name: 'gptneox', modelType: 'gpt_neox', className: 'GPTNeoXForCausalLM', names: gptNeoXNames, rotation: 'alike', fusedByGroup: true,
   config: (fields, { head_dim, hasBias }) => ({
     hidden_act: 'gelu',
     rotary_pct: (fields.number('rope.dimension_count') ?? head_dim) / head_dim,

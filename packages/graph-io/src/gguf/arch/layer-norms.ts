@@ -13,13 +13,13 @@ const epsilon = (fields: GgufFields): number => fields.number('attention.layer_n
 const rotated = (fields: GgufFields, { head_dim }: CommonConfig): number => (fields.number('rope.dimension_count') ?? head_dim) / head_dim;
 
 export const starcoder2: GgufArchitecture = {
-  name: 'starcoder2', modelType: 'starcoder2', className: 'Starcoder2ForCausalLM', names: starcoder2Names, rotation: 'halves',
+  name: 'starcoder2', modelType: 'starcoder2', className: 'Starcoder2ForCausalLM', names: starcoder2Names, rotation: 'alike',
   config: (fields, { hasBias }) => ({ hidden_act: 'gelu_pytorch_tanh', norm_epsilon: epsilon(fields), use_bias: hasBias('attn_q'), sliding_window: null }),
   writing: { biases: [...norms, ...plain], needed: plain, activation: { field: 'hidden_act', names: gelu }, layerNorm: ['norm_epsilon', 1e-5] },
 };
 
 export const stablelm: GgufArchitecture = {
-  name: 'stablelm', modelType: 'stablelm', className: 'StableLmForCausalLM', names: llamaNames, rotation: 'halves',
+  name: 'stablelm', modelType: 'stablelm', className: 'StableLmForCausalLM', names: llamaNames, rotation: 'alike',
   config: (fields, common) => ({
     hidden_act: 'silu',
     layer_norm_eps: epsilon(fields),
@@ -38,7 +38,7 @@ export const stablelm: GgufArchitecture = {
 };
 
 export const phi2: GgufArchitecture = {
-  name: 'phi2', modelType: 'phi', className: 'PhiForCausalLM', names: phi2Names, rotation: 'halves',
+  name: 'phi2', modelType: 'phi', className: 'PhiForCausalLM', names: phi2Names, rotation: 'alike',
   config: (fields, common) => ({ hidden_act: 'gelu_new', layer_norm_eps: epsilon(fields), partial_rotary_factor: rotated(fields, common) }),
   writing: {
     biases: ['attn_norm', 'output_norm', 'output', ...plain], needed: [...plain, 'output'],

@@ -5,7 +5,7 @@ import type { GgufFields } from '../fields.js';
 import { phi3Names } from '../names.js';
 
 export const phi3: GgufArchitecture = {
-  name: 'phi3', modelType: 'phi3', className: 'Phi3ForCausalLM', names: phi3Names, rotation: 'halves',
+  name: 'phi3', modelType: 'phi3', className: 'Phi3ForCausalLM', names: phi3Names, rotation: 'alike',
   config: (fields, { head_dim }) => ({
     hidden_act: 'silu',
     partial_rotary_factor: (fields.number('rope.dimension_count') ?? head_dim) / head_dim,

@@ -10,13 +10,13 @@ import { sparseEverywhere } from './llama.js';
 const inputs = ['attn_q', 'attn_k', 'attn_v'];
 
 export const qwen2: GgufArchitecture = {
-  name: 'qwen2', modelType: 'qwen2', className: 'Qwen2ForCausalLM', names: llamaNames, rotation: 'halves',
+  name: 'qwen2', modelType: 'qwen2', className: 'Qwen2ForCausalLM', names: llamaNames, rotation: 'alike',
   config: () => ({ hidden_act: 'silu' }),
   writing: { biases: inputs, needed: inputs },
 };
 
 export const qwen3: GgufArchitecture = {
-  name: 'qwen3', modelType: 'qwen3', className: 'Qwen3ForCausalLM', names: qwen3Names, rotation: 'halves', config: attentionBias, writing: {},
+  name: 'qwen3', modelType: 'qwen3', className: 'Qwen3ForCausalLM', names: qwen3Names, rotation: 'alike', config: attentionBias, writing: {},
 };
 
 const mixture = (fields: GgufFields): JsonObject => ({
@@ -35,7 +35,7 @@ const mixturePairs = (config: Fields, usual: { readonly experts: number; readonl
 ];
 
 export const qwen2Moe: GgufArchitecture = {
-  name: 'qwen2moe', modelType: 'qwen2_moe', className: 'Qwen2MoeForCausalLM', names: qwen2MoeNames, rotation: 'halves', experts: true,
+  name: 'qwen2moe', modelType: 'qwen2_moe', className: 'Qwen2MoeForCausalLM', names: qwen2MoeNames, rotation: 'alike', experts: true,
   config: (fields, { hasBias }) => ({
     hidden_act: 'silu', qkv_bias: hasBias('attn_q'), norm_topk_prob: fields.flag('expert_weights_norm') ?? false,
     shared_expert_intermediate_size: fields.required('expert_shared_feed_forward_length'), ...mixture(fields),
@@ -54,7 +54,7 @@ export const qwen2Moe: GgufArchitecture = {
 };
 
 export const qwen3Moe: GgufArchitecture = {
-  name: 'qwen3moe', modelType: 'qwen3_moe', className: 'Qwen3MoeForCausalLM', names: qwen3MoeNames, rotation: 'halves', experts: true,
+  name: 'qwen3moe', modelType: 'qwen3_moe', className: 'Qwen3MoeForCausalLM', names: qwen3MoeNames, rotation: 'alike', experts: true,
   config: (fields, common) => ({ ...attentionBias(fields, common), norm_topk_prob: fields.flag('expert_weights_norm') ?? true, ...mixture(fields) }),
   writing: {
     pairs: (config) => {

@@ -43,14 +43,16 @@ const MAX_SINUSOIDS = 2 ** 23;
 
 const LARGE = { layers: 12, heads: 16, intermediate: 4096 };
 
+const fromStart = (net: Network, ids: Value, config: Fields): Value => afterStart(net, ids, config.number('decoder_start_token_id', 2));
+
 export const bart = architecture({
-  modelType: 'bart', name: 'Bart', className: 'BartForConditionalGeneration', heads: { usualLabels: 3 }, shift: afterStart, order: 'post', places: { offset: 2 }, embeddingNorm: true, lastNorm: false, maxPlaces: 1024, sizes: LARGE,
+  modelType: 'bart', name: 'Bart', className: 'BartForConditionalGeneration', heads: { usualLabels: 3 }, shift: fromStart, order: 'post', places: { offset: 2 }, embeddingNorm: true, lastNorm: false, maxPlaces: 1024, sizes: LARGE,
 });
 export const mbart = architecture({
   modelType: 'mbart', name: 'MBart', className: 'MBartForConditionalGeneration', heads: { usualLabels: 2 }, shift: afterLast, order: 'pre', places: { offset: 2 }, embeddingNorm: true, lastNorm: true, maxPlaces: 1024, sizes: LARGE,
 });
 export const marian = architecture({
-  modelType: 'marian', name: 'Marian', className: 'MarianMTModel', shift: afterStart, order: 'post', places: 'sinusoids', embeddingNorm: false, lastNorm: false, maxPlaces: 1024, sizes: LARGE,
+  modelType: 'marian', name: 'Marian', className: 'MarianMTModel', shift: fromStart, order: 'post', places: 'sinusoids', embeddingNorm: false, lastNorm: false, maxPlaces: 1024, sizes: LARGE,
 });
 
 function architecture(family: Family): Architecture {
@@ -112,7 +114,7 @@ const reader = (family: Family): BuildGraph => (net, config, task) => {
   const labels = readLabels(config, family.heads?.usualLabels);
   textOutputs(net, task, x, {
     hidden, labels, vocabulary,
-    classify: (x) => denseClassifier(net, 'classification_head', statesAt(net, x, lastEnd(net, ids, config)), { hidden, labels, activation: 'tanh' }),
+    classify: (x) => denseClassifier(net, 'classification_head', statesAt(net, x, lastEnd(net, ids, config.number('eos_token_id', 2))), { hidden, labels, activation: 'tanh' }),
   });
 };
 

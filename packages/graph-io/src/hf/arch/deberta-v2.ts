@@ -1,4 +1,5 @@
 /** DeBERTa version 2 and 3: places only as distances between tokens, inside the attention. */
+import type { Value } from '@penjing/core';
 import type { Architecture, BuildGraph } from '../architecture.js';
 import { activations } from '../blocks/activation.js';
 import { disentangledAttention, distanceRows, type DistanceShape, type DistanceTerms } from '../blocks/attention-disentangled.js';
@@ -9,14 +10,14 @@ import { linear } from '../blocks/linear.js';
 import { plainMlp } from '../blocks/mlp.js';
 import { layerNorm } from '../blocks/norm.js';
 import { lengthOf, placesInOrder } from '../blocks/text-embeddings.js';
-import { decoderBias, firstToken, maskedHead, textClasses, textOutputs, transform } from '../blocks/text-heads.js';
+import { choice, decoderBias, firstToken, maskedHead, textClasses, textOutputs, transform } from '../blocks/text-heads.js';
 import type { Fields } from '../fields.js';
 import { textInputs } from '../text-ports.js';
 
 export const debertaV2: Architecture = {
   modelType: 'deberta-v2',
   backbone: 'deberta',
-  classes: textClasses('DebertaV2'),
+  classes: textClasses('DebertaV2', { choices: true }),
   otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'deberta.embeddings.word_embeddings.weight', head: 'cls.predictions.decoder.weight', byDefault: true },
   renamed: [decoderBias('cls.predictions')],
@@ -67,6 +68,8 @@ const build: BuildGraph = (net, config, task) => {
     });
   });
 
+  const pooled = (x: Value): Value =>
+    activations[pooling](net, linear(net, 'pooler.dense', firstToken(net, x), { inputs: hidden, outputs: hidden, bias: true }));
   textOutputs(net, task, last, {
     hidden,
     labels,
@@ -81,10 +84,8 @@ const build: BuildGraph = (net, config, task) => {
       const dense = net.module('lm_predictions.lm_head', () => transform(net, x, names, { hidden, activation: mlp.activation, norm }));
       return languageHead(net, 'lm_predictions.lm_head', dense, { vocabulary, hidden }, table, true);
     },
-    classify: (x) => {
-      const pooled = linear(net, 'pooler.dense', firstToken(net, x), { inputs: hidden, outputs: hidden, bias: true });
-      return linear(net, 'classifier', activations[pooling](net, pooled), { inputs: hidden, outputs: labels, bias: true });
-    },
+    choose: (x) => choice(net, pooled(x), hidden),
+    classify: (x) => linear(net, 'classifier', pooled(x), { inputs: hidden, outputs: labels, bias: true }),
   });
 };
 

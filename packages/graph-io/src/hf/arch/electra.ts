@@ -1,17 +1,18 @@
 /** ELECTRA: BERT with embeddings of their own width, and other heads. */
 import type { Architecture, BuildGraph } from '../architecture.js';
+import { activations } from '../blocks/activation.js';
 import { readEncoder, readLabels } from '../blocks/encoder.js';
 import { linear } from '../blocks/linear.js';
 import { readTextEmbeddings } from '../blocks/text-embeddings.js';
 import { postNormEncoder } from '../blocks/text-encoder.js';
-import { firstTokenClassifier, maskedHead, textClasses, textOutputs } from '../blocks/text-heads.js';
+import { choice, firstToken, firstTokenClassifier, maskedHead, textClasses, textOutputs } from '../blocks/text-heads.js';
 import { BERT_LAYER } from './bert.js';
 
 export const electra: Architecture = {
   modelType: 'electra',
   backbone: 'electra',
   // what was trained to tell replaced words apart is published to be used without that head
-  classes: { ...textClasses('Electra'), ElectraForPreTraining: 'feature-extraction' },
+  classes: { ...textClasses('Electra', { choices: true }), ElectraForPreTraining: 'feature-extraction' },
   otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'electra.embeddings.word_embeddings.weight', head: 'generator_lm_head.weight', byDefault: true },
   ignoredWeights: [/\.embeddings\.position_ids$/, /^discriminator_predictions\./],
@@ -45,6 +46,12 @@ const build: BuildGraph = (net, config, task) => {
     fillMask: (x) => {
       const names = { dense: 'generator_predictions.dense', norm: 'generator_predictions.LayerNorm', decoder: 'generator_lm_head' };
       return maskedHead(net, x, table, names, { hidden, activation: 'gelu', vocabulary, norm });
+    },
+    choose: (x) => {
+      config.only('summary_type', 'first', 'a text is summed up by its first token here');
+      config.only('summary_use_proj', true, 'the summary of a text has a layer of its own here');
+      const summary = linear(net, 'sequence_summary.summary', firstToken(net, x), { inputs: hidden, outputs: hidden, bias: true });
+      return choice(net, activations[config.choice('summary_activation', activations, 'gelu')](net, summary), hidden);
     },
     classify: (x) => firstTokenClassifier(net, 'classifier', x, { hidden, labels, activation: 'gelu' }),
   });

@@ -11,7 +11,8 @@ import { gatedMlp } from '../blocks/mlp.js';
 import { layerNorm } from '../blocks/norm.js';
 import { once } from '../blocks/once.js';
 import { placesInOrder } from '../blocks/text-embeddings.js';
-import { firstToken, meanOfTokens, textClasses, textOutputs, transform } from '../blocks/text-heads.js';
+import { choice, firstToken, meanOfTokens, textClasses, textOutputs, transform } from '../blocks/text-heads.js';
+import { statesAt } from '../blocks/two-towers.js';
 import { slidingLayers } from '../decoder/windows.js';
 import type { Fields } from '../fields.js';
 import type { Network } from '../network.js';
@@ -21,7 +22,7 @@ import { textInputs } from '../text-ports.js';
 export const modernbert: Architecture = {
   modelType: 'modernbert',
   backbone: 'model',
-  classes: textClasses('ModernBert'),
+  classes: textClasses('ModernBert', { choices: true }),
   otherTasks: ['feature-extraction', 'sentence-similarity'],
   tied: { table: 'model.embeddings.tok_embeddings.weight', head: 'decoder.weight', byDefault: true },
   ignoredWeights: [/\.rotary_emb\.inv_freq$/],
@@ -63,11 +64,17 @@ const build: BuildGraph = (net, config, task) => {
     labels,
     vocabulary,
     fillMask: (x) => languageHead(net, 'decoder', transformed(x), { vocabulary, hidden }, net.tied ? table : undefined, decoderBias),
+    choose: (x) => choice(net, transformed(pooling === 'cls' ? firstReal(net, x, mask) : pooled(x)), hidden),
     classify: (x) => linear(net, 'classifier', transformed(pooled(x)), { inputs: hidden, outputs: labels, bias: true }),
     tokens: transformed,
     answers: 'classifier',
   });
 };
+
+/** The state of the first token that is not padding, (batch, hidden). */
+function firstReal(net: Network, x: Value, mask: Value): Value {
+  return statesAt(net, x, net.op('ArgMax', [mask], { axis: 1, keepdims: 0 }));
+}
 
 /** By `classifier_pooling`. */
 const pools: Readonly<Record<'cls' | 'mean', (net: Network, x: Value, mask: Value) => Value>> = { cls: firstToken, mean: meanOfTokens };

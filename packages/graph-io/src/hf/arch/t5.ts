@@ -1,17 +1,22 @@
-/** T5, its multilingual kin and FLAN: an encoder and a decoder with biases by distance instead of places. */
-import { tensorType, type Value } from '@penjing/core';
+/** T5, its multilingual kin and FLAN: an encoder and a decoder with biases by distance instead of places, and heads on either. */
+import type { Value } from '@penjing/core';
 import type { Architecture, BuildGraph } from '../architecture.js';
 import { type ActivationName, activations } from '../blocks/activation.js';
 import { encoderAttention, maskBias, realTokens } from '../blocks/attention-encoder.js';
-import { cachedSelfAttention, causal, crossAttention, decoderPlaces } from '../blocks/cross-attention.js';
+import { afterStart, lastEnd } from '../blocks/bart-shift.js';
+import { cachedSelfAttention, causal, crossAttention, decoderPlaces, type DecoderMemory } from '../blocks/cross-attention.js';
 import { embedding, languageHead } from '../blocks/embedding.js';
+import { readLabels } from '../blocks/encoder.js';
 import { linear } from '../blocks/linear.js';
 import { rmsNorm } from '../blocks/norm.js';
 import { once } from '../blocks/once.js';
 import { biasBetween, type Places } from '../blocks/relative-bias.js';
+import { denseClassifier, textOutputs } from '../blocks/text-heads.js';
+import { statesAt } from '../blocks/two-towers.js';
 import { type Fields, MAX_LAYERS } from '../fields.js';
 import type { Network } from '../network.js';
 import { encoderOutput, type LayerCache, mergedInputs, mergedOutputs } from '../seq2seq-ports.js';
+import { textInputs } from '../text-ports.js';
 
 interface Family {
   readonly modelType: string;
@@ -28,17 +33,21 @@ const family = ({ modelType, prefix, everyLayer = false, scaledHead = true }: Fa
     [`${prefix}ForConditionalGeneration`]: 'text2text-generation',
     ...(prefix === 'T5' && { T5WithLMHeadModel: 'text2text-generation' as const }),
     [`${prefix}EncoderModel`]: 'feature-extraction',
+    [`${prefix}ForSequenceClassification`]: 'text-classification',
+    [`${prefix}ForTokenClassification`]: 'token-classification',
+    [`${prefix}ForQuestionAnswering`]: 'question-answering',
   },
   otherTasks: ['feature-extraction', 'sentence-similarity'],
-  unneeded: { 'feature-extraction': [/^decoder\./, /^lm_head\./] },
+  unneeded: { 'feature-extraction': [/^(decoder|lm_head|classification_head|classifier|qa_outputs)\./] },
   tied: { table: 'shared.weight', head: 'lm_head.weight', byDefault: true },
-  renamed: [[/^encoder\.embed_tokens\.weight$/, 'shared.weight']],
+  // the classes with heads keep the network in a module of its own
+  renamed: [[/^transformer\./, ''], [/^encoder\.embed_tokens\.weight$/, 'shared.weight']],
   ignoredWeights: [/^(encoder|decoder)\.embed_tokens\.weight$/, /\.EncDecAttention\.relative_attention_bias\.weight$/],
   clientConfig: (config) => ({ num_decoder_layers: config.size('num_layers') }),
   graphs: (task): Readonly<Record<string, BuildGraph>> =>
-    task === 'feature-extraction'
-      ? { model: encoder(everyLayer) }
-      : { encoder_model: encoder(everyLayer), decoder_model_merged: decoder(everyLayer, scaledHead) },
+    task === 'text2text-generation'
+      ? { encoder_model: encoder(everyLayer), decoder_model_merged: decoder(everyLayer, scaledHead) }
+      : { model: task === 'feature-extraction' ? encoder(everyLayer) : reader(everyLayer) },
 });
 
 export const t5 = family({ modelType: 't5', prefix: 'T5' });
@@ -49,15 +58,18 @@ const NAMES = { query: 'q', key: 'k', value: 'v', output: 'o' };
 
 const encoder = (everyLayer: boolean): BuildGraph => (net, config) => {
   const shape = read(config);
-  const { hidden } = shape;
-  const ids = net.builder.input('input_ids', tensorType('int64', ['batch_size', 'encoder_sequence_length']));
-  const mask = net.builder.input('attention_mask', tensorType('int64', ['batch_size', 'encoder_sequence_length']));
-  let x = embedding(net, 'shared', ids, shape).hidden;
+  const { ids, mask } = textInputs(net, { tokenTypes: false, length: 'encoder_sequence_length' });
+  const tokens = embedding(net, 'shared', ids, shape).hidden;
+  encoderOutput(net, encoderStates(net, tokens, ids, maskBias(net, realTokens(net, mask)), shape, everyLayer), 'encoder_sequence_length', shape.hidden);
+};
+
+/** (batch, seq, hidden). */
+function encoderStates(net: Network, tokens: Value, ids: Value, padding: Value, shape: Shape, everyLayer: boolean): Value {
   const end = net.op('Squeeze', [net.op('Shape', [ids], { start: 1, end: 2 })]);
   const places = net.op('Range', [net.ints(0), end, net.ints(1)]);
-  const padding = maskBias(net, realTokens(net, mask));
-  x = net.module('encoder', () => {
+  return net.module('encoder', () => {
     const biasOf = biases(net, shape, { query: places, key: places }, padding, { everyLayer, causal: false });
+    let x = tokens;
     for (let i = 0; i < shape.encoderLayers; i++) {
       const bias = biasOf(i);
       x = net.module(`block.${i}`, () => {
@@ -68,8 +80,7 @@ const encoder = (everyLayer: boolean): BuildGraph => (net, config) => {
     }
     return rmsNorm(net, 'final_layer_norm', x, shape.norm);
   });
-  encoderOutput(net, x, 'encoder_sequence_length', hidden);
-};
+}
 
 const decoder = (everyLayer: boolean, scaledHead: boolean): BuildGraph => (net, config) => {
   const shape = read(config);
@@ -78,22 +89,51 @@ const decoder = (everyLayer: boolean, scaledHead: boolean): BuildGraph => (net, 
   const { table, hidden } = embedding(net, 'shared', inputs.ids, shape);
   const places = decoderPlaces(net, inputs.ids, inputs.past[0]!.decoder.key);
   const padding = maskBias(net, realTokens(net, inputs.encoderMask!));
+  const { x, present } = decoderStates(net, hidden, places, inputs, padding, shape, everyLayer);
+  const scaled = scaledHead && shape.scaleOutput ? net.op('Mul', [x, net.scalar(shape.hidden ** -0.5)]) : x;
+  mergedOutputs(net, ports, languageHead(net, 'lm_head', scaled, shape, net.tied ? table : undefined), present);
+};
+
+/** Reads whole texts. Classes of tokens are the encoder's; for the others the decoder gets the text too, a token later. */
+const reader = (everyLayer: boolean): BuildGraph => (net, config, task) => {
+  const shape = read(config);
+  const { hidden, vocabulary, decoderLayers } = shape;
+  const { ids, mask } = textInputs(net, { tokenTypes: false });
+  const padding = maskBias(net, realTokens(net, mask));
+  const tokens = embedding(net, 'shared', ids, shape).hidden;
+  const states = encoderStates(net, tokens, ids, padding, shape, everyLayer);
+  const labels = readLabels(config);
+  const reread = (): Value => {
+    const later = net.module('decoder_input_ids', () => afterStart(net, ids, config.number('decoder_start_token_id', 0)));
+    const memory = { encoderStates: states, past: new Array<undefined>(decoderLayers).fill(undefined) };
+    return decoderStates(net, embedding(net, 'shared', later, shape).hidden, decoderPlaces(net, later), memory, padding, shape, everyLayer).x;
+  };
+  textOutputs(net, task, task === 'token-classification' ? states : reread(), {
+    hidden, labels, vocabulary,
+    classify: (x) => denseClassifier(net, 'classification_head', statesAt(net, x, lastEnd(net, ids, config.number('eos_token_id', 1))), { hidden, labels, activation: 'tanh' }),
+  });
+};
+
+/** (batch, seq, hidden), and what layers keep of their keys and values. */
+function decoderStates(
+  net: Network, tokens: Value, places: Places, memory: DecoderMemory, padding: Value, shape: Shape, everyLayer: boolean,
+): { readonly x: Value; readonly present: readonly LayerCache[] } {
   const attention = { ...shape, bias: false, scale: 1, names: NAMES };
   const present: LayerCache[] = [];
-  let x = hidden;
-  x = net.module('decoder', () => {
+  const x = net.module('decoder', () => {
     const biasOf = biases(net, shape, places, maskBias(net, causal(net, places)), { everyLayer, causal: true });
-    for (const [i, past] of inputs.past.entries()) {
+    let x = tokens;
+    for (const [i, past] of memory.past.entries()) {
       const bias = biasOf(i);
       x = net.module(`block.${i}`, () => {
         const cache: Partial<Record<keyof LayerCache, LayerCache['decoder']>> = {};
         const own = sublayer(net, 0, x, shape, (x) => {
-          const { output, present } = cachedSelfAttention(net, 'SelfAttention', x, attention, past.decoder, bias);
+          const { output, present } = cachedSelfAttention(net, 'SelfAttention', x, attention, past?.decoder, bias);
           cache.decoder = present;
           return output;
         });
         const crossed = sublayer(net, 1, own, shape, (x) => {
-          const { output, present } = crossAttention(net, 'EncDecAttention', x, attention, inputs, past, padding);
+          const { output, present } = crossAttention(net, 'EncDecAttention', x, attention, memory, past, padding);
           cache.encoder = present;
           return output;
         });
@@ -103,9 +143,8 @@ const decoder = (everyLayer: boolean, scaledHead: boolean): BuildGraph => (net, 
     }
     return rmsNorm(net, 'final_layer_norm', x, shape.norm);
   });
-  const scaled = scaledHead && shape.scaleOutput ? net.op('Mul', [x, net.scalar(shape.hidden ** -0.5)]) : x;
-  mergedOutputs(net, ports, languageHead(net, 'lm_head', scaled, shape, net.tied ? table : undefined), present);
-};
+  return { x, present };
+}
 
 type Shape = ReturnType<typeof read>;
 

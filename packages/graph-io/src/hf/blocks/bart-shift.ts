@@ -1,4 +1,4 @@
-/** What the decoder of BART gets when it reads a text whole, and which of its states is the text's. */
+/** What the decoder of BART or T5 gets when it reads a text whole, and which of its states is the text's. */
 import type { Value } from '@penjing/core';
 import type { Fields } from '../fields.js';
 import type { Network } from '../network.js';
@@ -7,14 +7,14 @@ import { placesInOrder } from './text-embeddings.js';
 const INT64 = 7;
 
 /** int64 (batch): the place of the last end of a text in each row. */
-export function lastEnd(net: Network, ids: Value, config: Fields): Value {
-  const ends = net.op('Cast', [net.op('Equal', [ids, net.ints(config.number('eos_token_id', 2))])], { to: INT64 });
+export function lastEnd(net: Network, ids: Value, end: number): Value {
+  const ends = net.op('Cast', [net.op('Equal', [ids, net.ints(end)])], { to: INT64 });
   return net.op('ReduceMax', [net.op('Mul', [placesInOrder(net, ids), ends]), net.ints([1])], { keepdims: 0 });
 }
 
 /** The first token is the one that decoders start with; the others move to the right. */
-export function afterStart(net: Network, ids: Value, config: Fields): Value {
-  const start = net.op('Expand', [net.ints([config.number('decoder_start_token_id', 2)]), net.op('Concat', [net.op('Shape', [ids], { start: 0, end: 1 }), net.ints([1])], { axis: 0 })]);
+export function afterStart(net: Network, ids: Value, first: number): Value {
+  const start = net.op('Expand', [net.ints([first]), net.op('Concat', [net.op('Shape', [ids], { start: 0, end: 1 }), net.ints([1])], { axis: 0 })]);
   return net.op('Concat', [start, net.op('Slice', [ids, net.ints([0]), net.ints([-1]), net.ints([1])])], { axis: 1 });
 }
 

@@ -93,7 +93,11 @@ export function textClasses(family: string, { choices = false }: { readonly choi
 
 /** A linear layer over `pooler`, as a head that chooses. */
 export function poolerChoice(net: Network, module: string, x: Value, hidden: number): Value {
-  const pooled = net.module(module, () => pooler(net, 'pooler.dense', x, hidden));
+  return choice(net, net.module(module, () => pooler(net, 'pooler.dense', x, hidden)), hidden);
+}
+
+/** (batch, hidden) to (batch, 1). */
+export function choice(net: Network, pooled: Value, hidden: number): Value {
   return linear(net, 'classifier', pooled, { inputs: hidden, outputs: 1, bias: true });
 }
 
