@@ -9,7 +9,7 @@ import { arrayFeeds } from './feeds/array-feeds.js';
 import { type ModelInputs, modelInputs } from './feeds/model-inputs.js';
 import { type Normalisation, pictureFeeds } from './feeds/picture-feeds.js';
 import { soundFeeds } from './feeds/sound-feeds.js';
-import { encodeItem, tokenFeeds, tokenLength, WINDOW_TOKENS, windows } from './feeds/text-feeds.js';
+import { encodeItem, tokenFeeds, tokenLength, textWindows, WINDOW_TOKENS } from './feeds/text-feeds.js';
 import type { Input } from './inputs/input.js';
 import { loadRuntime } from './load-runtime.js';
 
@@ -105,7 +105,7 @@ async function* textFeeds(source: DataSource, inputs: ModelInputs, { input, samp
     if (item.kind !== 'text') throw new PenjingError('E_DATA', `item ${i} of the data is no text, the first one was`);
     texts.push(item.text);
   }
-  for (const window of windows(tokenizer.encode(texts.join('\n')), samples, length)) yield { feeds: await tokenFeeds(inputs, window, fixed) };
+  for (const window of textWindows(tokenizer, texts.join('\n'), samples, length)) yield { feeds: await tokenFeeds(inputs, window, fixed) };
 }
 
 function randomData(count: number): CalibrationData {

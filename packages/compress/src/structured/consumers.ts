@@ -16,6 +16,11 @@ export interface Consumer {
   readonly axis: number;
 }
 
+/** Tells layers apart, in the model and in copies of it. */
+export function layerKey({ node, weight }: Pick<Consumer, 'node' | 'weight'>): string {
+  return `${node.output().name} ${weight.name}`;
+}
+
 /** Of MatMul, Gemm and Conv with one group. */
 export function consumersOf(group: UnitGroup): Consumer[] {
   const found = new Map<string, Consumer>();
@@ -23,7 +28,7 @@ export function consumersOf(group: UnitGroup): Consumer[] {
     if (!value.tensor) continue;
     for (const { node, index } of value.uses()) {
       const consumer = index === 1 && node.domain === '' ? consumerAt(node, value, axis) : undefined;
-      if (consumer) found.set(`${node.output().name} ${value.name}`, consumer);
+      if (consumer) found.set(layerKey(consumer), consumer);
     }
   }
   return [...found.values()];

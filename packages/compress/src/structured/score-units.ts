@@ -1,9 +1,9 @@
 /** How much each unit matters, and the weights that make up for those that go. */
-import { cloneModel, type Feeds, type JobHost, lazy, type Model, modelGraphs, Names, type Node, type TaskOptions, type Tensor, type Value } from '@penjing/core';
+import { cloneModel, type Feeds, type JobHost, lazy, type Model, modelGraphs, Names, type Node, type TaskOptions, type Tensor, type TensorReference, type Value } from '@penjing/core';
 import { calibrateBlocks, orProblem } from '@penjing/core/calibrate';
-import { addProbe, type Consumer, consumersOf } from './consumers.js';
+import { addProbe, type Consumer, consumersOf, layerKey } from './consumers.js';
 import type { UnitGroup } from './dimensions.js';
-import { compensateJob, type Compensated, scoreJob, type UnitStatistic } from './unit-job.js';
+import { compensateJob, type Compensated, scoreJob, type ScoreInput, type ScoreOutput, type UnitStatistic } from './unit-job.js';
 
 export interface UnitTools {
   readonly jobs: JobHost;
@@ -19,31 +19,47 @@ export interface Scored {
   readonly notes: readonly string[];
 }
 
+/** XᵀX of what reaches a layer, put aside, by `layerKey`. */
+export type GramShelf = Map<string, TensorReference>;
+
+export interface ScoreOptions {
+  readonly method: UnitMethod;
+  /** How many units of a group will go. */
+  readonly count: (group: UnitGroup) => number;
+  /** Where XᵀX of the layers is put when they will be fitted: one walk over the samples is enough for both. */
+  readonly grams: GramShelf | undefined;
+}
+
 /** Scores of every group, in order. */
-export async function scoreUnits(model: Model, groups: readonly UnitGroup[], method: UnitMethod, tools: UnitTools): Promise<Scored[]> {
+export async function scoreUnits(model: Model, groups: readonly UnitGroup[], { method, count, grams }: ScoreOptions, tools: UnitTools): Promise<Scored[]> {
   const scored = groups.map((group) => ({ scores: new Float64Array(group.units.length), notes: [] as string[] }));
   const missing = new Set(groups.keys());
   if (method !== 'norm') {
-    const statistic = method === 'activation' ? 'norms' : 'gram';
-    const voters = groups.map((group, g) => consumersOf(group).map((consumer) => ({ g, consumer }))).flat();
+    const statistic = method === 'obs' || grams ? 'gram' : 'norms';
+    const readers = groups.map(consumersOf);
+    const voters = readers.flatMap((consumers, g) => consumers.map((consumer) => ({ g, consumer })));
     await withStatistics(model, voters.map(({ consumer }) => consumer), statistic, tools, async (i, found) => {
       const { g, consumer } = voters[i]!;
-      const votes = typeof found === 'string' ? found : await orProblem(vote(groups[g]!, consumer, found, tools));
-      if (typeof votes === 'string') scored[g]!.notes.push(`${consumer.weight.name}: ${votes}`);
-      else {
-        addVotes(scored[g]!.scores, votes);
-        missing.delete(g);
+      // the votes of several readers are about units on their own
+      const remove = readers[g]!.length === 1 ? count(groups[g]!) : 0;
+      const detail: Omit<ScoreInput, 'matrix' | 'units'> = { statistic: found as UnitStatistic, weigh: method === 'obs' ? { by: 'rest', remove } : { by: 'diagonal' }, keep: grams !== undefined };
+      const votes = typeof found === 'string' ? found : await orProblem(vote(groups[g]!, consumer, detail, tools));
+      if (typeof votes === 'string') {
+        scored[g]!.notes.push(`${consumer.weight.name}: ${votes}`);
+        return;
       }
+      addVotes(scored[g]!.scores, votes.scores);
+      missing.delete(g);
+      if (votes.sums) grams?.set(layerKey(consumer), votes.sums);
     });
   }
   for (const g of missing) {
     if (method !== 'norm') scored[g]!.notes.push('chosen by norm');
-    for (const matrix of weightsOf(groups[g]!)) {
-      const { tensor, units } = matrix;
+    for (const { tensor, units } of weightsOf(groups[g]!)) {
       const reference = await tools.jobs.refer(lazy.cast(tensor, 'float32'));
-      const votes = await orProblem(tools.jobs.run(scoreJob, { matrix: reference, units, statistic: { kind: 'none' } }, signalOf(tools)));
+      const votes = await orProblem(tools.jobs.run(scoreJob, { matrix: reference, units }, signalOf(tools)));
       if (typeof votes === 'string') scored[g]!.notes.push(votes);
-      else addVotes(scored[g]!.scores, votes);
+      else addVotes(scored[g]!.scores, votes.scores);
     }
   }
   return scored;
@@ -64,9 +80,9 @@ function rowsAlong(tensor: Tensor, axis: number): Tensor {
   return lazy.reshape(front, [shape[axis]!, shape.reduce((product, size) => product * size, 1) / shape[axis]!]);
 }
 
-async function vote(group: UnitGroup, consumer: Consumer, statistic: UnitStatistic, { jobs, ...tools }: UnitTools): Promise<Float64Array> {
+async function vote(group: UnitGroup, consumer: Consumer, detail: Omit<ScoreInput, 'matrix' | 'units'>, { jobs, ...tools }: UnitTools): Promise<ScoreOutput> {
   const units = group.units.map((unit) => featuresOf(unit.parts, consumer));
-  return jobs.run(scoreJob, { matrix: await jobs.refer(lazy.cast(consumer.matrix, 'float32')), units, statistic }, signalOf(tools));
+  return jobs.run(scoreJob, { matrix: await jobs.refer(lazy.cast(consumer.matrix, 'float32')), units, ...detail }, signalOf(tools));
 }
 
 /** Features of a consumer that belong to a unit. */
@@ -80,19 +96,33 @@ function addVotes(scores: Float64Array, votes: Float64Array): void {
   if (mean > 0) votes.forEach((value, i) => (scores[i]! += value / mean));
 }
 
-/** The layers as least squares leave them without these units, by consumer; a text where they stay as they are. */
-export async function compensate(model: Model, layers: readonly { readonly consumer: Consumer; readonly removed: Uint32Array; readonly kept: Uint32Array }[], tools: UnitTools): Promise<(Compensated | string)[]> {
-  const results: (Compensated | string)[] = layers.map(() => 'no block of the model computes with it');
-  await withStatistics(model, layers.map(({ consumer }) => consumer), 'gram', tools, async (i, found) => {
-    const { consumer, removed, kept } = layers[i]!;
-    if (typeof found === 'string') {
-      results[i] = found;
-      return;
-    }
-    const matrix = await tools.jobs.refer(lazy.cast(consumer.matrix, 'float32'));
-    results[i] = await orProblem(tools.jobs.run(compensateJob, { matrix, sums: (found as Extract<UnitStatistic, { kind: 'gram' }>).sums, removed, kept }, signalOf(tools)));
-  });
-  return results;
+/** A layer, and which of its inputs go. */
+export interface FittedLayer {
+  readonly consumer: Consumer;
+  readonly removed: Uint32Array;
+  readonly kept: Uint32Array;
+}
+
+/** The layers as least squares leave them without these units, by consumer; a text where they stay as they are. Runs the model for those whose XᵀX is not there. */
+export async function compensate(model: Model, layers: readonly FittedLayer[], grams: GramShelf, { jobs, ...tools }: UnitTools): Promise<(Compensated | string)[]> {
+  const results = new Map<FittedLayer, Compensated | string>();
+  const fit = async (layer: FittedLayer, sums: Float32Array | TensorReference): Promise<void> => {
+    const { consumer, removed, kept } = layer;
+    const matrix = await jobs.refer(lazy.cast(consumer.matrix, 'float32'));
+    results.set(layer, await orProblem(jobs.run(compensateJob, { matrix, sums, removed, kept }, signalOf(tools))));
+  };
+  for (const layer of layers) {
+    const sums = grams.get(layerKey(layer.consumer));
+    if (sums) await fit(layer, sums);
+  }
+  const rest = layers.filter((layer) => !results.has(layer));
+  if (rest.length > 0) {
+    await withStatistics(model, rest.map(({ consumer }) => consumer), 'gram', { jobs, ...tools }, async (i, found) => {
+      if (typeof found === 'string') results.set(rest[i]!, found);
+      else if (found.kind === 'gram') await fit(rest[i]!, found.sums);
+    });
+  }
+  return layers.map((layer) => results.get(layer) ?? 'no block of the model computes with it');
 }
 
 /** Runs a copy of the model over the samples; gives what reaches each layer, or why that is not known. */
@@ -122,7 +152,6 @@ async function withStatistics(model: Model, consumers: readonly Consumer[], stat
     }
   }
 }
-
 
 function signalOf({ task: { signal } }: Pick<UnitTools, 'task'>): { signal?: AbortSignal } {
   return signal ? { signal } : {};

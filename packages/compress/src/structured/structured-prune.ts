@@ -1,12 +1,12 @@
 /** Structured pruning: heads, channels and features go, and everything that reads them is cut to fit. */
 import { allGraphs, type Feeds, type Model, type Pass, PenjingError, type Tensor, type Value, type WeightRecord } from '@penjing/core';
 import { removeDead } from '@penjing/core/rewrite';
-import { type Consumer, consumersOf } from './consumers.js';
+import { type Consumer, consumersOf, layerKey } from './consumers.js';
 import { cut, Kept } from './cut.js';
 import type { Unit, UnitGroup, UnitKind } from './dimensions.js';
 import { dropLayers } from './drop-layers.js';
 import { planUnits } from './plan-units.js';
-import { compensate, featuresOf, type Scored, scoreUnits, type UnitMethod, type UnitTools } from './score-units.js';
+import { compensate, featuresOf, type GramShelf, type Scored, scoreUnits, type UnitMethod, type UnitTools } from './score-units.js';
 
 export interface StructuredPruneOptions {
   /** `heads`: attention heads, with the key and value head they share. `ffn`: what lies inside of feed-forward parts. `channels`: filters of convolutions. `layers`: whole residual blocks. */
@@ -45,12 +45,13 @@ export function structuredPrune(options: StructuredPruneOptions): Pass {
       const groups = found.filter((group) => group.kind === structure && !excluded(group) && Math.round(ratio * group.units.length) > 0);
       if (groups.length === 0) throw nothingToDo(structure, locked);
       const tools: UnitTools = { jobs, task, samples: samples && calibrated ? await listOf(samples) : undefined };
-      const scored = await scoreUnits(model, groups, method, tools);
+      const grams: GramShelf = new Map();
+      const scored = await scoreUnits(model, groups, { method, count: (group) => removedOf(group, ratio), grams: update ? grams : undefined }, tools);
       const chosen = groups.map((group, g) => choose(group, scored[g]!, ratio));
       const kept = new Kept(chosen.flatMap(({ removed }) => removed));
       const notes = new Map<Value, string[]>();
       const objectives = new Map<Value, number>();
-      const replaced = update ? await fitted(model, chosen, tools, { notes, objectives }) : new Map<Value, { axis: number; tensor: Tensor }>();
+      const replaced = update ? await fitted(model, chosen, grams, tools, { notes, objectives }) : new Map<Value, { axis: number; tensor: Tensor }>();
       for (const [g, group] of groups.entries()) for (const note of scored[g]!.notes) addTo(notes, firstWeight(group), note);
       const before = new Map(weights(model).map((value) => [value, value.tensor!]));
       const heads = groups.map((group) => group.units.length);
@@ -88,7 +89,7 @@ function sizesOf(structure: UnitKind, groups: readonly UnitGroup[], ratio: numbe
   const [first] = groups;
   if (structure === 'channels' || !first || new Set(groups.map((group) => group.units.length)).size > 1) return {};
   const before = first.units.length;
-  return { [structure]: { before, after: before - Math.min(before - 1, Math.round(ratio * before)) } };
+  return { [structure]: { before, after: before - removedOf(first, ratio) } };
 }
 
 interface Chosen {
@@ -97,10 +98,15 @@ interface Chosen {
   readonly kept: readonly Unit[];
 }
 
-/** The lowest scores, at least one unit stays. */
+/** At least one unit stays. */
+function removedOf({ units }: UnitGroup, ratio: number): number {
+  return Math.min(units.length - 1, Math.round(ratio * units.length));
+}
+
+/** The lowest scores. */
 function choose(group: UnitGroup, { scores }: Scored, ratio: number): Chosen {
   const { units } = group;
-  const count = Math.min(units.length - 1, Math.round(ratio * units.length));
+  const count = removedOf(group, ratio);
   const order = units.map((_, i) => i).sort((i, j) => scores[i]! - scores[j]! || i - j);
   const gone = new Set(order.slice(0, count));
   return { group, removed: units.filter((_, i) => gone.has(i)), kept: units.filter((_, i) => !gone.has(i)) };
@@ -112,12 +118,12 @@ interface Said {
 }
 
 /** New weights of the layers that read what goes, cut along their inputs. */
-async function fitted(model: Model, chosen: readonly Chosen[], tools: UnitTools, { notes, objectives }: Said): Promise<Map<Value, { axis: number; tensor: Tensor }>> {
+async function fitted(model: Model, chosen: readonly Chosen[], grams: GramShelf, tools: UnitTools, { notes, objectives }: Said): Promise<Map<Value, { axis: number; tensor: Tensor }>> {
   // two dimensions may join before one layer: it is fitted once, without what both lose
   const readers = new Map<string, { consumer: Consumer; gone: Set<number> }>();
   for (const { group, removed } of chosen) {
     for (const consumer of consumersOf(group)) {
-      const key = `${consumer.node.output().name} ${consumer.weight.name}`;
+      const key = layerKey(consumer);
       const reader = readers.get(key) ?? { consumer, gone: new Set<number>() };
       readers.set(key, reader);
       for (const feature of join(removed, consumer)) reader.gone.add(feature);
@@ -127,7 +133,7 @@ async function fitted(model: Model, chosen: readonly Chosen[], tools: UnitTools,
     const all = (consumer.weight.tensor!.shape[consumer.axis] ?? 0) * consumer.each;
     return { consumer, removed: Uint32Array.from(gone).sort(), kept: Uint32Array.from({ length: all }, (_, i) => i).filter((i) => !gone.has(i)) };
   });
-  const results = await compensate(model, layers, tools);
+  const results = await compensate(model, layers, grams, tools);
   const made = new Map<Value, { axis: number; tensor: Tensor }>();
   for (const [i, { consumer, kept }] of layers.entries()) {
     const result = results[i]!;
