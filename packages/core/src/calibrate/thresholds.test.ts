@@ -97,6 +97,25 @@ describe('ranges', () => {
     expect(positive.max).toBeGreaterThan(2);
   });
 
+  test('entropy is not moved by values that many elements share', async () => {
+    const rng = createRng(8);
+    // What a convolution makes of a plain background: one constant for each channel, next to what it makes of everything else.
+    const bulk = Array.from({ length: 60_000 }, () => Math.abs(rng.normal()));
+    const without = entropyRange(await histogramOf(bulk));
+    for (const spikes of [[0], [0.43], Array.from({ length: 16 }, () => 2 * rng.uniform())]) {
+      const constants = spikes.flatMap((value) => new Array<number>(Math.ceil(90_000 / spikes.length)).fill(value));
+      const { max } = entropyRange(await histogramOf(bulk, constants));
+      expect(max).toBeGreaterThan(0.85 * without.max);
+    }
+  });
+
+  test('entropy never clips most of the values: all of them far from zero', async () => {
+    const rng = createRng(9);
+    const { min, max } = entropyRange(await histogramOf(Array.from({ length: 30_000 }, () => (rng.uniform() < 0.5 ? -1 : 1) * (1.4 + 0.2 * rng.normal()))));
+    expect(max).toBeGreaterThan(1.8);
+    expect(min).toBeLessThan(-1.8);
+  });
+
   test('constants and empty histograms have a range', async () => {
     for (const value of [0, 3, -2]) {
       const seen = await histogramOf([value, value]);
