@@ -6,6 +6,8 @@ const jobs = {
   'gptq-job': 'src/gptq/gptq-job.ts',
   'loss-job': 'src/sensitivity/loss-job.ts',
   'ranges-job': 'src/static/ranges-job.ts',
+  'smooth-job': 'src/smooth/smooth-job.ts',
+  'weight-limits-job': 'src/half/weight-limits-job.ts',
   'weight-job': 'src/static/weight-job.ts',
 };
 

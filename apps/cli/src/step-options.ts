@@ -52,6 +52,15 @@ export function stepOptions<Name extends StepName>(step: Name, words: { readonly
   };
 }
 
+/** The words of two steps that one command line stands for. */
+export function joinWords(first: StepOptions, second: StepOptions): StepOptions {
+  return {
+    specs: [...first.specs, ...second.specs],
+    read: (options) => ({ ...first.read(options), ...second.read(options) }),
+    given: (options) => [...new Set([...first.given(options), ...second.given(options)])],
+  };
+}
+
 /** One of the steps that a verb can become, and the option that chooses it. */
 export interface StepChoice {
   readonly flag: string;
@@ -74,8 +83,9 @@ interface FieldSchema {
   readonly minLength?: number;
 }
 
+/** `<n>` must have one, `[n]` may. */
 function takesValue(flags: string): boolean {
-  return flags.includes('<');
+  return /[<[]/.test(flags);
 }
 
 /** Text to what the field holds; wrong usage where the schema would refuse it. */

@@ -11,36 +11,44 @@ const NORMS: Readonly<Record<string, readonly number[]>> = {
   SkipSimplifiedLayerNormalization: [2],
 };
 
-/** Where to divide the activation of a group; asked before its layers are rewritten. */
+/** Where to divide the activation of a group; asked before its layers are rewritten. Both give what was done, for the notes of the records. */
 export interface FactorFolder {
-  /** Gives what was done, for the notes of the records. */
+  /** In what computes the activation; undefined, and nothing done, where it cannot take the factors. */
+  foldInto(group: LayerGroup, factors: Float32Array): string | undefined;
+  /** The same, or by a Mul. */
   fold(group: LayerGroup, factors: Float32Array): string;
 }
 
 /**
- * The block of every value is remembered, because values between blocks must keep their meaning while later blocks are calibrated:
- * a producer takes the factors only when it stands in the block of the layers and nothing else reads the activation.
+ * A producer takes the factors only when nothing else reads the activation. While later blocks are still to be `calibrating`, values
+ * between blocks must keep their meaning: it must stand in the block of the layers too.
  */
-export function factorFolder(model: Model, names: Names): FactorFolder {
+export function factorFolder(model: Model, names: Names, { calibrating }: { readonly calibrating: boolean }): FactorFolder {
   inferShapes(model);
   const blockOf = new Map<Value, number>();
-  for (const [index, { nodes }] of blocks(model).entries()) for (const node of nodes) for (const value of node.outputs) blockOf.set(value, index);
+  for (const [index, { nodes }] of blocks(model).entries()) for (const node of nodes) for (const value of node.outputs) blockOf.set(value, calibrating ? index : 0);
   const outputs = new Set(model.graph.outputs);
 
+  const sitesOf = ({ layers }: LayerGroup): Set<Node> => new Set(layers.flatMap((layer) => layer.sites.flatMap((site) => (site.kind === 'gather' ? [] : [site.node]))));
+  const foldInto = (group: LayerGroup, factors: Float32Array): string | undefined => {
+    const activation = group.node.input(0)!;
+    const sites = sitesOf(group);
+    const here = (value: Value): boolean => blockOf.get(value) !== undefined && blockOf.get(value) === blockOf.get(group.node.output());
+    const inverse = factors.map((factor) => 1 / factor);
+    const alone = (value: Value): boolean => here(value) && !outputs.has(value) && value.producer?.graph === model.graph;
+    if (!alone(activation) || !activation.uses().every((use) => sites.has(use.node)) || ![...sites].every((site) => here(site.output()))) return undefined;
+    const producer = activation.producer!;
+    if (producer.outputs[0] === activation && foldIntoNorm(producer, inverse, model.graph, names)) return `factors in ${producer.name || producer.opType}`;
+    const layer = foldIntoLayer(producer, (value) => alone(value) && value.useCount === 1, inverse, model.graph, names);
+    return layer === undefined ? undefined : `factors in ${layer}`;
+  };
+
   return {
-    fold({ layers, node }, factors) {
-      const activation = node.input(0)!;
-      const sites = new Set(layers.flatMap((layer) => layer.sites.flatMap((site) => (site.kind === 'gather' ? [] : [site.node]))));
-      const here = (value: Value): boolean => blockOf.get(value) !== undefined && blockOf.get(value) === blockOf.get(node.output());
-      const inverse = factors.map((factor) => 1 / factor);
-      const alone = (value: Value): boolean => here(value) && !outputs.has(value) && value.producer?.graph === model.graph;
-      if (alone(activation) && activation.uses().every((use) => sites.has(use.node)) && [...sites].every((site) => here(site.output()))) {
-        const producer = activation.producer!;
-        if (producer.outputs[0] === activation && foldIntoNorm(producer, inverse, model.graph, names)) return `factors in ${producer.name || producer.opType}`;
-        const layer = foldIntoLayer(producer, (value) => alone(value) && value.useCount === 1, inverse, model.graph, names);
-        if (layer !== undefined) return `factors in ${layer}`;
-      }
-      multiply(activation, sites, inverse, model.graph, names);
+    foldInto,
+    fold(group, factors) {
+      const folded = foldInto(group, factors);
+      if (folded !== undefined) return folded;
+      multiply(group.node.input(0)!, sitesOf(group), factors.map((factor) => 1 / factor), model.graph, names);
       return 'factors in a Mul before it';
     },
   };

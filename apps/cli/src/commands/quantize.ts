@@ -3,7 +3,7 @@ import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
-import { calibrationWords, readChosen, stepOptions } from '../step-options.js';
+import { calibrationWords, joinWords, readChosen, type StepOptions, stepOptions } from '../step-options.js';
 
 const exclude = { exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true } } as const;
 
@@ -33,31 +33,48 @@ const own = stepOptions('quantizeStatic', { ...ranges, ...cpu });
 const statics = stepOptions('quantizeStatic', { ...ranges, ...cpu, ...calibrationWords, ...exclude });
 const dynamics = stepOptions('quantizeDynamic', { ...cpu, ...exclude });
 
+const smoothing = { alpha: { flags: '--smooth [alpha]', help: 'before --static or --dynamic: divide channels of activations that are far larger than others on --data, and multiply weights in turn (SmoothQuant; 0 to 1, 0.5 when left out)', from: (value: unknown) => (value === true ? 0.5 : value) } } as const;
+const ownSmoothing = stepOptions('smooth', smoothing);
+const smooths = stepOptions('smooth', { ...smoothing, ...calibrationWords, ...exclude });
+
 /** The kinds of quantization that are chosen by a flag. */
 const kinds = [
   { flags: '--static', help: 'weights and activations as int8, with scales that --data decides' },
   { flags: '--dynamic', help: 'weights as int8, activations rounded over the range they have in each run' },
 ];
 
-const floats = stepOptions('cast', {
+const floating = {
   dtype: { flags: '--dtype <dtype>', help: 'store weights as 16-bit floats instead of integers' },
-});
+  compute: { flags: '--compute', help: 'with --dtype float16: compute in it too; what overflows on --data stays float32' },
+  headroom: { flags: '--headroom <f>', help: 'with --compute: how many times larger than on --data values may become (2 when absent)' },
+} as const;
+const ownFloats = stepOptions('cast', floating);
+const floats = stepOptions('cast', { ...floating, ...calibrationWords, ...exclude });
 
 /** What the verb becomes, by the flag that chooses it. */
-const weightsAlone = { name: 'weights alone', step: 'quantize', words: integers };
-const choices = [
-  { name: '--static', step: 'quantizeStatic', words: statics, when: (options: Options) => options['static'] === true },
-  { name: '--dynamic', step: 'quantizeDynamic', words: dynamics, when: (options: Options) => options['dynamic'] === true },
+const weightsAlone: Omit<Choice, 'when'> = { name: 'weights alone', step: 'quantize', words: integers };
+const choices: readonly Choice[] = [
+  { name: '--static', step: 'quantizeStatic', words: statics, smooths, when: (options: Options) => options['static'] === true },
+  { name: '--dynamic', step: 'quantizeDynamic', words: dynamics, smooths, when: (options: Options) => options['dynamic'] === true },
   { name: '--dtype', step: 'cast', words: floats, when: (options: Options) => options['dtype'] !== undefined },
 ];
 
 type Options = Readonly<Record<string, unknown>>;
 
+interface Choice {
+  readonly name: string;
+  readonly step: string;
+  readonly words: StepOptions;
+  /** Of a step that may come before it. */
+  readonly smooths?: StepOptions;
+  readonly when: (options: Options) => boolean;
+}
+
 export const quantize: Command = {
   name: 'quantize',
   summary: 'round weights to 2, 4 or 8 bits, weights and activations to 8, or store weights as 16-bit floats',
   arguments: [{ name: '<input>', help: 'a folder or file that convert takes; -o model.gguf, model.pth and model.tflite write those formats' }],
-  options: [common.output, ...kinds, ...integers.specs, ...own.specs, ...floats.specs, ...saveOptions, common.threads],
+  options: [common.output, ...kinds, ...integers.specs, ...own.specs, ...ownSmoothing.specs, ...ownFloats.specs, ...saveOptions, common.threads],
   examples: [
     'penjing quantize models/sapling -o out/sapling-q4 --bits 4',
     'penjing quantize out/sapling -o out/sapling --bits 8   (adds a variant to a model folder)',
@@ -65,6 +82,8 @@ export const quantize: Command = {
     'penjing quantize model.onnx -o model-int8.onnx --static --calibrate entropy --data pictures/',
     'penjing quantize model.onnx -o model-int8.tflite --static --data pictures/',
     'penjing quantize model.onnx -o model-int8.onnx --dynamic',
+    'penjing quantize models/sapling -o out/sapling-int8 --dynamic --smooth --data train.txt',
+    'penjing quantize model.onnx -o model-fp16.onnx --dtype float16 --compute --data pictures/',
     'penjing quantize model.onnx -o model-q4.onnx --format qdq --exclude /lm_head/',
   ],
   run(context) {
@@ -72,6 +91,9 @@ export const quantize: Command = {
     const chosen = choices.filter(({ when }) => when(options));
     const [first = weightsAlone, other] = chosen;
     if (other) throw new PenjingError('E_OPTION', `${first.name} and ${other.name} do not go together`, { hint: 'Quantize once in one way; apply recipes for several steps.' });
-    return runSteps(context, [{ [first.step]: readChosen('quantize', { flag: `for ${first.name}`, words: first.words }, [weightsAlone, ...choices].map(({ words }) => words), options) }]);
+    const before = options['smooth'] === undefined ? undefined : first.smooths;
+    const words = before ? joinWords(before, first.words) : first.words;
+    readChosen('quantize', { flag: `for ${first.name}`, words }, [weightsAlone, ...choices, { words: smooths }].map((each) => each.words), options);
+    return runSteps(context, [...(before ? [{ smooth: before.read(options) }] : []), { [first.step]: first.words.read(options) }]);
   },
 };

@@ -3,7 +3,7 @@ import type { Pass } from '@penjing/core';
 import { calibratedWeights } from '../calibrated-weights.js';
 import { type WeightOptions, weightSettings } from '../plan-weights.js';
 import { awqJob } from './awq-job.js';
-import { factorFolder } from './fold-factors.js';
+import { factorFolder } from '../fold-factors.js';
 
 export interface AwqWeightsOptions extends WeightOptions {
   /** Cuts off the largest weights of a block where that lowers the error of the output; true when absent. */
@@ -22,7 +22,7 @@ export function awqWeights(options: AwqWeightsOptions = {}): Pass {
     method: 'awq',
     statistics: ['gram', 'magnitudes'],
     start: (model, { context: { names } }) => {
-      const folder = factorFolder(model, names);
+      const folder = factorFolder(model, names, { calibrating: true });
       return async (layers, { gram: { sums, channels }, magnitudes: { means } }, group, { jobs, task: { signal } }) => {
         const matrices = [];
         for (const { matrix, scheme } of layers) matrices.push({ weights: await jobs.refer(matrix.matrix), scheme });

@@ -1,6 +1,7 @@
 /** Ranges of the values of a plan, from samples that the model runs on. */
 import { type Feeds, type JobHost, type Model, type TaskOptions, type Value } from '@penjing/core';
-import { calibrateBlocks, type HistogramStatistic, type ValueRange } from '@penjing/core/calibrate';
+import type { ValueRange } from '@penjing/core/calibrate';
+import { gatherValues } from '../gather-values.js';
 import { type RangeMethod, rangesJob } from './ranges-job.js';
 
 export interface RangeOptions extends TaskOptions {
@@ -21,29 +22,18 @@ export async function measureRanges(model: Model, values: ReadonlySet<Value>, { 
   const { signal } = options;
   const ranges = new Map<Value, ValueRange>();
   const unusable = new Map<Value, string>();
-  const left = new Set(values);
-  let taken: Value[] = [];
-  const blocks = calibrateBlocks(model, {
-    ...options, jobs,
-    collect(block) {
-      const known = new Set([...block.inputs, ...block.nodes.flatMap((node) => [...node.outputs])]);
-      taken = [...left].filter((value) => known.has(value));
-      return taken.map(({ name }) => ({ value: name, statistic: 'histogram' as const }));
-    },
-  });
-  for await (const { statistic } of blocks) {
-    const usable: { value: Value; histogram: HistogramStatistic }[] = [];
-    for (const value of taken) {
-      left.delete(value);
-      const histogram = statistic(value.name, 'histogram');
-      if (histogram.nonFinite > 0) unusable.set(value, `${value.name} held ${histogram.nonFinite} values that are not finite`);
-      else if (histogram.counts.length === 0) unusable.set(value, `${value.name} was empty in every sample`);
-      else usable.push({ value, histogram });
+  for await (const gathered of gatherValues(model, values, 'histogram', { ...options, jobs })) {
+    const usable: typeof gathered[number][] = [];
+    for (const found of gathered) {
+      const { value, statistic } = found;
+      if (statistic.nonFinite > 0) unusable.set(value, `${value.name} held ${statistic.nonFinite} values that are not finite`);
+      else if (statistic.counts.length === 0) unusable.set(value, `${value.name} was empty in every sample`);
+      else usable.push(found);
     }
     if (usable.length === 0) continue;
-    const found = await jobs.run(rangesJob, { histograms: usable.map(({ histogram }) => histogram), method, percent }, { ...(signal && { signal }) });
+    const found = await jobs.run(rangesJob, { histograms: usable.map(({ statistic }) => statistic), method, percent }, { ...(signal && { signal }) });
     usable.forEach(({ value }, i) => ranges.set(value, found[i]!));
   }
-  for (const value of left) unusable.set(value, `${value.name} is computed in no block`);
+  for (const value of values) if (!ranges.has(value) && !unusable.has(value)) unusable.set(value, `${value.name} is computed in no block`);
   return { ranges, unusable };
 }
