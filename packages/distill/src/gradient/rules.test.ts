@@ -1,0 +1,119 @@
+/** Every rule of the table against central differences. */
+import { attribute, type AttributeInput, type Shape } from '@penjing/core';
+import { describe, expect, test } from 'vitest';
+import { gradientRules } from './rules.js';
+import { type GradientCase, gradientError } from './testing.js';
+
+type Attributes = Readonly<Record<string, AttributeInput>>;
+
+/** One operator on float64 inputs. */
+const op = (opType: string, inputs: readonly Shape[], attributes: Attributes = {}, more: Partial<GradientCase> & { domain?: string } = {}): GradientCase => ({
+  name: `${more.domain ? `${more.domain}.` : ''}${opType} ${inputs.map((shape) => `[${shape.join()}]`).join(' ')} ${JSON.stringify(attributes, (_, value: unknown) => (typeof value === 'bigint' ? Number(value) : value))}`.trim(),
+  inputs,
+  build: (b, values) => b.op(opType, values, attributes, more.domain ? { domain: more.domain } : {}),
+  ...more,
+});
+
+const X: Shape = [3, 4];
+const positive = (u: number): number => 0.75 + 0.5 * u;
+/** Away from kinks at 0 and ±1. */
+const away = (u: number): number => (u < 0 ? u - 0.1 : u + 0.1);
+
+const cases: readonly (GradientCase & { readonly covers?: string })[] = [
+  ...['Asin', 'Acos', 'Atanh'].map((name) => op(name, [X], {}, { draw: (u) => 0.8 * u })),
+  ...['Asinh', 'Atan', 'Cos', 'Cosh', 'Erf', 'Exp', 'Sigmoid', 'Sin', 'Sinh', 'Softplus', 'Softsign', 'Tan', 'Tanh', 'Neg', 'Identity', 'Mish'].map((name) => op(name, [X])),
+  ...['Abs', 'Relu', 'LeakyRelu', 'Selu', 'Elu', 'Celu'].map((name) => op(name, [X], {}, { draw: away })),
+  ...['Log', 'Sqrt', 'Reciprocal'].map((name) => op(name, [X], {}, { draw: positive })),
+  op('Acosh', [X], {}, { draw: (u) => 2.5 + u }),
+  op('HardSigmoid', [X], {}, { draw: (u) => 4.3 * u }), op('HardSwish', [X], {}, { draw: (u) => 4.3 * u }),
+  op('LeakyRelu', [X], { alpha: 0.3 }), op('Elu', [X], { alpha: 0.7 }), op('Celu', [X], { alpha: 0.7 }), op('ThresholdedRelu', [X], { alpha: 0.2 }),
+  op('Gelu', [X]), op('Gelu', [X], { approximate: 'tanh' }), op('Swish', [X], { alpha: 1.3 }, { opset: 24 }),
+  op('FastGelu', [X, [4]], {}, { domain: 'com.microsoft' }), op('Gelu', [X], {}, { domain: 'com.microsoft' }), op('QuickGelu', [X], {}, { domain: 'com.microsoft' }),
+  ...['Add', 'Sub', 'Mul'].flatMap((name) => [op(name, [X, X]), op(name, [X, [4]]), op(name, [[3, 1], [2, 1, 4]]), op(name, [X, []])]),
+  op('Div', [X, [3, 1]], {}, { draw: positive }), op('Pow', [X, [4]], {}, { draw: positive }),
+  op('PRelu', [[2, 3, 4], [3, 1]], {}, { draw: away }),
+  op('Max', [X, [4], [3, 1]]), op('Min', [X, X]), op('Mean', [X, [4]]), op('Sum', [X, [4], [3, 1]]),
+  { name: 'Clip', inputs: [X], build: (b, [x]) => b.op('Clip', [x, b.constant('float64', -0.5), b.constant('float64', 0.4)]) },
+  { name: 'Where', inputs: [X, [4]], build: (b, [x, y]) => b.op('Where', [b.op('Greater', [x, b.constant('float64', 0.1)]), x, y]) },
+  { name: 'Cast', inputs: [X], build: (b, [x]) => b.op('Cast', [x], { to: 11 }) },
+  { name: 'CastLike', inputs: [X], build: (b, [x]) => b.op('CastLike', [x, x]) },
+  { name: 'Add of unknown sizes, one of them 1', inputs: [[3, 1], X], symbols: [['a', 'b'], ['c', 'd']], build: (b, [x, y]) => b.op('Mul', [x, y]) },
+  { name: 'Add of the same symbol', inputs: [X, X], symbols: [['a', 4], ['a', 4]], build: (b, [x, y]) => b.op('Mul', [x, y]) },
+
+  ...['ReduceL1', 'ReduceL2', 'ReduceLogSumExp', 'ReduceMax', 'ReduceMean', 'ReduceMin', 'ReduceSum', 'ReduceSumSquare', 'ReduceLogSum'].flatMap((name): GradientCase[] => [
+    op(name, [[2, 3, 4]], {}, { draw: positive }),
+    { name: `${name} of axes`, inputs: [[2, 3, 4]], draw: positive, build: (b, [x]) => b.op(name, [x, b.constant('int64', [-1, 0])], { keepdims: 0 }) },
+    { name: `${name} of an unknown batch`, inputs: [[2, 3, 4]], symbols: [['n', 3, 'm']], draw: positive, build: (b, [x]) => b.op(name, [x, b.constant('int64', [1])]) },
+  ]),
+  op('Softmax', [[2, 3, 4]]), op('Softmax', [[2, 3, 4]], { axis: 1 }), op('LogSoftmax', [[2, 3, 4]]), op('LogSoftmax', [[2, 3, 4]], { axis: 0 }),
+  { name: 'CumSum', inputs: [X], build: (b, [x]) => b.op('CumSum', [x, b.constant('int64', 1)], { exclusive: 1 }) },
+  { name: 'CumSum backward', inputs: [X], build: (b, [x]) => b.op('CumSum', [x, b.constant('int64', 0)], { reverse: 1 }) },
+  ...['mean', 'sum', 'none'].flatMap((reduction) => ['SoftmaxCrossEntropyLoss', 'NegativeLogLikelihoodLoss'].flatMap((loss): GradientCase[] => [
+    { name: `${loss} ${reduction}`, inputs: [[5, 3]], build: (b, [x]) => b.op(loss, [x, b.constant('int64', [2, 0, 1, 1, 2])], { reduction }) },
+    { name: `${loss} ${reduction}, a label ignored`, inputs: [[5, 3]], build: (b, [x]) => b.op(loss, [x, b.constant('int64', [2, -100, 1, 1, 2])], { reduction, ignore_index: -100 }) },
+    { name: `${loss} ${reduction} over positions, weighted`, inputs: [[2, 3, 2]], build: (b, [x]) => b.op(loss, [x, b.constant('int64', [2, 0, 1, 1], [2, 2]), b.constant('float64', [1, 2, 3])], { reduction }) },
+  ])),
+
+  op('MatMul', [X, [4, 5]]), op('MatMul', [[2, 3, 4], [4, 5]]), op('MatMul', [[2, 3, 4], [2, 4, 5]]), op('MatMul', [[3, 4], [2, 4, 5]]), op('MatMul', [[5, 1, 3, 4], [2, 4, 2]]),
+  op('MatMul', [[4], [4, 5]]), op('MatMul', [X, [4]]), op('MatMul', [[4], [4]]), op('MatMul', [[2, 3, 4], [4]]),
+  op('MatMul', [[2, 3, 4], [4, 5]], {}, { symbols: [['b', 'n', 4], [4, 5]] }),
+  ...[0, 1].flatMap((transA) => [0, 1].map((transB) => op('Gemm', [transA ? [4, 3] : X, transB ? [5, 4] : [4, 5], [5]], { transA, transB, alpha: attribute.float(0.5), beta: attribute.float(2) }))),
+  op('Einsum', [[2, 3, 4], [2, 4, 5]], { equation: 'bij,bjk->bik' }), op('Einsum', [X, [4]], { equation: 'ij,j->i' }), op('Einsum', [[2, 3, 4], [3]], { equation: 'bij,i->b' }), op('Einsum', [X, [3, 2]], { equation: 'ij,ik' }),
+
+  { name: 'Reshape', inputs: [X], build: (b, [x]) => b.op('Reshape', [x, b.constant('int64', [2, -1])]) },
+  { name: 'Reshape of two unknown sizes', inputs: [[2, 3, 4]], symbols: [['b', 'n', 4]], build: (b, [x]) => b.op('Reshape', [x, b.constant('int64', [0, 0, 2, 2])]) },
+  op('Flatten', [[2, 3, 4]], { axis: 2 }), op('Transpose', [[2, 3, 4]], { perm: [2, 0, 1] }), op('Transpose', [X]),
+  { name: 'Squeeze', inputs: [[3, 1, 4]], build: (b, [x]) => b.op('Squeeze', [x, b.constant('int64', [1])]) },
+  { name: 'Unsqueeze', inputs: [X], build: (b, [x]) => b.op('Unsqueeze', [x, b.constant('int64', [0, -1])]) },
+  { name: 'Expand', inputs: [[3, 1]], build: (b, [x]) => b.op('Expand', [x, b.constant('int64', [2, 1, 4])]) },
+  { name: 'Tile', inputs: [[2, 3]], build: (b, [x]) => b.op('Tile', [x, b.constant('int64', [3, 2])]) },
+  op('Concat', [X, [3, 2], [3, 1]], { axis: 1 }), op('Concat', [X, [2, 4]], { axis: -2 }, { symbols: [['a', 4], ['b', 4]] }),
+  { name: 'Split', inputs: [[3, 6]], build: (b, [x]) => {
+    const [first, , last] = b.nodes('Split', [x, b.constant('int64', [1, 2, 3])], { axis: 1 }, { outputCount: 3 });
+    return b.op('Concat', [first, last], { axis: 1 });
+  } },
+  { name: 'Slice', inputs: [[4, 6]], build: (b, [x]) => b.op('Slice', [x, b.constant('int64', [1, -4]), b.constant('int64', [3, 9999]), b.constant('int64', [0, -1])]) },
+  { name: 'Slice without axes', inputs: [[4, 6]], build: (b, [x]) => b.op('Slice', [x, b.constant('int64', [1]), b.constant('int64', [-1])]) },
+  ...[2, 3, -1, -2].map((step): GradientCase => ({
+    name: `Slice by ${step}`, inputs: [[4, 7, 2]],
+    build: (b, [x]) => b.op('Slice', [x, b.constant('int64', [step < 0 ? 99 : 1]), b.constant('int64', [step < 0 ? -999 : 99]), b.constant('int64', [1]), b.constant('int64', [step])]),
+  })),
+  { name: 'Slice of an unknown size', inputs: [[4, 6]], symbols: [['n', 'm']], build: (b, [x]) => b.op('Slice', [x, b.constant('int64', [-2]), b.constant('int64', [99]), b.constant('int64', [1])]) },
+  { name: 'Pad', inputs: [X], build: (b, [x]) => b.op('Pad', [x, b.constant('int64', [1, 0, 0, 2])]) },
+  { name: 'Pad of an axis', inputs: [X], build: (b, [x]) => b.op('Pad', [x, b.constant('int64', [1, 2]), null, b.constant('int64', [-1])]) },
+  { name: 'Trilu', inputs: [[4, 4]], build: (b, [x]) => b.op('Trilu', [x, b.constant('int64', 1)], { upper: 0 }) },
+  { name: 'Gather, rows twice', inputs: [X], build: (b, [x]) => b.op('Gather', [x, b.constant('int64', [1, 0, 1, -1, 1])]) },
+  { name: 'Gather of a matrix of indices', inputs: [[5, 2, 3]], build: (b, [x]) => b.op('Gather', [x, b.constant('int64', [4, 0, 0, 2], [2, 2])]) },
+  { name: 'Gather on the last axis', inputs: [[2, 3, 4]], build: (b, [x]) => b.op('Gather', [x, b.constant('int32', [3, 3, 0], [1, 3])], { axis: -1 }) },
+  { name: 'Gather of one', inputs: [[2, 3, 4]], build: (b, [x]) => b.op('Gather', [x, b.constant('int64', 1)], { axis: 1 }) },
+  { name: 'GatherElements', inputs: [X], build: (b, [x]) => b.op('GatherElements', [x, b.constant('int64', [3, 3, 0, 1, 2, -1], [3, 2])], { axis: 1 }) },
+
+  op('Conv', [[2, 3, 6, 5], [4, 3, 3, 2], [4]], { kernel_shape: [3, 2] }),
+  op('Conv', [[2, 4, 6, 5], [6, 2, 3, 3], [6]], { group: 2, pads: [1, 1, 1, 1] }),
+  op('Conv', [[1, 3, 7, 6], [3, 1, 3, 3]], { group: 3, pads: [1, 0, 1, 1], strides: [2, 2] }),
+  op('Conv', [[1, 2, 9], [3, 2, 3]], { dilations: [2], pads: [2, 1], strides: [3] }),
+  op('Conv', [[2, 3, 4, 4], [5, 3, 1, 1]]), op('Conv', [[1, 2, 5, 5], [2, 2, 3, 3]], { auto_pad: 'SAME_UPPER', strides: [2, 2] }), op('Conv', [[1, 2, 4, 4], [2, 2, 2, 2]], { pads: [3, 3, 3, 3] }),
+  op('Conv', [[1, 2, 4, 3, 3], [2, 2, 2, 2, 2]]),
+  op('ConvTranspose', [[2, 3, 4, 3], [3, 2, 3, 3], [2]], { strides: [2, 1], pads: [1, 0, 1, 1], output_padding: [1, 0] }), op('ConvTranspose', [[1, 4, 3], [4, 1, 2]], { group: 2, strides: [2] }),
+  op('MaxPool', [[2, 3, 6, 5]], { kernel_shape: [2, 2], strides: [2, 2] }), op('MaxPool', [[1, 2, 6, 5]], { kernel_shape: [3, 3], pads: [1, 1, 1, 1] }),
+  op('AveragePool', [[2, 3, 6, 5]], { kernel_shape: [2, 2], strides: [2, 2] }), op('AveragePool', [[1, 2, 6, 5]], { kernel_shape: [3, 3], pads: [1, 1, 1, 1] }),
+  op('AveragePool', [[1, 2, 6, 5]], { kernel_shape: [3, 3], pads: [1, 1, 1, 1], count_include_pad: 1 }),
+  op('GlobalAveragePool', [[2, 3, 4, 5]]), op('GlobalMaxPool', [[2, 3, 4, 5]]),
+
+  op('LayerNormalization', [[2, 3, 4], [4], [4]]), op('LayerNormalization', [[2, 3, 4], [3, 4]], { axis: 1 }), op('RMSNormalization', [[2, 3, 4], [4]]), op('SimplifiedLayerNormalization', [[2, 3, 4], [4]]),
+  { name: 'BatchNormalization of the batch', inputs: [[3, 2, 4], [2], [2]], build: (b, [x, scale, bias]) => b.nodes('BatchNormalization', [x, scale, bias, b.constant('float64', [0, 0]), b.constant('float64', [1, 1])], { training_mode: 1 }, { outputCount: 3 })[0]! },
+  { name: 'BatchNormalization with stored statistics', inputs: [[3, 2, 4], [2], [2]], build: (b, [x, scale, bias]) => b.op('BatchNormalization', [x, scale, bias, b.constant('float64', [0.1, -0.2]), b.constant('float64', [1.5, 0.5])]) },
+  op('InstanceNormalization', [[2, 3, 4, 2], [3], [3]]), op('GroupNormalization', [[2, 4, 3], [4], [4]], { num_groups: 2 }),
+];
+
+describe('gradients against central differences', () => {
+  test.each(cases.map((item) => [item.name, item] as const))('%s', async (_, item) => {
+    expect(await gradientError(item)).toBeLessThan(1e-6);
+  });
+
+  test('no rule is without a case', () => {
+    const tried = new Set(cases.map(({ name }) => name.split(/[ ,]/)[0]!));
+    expect(Object.keys(gradientRules).filter((name) => !tried.has(name))).toEqual([]);
+  });
+});
+

@@ -1,0 +1,147 @@
+/** Gradients of operators that move elements without changing them: the gradient moves back. */
+import { type Value } from '@penjing/core';
+import { dimsOf, rankOf } from '../ops.js';
+import type { GradientContext, GradientRule } from '../rule.js';
+
+const axisOf = (c: GradientContext, of: Value, fallback: number): number => {
+  const axis = c.node.int('axis', fallback);
+  return axis < 0 ? axis + rankOf(of) : axis;
+};
+
+const reshapeBack: GradientRule = (c) => [() => c.ops.reshapeLike(c.gradient, c.input(0))];
+
+/** Indices counted from the end, made to count from the start of an axis. */
+function fromStart(c: GradientContext, indices: Value, data: Value, axis: number): Value {
+  const size = c.ops.op('Gather', [c.ops.shape(data), c.ops.ints([axis])]);
+  const wide = c.ops.op('Cast', [indices], { to: 7 });
+  return c.ops.op('Where', [c.ops.op('Less', [wide, c.ops.ints([0])]), c.ops.add(wide, size), wide]);
+}
+
+/**
+ * Rows of a table: gradients of rows that were read more than once add up. ScatterElements, because ONNX Runtime's ScatterND(add) on several
+ * threads loses additions to the same row.
+ */
+const gather: GradientRule = (c) => [
+  () => {
+    const [data, indices] = [c.input(0), c.input(1)];
+    const axis = axisOf(c, data, 0);
+    const [rank, indexRank] = [rankOf(data), rankOf(indices)];
+    // The axes that the indices brought become one, where the table had its axis.
+    const inner = [...Array(rank).keys()].filter((i) => i !== axis);
+    const flat = c.ops.op('Reshape', [fromStart(c, indices, data, axis), c.ops.ints([-1])]);
+    const count = c.ops.op('Shape', [flat]);
+    const shape = c.ops.shape(data);
+    const updates = c.ops.op('Concat', [
+      ...inner.filter((i) => i < axis).map((i) => c.ops.op('Slice', [shape, c.ops.ints([i]), c.ops.ints([i + 1])])), count,
+      ...inner.filter((i) => i > axis).map((i) => c.ops.op('Slice', [shape, c.ops.ints([i]), c.ops.ints([i + 1])])),
+    ], { axis: 0 });
+    const gradient = indexRank === 1 ? c.gradient : c.ops.op('Reshape', [c.gradient, updates]);
+    const column = c.ops.op('Unsqueeze', [flat, c.ops.ints(inner)]);
+    return c.ops.op('ScatterElements', [c.ops.zerosLike(data), c.ops.op('Expand', [column, updates]), gradient], { axis, reduction: 'add' });
+  },
+  undefined,
+];
+
+/** The pieces of an axis, given back where they came from. */
+function splitBack(c: GradientContext, axis: number): Value[] {
+  const sizes = c.node.inputs.map((_, i) => dimsOf(c.input(i))?.[axis]);
+  const split = sizes.every((size): size is number => typeof size === 'number')
+    ? c.ops.ints(sizes)
+    : c.ops.op('Concat', c.node.inputs.map((_, i) => c.ops.op('Slice', [c.ops.shape(c.input(i)), c.ops.ints([axis]), c.ops.ints([axis + 1])])), { axis: 0 });
+  return c.ops.nodes('Split', [c.gradient, split], { axis }, { outputCount: sizes.length });
+}
+
+/** Zeros where nothing was read: between the elements of a step above one, and around them. Pad cuts off what a last, incomplete step is too long. */
+const slice: GradientRule = (c) => [
+  () => {
+    const { ops } = c;
+    const data = c.input(0);
+    const rank = rankOf(data);
+    const count = dimsOf(c.input(1))?.[0];
+    if (typeof count !== 'number') throw c.unsupported('a Slice of an unknown number of axes');
+    const axes = (c.optional(3) ? c.ints(3) : [...Array(count).keys()]).map((axis) => (axis < 0 ? axis + rank : axis));
+    const steps = c.optional(4) ? c.ints(4) : axes.map(() => 1);
+    const at = ops.ints(axes);
+    const sizes = ops.op('Gather', [ops.shape(data), at]);
+    const counts = ops.op('Gather', [ops.op('Shape', [c.gradient]), at]);
+    const wide = ops.op('Cast', [c.input(1)], { to: 7 });
+    const first = ops.op('Where', [ops.op('Less', [wide, ops.ints([0])]), ops.add(wide, sizes), wide]);
+    // A backward slice that begins beyond the end begins at the last element.
+    const begin = ops.op('Max', [ops.op('Min', [first, ops.sub(sizes, ops.ints(steps.map((step) => (step < 0 ? 1 : 0))))]), ops.ints([0])]);
+    const lowest = ops.add(begin, ops.mul(ops.sub(counts, ops.ints([1])), ops.ints(steps.map((step) => Math.min(step, 0)))));
+    const spread = axes.reduce((gradient, axis, k) => spreadAxis(c, gradient, axis, steps[k]!), c.gradient);
+    const after = ops.sub(ops.sub(sizes, lowest), ops.mul(counts, ops.ints(steps.map(Math.abs))));
+    return ops.op('Pad', [spread, ops.op('Concat', [lowest, after], { axis: 0 }), null, at]);
+  },
+  undefined, undefined, undefined, undefined,
+];
+
+/** (…, n, …) → (…, n · |step|, …): |step| − 1 zeros after each element, in the order of the data. */
+function spreadAxis(c: GradientContext, gradient: Value, axis: number, step: number): Value {
+  const { ops } = c;
+  const rank = rankOf(gradient);
+  const ordered = step < 0 ? ops.op('Slice', [gradient, ops.ints([-1]), ops.ints([Number.MIN_SAFE_INTEGER]), ops.ints([axis]), ops.ints([-1])]) : gradient;
+  if (Math.abs(step) === 1) return ordered;
+  const padded = ops.op('Pad', [ops.unsqueeze(ordered, [axis + 1]), ops.ints([0, Math.abs(step) - 1]), null, ops.ints([axis + 1])]);
+  const shape = ops.op('Shape', [ordered]);
+  const part = (from: number, to: number): Value[] => (from < to ? [ops.op('Slice', [shape, ops.ints([from]), ops.ints([to])])] : []);
+  return ops.op('Reshape', [padded, ops.op('Concat', [...part(0, axis), ops.ints([-1]), ...part(axis + 1, rank)], { axis: 0 })]);
+}
+
+export const movementGradients = {
+  Concat: (c) => {
+    const axis = axisOf(c, c.output(), 0);
+    let pieces: Value[] | undefined;
+    return c.node.inputs.map((_, index) => () => (pieces ??= splitBack(c, axis))[index]!);
+  },
+  Expand: (c) => [() => c.ops.sumTo(c.gradient, c.input(0)), undefined],
+  Flatten: reshapeBack,
+  Gather: gather,
+  GatherElements: (c) => [
+    () => {
+      const data = c.input(0);
+      return c.ops.op('ScatterElements', [c.ops.zerosLike(data), c.input(1), c.gradient], { axis: c.node.int('axis', 0), reduction: 'add' });
+    },
+    undefined,
+  ],
+  // Only zeros, or another constant, around; the padding itself gets no gradient.
+  Pad: (c) => [
+    () => {
+      const mode = c.node.string('mode', 'constant');
+      if (mode !== 'constant') throw c.unsupported(`Pad in mode ${mode}`);
+      const data = c.input(0);
+      const axes = c.optional(3) ? c.input(3) : c.ops.ints([...Array(rankOf(data)).keys()]);
+      const count = c.ops.op('Shape', [axes]);
+      const starts = c.ops.op('Slice', [c.input(1), c.ops.ints([0]), count]);
+      const sizes = c.ops.op('Gather', [c.ops.shape(data), axes]);
+      return c.ops.op('Slice', [c.gradient, starts, c.ops.add(starts, sizes), axes]);
+    },
+    undefined, undefined, undefined,
+  ],
+  Reshape: (c) => [() => c.ops.reshapeLike(c.gradient, c.input(0)), undefined],
+  Slice: slice,
+  Split: (c) => [() => {
+    const pieces = c.node.outputs.map((output, index) => c.gradientOf(index) ?? c.ops.zerosLike(output));
+    return pieces.length === 1 ? pieces[0]! : c.ops.op('Concat', pieces, { axis: c.node.int('axis', 0) });
+  }, undefined],
+  Squeeze: (c) => [() => c.ops.reshapeLike(c.gradient, c.input(0)), undefined],
+  Tile: (c) => [
+    () => {
+      // (r₀, n₀, r₁, n₁, …), summed over the repeats.
+      const data = c.input(0);
+      const rank = rankOf(data);
+      const pairs = c.ops.op('Reshape', [c.ops.op('Concat', [c.ops.unsqueeze(c.input(1), [1]), c.ops.unsqueeze(c.ops.shape(data), [1])], { axis: 1 }), c.ops.ints([2 * rank])]);
+      return c.ops.sum(c.ops.op('Reshape', [c.gradient, pairs]), [...Array(rank).keys()].map((i) => 2 * i), false);
+    },
+    undefined,
+  ],
+  Transpose: (c) => [
+    () => {
+      const rank = rankOf(c.input(0));
+      const perm = c.node.ints('perm') ?? [...Array(rank).keys()].reverse();
+      return c.ops.transpose(c.gradient, perm.map((_, i) => perm.indexOf(i)));
+    },
+  ],
+  Trilu: (c) => [() => c.ops.op('Trilu', [c.gradient, c.optional(1)], { upper: c.node.int('upper', 1) }), undefined],
+  Unsqueeze: (c) => [() => c.ops.reshapeLike(c.gradient, c.input(0)), undefined],
+} as const satisfies Readonly<Record<string, GradientRule>>;
