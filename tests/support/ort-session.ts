@@ -36,9 +36,9 @@ export class TestSession implements AsyncDisposable {
     this.#session = session;
   }
 
-  static async load(model: Model): Promise<TestSession> {
+  static async load(model: Model, { threads = 1 }: { readonly threads?: number } = {}): Promise<TestSession> {
     const [file] = serializeOnnx(model);
-    const options = { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 4 };
+    const options = { intraOpNumThreads: threads, interOpNumThreads: 1, logSeverityLevel: 4 };
     return new TestSession(await ort.InferenceSession.create(await layoutToBytes(file!), options));
   }
 

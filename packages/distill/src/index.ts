@@ -14,3 +14,6 @@ export interface Optimizer<State = unknown> {
 
 /** Learning rate by step, from 0. */
 export type Schedule = (step: number) => number;
+
+export { type DifferentiateOptions, differentiate, gradientName, missingGradients } from './gradient/differentiate.js';
+export { type TrainableOptions, trainableInputs } from './trainable-inputs.js';

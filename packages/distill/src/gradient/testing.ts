@@ -1,6 +1,5 @@
-/** Gradients against central differences, in double precision on the reference engine. */
-import { cloneModel, createRng, DenseTensor, type Feeds, GraphBuilder, Model, type Shape, tensorType, type Value } from '@penjing/core';
-import { referenceEngine } from '@penjing/core/reference';
+/** Gradients against central differences, on an engine that computes in double precision. */
+import { cloneModel, createRng, DenseTensor, type Engine, type Feeds, GraphBuilder, Model, type Shape, tensorType, type Value } from '@penjing/core';
 import { differentiate, gradientName } from './differentiate.js';
 
 export interface GradientCase {
@@ -36,7 +35,7 @@ function network({ inputs, symbols, build, opset = 23 }: GradientCase): Model {
 const STEP = 1e-5;
 
 /** The largest difference between an element of a gradient and the central difference, over the largest magnitude of either. */
-export async function gradientError(gradientCase: GradientCase): Promise<number> {
+export async function gradientError(engine: Engine, gradientCase: GradientCase): Promise<number> {
   const rng = createRng(7);
   const { inputs, draw = (uniform: number) => uniform } = gradientCase;
   const of = gradientCase.of ?? inputs.map((_, i) => i);
@@ -47,8 +46,8 @@ export async function gradientError(gradientCase: GradientCase): Promise<number>
   const model = network(gradientCase);
   const differentiated = cloneModel(model);
   differentiate(differentiated, { loss: 'loss', of: of.map((i) => `x${i}`) });
-  await using forward = await referenceEngine().load(model);
-  await using backward = await referenceEngine().load(differentiated);
+  await using forward = await engine.load(model);
+  await using backward = await engine.load(differentiated);
   const outputs = await backward.run(feeds);
   const lossAt = async (): Promise<number> => ((await forward.run(feeds))['loss'] as DenseTensor).data[0] as number;
   let [worst, largest] = [0, 1e-12];
