@@ -9,6 +9,8 @@ export default penjingPackage(
     'prune-job': 'src/sparse/prune-job.ts',
     'threshold-job': 'src/sparse/threshold-job.ts',
     'palette-job': 'src/palette/palette-job.ts',
+    'palette-loss-job': 'src/palette/palette-loss-job.ts',
+    'prune-loss-job': 'src/sparse/prune-loss-job.ts',
   },
   { dts: { entry: { index: 'src/index.ts' } } },
 );

@@ -5,6 +5,7 @@ const jobs = {
   'awq-job': 'src/awq/awq-job.ts',
   'gptq-job': 'src/gptq/gptq-job.ts',
   'loss-job': 'src/sensitivity/loss-job.ts',
+  'probe-job': 'src/sensitivity/probe-job.ts',
   'ranges-job': 'src/static/ranges-job.ts',
   'smooth-job': 'src/smooth/smooth-job.ts',
   'weight-limits-job': 'src/half/weight-limits-job.ts',

@@ -5,14 +5,15 @@ import { type SkippedWeight, type WeightMatrix, weightMatrices, type WeightSite 
 /** Weights of MatMul, Gemm and (when `embeddings`) Gather. */
 export function blockMatrices(model: Model, embeddings: boolean): { matrices: WeightMatrix[]; skipped: SkippedWeight[] } {
   const found = weightMatrices(model, embeddings ? ['matmul', 'gemm', 'gather'] : ['matmul', 'gemm']);
-  const refused = new Map(found.matrices.map((matrix) => [matrix, refusal(matrix)]));
+  const refused = new Map(found.matrices.map((matrix) => [matrix, refuseMatrix(matrix)]));
   return {
     matrices: found.matrices.filter((matrix) => refused.get(matrix) === undefined),
     skipped: [...found.skipped, ...[...refused].flatMap(([{ weight }, reason]) => (reason === undefined ? [] : [{ weight, reason }]))],
   };
 }
 
-function refusal({ matrix, opsets, sites }: WeightMatrix): string | undefined {
+/** Why no kernel computes with its integers; undefined when one does. */
+export function refuseMatrix({ matrix, opsets, sites }: WeightMatrix): string | undefined {
   if (matrix.dtype !== 'float32' && matrix.dtype !== 'float16') return `${matrix.dtype} has no quantized CPU kernel`;
   return sites.map((site) => siteRefusal(site, opsets.get('') ?? 1)).find((reason) => reason !== undefined);
 }

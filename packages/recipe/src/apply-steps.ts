@@ -1,5 +1,5 @@
 /** Applies the steps of a recipe to a graph: each calibrated with data of its own, on the model that the steps before it left. */
-import { type Engine, type Model, type Pass, type PassContext, type PassResult, pipeline, type TaskOptions } from '@penjing/core';
+import { type Engine, type JobHost, type Model, type Pass, type PassContext, type PassResult, pipeline, type TaskOptions } from '@penjing/core';
 import { type CalibrationData, openCalibrationData } from './calibration-data.js';
 import { splitSamples } from './split-samples.js';
 import type { Input } from './inputs/input.js';
@@ -21,6 +21,8 @@ export async function openSteps(steps: readonly RecipeStep[], input: Input): Pro
 
 export interface ApplyOptions extends TaskOptions {
   readonly threads?: number | undefined;
+  /** Runs the jobs of the passes; one that ends with them when absent. */
+  readonly jobs?: JobHost | undefined;
   /** Work folder of the run: what calibrated passes make lies in it until the caller has saved the model. */
   readonly work?: string | undefined;
   /** What the result is written as. */
@@ -28,10 +30,11 @@ export interface ApplyOptions extends TaskOptions {
 }
 
 /** Calibrated passes run the model, and others compute, in a thread that ends with them. */
-export async function applySteps(steps: readonly OpenedStep[], model: Model, { threads, work, format, ...task }: ApplyOptions): Promise<PassResult> {
+export async function applySteps(steps: readonly OpenedStep[], model: Model, { threads, work, format, jobs: given, ...task }: ApplyOptions): Promise<PassResult> {
   const passes = pipeline(steps.flatMap(({ step, data }) => (step.pass ? [data ? withSamples(step.pass({ format }), data, step.calibration?.leaveOut) : step.pass({ format })] : [])));
   const context: PassContext = { ...task, ...(await engineFor(steps)) };
   if (steps.every(({ step, data }) => !data && !step.runsJobs)) return passes.run(model, context);
+  if (given) return passes.run(model, { ...context, jobs: given });
   const { ortJobs } = await loadRuntime();
   await using jobs = ortJobs({ ...(threads !== undefined && { threads }), ...(work !== undefined && { work }) });
   return await passes.run(model, { ...context, jobs });

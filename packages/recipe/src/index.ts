@@ -16,6 +16,7 @@ export type { QuantizeStep } from './steps/quantize.js';
 export type { SimplifyStep } from './steps/simplify.js';
 export type { RecipeStep } from './steps/steps.js';
 export { type RecipeResult, runRecipe, type RunRecipeOptions } from './run-recipe.js';
+export { squeezeMethods } from './squeeze/goal.js';
 export { squeezeInput, type SqueezeOptions, type SqueezeResult } from './squeeze/squeeze-input.js';
 export type { TriedModel } from './squeeze/trials.js';
 export { runModel, type RunModelOptions, type RunModelResult, type RunOutput } from './run-model.js';

@@ -8,6 +8,8 @@ import type { RecipeStep } from './steps/steps.js';
 interface GraphEntry {
   readonly steps: readonly RecipeStep[];
   readonly records: readonly WeightRecord[];
+  /** Of a squeezed graph: whether it passed, and what it lost. */
+  readonly gate?: string;
 }
 
 type Graphs = Readonly<Record<string, GraphEntry>>;

@@ -1,6 +1,6 @@
 /** Runs a recipe: open the input, build its graphs, apply the passes, stream the result to disk, load it once. */
 import { join } from 'node:path';
-import { check, type Checkpoint, cloneModel, dtypes, type GraphIssue, type Model, PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
+import { check, type Checkpoint, cloneModel, dtypes, type GraphIssue, type Model, type PassResult, PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
 import type { FileLayout } from '@penjing/graph-io';
 import { saveFile, saveLayouts, type SaveResult } from '@penjing/graph-io/node';
 import { applySteps, type OpenedStep, openSteps } from './apply-steps.js';
@@ -31,6 +31,10 @@ export interface RunRecipeOptions extends TaskOptions {
   readonly report?: string | undefined;
   /** Looks at the graphs in the work folder before the result appears, and throws when it must not. */
   readonly verify?: (graphs: readonly string[]) => Promise<void>;
+  /** What the steps came to when they were applied before, for the one graph of the input: they are not applied again. */
+  readonly applied?: PassResult | undefined;
+  /** What the manifest of a folder shall remember besides. */
+  readonly remember?: { readonly gate?: string };
   /** Things people may want to know while it runs. */
   readonly onNote?: (text: string) => void;
 }
@@ -64,7 +68,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   const steps = await openSteps(recipe.steps, input);
   const variant = await planVariant({ input, recipe, format, convert });
   const running = { force: options.force ?? false, resume: options.resume ?? false };
-  await using work = steps.some(({ step, data }) => data || step.runsJobs) ? await openEagerWork(variant, { ...running, onNote }) : undefined;
+  await using work = !options.applied && steps.some(({ step, data }) => data || step.runsJobs) ? await openEagerWork(variant, { ...running, onNote }) : undefined;
   const { files, graphs, comparisons, records, onlyMeasured, warnings }: Planned =
     source.kind === 'graph'
       ? await graphFiles({ ...source, input, variant, recipe, options, task, convert, steps, work: work?.path })
@@ -95,7 +99,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   saved.notes.forEach(onNote);
   const completed = completeRecords(onlyMeasured ? records.filter(({ measuredBy = '' }) => saved.measured.has(measuredBy)) : records, saved);
   if (variant.kind === 'folder') {
-    for (const graph of graphs) await rememberGraph(variant.target, graph, { steps: recipe.steps, records: completed });
+    for (const graph of graphs) await rememberGraph(variant.target, graph, { steps: recipe.steps, records: completed, ...options.remember });
   }
   if (options.report !== undefined) await writeReport(options.report, recordsPage(recipe, completed, saved.bytes));
   return {
@@ -174,7 +178,7 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
   for (const [stem, built] of models) {
     const before = new Set(check(built).map(issueKey));
     const original = samples > 0 ? cloneModel(built) : undefined;
-    const result = await applySteps(steps, built, { ...task, threads: options.threads, work, format: format.name });
+    const result = options.applied ?? await applySteps(steps, built, { ...task, threads: options.threads, work, format: format.name });
     assertNoNewIssues(result.model, before);
     const name = variant.graph(stem);
     const layouts = await format.layouts(result.model, { name, externalData: options.externalData ?? 'auto', write: convert, signal: options.signal });

@@ -1,6 +1,6 @@
 /** `penjing squeeze`: the smallest model that is good enough, or the best of a size. */
 import { PenjingError } from '@penjing/core';
-import type { SqueezeResult } from '@penjing/recipe';
+import type { SqueezeOptions, SqueezeResult } from '@penjing/recipe';
 import { InvalidArgumentError } from 'commander';
 import type { Command } from '../command.js';
 import { common, decimal, numberOf, textOf } from '../options.js';
@@ -20,7 +20,9 @@ export const squeeze: Command = {
     { ...common.output, required: false },
     ...reading.specs.map((spec) => (spec.flags.startsWith('--data') ? { ...spec, required: true } : spec)),
     { flags: '--target-size <size>', help: 'how large the result may be: a share of the float model (25%), or bytes (900kB, 40MB)', parse: targetSize },
+    { flags: '--target-sparsity <share>', help: 'instead: how many of the weights of matrices shall become zero (50%), shared out over the layers', parse: share },
     { flags: '--max-loss <percent>', help: 'what may be lost on the held-out samples: 1% more perplexity, 1 point of accuracy, or 1% error of the outputs', parse: percent },
+    { flags: '--methods <names>', help: 'what may be chosen from: int, palette (files only: expanded when loaded); or zeros: sparse, 2:4 (int when absent)', parse: methods },
     { flags: '--dry-run', help: 'measure and plan, write no model' },
     common.seed,
     ...saveOptions.filter(({ flags }) => !flags.startsWith('--resume')),
@@ -42,6 +44,8 @@ export const squeeze: Command = {
       data: '',
       ...reading.read(options),
       targetSize: options['targetSize'] as { share: number } | { bytes: number } | undefined,
+      targetSparsity: numberOf(options, 'targetSparsity'),
+      methods: options['methods'] as readonly SqueezeMethod[] | undefined,
       maxLoss: numberOf(options, 'maxLoss'),
       force: options['force'] === true,
       check: options['check'] !== false,
@@ -78,8 +82,26 @@ function percent(text: string): number {
   return decimal(0, isPercent ? 100 : 1)(text.trim().replace(/%$/, '')) / (isPercent ? 100 : 1);
 }
 
+function share(text: string): number {
+  const value = percent(text);
+  if (value > 0 && value < 1) return value;
+  throw new InvalidArgumentError('more than 0 % and less than 100 % is needed.');
+}
+
+type SqueezeMethod = NonNullable<SqueezeOptions['methods']>[number];
+// as `squeezeMethods` of the recipe package, which is loaded when it is needed only; a test compares
+const methodNames = ['sparse', '2:4', 'int', 'palette'] as const satisfies readonly SqueezeMethod[];
+
+function methods(text: string): SqueezeMethod[] {
+  return text.split(',').map((part) => {
+    const found = methodNames.find((name) => name === part.trim());
+    if (!found) throw new InvalidArgumentError(`${methodNames.join(', ')} can be chosen.`);
+    return found;
+  });
+}
+
 function describe(result: SqueezeResult): string {
-  const share = (value: number, digits = 2): string => `${(value * 100).toFixed(digits)} %`;
+  const share = (value: number, digits = 2): string => (Number.isFinite(value) ? `${(value * 100).toFixed(digits)} %` : '∞');
   const digits = (value: number | undefined): string => (value === undefined ? '—' : value.toPrecision(4));
   const { heldOut, bytesBefore, bytesAfter, tried, chosen, metric } = result;
   const language = heldOut.kind === 'language';
@@ -102,7 +124,7 @@ function describe(result: SqueezeResult): string {
     '',
     ...(result.standard === undefined ? [] : [`all weights alike: ${result.standard}`]),
     formatTable(['weights', 'method'], [...kinds].sort((a, b) => b[1] - a[1]).map(([method, count]) => [String(count), method])),
-    ...(result.fallbacks.length > 0 ? [`made better for the held-out samples: ${result.fallbacks.join(', ')}`] : []),
+    ...result.fallbacks.map(({ loss, weights }) => `the held-out samples refused ${share(loss)}; made better: ${weights.join(', ')}`),
     '',
     formatFacts(facts),
     ...(result.written ? [`${result.written.output}: ${result.written.files.length} files, ${formatBytes(result.written.bytes)} in ${result.seconds.toFixed(0)} s`] : ['nothing was written']),

@@ -1,6 +1,7 @@
 /** Palettes: every weight becomes an entry of a small codebook, and the file holds places instead of floats. */
 import { DenseTensor, type JobHost, lazy, type Model, modelGraphs, Names, type Pass, PenjingError, type TaskOptions, type Tensor, type WeightRecord, bytesOf } from '@penjing/core';
 import { calibrateLayers, layerGroups, type WeightMatrix } from '@penjing/core/calibrate';
+import { firstRule, type LayerMatch } from '../layer-rules.js';
 import { noJobs, prunable, recordOf } from '../sparse/prunable.js';
 import { paletteJob } from './palette-job.js';
 import { planesOf, storePalette } from './palette-form.js';
@@ -14,6 +15,12 @@ export interface ClusterOptions {
   readonly embeddings?: boolean;
   /** Weights to leave alone: exact names, or patterns. */
   readonly exclude?: readonly (string | RegExp)[];
+  /** What certain weights get instead; the first rule that matches a name counts. */
+  readonly layers?: readonly ClusterRule[];
+}
+
+export interface ClusterRule extends LayerMatch {
+  readonly bits?: number;
 }
 
 /**
@@ -64,17 +71,28 @@ export function clusterBySensitivity(options: ClusterOptions = {}): Pass {
 }
 
 interface Settings {
-  readonly bits: number;
+  /** Of the places of a weight; undefined when it is left alone. */
+  readonly bitsOf: (name: string) => number | undefined;
   readonly outputs: number | undefined;
   readonly embeddings: boolean;
   readonly exclude: readonly (string | RegExp)[];
   readonly described: string;
 }
 
-function settingsOf({ bits = 4, outputs, embeddings = true, exclude = [] }: ClusterOptions): Settings {
-  if (!(Number.isInteger(bits) && bits >= 1 && bits <= 8)) throw new PenjingError('E_OPTION', `${bits} bits: a place in a codebook takes 1 to 8`);
+function settingsOf({ bits = 4, outputs, embeddings = true, exclude = [], layers = [] }: ClusterOptions): Settings {
+  for (const each of [bits, ...layers.map((rule) => rule.bits ?? bits)]) {
+    if (!(Number.isInteger(each) && each >= 1 && each <= 8)) throw new PenjingError('E_OPTION', `${each} bits: a place in a codebook takes 1 to 8`);
+  }
   if (outputs !== undefined && !(Number.isInteger(outputs) && outputs >= 1)) throw new PenjingError('E_OPTION', `${outputs} outputs cannot share a codebook`);
-  return { bits, outputs, embeddings, exclude, described: `${2 ** bits} entries${outputs === undefined ? '' : ` per ${outputs === 1 ? 'output' : `${outputs} outputs`}`}` };
+  const bitsOf = (name: string): number | undefined => {
+    const rule = firstRule(layers, name);
+    return rule?.method === 'none' ? undefined : (rule?.bits ?? bits);
+  };
+  return { bitsOf, outputs, embeddings, exclude, described: describeEntries(bits, outputs) };
+}
+
+function describeEntries(bits: number, outputs: number | undefined): string {
+  return `${2 ** bits} entries${outputs === undefined ? '' : ` per ${outputs === 1 ? 'output' : `${outputs} outputs`}`}`;
 }
 
 /** Measured: `bench/RESULTS.md`, "Palettes". */
@@ -92,14 +110,16 @@ interface Clustering {
   readonly finish: (records: readonly WeightRecord[]) => Awaited<ReturnType<Pass['run']>>;
 }
 
-function begin(model: Model, { bits, outputs, embeddings, exclude, described }: Settings, { jobs, task: { signal } }: { readonly jobs: JobHost; readonly task: TaskOptions }): Clustering {
+function begin(model: Model, { bitsOf, outputs, embeddings, exclude }: Settings, { jobs, task: { signal } }: { readonly jobs: JobHost; readonly task: TaskOptions }): Clustering {
   const { matrices, leftAlone } = prunable(model, { embeddings, exclude });
   const names = new Names(modelGraphs(model));
-  const planes = planesOf(bits);
 
   async function apply(layer: WeightMatrix, method: 'kmeans' | 'sensitivity', { factors, note }: Detail = {}): Promise<WeightRecord> {
     const { weight, owner, opsets } = layer;
-    const before = recordOf(layer, `${method} ${described}`);
+    const bits = bitsOf(weight.name);
+    if (bits === undefined) return { ...recordOf(layer, 'none'), note: 'excluded' };
+    const planes = planesOf(bits);
+    const before = recordOf(layer, `${method} ${describeEntries(bits, outputs)}`);
     const groups = outputs === undefined ? 1 : layer.matrix.shape[0]! / outputs;
     const rows = groups === 1 ? rowsOf(weight.tensor!) : layer.matrix;
     const bytesAfter = Math.ceil((before.elements * bits) / 8) + (groups * 2 ** bits * before.bytesBefore) / Math.max(1, before.elements);
@@ -146,8 +166,7 @@ function rowsOf(tensor: Tensor): Tensor | undefined {
 }
 
 /** The weight as (outputs, …), and whether it is stored the other way round. */
-function formOf({ weight, sites }: WeightMatrix): { shape: readonly number[]; turned: boolean } {
+function formOf({ weight, turned }: WeightMatrix): { shape: readonly number[]; turned: boolean } {
   const { shape } = weight.tensor!;
-  const turned = sites.some(({ kind, node }) => (kind === 'matmul' && node.input(1) === weight) || (kind === 'gemm' && node.int('transB', 0) === 0));
   return { shape: turned ? [...shape].reverse() : shape, turned };
 }

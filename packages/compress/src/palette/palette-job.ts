@@ -37,7 +37,7 @@ async function findCodebooks({ matrix: reference, groups, entries, factors }: Pa
   if (tensor.dtype === 'float32') weights.set(tensor.data as Float32Array);
   else kernels.toFloat32(tensor.dtype as 'float16', tensor.data, weights);
   const nonFinite = clearNonFinite(weights);
-  const counting = factors && positive(factors);
+  const counting = factors && positiveFactors(factors);
   const size = weights.length / groups;
   const histogram = weightHistogram();
   const codebook = new Float32Array(groups * entries);
@@ -52,14 +52,14 @@ async function findCodebooks({ matrix: reference, groups, entries, factors }: Pa
     const book = codebook.subarray(group * entries, (group + 1) * entries);
     for (let i = 0; i < entries; i++) book[i] = best[Math.min(i, best.length - 1)]!;
     if (tensor.dtype !== 'float32') round(book, tensor.dtype as 'float16', kernels);
-    objective += assign(part, book, factors, chosen.subarray(group * size, (group + 1) * size));
+    objective += assignEntries(part, book, factors, chosen.subarray(group * size, (group + 1) * size));
   }
   const { sumSquares, sumSquaredError, maxError } = kernels.errorStats(weights, chosen);
   return { codebook, objective: objective / 2, maxError, nonFinite, snrDb: sumSquaredError === 0 ? Infinity : 10 * Math.log10(sumSquares / sumSquaredError) };
 }
 
 /** Puts the nearest entry in place of every weight; gives Σ factor · (w − q)². Entries ascend, so halving finds it. */
-function assign(weights: Float32Array, book: Float32Array, factors: Float64Array | undefined, chosen: Float32Array): number {
+export function assignEntries(weights: Float32Array, book: Float32Array, factors: Float64Array | undefined, chosen: Float32Array): number {
   const limits = Float64Array.from({ length: book.length - 1 }, (_, i) => (book[i]! + book[i + 1]!) / 2);
   const period = factors?.length ?? 1;
   let total = 0;
@@ -79,7 +79,7 @@ function assign(weights: Float32Array, book: Float32Array, factors: Float64Array
 }
 
 /** Inputs that were never active count a little too: their weights should stay somewhere near. */
-function positive(factors: Float64Array): Float64Array {
+export function positiveFactors(factors: Float64Array): Float64Array {
   const mean = factors.reduce((sum, factor) => sum + factor, 0) / factors.length;
   return mean > 0 ? factors.map((factor) => Math.max(factor, 1e-4 * mean)) : factors.map(() => 1);
 }

@@ -4,9 +4,16 @@ import { calibrateLayers, type LayerGroup, layerGroups, type Statistics, type We
 import { type ActivationMetric, pruneJob, type PrunedMatrix, type PruneOutput } from './prune-job.js';
 import { pruneByMagnitude } from './magnitude-prune.js';
 import { NO_SPEED_UP, noJobs, prunable, type PruneSelection, recordOf } from './prunable.js';
+import { firstRule, type LayerMatch } from '../layer-rules.js';
 import { describeSparsity, type Sparsity, type SparsityOptions, sparsityOf } from './sparsity.js';
 
-export interface WandaOptions extends SparsityOptions, Pick<PruneSelection, 'exclude'> {}
+export interface WandaOptions extends SparsityOptions, Pick<PruneSelection, 'exclude'> {
+  /** What certain weights get instead; the first rule that matches a name counts. */
+  readonly layers?: readonly PruneRule[];
+}
+
+/** Says how sparse, or `method: 'none'`. */
+export interface PruneRule extends LayerMatch, SparsityOptions {}
 
 export interface SparseGptOptions extends WandaOptions {
   /** Share of the mean of the Hessian's diagonal that is added to it; 0.01 when absent. Raised where that is not enough. */
@@ -30,31 +37,40 @@ export function sparseGpt({ damping, ...options }: SparseGptOptions): Pass {
  * impossible sparsity, `E_DATA` without samples, `E_ENGINE` without a host for jobs, `E_NOTHING_TO_DO` when there is nothing to prune.
  */
 function calibratedPrune<Name extends 'norms' | 'gram'>(name: 'wanda' | 'sparsegpt', options: WandaOptions, statistic: Name, metricOf: (statistics: Statistics[Name]) => ActivationMetric, damping = 0.01): Pass {
-  const sparsity = sparsityOf(options);
-  const method = `${name} ${describeSparsity(sparsity)}`;
+  const overall = sparsityOf(options);
+  const rules = (options.layers ?? []).map((rule) => ({ ...rule, sparsity: rule.method === 'none' ? undefined : sparsityOf(rule) }));
+  const sparsityFor = ({ weight }: WeightMatrix): Sparsity | undefined => {
+    const rule = firstRule(rules, weight.name);
+    return rule ? rule.sparsity : overall;
+  };
 
   return {
-    name: `prune ${method}`,
+    name: `prune ${name} ${describeSparsity(overall)}`,
     async run(model, { samples, jobs, ...task }) {
       if (!samples) throw new PenjingError('E_DATA', `${name} needs samples of what the model will read`, { hint: 'Give --data FILE.' });
       if (!jobs) throw noJobs(name);
-      const { matrices, leftAlone } = prunable(model, options);
-      const records: WeightRecord[] = [...leftAlone];
+      const { matrices: all, leftAlone } = prunable(model, options);
+      const matrices = all.filter((layer) => sparsityFor(layer) !== undefined);
+      const records: WeightRecord[] = [...leftAlone, ...all.filter((layer) => !matrices.includes(layer)).map((layer) => ({ ...recordOf(layer, 'none'), note: 'excluded' }))];
       const fallback = async (layer: WeightMatrix, reason: string): Promise<void> => {
-        const [record] = await pruneByMagnitude([layer], sparsity, { jobs, task });
+        const [record] = await pruneByMagnitude([layer], sparsityFor(layer)!, { jobs, task });
         records.push({ ...record!, note: [`by magnitude: ${reason}`, ...(record!.note ? [record!.note] : [])].join('; ') });
       };
       const { groups, skipped } = layerGroups(model, matrices);
       for await (const { group, statistics, problem } of calibrateLayers(model, { ...task, jobs, samples, groups, statistics: [statistic] })) {
-        const result = problem ?? (await pruneGroup(group, metricOf(statistics[statistic]), { sparsity, jobs, task }));
-        for (const [i, layer] of group.layers.entries()) {
-          const pruned = typeof result === 'string' ? result : result.matrices[i]!;
-          if (typeof pruned === 'string' || typeof result === 'string') {
-            await fallback(layer, pruned as string);
-            continue;
+        const parts = bySparsity(group.layers, (layer) => sparsityFor(layer)!);
+        const metric = metricOf(statistics[statistic]);
+        for (const [at, { sparsity, layers }] of parts.entries()) {
+          const result = problem ?? (await pruneGroup({ ...group, layers }, at < parts.length - 1 ? copied(metric) : metric, { sparsity, jobs, task }));
+          for (const [i, layer] of layers.entries()) {
+            const pruned = typeof result === 'string' ? result : result.matrices[i]!;
+            if (typeof pruned === 'string' || typeof result === 'string') {
+              await fallback(layer, pruned as string);
+              continue;
+            }
+            records.push({ ...recordOf(layer, `${name} ${describeSparsity(sparsity)}`), ...measured(pruned, result, damping) });
+            layer.weight.tensor = layer.stored(await jobs.tensor(pruned.weights));
           }
-          records.push({ ...recordOf(layer, method), ...measured(pruned, result, damping) });
-          layer.weight.tensor = layer.stored(await jobs.tensor(pruned.weights));
         }
       }
       for (const { weight, reason } of skipped) await fallback(matrices.find((layer) => layer.weight === weight)!, reason);
@@ -62,6 +78,29 @@ function calibratedPrune<Name extends 'norms' | 'gram'>(name: 'wanda' | 'sparseg
       return { model, modified: true, records, warnings: [NO_SPEED_UP] };
     },
   };
+}
+
+interface Part {
+  readonly sparsity: Sparsity;
+  readonly layers: WeightMatrix[];
+}
+
+/** Layers of one sparsity share a factorisation. */
+function bySparsity(layers: readonly WeightMatrix[], sparsityFor: (layer: WeightMatrix) => Sparsity): Part[] {
+  const parts = new Map<string, Part>();
+  for (const layer of layers) {
+    const sparsity = sparsityFor(layer);
+    const key = describeSparsity(sparsity);
+    const part = parts.get(key) ?? { sparsity, layers: [] };
+    parts.set(key, part);
+    part.layers.push(layer);
+  }
+  return [...parts.values()];
+}
+
+/** A job takes the buffer of its metric, and overwrites a Hessian. */
+function copied(metric: ActivationMetric): ActivationMetric {
+  return metric.kind === 'hessian' ? { ...metric, sums: metric.sums.slice() } : { ...metric, squares: metric.squares.slice() };
 }
 
 interface Tools {

@@ -1,5 +1,6 @@
 /** Which weights of a model are pruned one by one, and what is said of the others. */
 import { type Model, PenjingError, type Tensor, type WeightRecord } from '@penjing/core';
+import { matchesName } from '../layer-rules.js';
 import { type SkippedWeight, type WeightKind, type WeightMatrix, weightMatrices } from '@penjing/core/calibrate';
 
 export interface PruneSelection {
@@ -23,7 +24,7 @@ export function prunable(model: Model, { embeddings = false, exclude = [] }: Pru
   const { matrices, skipped } = weightMatrices(model, kinds);
   const refused: SkippedWeight[] = [...skipped];
   const chosen = matrices.filter((layer) => {
-    const reason = refusal(layer, exclude, embeddings);
+    const reason = exclude.some((rule) => matchesName(rule, layer.weight.name)) ? 'excluded' : refusePruning(layer, embeddings);
     if (reason !== undefined) refused.push({ weight: layer.weight, reason });
     return reason === undefined;
   });
@@ -35,8 +36,8 @@ export function prunable(model: Model, { embeddings = false, exclude = [] }: Pru
   return { matrices: chosen, leftAlone };
 }
 
-function refusal({ weight, matrix, sites, otherReaders }: WeightMatrix, exclude: readonly (string | RegExp)[], embeddings: boolean): string | undefined {
-  if (exclude.some((rule) => (typeof rule === 'string' ? rule === weight.name : weight.name.search(rule) !== -1))) return 'excluded';
+/** Why a weight is not pruned; undefined when it can be. */
+export function refusePruning({ matrix, sites, otherReaders }: WeightMatrix, embeddings = false): string | undefined {
   if (!embeddings && otherReaders.some(({ opType }) => opType === 'Gather')) return 'it is a lookup table too';
   if (otherReaders.length > 0 && !otherReaders.every(({ opType }) => opType === 'Gather')) return `${otherReaders.map(({ opType }) => opType).join(', ')} reads it too`;
   if (matrix.dtype === 'float64') return 'it is float64';

@@ -50,7 +50,7 @@ export const pruneJob: Job<PruneInput, PruneOutput> = { module: jobModule(import
 async function prune({ metric, size, sparsity, matrices: references }: PruneInput, context: JobContext): Promise<PruneOutput> {
   const { engine, kernels, signal } = context;
   await using products = matrixProducts(engine);
-  const project = metric.kind === 'hessian' ? await sparseGpt(metric, { size, sparsity, products, context }) : diagonal(metric, sparsity);
+  const project = metric.kind === 'hessian' ? await sparseGptProjection(metric, { size, sparsity, products, context }) : diagonal(metric, sparsity);
   const matrices: (PrunedMatrix | string)[] = [];
   for (const reference of references) {
     signal?.throwIfAborted();
@@ -75,7 +75,7 @@ async function prune({ metric, size, sparsity, matrices: references }: PruneInpu
 }
 
 /** Prunes (outputs, size). */
-interface Projection {
+export interface Projection {
   (weights: Float32Array): Projected | Promise<Projected>;
   readonly damping: number;
   readonly dead: number;
@@ -86,7 +86,7 @@ function diagonal({ squares }: Extract<ActivationMetric, { kind: 'diagonal' }>, 
   return Object.assign((weights: Float32Array) => wanda(weights, squares, sparsity), { damping: 0, dead });
 }
 
-interface Projected {
+export interface Projected {
   /** (outputs, size). */
   readonly values: Float32Array<ArrayBuffer>;
   readonly objective: number;
@@ -117,7 +117,7 @@ function wanda(weights: Float32Array, squares: Float64Array, sparsity: Sparsity)
 /** Inputs that are chosen together, at most, as in the paper ("adaptive mask selection"). */
 const BLOCK = 128;
 
-interface SparseGptTools {
+export interface SparseGptTools {
   readonly size: number;
   readonly sparsity: Sparsity;
   readonly products: Products;
@@ -130,7 +130,7 @@ interface SparseGptTools {
  * many weights of every eight go; which ones, and what the other of the eight become, is then chosen exactly (`cells.ts`), which the
  * paper does not do.
  */
-async function sparseGpt({ sums, damping }: Extract<ActivationMetric, { kind: 'hessian' }>, { size, sparsity, products, context }: SparseGptTools): Promise<Projection> {
+export async function sparseGptProjection({ sums, damping }: Extract<ActivationMetric, { kind: 'hessian' }>, { size, sparsity, products, context }: SparseGptTools): Promise<Projection> {
   const factor = await factorHessian(sums, size, { ...context, products, ...(damping !== undefined && { damping }) });
   const { lower } = factor;
   const { kernels, signal } = context;

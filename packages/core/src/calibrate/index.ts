@@ -6,5 +6,7 @@ export type { HistogramStatistic } from './collectors/histogram.js';
 export { extractModel } from './extract-model.js';
 export { type LayerGroup, layerGroups } from './layer-groups.js';
 export { orProblem } from './or-problem.js';
+export { type LossInput, type LossMeter, lossMeter, type MatrixLosses, type SampledRows } from './loss-meter.js';
+export { type CandidateLoss, type LossMeasure, type WeightLosses, weightLosses, type WeightLossOptions } from './weight-losses.js';
 export { type SkippedWeight, type WeightKind, type WeightMatrix, type WeightSite, weightMatrices } from './weight-matrices.js';
 export { entropyRange, mseRange, percentileRange, type ValueRange } from './thresholds.js';

@@ -26,6 +26,8 @@ export interface WeightMatrix {
   readonly opsets: Map<string, number>;
   /** (rows, cols): one row per output, summed over cols; for a lookup one row per index; for a convolution cols are (channels of a group, kernel…). */
   readonly matrix: Tensor;
+  /** The weight is stored as (cols, rows). */
+  readonly turned: boolean;
   /** A tensor of the form of `matrix` as the weight is stored: turned, or with the dimensions of a kernel. */
   readonly stored: (matrix: Tensor) => Tensor;
   readonly sites: readonly WeightSite[];
@@ -76,11 +78,11 @@ export function weightMatrices(model: Model, kinds: readonly WeightKind[]): { ma
   return { matrices, skipped };
 }
 
-function formOf(tensor: Tensor, { kind, turned }: Candidate): Pick<WeightMatrix, 'matrix' | 'stored'> {
+function formOf(tensor: Tensor, { kind, turned }: Candidate): Pick<WeightMatrix, 'matrix' | 'turned' | 'stored'> {
   const { shape } = tensor;
-  if (turned) return { matrix: lazy.transpose(tensor, [1, 0]), stored: (matrix) => lazy.transpose(matrix, [1, 0]) };
-  if (kind === 'conv') return { matrix: lazy.reshape(tensor, [shape[0]!, elementCount(shape.slice(1))]), stored: (matrix) => lazy.reshape(matrix, shape) };
-  return { matrix: tensor, stored: (matrix) => matrix };
+  if (turned) return { turned, matrix: lazy.transpose(tensor, [1, 0]), stored: (matrix) => lazy.transpose(matrix, [1, 0]) };
+  if (kind === 'conv') return { turned, matrix: lazy.reshape(tensor, [shape[0]!, elementCount(shape.slice(1))]), stored: (matrix) => lazy.reshape(matrix, shape) };
+  return { turned, matrix: tensor, stored: (matrix) => matrix };
 }
 
 /** The nodes that read each floating-point weight. */

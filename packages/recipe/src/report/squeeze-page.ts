@@ -1,6 +1,7 @@
 /** The page of a squeeze: the trade of size against loss, what was tried, and what became of each weight. */
-import { describeCandidate, type WeightLosses } from '@penjing/quantize';
+import type { WeightLosses } from '@penjing/core/calibrate';
 import { smallLoss } from '../squeeze/gate.js';
+import { type Candidate, describeChoice } from '../squeeze/kinds.js';
 import type { SqueezeResult } from '../squeeze/squeeze-input.js';
 import { renderPage, type ReportTable } from './page.js';
 import { format, pointPlot } from './plots.js';
@@ -37,7 +38,7 @@ export function squeezePage(result: SqueezeResult, date = new Date()): string {
         header: ['model', 'size', 'share', 'predicted', 'measured', `loss of ${result.metric}`],
         rows: tried.map(({ name, bytes, predicted, comparison, loss }) => [name, megabytes(bytes), percent(bytes / bytesBefore), predicted === undefined ? '—' : format(predicted), format(smallLoss(comparison)), percent(loss)]),
       },
-      ...(fallbacks.length > 0 ? [{ title: 'Made better because the held-out samples did not pass', header: ['weight'], rows: fallbacks.map((name) => [name]) }] : []),
+      ...(fallbacks.length > 0 ? [{ title: 'Refused by the held-out samples', header: ['size', `loss of ${result.metric}`, 'made better then'], rows: fallbacks.map(({ bytes, loss, weights }) => [megabytes(bytes), percent(loss), weights.join(', ')]) }] : []),
       ...(result.standard === undefined ? [] : [{ title: 'All weights alike', header: ['model'], rows: [[result.standard]] }]),
       { title: 'What became of each weight', header: ['weight', 'method', 'size', 'predicted loss'], rows: result.chosen.map(({ name, method, bytes, loss }) => [name, method, megabytes(bytes), format(loss)]) },
       sensitivityTable(result.weights),
@@ -47,15 +48,15 @@ export function squeezePage(result: SqueezeResult, date = new Date()): string {
 }
 
 /** SNR of the layer's output by candidate. */
-function sensitivityTable(weights: readonly WeightLosses[]): ReportTable {
-  const candidates = [...new Map(weights.flatMap((weight) => weight.candidates.map(({ candidate }) => [describeCandidate(candidate), candidate] as const))).keys()];
+function sensitivityTable(weights: readonly WeightLosses<Candidate>[]): ReportTable {
+  const candidates = [...new Map(weights.flatMap((weight) => weight.candidates.map(({ candidate }) => [describeChoice(candidate), candidate] as const))).keys()];
   return {
     title: 'Sensitivity: SNR of what each layer computes, dB',
     header: ['weight', 'metric', 'trace', ...candidates],
     rows: weights.map(({ name, metric, trace, candidates: found }) => [
       name, metric, format(trace),
       ...candidates.map((key) => {
-        const one = found.find(({ candidate }) => describeCandidate(candidate) === key);
+        const one = found.find(({ candidate }) => describeChoice(candidate) === key);
         return one ? one.snrDb.toFixed(1) : '—';
       }),
     ]),

@@ -29,3 +29,21 @@ function lossOf({ a, b, snrDb }: Comparison): Pick<Judgement, 'metric' | 'loss'>
 export function smallLoss({ klDivergence, snrDb }: Comparison): number {
   return klDivergence ?? 10 ** (-snrDb / 10);
 }
+
+/** How small the additive loss has to become, as a share of what it is, for a model that lost too much to pass. */
+export function neededShare({ metric, loss }: Judgement, maxLoss: number): number {
+  const share = { perplexity: () => Math.log1p(maxLoss) / Math.log1p(loss), output: () => (maxLoss / loss) ** 2, accuracy: () => 0.5 }[metric]();
+  // measurements are noisy: neither nearly nothing nor everything at once
+  return Math.min(0.9, Math.max(0.25, Number.isFinite(share) ? share : 0.25));
+}
+
+/** For people: `1.25 %`. */
+export function lossPercent(share: number): string {
+  return Number.isFinite(share) ? `${(share * 100).toFixed(2)} %` : 'everything';
+}
+
+/** What a model says of its gate, in its own metadata and in the manifest of its folder. */
+export function describeGate({ metric, loss, passed }: Judgement, maxLoss: number | undefined): string {
+  const allowed = maxLoss === undefined ? '' : ` (${lossPercent(maxLoss)} allowed)`;
+  return `${passed ? 'passed' : 'FAILED'}: loses ${lossPercent(loss)} of ${metric} on held-out samples${allowed}`;
+}

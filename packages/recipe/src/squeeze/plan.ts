@@ -1,7 +1,8 @@
-/** From measured losses of weights to a recipe: what each weight may become, and the step that makes it so. */
-import type { CandidateLoss, WeightCandidate, WeightLosses } from '@penjing/quantize';
-import type { QuantizeStep } from '../steps/quantize.js';
+/** From measured losses of weights to a recipe: what each weight may become, and the steps that make it so. */
+import type { CandidateLoss, WeightLosses } from '@penjing/core/calibrate';
 import type { Calibrated } from '../steps/step.js';
+import type { RecipeStep } from '../steps/steps.js';
+import { type Candidate, kindOf, kinds, type KindName, stepOf, type Treated } from './kinds.js';
 import type { Choice } from './pareto-front.js';
 
 /** A weight and everything it may become; the last option leaves it as it is. */
@@ -12,20 +13,20 @@ export interface PlannedLayer {
 
 export interface LayerOption extends Choice {
   /** Absent: the weight stays. */
-  readonly candidate?: WeightCandidate;
+  readonly candidate?: Candidate;
 }
 
-/** `lossOf` gives the loss of the model for a way to round a weight. */
-export function planLayers(weights: readonly WeightLosses[], lossOf: (weight: WeightLosses, found: CandidateLoss) => number): PlannedLayer[] {
+/** `lossOf` gives the loss of the model for a way to change a weight. */
+export function planLayers(weights: readonly WeightLosses<Candidate>[], lossOf: (weight: WeightLosses<Candidate>, found: CandidateLoss<Candidate>) => number): PlannedLayer[] {
   return weights.map((weight) => ({
     name: weight.name,
     options: [...weight.candidates.map((found) => ({ bytes: found.bytes, loss: lossOf(weight, found), candidate: found.candidate })), { bytes: weight.bytes, loss: 0 }],
   }));
 }
 
-/** The step that rounds every weight as chosen; without a rounded weight there is no step. */
-export function stepFor(layers: readonly PlannedLayer[], choices: readonly number[], calibration: Calibrated): QuantizeStep | undefined {
-  const groups = new Map<string, { candidate: WeightCandidate; names: string[]; bytes: number }>();
+/** The steps that treat every weight as chosen: one for each kind, none when all weights stay. */
+export function stepsFor(layers: readonly PlannedLayer[], choices: readonly number[], calibration: Calibrated): RecipeStep[] {
+  const groups = new Map<string, { candidate: Candidate; names: string[]; bytes: number }>();
   for (const [i, { name, options }] of layers.entries()) {
     const { candidate, bytes } = options[choices[i]!]!;
     if (!candidate) continue;
@@ -35,18 +36,11 @@ export function stepFor(layers: readonly PlannedLayer[], choices: readonly numbe
     group.names.push(name);
     group.bytes += bytes;
   }
-  // The variant of a model is named after what most of it became.
-  const sorted = [...groups.values()].sort((a, b) => b.bytes - a.bytes);
-  const [most] = sorted;
-  if (!most) return undefined;
-  const calibrated = sorted.some(({ candidate }) => candidate.method === 'gptq');
-  const { bits, blockSize, symmetric } = most.candidate;
-  return {
-    bits, blockSize, symmetric,
-    method: calibrated ? 'gptq' : 'rtn',
-    ...(calibrated && calibration),
-    layers: [...sorted.map(({ candidate, names }) => ({ match: names, ...candidate })), { match: ['/^/'], method: 'none' }],
-  };
+  const sorted: Treated<Candidate>[] = [...groups.values()].sort((a, b) => b.bytes - a.bytes);
+  return (Object.keys(kinds) as KindName[]).flatMap((kind) => {
+    const own = sorted.filter(({ candidate }) => kindOf(candidate) === kind);
+    return own.length > 0 ? [stepOf(kind, own, calibration)] : [];
+  });
 }
 
 /**
@@ -54,10 +48,31 @@ export function stepFor(layers: readonly PlannedLayer[], choices: readonly numbe
  * as it was in the end. Undefined when every weight is as it was.
  */
 export function upgraded(layers: readonly PlannedLayer[], choices: readonly number[]): { readonly choices: number[]; readonly layer: string } | undefined {
-  const rounded = layers.flatMap(({ name, options }, index) => (options[choices[index]!]!.candidate ? [{ name, options, index, loss: options[choices[index]!]!.loss }] : []));
-  const [worst] = rounded.sort((a, b) => b.loss - a.loss);
+  const treated = layers.flatMap(({ name, options }, index) => (options[choices[index]!]!.candidate ? [{ name, options, index, loss: options[choices[index]!]!.loss }] : []));
+  const [worst] = treated.sort((a, b) => b.loss - a.loss);
   if (!worst) return undefined;
   const better = worst.options.flatMap(({ bytes, loss, candidate }, option) => (candidate === undefined || loss < worst.loss / 2 ? [{ bytes, option }] : []));
   const [next] = better.sort((a, b) => a.bytes - b.bytes);
   return { choices: choices.with(worst.index, next!.option), layer: worst.name };
+}
+
+/**
+ * Makes one weight after the other better until the predicted loss is at most `share` of what it was: at least one, and as long as
+ * some weight is still treated. Undefined when making one better would leave all weights as they were.
+ */
+export function fallBack(layers: readonly PlannedLayer[], choices: readonly number[], share: number): { readonly choices: readonly number[]; readonly layers: readonly string[] } | undefined {
+  const limit = predictedLoss(layers, choices) * share;
+  const names: string[] = [];
+  let current = choices;
+  do {
+    const next = upgraded(layers, current);
+    if (!next || next.choices.every((choice, i) => layers[i]!.options[choice]!.candidate === undefined)) break;
+    names.push(next.layer);
+    current = next.choices;
+  } while (predictedLoss(layers, current) > limit);
+  return names.length === 0 ? undefined : { choices: current, layers: names };
+}
+
+export function predictedLoss(layers: readonly PlannedLayer[], choices: readonly number[]): number {
+  return layers.reduce((sum, { options }, i) => sum + options[choices[i]!]!.loss, 0);
 }

@@ -1,61 +1,77 @@
-/** What the model loses when one weight alone is rounded: end to end, for a few ways to round it. */
-import { cloneModel, isPenjingError, type Model, type TaskOptions } from '@penjing/core';
-import { type CandidateLoss, quantizeWeights, type WeightLosses } from '@penjing/quantize';
-import type { CompareOptions, ModelComparison } from '@penjing/runtime';
+/** What the model loses when one weight alone is rounded: end to end, for a few ways to round it, and a curve through them. */
+import { cloneModel, type Feeds, isPenjingError, type JobHost, type Model, type TaskOptions } from '@penjing/core';
+import type { CandidateLoss, LossMeasure, WeightLosses } from '@penjing/core/calibrate';
+import { type ProbeMetric, probeLosses, quantizeWeights, roundingLosses, type WeightCandidate } from '@penjing/quantize';
+import type { Comparison } from '@penjing/runtime';
 import { smallLoss } from './gate.js';
-import { lossCurve, type Probe } from './loss-curve.js';
+import { lossCurve } from './loss-curve.js';
 
 export interface ProbeOptions {
-  readonly comparison: ModelComparison;
+  readonly jobs: JobHost;
   /** A few samples: the loss of one weight hardly varies between them. */
-  readonly on: CompareOptions;
+  readonly samples: readonly Feeds[];
+  readonly metric: ProbeMetric;
+  /** Measures a whole model, for the weights that cannot be inputs of a session. */
+  readonly compare: (model: Model) => Promise<Comparison>;
   readonly task: TaskOptions;
 }
 
-/** Bytes of weights that all probes together may load: some hours on two cores. Beyond it only the errors of layers speak. */
-const MOST_BYTES = 2 ** 37;
-const PROBES = 3;
+/** A rounding that is measured to learn what errors do, whether or not the weight may become it. */
+export interface Probe extends WeightCandidate {
+  readonly probe: true;
+}
+
+/** A weight, with its errors when it is rounded without data. */
+export interface ProbedWeight extends Pick<WeightLosses<unknown>, 'name' | 'bytes'> {
+  readonly rounded: readonly CandidateLoss<Probe>[];
+}
+
+/** Bytes of weights that all probes together may multiply by: an hour on two cores. Beyond it only the errors of layers speak. */
+const MOST_BYTES = 2 ** 41;
+
+/** Roundings whose errors are far apart: what they lose is enough to draw a curve. */
+const probes = ([8, 4, 2] as const).map((bits): Probe => ({ method: 'rtn', bits, blockSize: 32, symmetric: bits !== 2, probe: true }));
+
+/** Every weight is probed: also one that no kernel could take so. */
+export function probeMeasure(): LossMeasure<Probe> {
+  return { candidates: probes, job: roundingLosses().job as LossMeasure<Probe>['job'], bytes: () => 0 };
+}
 
 /**
- * The loss of the model by the error of a weight's layer, for each weight. Models too large to be run once per weight are judged by their
- * layers: what an error does is then taken to be its share of the layer's output, the same everywhere.
+ * The loss of the model by the error of a weight's layer, for each weight: the one currency in which all ways to treat it are compared.
+ * Models too large to be run once per weight are judged by their layers: what an error does is then taken to be its share of the layer's
+ * output, the same everywhere.
  */
-export async function probeWeights(model: Model, weights: readonly WeightLosses[], { comparison, on, task }: ProbeOptions): Promise<Map<string, (error: number) => number>> {
+export async function probeWeights(model: Model, weights: readonly ProbedWeight[], { jobs, samples, metric, compare, task }: ProbeOptions): Promise<Map<string, (error: number) => number>> {
   const bytes = weights.reduce((sum, weight) => sum + weight.bytes, 0);
-  const affordable = bytes * weights.length * PROBES <= MOST_BYTES;
+  const affordable = bytes * weights.reduce((sum, { rounded }) => sum + rounded.length, 0) <= MOST_BYTES;
+  const wanted = new Map(weights.map(({ name, rounded }) => [name, rounded.map(({ candidate }) => candidate)]));
+  const losses = affordable ? await probeLosses(model, { ...task, jobs, samples, metric, probes: wanted }) : new Map<string, readonly number[]>();
   const curves = new Map<string, (error: number) => number>();
-  for (const [done, weight] of weights.entries()) {
-    task.signal?.throwIfAborted();
-    task.onProgress?.({ phase: 'probe', done, total: weights.length, unit: 'weights', item: weight.name });
-    const probes: Probe[] = [];
-    for (const found of affordable ? chosen(weight) : []) {
-      const rounded = await roundOne(model, weight.name, found, task);
-      if (rounded) probes.push({ error: found.error, loss: smallLoss(await comparison.compare(rounded, on)) });
-    }
-    curves.set(weight.name, lossCurve(probes, 1 / energy(weight)));
+  for (const { name, rounded } of weights) {
+    const own = losses.get(name) ?? (affordable ? await byModels(model, name, rounded, { compare, task }) : []);
+    curves.set(name, lossCurve(rounded.map(({ error }, i) => ({ error, loss: own[i] ?? Number.NaN })), 1 / energyOf(rounded)));
   }
   return curves;
 }
 
-/** Ways to round without data whose errors are far apart: one of each number of bits. */
-function chosen({ candidates }: WeightLosses): CandidateLoss[] {
-  const byBits = new Map<number, CandidateLoss>();
-  for (const found of candidates) if (found.candidate.method === 'rtn' && !byBits.has(found.candidate.bits)) byBits.set(found.candidate.bits, found);
-  return [...byBits.values()].slice(0, PROBES);
+/** A model is built and loaded for each rounding; NaN where its form has no room for the weight. */
+async function byModels(model: Model, name: string, rounded: ProbedWeight['rounded'], { compare, task: { signal } }: Pick<ProbeOptions, 'compare' | 'task'>): Promise<number[]> {
+  const losses: number[] = [];
+  for (const { candidate: { bits, blockSize, symmetric } } of rounded) {
+    signal?.throwIfAborted();
+    const pass = quantizeWeights({ layers: [{ match: name, bits, blockSize, symmetric }, { match: /^/, method: 'none' }] });
+    const made = await pass.run(cloneModel(model), { ...(signal && { signal }) }).catch((error: unknown) => {
+      if (isPenjingError(error) && error.code === 'E_NOTHING_TO_DO') return undefined;
+      throw error;
+    });
+    losses.push(made ? smallLoss(await compare(made.model)) : Number.NaN);
+  }
+  return losses;
 }
 
-/** Undefined when the form has no room for this weight. */
-async function roundOne(model: Model, name: string, { candidate }: CandidateLoss, { signal }: TaskOptions): Promise<Model | undefined> {
-  const { bits, blockSize, symmetric } = candidate;
-  const pass = quantizeWeights({ layers: [{ match: name, bits, blockSize, symmetric }, { match: /^/, method: 'none' }] });
-  return pass.run(cloneModel(model), { ...(signal && { signal }) }).then(({ model: rounded }) => rounded).catch((error: unknown) => {
-    if (isPenjingError(error) && error.code === 'E_NOTHING_TO_DO') return undefined;
-    throw error;
-  });
-}
-
-/** Energy of the layer's output, from a candidate's error and its ratio to it. */
-function energy({ candidates }: WeightLosses): number {
-  const found = candidates.find(({ error, snrDb }) => error > 0 && Number.isFinite(snrDb));
+/** Energy of the layer's output, from an error and its ratio to it. */
+function energyOf(rounded: ProbedWeight['rounded']): number {
+  const found = rounded.find(({ error, snrDb }) => error > 0 && Number.isFinite(snrDb));
   return found ? found.error * 10 ** (found.snrDb / 10) || 1 : 1;
 }

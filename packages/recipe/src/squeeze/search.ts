@@ -5,7 +5,7 @@ import type { StandardModel, TriedModel } from './trials.js';
 
 /** Measures of a point; a model is built for each, so there are few. */
 export interface Measured {
-  /** Of the whole file. */
+  /** What the whole model counts as. */
   readonly bytes: number;
   readonly passed: boolean;
 }
@@ -56,11 +56,19 @@ function near(front: readonly FrontPoint[], loss: number, low: number, high: num
   return Math.min(Math.max(index, low + 1), Math.max(low + 1, high - 1));
 }
 
-/** Of the models whose weights are all treated alike the one to take instead of a mixture: for a size the one that loses least, for a loss the smallest. */
-export function betterStandard(standards: readonly StandardModel[], mixed: TriedModel, { maxLoss, targetBytes }: { readonly maxLoss: number | undefined; readonly targetBytes: number | undefined }): StandardModel | undefined {
+export interface SearchLimits {
+  readonly maxLoss: number | undefined;
+  readonly targetBytes: number | undefined;
+}
+
+/**
+ * Of the models whose weights are all treated alike those to take instead of a mixture, the best first: for a size the ones that lose
+ * less, for a loss the smaller ones.
+ */
+export function betterStandards(standards: readonly StandardModel[], mixed: TriedModel | undefined, { maxLoss, targetBytes }: SearchLimits): StandardModel[] {
   const passing = standards.filter(({ tried }) => judge(tried.comparison, maxLoss).passed && tried.bytes <= (targetBytes ?? Infinity));
   const cost = ({ bytes, comparison }: TriedModel): number => (targetBytes === undefined ? bytes : smallLoss(comparison));
   // A mixture that does not pass itself is no competition when only the loss counts.
-  const limit = targetBytes === undefined && !judge(mixed.comparison, maxLoss).passed ? Infinity : cost(mixed);
-  return passing.filter(({ tried }) => cost(tried) < limit).sort((a, b) => cost(a.tried) - cost(b.tried))[0];
+  const limit = !mixed || (targetBytes === undefined && !judge(mixed.comparison, maxLoss).passed) ? Infinity : cost(mixed);
+  return passing.filter(({ tried }) => cost(tried) < limit).sort((a, b) => cost(a.tried) - cost(b.tried));
 }

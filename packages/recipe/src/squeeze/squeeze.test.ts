@@ -1,14 +1,16 @@
 /** The parts of a squeeze that only choose: curves, gates, plans, searches, samples and the plot. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { WeightLosses } from '@penjing/quantize';
+import type { WeightLosses } from '@penjing/core/calibrate';
 import type { Comparison } from '@penjing/runtime';
 import { tradePlot } from '../report/trade-plot.js';
 import { splitSamples } from '../split-samples.js';
-import { judge, smallLoss } from './gate.js';
+import { describeGate, judge, neededShare, smallLoss } from './gate.js';
+import { goalOf } from './goal.js';
+import type { Candidate } from './kinds.js';
 import { lossCurve } from './loss-curve.js';
 import { paretoFront } from './pareto-front.js';
-import { planLayers, stepFor, upgraded } from './plan.js';
+import { fallBack, planLayers, predictedLoss, stepsFor, upgraded } from './plan.js';
 import { fitSize, smallestPassing } from './search.js';
 
 describe('a loss curve', () => {
@@ -48,8 +50,28 @@ describe('the gate', () => {
   });
 });
 
+describe('a goal', () => {
+  test('takes targets and methods that go together', () => {
+    expect(goalOf({ maxLoss: 0.01 })).toMatchObject({ methods: ['int'], counts: 'size' });
+    expect(goalOf({ targetSparsity: 0.5 })).toMatchObject({ methods: ['sparse'], counts: 'weights' });
+    expect(goalOf({ targetSize: { share: 0.2 }, methods: ['int', 'palette'] })).toMatchObject({ counts: 'size' });
+    for (const wrong of [{}, { methods: ['int'] as const }, { targetSize: { bytes: 1 }, targetSparsity: 0.5 }, { maxLoss: 0.1, methods: ['int', 'sparse'] as const }, { targetSize: { bytes: 1 }, methods: ['sparse'] as const }, { targetSparsity: 0.5, methods: ['palette'] as const }, { maxLoss: 0.1, methods: [] }]) {
+      expect(() => goalOf(wrong)).toThrow(expect.objectContaining({ code: 'E_OPTION' }));
+    }
+  });
+
+  test('asks for a smaller loss in proportion to what passes', () => {
+    expect(neededShare({ metric: 'perplexity', loss: 0.02, passed: false }, 0.01)).toBeCloseTo(0.5, 1);
+    expect(neededShare({ metric: 'output', loss: 0.02, passed: false }, 0.01)).toBeCloseTo(0.25, 10);
+    expect(neededShare({ metric: 'accuracy', loss: 0.02, passed: false }, 0.01)).toBe(0.5);
+    expect(neededShare({ metric: 'perplexity', loss: Infinity, passed: false }, 0.01)).toBe(0.25);
+    expect(neededShare({ metric: 'perplexity', loss: 0.010001, passed: false }, 0.01)).toBe(0.9);
+    expect(describeGate({ metric: 'accuracy', loss: Infinity, passed: false }, 0.01)).toBe('FAILED: loses everything of accuracy on held-out samples (1.00 % allowed)');
+  });
+});
+
 const scheme = { blockSize: 32, symmetric: true } as const;
-const weight = (name: string, sensitivity: number): WeightLosses => ({
+const weight = (name: string, sensitivity: number): WeightLosses<Candidate> => ({
   name, elements: 1000, bytes: 4000, metric: 'hessian', trace: 1,
   candidates: [
     { candidate: { method: 'rtn', bits: 8, ...scheme }, bytes: 1100, error: sensitivity, snrDb: 40 },
@@ -61,13 +83,43 @@ const weight = (name: string, sensitivity: number): WeightLosses => ({
 describe('a plan', () => {
   const layers = planLayers([weight('a', 1), weight('b', 3), weight('c', 0.1)], (_weight, { error }) => error);
 
-  test('becomes one step: what most weights get first, then the others, then nothing', () => {
-    const step = stepFor(layers, [2, 0, 2], { data: 'd.txt', leaveOut: 4 });
-    expect(step).toMatchObject({ method: 'gptq', bits: 4, data: 'd.txt', leaveOut: 4 });
-    expect(step?.layers).toEqual([{ match: ['a', 'c'], method: 'gptq', bits: 4, ...scheme }, { match: ['b'], method: 'rtn', bits: 8, ...scheme }, { match: ['/^/'], method: 'none' }]);
-    expect(stepFor(layers, [0, 3, 3], { data: 'd.txt' })).toMatchObject({ method: 'rtn' });
-    expect(stepFor(layers, [0, 3, 3], { data: 'd.txt' })).not.toHaveProperty('data');
-    expect(stepFor(layers, [3, 3, 3], {})).toBeUndefined();
+  test('becomes one step for each kind: what most weights get first, then the others, then nothing', () => {
+    expect(stepsFor(layers, [2, 0, 2], { data: 'd.txt', leaveOut: 4 })).toEqual([{
+      quantize: {
+        method: 'gptq', bits: 4, ...scheme, data: 'd.txt', leaveOut: 4,
+        layers: [{ match: ['a', 'c'], method: 'gptq', bits: 4, ...scheme }, { match: ['b'], method: 'rtn', bits: 8, ...scheme }, { match: ['/^/'], method: 'none' }],
+      },
+    }]);
+    const [plain] = stepsFor(layers, [0, 3, 3], { data: 'd.txt' });
+    expect(plain).toMatchObject({ quantize: { method: 'rtn' } });
+    expect(plain).not.toHaveProperty('quantize.data');
+    expect(stepsFor(layers, [3, 3, 3], {})).toEqual([]);
+
+    const kinds = planLayers([{ ...weight('/p/', 1), candidates: [
+      { candidate: { method: 'palette', bits: 3 }, bytes: 400, error: 1, snrDb: 20 },
+      { candidate: { method: 'rtn', bits: 8, ...scheme }, bytes: 1100, error: 1, snrDb: 20 },
+      { candidate: { method: 'sparsegpt', sparsity: 0.7 }, bytes: 1200, error: 1, snrDb: 20 },
+    ] }], () => 1);
+    const rest = { match: ['/^/'], method: 'none' };
+    expect(stepsFor([...kinds, ...kinds, ...kinds], [0, 1, 2], { data: 'd' })).toEqual([
+      // a name between slashes is no pattern
+      { prune: { method: 'sparsegpt', sparsity: 0.7, data: 'd', layers: [{ match: ['/^\\/p\\/$/'], sparsity: 0.7 }, rest] } },
+      { quantize: { method: 'rtn', bits: 8, ...scheme, layers: [{ match: ['/^\\/p\\/$/'], method: 'rtn', bits: 8, ...scheme }, rest] } },
+      { cluster: { method: 'sensitivity', bits: 3, data: 'd', layers: [{ match: ['/^\\/p\\/$/'], bits: 3 }, rest] } },
+    ]);
+  });
+
+  test('makes as many weights better as the loss has to fall, and leaves at least one treated', () => {
+    const start = [1, 1, 1];
+    for (const share of [0.9, 0.5, 0.1, 1e-9]) {
+      const next = fallBack(layers, start, share)!;
+      expect(next.layers.length).toBeGreaterThan(0);
+      expect(next.choices).not.toEqual([3, 3, 3]);
+      if (share > 1e-3) expect(predictedLoss(layers, next.choices)).toBeLessThanOrEqual(predictedLoss(layers, start) * share);
+      if (share === 0.9) expect(next.layers).toEqual(['b']);
+    }
+    expect(fallBack(layers, [3, 3, 0], 0.5)).toBeUndefined();
+    expect(fallBack(layers, [3, 3, 3], 0.5)).toBeUndefined();
   });
 
   test('falls back from the weight that loses most, to the weights as they were in the end', () => {

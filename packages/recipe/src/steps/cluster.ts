@@ -2,7 +2,7 @@
 import { clusterBySensitivity, type ClusterOptions, clusterWeights } from '@penjing/compress';
 import { type Pass, PenjingError } from '@penjing/core';
 import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, type StepKind, withoutData } from './step.js';
-import { weightRule, weightRules } from './weight-rules.js';
+import { matching, weightRule, weightRules } from './weight-rules.js';
 
 export interface ClusterStep extends Calibrated {
   /** Bits of a place: a codebook has 2 to the power of it entries. */
@@ -14,6 +14,8 @@ export interface ClusterStep extends Calibrated {
   readonly embeddings?: boolean;
   /** Names of weights to leave alone; `/…/` is a regular expression. */
   readonly exclude?: readonly string[];
+  /** What certain weights get instead; the first that matches counts. */
+  readonly layers?: readonly { readonly match: readonly string[]; readonly bits?: number; readonly method?: 'none' }[];
 }
 
 interface Method {
@@ -35,14 +37,15 @@ export const clusterStep: StepKind<ClusterStep> = {
     ...calibratedFields,
     embeddings: { type: 'boolean' },
     exclude: weightRules,
+    layers: { type: 'array', items: objectSchema({ match: weightRules, bits: { type: 'integer', minimum: 1, maximum: 8 }, method: { enum: ['none'] } }, ['match']) },
   }),
   pass(step) {
-    const { method = 'kmeans', exclude = [], ...options } = withoutData(step);
+    const { method = 'kmeans', exclude = [], layers = [], ...options } = withoutData(step);
     const { pass, calibrated } = methods[method];
     if (!calibrated && namesData(step)) {
       throw new PenjingError('E_OPTION', `${method} reads no data`, { hint: 'Choose --method sensitivity, or leave out --data and --samples.' });
     }
-    return pass({ ...options, exclude: exclude.map(weightRule) });
+    return pass({ ...options, exclude: exclude.map(weightRule), layers: layers.map(matching) });
   },
   calibration: calibrationOf,
   runsJobs: true,

@@ -1,8 +1,8 @@
 /** The step `prune`: zeros among the weights. */
-import { magnitudePrune, type MagnitudePruneOptions, sparseGpt, wanda } from '@penjing/compress';
+import { magnitudePrune, type PruneRule, type MagnitudePruneOptions, sparseGpt, wanda } from '@penjing/compress';
 import { type Pass, PenjingError } from '@penjing/core';
 import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, type StepKind, withoutData } from './step.js';
-import { weightRule, weightRules } from './weight-rules.js';
+import { matching, weightRule, weightRules } from './weight-rules.js';
 
 export interface PruneStep extends Calibrated {
   /** `magnitude`: the smallest. `wanda`, `sparsegpt`: those that matter least to what the model computes on `data`. */
@@ -15,10 +15,12 @@ export interface PruneStep extends Calibrated {
   readonly scope?: 'layer' | 'global';
   /** Names of weights to leave alone; `/…/` is a regular expression. */
   readonly exclude?: readonly string[];
+  /** Of `wanda` and `sparsegpt`: what certain weights get instead; the first that matches counts. */
+  readonly layers?: readonly { readonly match: readonly string[]; readonly sparsity?: number; readonly pattern?: string; readonly method?: 'none' }[];
 }
 
 interface Method {
-  readonly pass: (options: MagnitudePruneOptions) => Pass;
+  readonly pass: (options: MagnitudePruneOptions & { readonly layers?: readonly PruneRule[] }) => Pass;
   /** Runs the model on `data`. */
   readonly calibrated: boolean;
 }
@@ -29,23 +31,26 @@ const methods = {
   sparsegpt: { pass: sparseGpt, calibrated: true },
 } as const satisfies Record<string, Method>;
 
+const sparsityFields = { sparsity: { type: 'number', exclusiveMinimum: 0, exclusiveMaximum: 1 }, pattern: { type: 'string', minLength: 1 } };
+
 export const pruneStep: StepKind<PruneStep> = {
   schema: objectSchema({
     method: { enum: Object.keys(methods) },
-    sparsity: { type: 'number', exclusiveMinimum: 0, exclusiveMaximum: 1 },
-    pattern: { type: 'string', minLength: 1 },
+    ...sparsityFields,
     scope: { enum: ['layer', 'global'] },
     ...calibratedFields,
     exclude: weightRules,
+    layers: { type: 'array', items: objectSchema({ match: weightRules, ...sparsityFields, method: { enum: ['none'] } }, ['match']) },
   }),
   pass(step) {
-    const { method = 'magnitude', scope, exclude = [], ...options } = withoutData(step);
+    const { method = 'magnitude', scope, exclude = [], layers, ...options } = withoutData(step);
     const { pass, calibrated } = methods[method];
     if (!calibrated && namesData(step)) {
       throw new PenjingError('E_OPTION', `${method} reads no data`, { hint: 'Choose --method wanda or sparsegpt, or leave out --data and --samples.' });
     }
     if (calibrated && scope !== undefined) throw new PenjingError('E_OPTION', `${method} knows no scope`, { hint: 'Leave out --scope: magnitude has one.' });
-    return pass({ ...options, ...(scope !== undefined && { scope }), exclude: exclude.map(weightRule) });
+    if (!calibrated && layers) throw new PenjingError('E_OPTION', `${method} has one sparsity for all layers`, { hint: 'Choose wanda or sparsegpt.' });
+    return pass({ ...options, ...(layers && { layers: layers.map(matching) }), ...(scope !== undefined && { scope }), exclude: exclude.map(weightRule) });
   },
   calibration: calibrationOf,
   runsJobs: true,

@@ -2,7 +2,7 @@
 import { type Pass, PenjingError } from '@penjing/core';
 import { awqWeights, gptqWeights, quantizeWeights, type WeightOptions } from '@penjing/quantize';
 import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, type StepKind, withoutData } from './step.js';
-import { weightRule, weightRules } from './weight-rules.js';
+import { matching, weightRule, weightRules } from './weight-rules.js';
 
 export interface QuantizeStep extends Calibrated {
   /** A grid of 3 bits is stored in codes of 4. */
@@ -67,7 +67,7 @@ export const quantizeStep: StepKind<QuantizeStep> = {
     if (!calibrated && namesData(step)) {
       throw new PenjingError('E_OPTION', `${method} reads no data`, { hint: 'Choose --method awq or gptq, or leave out --data and --samples.' });
     }
-    return pass({ ...options, exclude: exclude.map(weightRule), ...(layers && { layers: layers.map((layer) => ({ ...layer, match: layer.match.map(weightRule) })) }) });
+    return pass({ ...options, exclude: exclude.map(weightRule), ...(layers && { layers: layers.map(matching) }) });
   },
   calibration: calibrationOf,
   stored: ({ bits = 4 }) => ({ bits: bits === 3 ? 4 : bits }),

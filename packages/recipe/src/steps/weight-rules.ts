@@ -12,3 +12,8 @@ export function weightRule(text: string): string | RegExp {
     throw new PenjingError('E_OPTION', `${text} is no pattern: ${(cause as Error).message}`, { cause, hint: 'Text between slashes is a regular expression.' });
   }
 }
+
+/** A rule for layers, its patterns read. */
+export function matching<Rule extends { readonly match: readonly string[] }>(rule: Rule): Omit<Rule, 'match'> & { readonly match: readonly (string | RegExp)[] } {
+  return { ...rule, match: rule.match.map(weightRule) };
+}
