@@ -55,11 +55,10 @@ export async function lossMeter({ gram, weights, candidates, outputs }: LossInpu
     return (Math.max(0, sum) * weight) / Math.max(1, gram?.rows ?? 1);
   };
   const matrices: SampledRows[] = [];
+  // All are read before the first product loads a graph: a matrix that is refused leaves nothing to dispose of.
+  for (const weight of weights) matrices.push(sampleRows(await read(weight), outputs));
   const losses: (MatrixLosses & { readonly errors: (number | undefined)[] })[] = [];
-  const ended = async (): Promise<void> => products[Symbol.asyncDispose]();
-  for (const weight of weights) {
-    const matrix = await read(weight).then((tensor) => sampleRows(tensor, outputs)).catch((error: unknown) => ended().then(() => Promise.reject(error)));
-    matrices.push(matrix);
+  for (const matrix of matrices) {
     losses.push({ signal: await energyOf(matrix), trace: gram ? traceOf(gram.sums, size!, gram.rows) : 1, errors: new Array<number | undefined>(candidates.length).fill(undefined) });
   }
   return {
@@ -68,7 +67,7 @@ export async function lossMeter({ gram, weights, candidates, outputs }: LossInpu
     async note(matrix, candidate, differences) {
       losses[matrix]!.errors[candidate] = await energyOf({ ...matrices[matrix]!, data: differences });
     },
-    [Symbol.asyncDispose]: ended,
+    [Symbol.asyncDispose]: () => products[Symbol.asyncDispose](),
   };
 }
 

@@ -69,7 +69,7 @@ export async function weightLosses<Candidate>(model: Model, { measures, outputs 
       // every job may overwrite its Hessian
       const own = gram && { ...gram, sums: gram.sums.slice() };
       try {
-        const results = await jobs.run(job, { gram: own, weights, candidates, outputs }, { ...(signal && { signal }), ...(own && { transfer: [own.sums.buffer as ArrayBuffer] }) });
+        const results = await jobs.run(job, { gram: own, weights, candidates, outputs }, { ...(signal && { signal }), ...(own && { transfer: [own.sums.buffer] }) });
         for (const [i, layer] of layers.entries()) {
           traces[i] = results[i]!.trace;
           losses[i]!.push(...lossesOf(layer, results[i]!, candidates, bytes));

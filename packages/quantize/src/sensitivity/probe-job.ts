@@ -133,7 +133,7 @@ function numbers(name: string, fetched: Fetches, kernels: Kernels): Float32Array
 /** A matrix (outputs, inputs) as the model takes it. */
 function stored(data: Float32Array, { matrix, turned }: ProbedWeight, kernels: Kernels): DenseTensor {
   const [rows, cols] = matrix.shape as [number, number];
-  if (!turned) return DenseTensor.of('float32', [rows, cols], data as Float32Array<ArrayBuffer>);
+  if (!turned) return DenseTensor.of('float32', [rows, cols], data);
   const other = new Float32Array(data.length);
   kernels.transpose2d(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), new Uint8Array(other.buffer), rows, cols, 4);
   return DenseTensor.of('float32', [cols, rows], other);

@@ -34,7 +34,7 @@ const probes = ([8, 4, 2] as const).map((bits): Probe => ({ method: 'rtn', bits,
 
 /** Every weight is probed: also one that no kernel could take so. */
 export function probeMeasure(): LossMeasure<Probe> {
-  return { candidates: probes, job: roundingLosses().job as LossMeasure<Probe>['job'], bytes: () => 0 };
+  return { candidates: probes, job: roundingLosses().job, bytes: () => 0 };
 }
 
 /**
