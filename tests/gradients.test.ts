@@ -1,8 +1,9 @@
 /** Gradients of whole networks in ONNX Runtime against those of PyTorch, on one and on two threads. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { denseOf, DenseTensor, GraphBuilder, Model, tensorType, type Value } from '@penjing/core';
-import { differentiate, gradientName, trainableInputs } from '@penjing/distill';
+import { adamW, chain, clipByNorm, differentiate, gradientName, trainableInputs } from '@penjing/distill';
 import { convertHuggingFace, openHuggingFaceFolder } from '@penjing/graph-io';
 import { openFolder } from '@penjing/graph-io/node';
 import { describe, expect, test } from 'vitest';
@@ -110,4 +111,25 @@ describe.each([1, 2])('on %i threads', (threads) => {
     expect(errors.length).toBeGreaterThan(5);
     expect(errors.filter(([, error]) => !(error < TOLERANCE))).toEqual([]);
   });
+});
+
+test('fifty steps of a Llama follow the losses of PyTorch', async () => {
+  const wanted = JSON.parse(readFileSync(join(fixture('gradients'), 'llama-curve.json'), 'utf8')) as readonly number[];
+  const model = await llama();
+  const inputs = await trainableInputs(model);
+  differentiate(model, { loss: 'loss', of: [...inputs.keys()] });
+  await using session = await TestSession.load(model);
+  const weights = new Map([...inputs].map(([name, { data }]) => [name, data as Float32Array]));
+  const optimizer = chain(clipByNorm(1), adamW({ rate: 3e-3, weightDecay: 0.01 }));
+  const state = optimizer.init(weights);
+  const losses: number[] = [];
+  for (let step = 0; step < wanted.length; step++) {
+    // (4, 16) tokens, and the next of each
+    const ids = (ahead: number): DenseTensor => denseOf('int64', [4, 16], Array.from({ length: 64 }, (_, i) => 1 + ((7 * (step % 5) + 13 * Math.floor(i / 16) + 3 * ((i % 16) + ahead) ** 2) % 90)));
+    const outputs = await session.run({ input_ids: ids(0), labels: ids(1), ...decoderFeeds(model, [4, 16]), ...Object.fromEntries(inputs) });
+    losses.push(outputs['loss']!.data[0] as number);
+    optimizer.update(weights, new Map([...weights.keys()].map((name) => [name, outputs[gradientName(name)]!.data as Float32Array])), state, step);
+  }
+  expect(losses.map((loss, step) => Math.abs(loss - wanted[step]!)).filter((error) => !(error < 1e-3))).toEqual([]);
+  expect(losses.at(-1)!).toBeLessThan(0.6 * losses[0]!);
 });

@@ -1,19 +1,11 @@
-/** @penjing/distill: the vocabulary of training ONNX graphs; gradients and the trainer come with their release. */
-
-/** Weights, gradients and optimizer state in buffers that the trainer owns and updates in place. */
-export type Buffers = ReadonlyMap<string, Float32Array>;
-
-/**
- * An optimizer as a pair of functions: `init` makes the state for the weights, `update` changes weights and state in
- * place, once per step, with the gradients of the same names and shapes.
- */
-export interface Optimizer<State = unknown> {
-  init(weights: Buffers): State;
-  update(weights: Buffers, gradients: Buffers, state: State, step: number): void;
-}
-
-/** Learning rate by step, from 0. */
-export type Schedule = (step: number) => number;
-
+/** @penjing/distill: training of ONNX graphs with any engine: gradients as graph transformations, optimizers over buffers that the caller owns. */
 export { type DifferentiateOptions, differentiate, gradientName, missingGradients } from './gradient/differentiate.js';
 export { type TrainableOptions, trainableInputs } from './trainable-inputs.js';
+export type { Buffers, Optimizer, Schedule } from './optimizers/optimizer.js';
+export { chain } from './optimizers/chain.js';
+export { type SgdOptions, sgd } from './optimizers/sgd.js';
+export { type AdamWOptions, adamW } from './optimizers/adam-w.js';
+export { type LionOptions, lion } from './optimizers/lion.js';
+export { clipByNorm, clipByValue, globalNorm } from './optimizers/clip.js';
+export { movingAverage } from './optimizers/average.js';
+export { cosineDecay, type DecayOptions, linearDecay } from './optimizers/schedules.js';
