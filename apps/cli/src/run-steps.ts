@@ -22,7 +22,7 @@ export async function runSteps(context: CommandContext, steps: readonly object[]
 export async function runRecipeFile(context: CommandContext, text: string, name: string, input?: string): Promise<CommandResult> {
   const { completeRecipe, parseRecipe, runRecipe } = await import('@penjing/recipe');
   const { options } = context;
-  const file: RecipeFile = parseRecipe(text, name);
+  const file: RecipeFile = await parseRecipe(text, name);
   const recipe = completeRecipe(file, {
     ...(input === undefined ? {} : { input }),
     ...(textOf(options, 'output') === undefined ? {} : { output: textOf(options, 'output') }),

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Feeds, type Model, PenjingError } from '@penjing/core';
-import { type DataSource, openData } from '@penjing/graph-io/data';
+import type { DataSource } from '@penjing/graph-io/data';
 import type { LabelledFeeds } from '@penjing/runtime';
 import { arrayFeeds } from './feeds/array-feeds.js';
 import { type ModelInputs, modelInputs } from './feeds/model-inputs.js';
@@ -47,6 +47,7 @@ export async function openCalibrationData(options: CalibrationDataOptions): Prom
   const { data, samples = SAMPLES, columns, scale, mean, std } = options;
   const random = /^random:(\d{1,6})$/.exec(data);
   if (random) return randomData(Math.min(Number(random[1]), options.samples ?? Infinity));
+  const { openData } = await import('@penjing/graph-io/data');
   const source = await openData(data, columns ? { columns } : {});
   if (source.count === 0) throw new PenjingError('E_DATA', `the data ${data} is empty`);
   const stream = (model: Model): AsyncIterable<LabelledFeeds> => feedsOf(source, modelInputs(model), { ...options, samples });

@@ -1,5 +1,4 @@
 /** `--data` of a measurement: text as a whole for language models, samples with or without classes for others. */
-import { openData } from '@penjing/graph-io/data';
 import type { CompareOptions } from '@penjing/runtime';
 import { openCalibrationData } from './calibration-data.js';
 import { readText } from './data-text.js';
@@ -22,12 +21,14 @@ export async function evaluationData(data: string, { model, path }: RunnableMode
 async function countOf(data: string, columns: readonly string[] | undefined): Promise<number> {
   const random = /^random:(\d+)$/.exec(data);
   if (random) return Number(random[1]);
+  const { openData } = await import('@penjing/graph-io/data');
   await using source = await openData(data, columns ? { columns } : {});
   return source.count;
 }
 
 async function isText(data: string): Promise<boolean> {
   if (data.endsWith('.txt')) return true;
+  const { openData } = await import('@penjing/graph-io/data');
   await using source = await openData(data);
   return source.count > 0 && !source.labelled && (await source.item(0)).kind === 'text';
 }

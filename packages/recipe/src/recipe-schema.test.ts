@@ -1,6 +1,7 @@
 /** The published schema is the one that validates, and the recipes that we show are recipes. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { expect, test } from 'vitest';
 import { parseRecipe } from './recipe-file.js';
 import { recipeSchema } from './recipe-schema.js';
@@ -10,6 +11,10 @@ const root = join(import.meta.dirname, '..', '..', '..');
 
 test('recipe.schema.json is the schema', async () => {
   await expect(`${JSON.stringify(recipeSchema, null, 2)}\n`).toMatchFileSnapshot('../recipe.schema.json');
+});
+
+test('it is a schema, which no run checks again', () => {
+  expect(new Ajv2020().validateSchema(recipeSchema)).toBe(true);
 });
 
 const examples = readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.yaml') && !name.includes('node_modules'));
@@ -24,8 +29,8 @@ test('there are examples, and pages with some', () => {
   expect(shown.length).toBeGreaterThan(examples.length);
 });
 
-test.each(shown)('%s is a recipe whose steps go together', (name, text) => {
-  const { steps } = parseRecipe(text, name);
+test.each(shown)('%s is a recipe whose steps go together', async (name, text) => {
+  const { steps } = await parseRecipe(text, name);
   expect(steps.length).toBeGreaterThan(0);
   for (const step of steps) bindStep(step).pass?.({ format: 'onnx' });
 });
@@ -36,6 +41,6 @@ test.each([
   ['steps: [{ cast: {} }]', /steps\.0\.cast lacks 'dtype'/],
   ['steps: [{ quantize: { samples: 0 } }]', /steps\.0\.quantize\.samples must be >= 1/],
   ['steps: [{ prune: 3 }, { nothing: {} }]', /steps\.0/],
-])('%s is refused', (text, message) => {
-  expect(() => parseRecipe(text)).toThrow(message);
+])('%s is refused', async (text, message) => {
+  await expect(parseRecipe(text)).rejects.toThrow(message);
 });

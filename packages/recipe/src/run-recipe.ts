@@ -7,6 +7,7 @@ import { applySteps, type OpenedStep, openSteps } from './apply-steps.js';
 import { checkEquivalent, type PlannedComparison } from './check-equivalent.js';
 import { checkLoads, type LoadCheck } from './check-loads.js';
 import { writeReport } from './compare-inputs.js';
+import { startPool } from './early-pool.js';
 import { openEagerWork } from './eager-work.js';
 import type { Input } from './inputs/input.js';
 import { openInput } from './inputs/open-input.js';
@@ -18,7 +19,7 @@ import type { GraphOutput, WeightsOutput, WeightsOutputOptions } from './outputs
 import type { Recipe } from './recipe-schema.js';
 import { recordsPage } from './report/records-page.js';
 import { buildFields, type ConvertStep, writeFields } from './steps/convert.js';
-import type { RecipeStep } from './steps/steps.js';
+import { bindStep, type RecipeStep } from './steps/steps.js';
 
 export interface RunRecipeOptions extends TaskOptions {
   readonly force?: boolean;
@@ -57,6 +58,8 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   const task: TaskOptions = { ...(signal && { signal }), ...(onProgress && { onProgress }), ...(seed !== undefined && { seed }) };
   const convert = convertOptions(recipe.steps);
   const format = outputFormat(convert, recipe.output);
+  // Steps that compute for long before anything is saved have threads of their own.
+  await using pool = recipe.steps.map(bindStep).some((step) => step.calibration || step.runsJobs) ? undefined : await startPool(recipe.input, options.threads);
   const input = await openInput(recipe.input);
   assertAccepted(recipe.input, input, convert, buildFields);
   assertAccepted(recipe.output, { format: format.name, accepts: format.accepts }, convert, writeFields);
@@ -83,6 +86,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
     ...(work && { work }),
     planKey: JSON.stringify([recipe.steps, ...steps.map(({ data }) => data?.hash)]),
     ...(options.threads !== undefined && { threads: options.threads }),
+    ...(pool && { pool }),
     ...((checked || options.verify) && {
       verify: async (folder: string) => {
         for (const graph of checked ? graphs : []) loaded.push(await checkLoads(join(folder, graph), { name: recipe.output, signal }));

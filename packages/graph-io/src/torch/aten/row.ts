@@ -10,7 +10,14 @@ export interface AtenRow {
 }
 
 export function row<const S extends string>(signature: S, build: (context: AtenContext, args: ArgumentsOf<S>) => AtenResult): AtenRow {
-  return { signature: parseSignature(signature), build: build };
+  let parsed: Signature | undefined;
+  return {
+    // hundreds of rows are made on loading, and most runs need none
+    get signature() {
+      return (parsed ??= parseSignature(signature));
+    },
+    build,
+  };
 }
 
 /** Rows that differ in one thing only, made from a table. */

@@ -31,13 +31,26 @@ export const atenFamilies: Readonly<Record<string, readonly AtenRow[]>> = {
   creation: creations, size: sizes, gradient: gradients, identity: unchanged,
 };
 
-/** Rows by `add.Tensor`, and by `add` for calls that do not say the overload. */
-const byOverload = new Map<string, AtenRow[]>();
-const byName = new Map<string, AtenRow[]>();
-for (const row of Object.values(atenFamilies).flat()) {
-  const { name, overloads } = row.signature;
-  for (const overload of overloads) push(byOverload, `${name}.${overload}`, row);
-  push(byName, name, row);
+interface Index {
+  /** By `add.Tensor`. */
+  readonly byOverload: ReadonlyMap<string, readonly AtenRow[]>;
+  /** By `add`, for calls that do not say the overload. */
+  readonly byName: ReadonlyMap<string, readonly AtenRow[]>;
+}
+
+let made: Index | undefined;
+
+/** Made by the first call: parsing all signatures takes longer than loading them. */
+function index(): Index {
+  if (made) return made;
+  const byOverload = new Map<string, AtenRow[]>();
+  const byName = new Map<string, AtenRow[]>();
+  for (const row of Object.values(atenFamilies).flat()) {
+    const { name, overloads } = row.signature;
+    for (const overload of overloads) push(byOverload, `${name}.${overload}`, row);
+    push(byName, name, row);
+  }
+  return (made = { byOverload, byName });
 }
 
 function push(map: Map<string, AtenRow[]>, key: string, row: AtenRow): void {
@@ -55,12 +68,13 @@ function parseTarget(target: string): { readonly name: string; readonly overload
 /** An operator that writes into its first argument computes the same as the one without the underscore. */
 export function isInPlace(target: string): boolean {
   const { name } = parseTarget(target);
-  return name.endsWith('_') && !name.endsWith('__') && !byName.has(name);
+  return name.endsWith('_') && !name.endsWith('__') && !index().byName.has(name);
 }
 
 /** Rows that may take a call, empty when the operator is not in the table. */
 function rowsFor(target: string): readonly AtenRow[] {
   const { name, overload } = parseTarget(target);
+  const { byName, byOverload } = index();
   for (const own of name.endsWith('_') ? [name, name.slice(0, -1)] : [name]) {
     const rows = overload === undefined ? byName.get(own) : byOverload.get(`${own}.${overload}`);
     if (rows) return rows;
