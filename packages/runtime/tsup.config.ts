@@ -2,5 +2,5 @@ import { penjingPackage } from '../../tsup.base';
 
 const entries = { index: 'src/index.ts', web: 'src/web.ts' };
 
-// The worker is an entry of its own, flat beside index, because it is started by its URL.
-export default penjingPackage({ ...entries, 'session-worker': 'src/session-worker.ts' }, { dts: { entry: entries } });
+// The worker and the job are entries of their own, flat beside index, because they are found by their URLs.
+export default penjingPackage({ ...entries, 'session-worker': 'src/session-worker.ts', 'digest-job': 'src/jobs/digest-job.ts' }, { dts: { entry: entries } });

@@ -25,6 +25,11 @@ export const calibrationWords = {
   std: { flags: '--std <f,…>', help: 'one number, or one per channel (1 when absent)', parse: numbers },
 } as const satisfies Readonly<Record<string, StepWord>>;
 
+/** The same for what was gathered from it, in the verbs that change a model. */
+export const cacheWords = {
+  cache: { flags: '--cache <file>', help: 'calibration cache: statistics of earlier runs (.safetensors): what fits the model, the samples and the method is taken from it, the rest is gathered and added' },
+} as const satisfies Readonly<Record<string, StepWord>>;
+
 export interface StepOptions {
   readonly specs: readonly OptionSpec[];
   /** The fields that were given. Defaults stay with the step. */

@@ -6,7 +6,7 @@ import { PenjingError } from './errors.js';
 import type { Model } from './graph/model.js';
 import type { Shape } from './shape.js';
 import type { TaskOptions } from './task.js';
-import { type DenseTensor, type Tensor, toDense } from './tensor.js';
+import { DenseTensor, type Tensor, toDense } from './tensor.js';
 
 /** What a job works with: an engine that runs in the same thread, so that tensors are used where they lie. */
 export interface JobContext extends TaskOptions {
@@ -15,7 +15,7 @@ export interface JobContext extends TaskOptions {
   /** Loads a model that the host prepared. */
   readonly load: (model: PreparedModel) => Promise<Executor>;
   readonly shelf: (shelf: ShelfReference) => Shelf;
-  /** Computes a tensor in this thread: a weight comes from its file and never passes through the calling thread. */
+  /** Computes a tensor in this thread: a weight comes from its file and never passes through the calling thread. The result is the job's to overwrite. */
   readonly read: (tensor: TensorReference) => Promise<DenseTensor>;
   /**
    * Puts a result where it does not take memory: into the work folder of the run, under the hash of its content, where the host has
@@ -30,6 +30,8 @@ export interface TensorReference {
   readonly dtype: DType;
   readonly shape: Shape;
   readonly reference: unknown;
+  /** How it was made, where that says all: what has the same identity holds the same. */
+  readonly identity?: string;
 }
 
 /** A model that jobs of the same host can load, as plain data. */
@@ -51,6 +53,8 @@ export interface Shelf {
   /** Throws `E_NOT_FOUND` for a name that is not there. */
   get(name: string): Promise<DenseTensor>;
   delete(name: string): Promise<void>;
+  /** What has the name now, for `JobContext.read`, as long as it is there. Throws `E_NOT_FOUND`. */
+  refer(name: string): Promise<TensorReference>;
 }
 
 /** Input and output are plain data and typed arrays, as `structuredClone` takes them. */
@@ -63,6 +67,11 @@ export interface Job<Input, Output> {
   /** Name under which the module exports this job. */
   readonly name: string;
   readonly run: JobFunction<Input, Output>;
+  /**
+   * The output follows from the input alone and is small, but for what was spilled: a run that goes on takes what the job gave before
+   * it was cut off.
+   */
+  readonly repeatable?: boolean;
 }
 
 /**
@@ -84,6 +93,11 @@ export interface JobHost {
   readonly parallel: number;
   /** Makes a model loadable for jobs, until it is disposed. */
   prepare(model: Model, options?: Pick<TaskOptions, 'signal'>): Promise<PreparedModel & AsyncDisposable>;
+  /**
+   * Hash of what a model computes: its nodes and the content of its weights, wherever they are stored. Hosts that cannot tell keep no
+   * statistics.
+   */
+  digest?(model: Model, options?: Pick<TaskOptions, 'signal'>): Promise<string>;
   /** An empty shelf; disposing it deletes what is on it. */
   openShelf(): Promise<Shelf & ShelfReference & AsyncDisposable>;
   /** Makes a tensor readable for jobs (`JobContext.read`). What is on disk stays there; string and sparse tensors throw `E_DTYPE`. */
@@ -112,7 +126,7 @@ export function inlineJobs({ engine, kernels }: Pick<JobContext, 'engine' | 'ker
         kernels,
         load: ({ reference }) => engine.load(reference as Model, task.signal ? { signal: task.signal } : {}),
         shelf: ({ reference }) => reference as Shelf,
-        read: ({ reference }) => toDense(reference as Tensor),
+        read: ({ reference }) => ownDense(reference as Tensor),
         spill: async (tensor) => inMemory(tensor),
       }),
   };
@@ -123,14 +137,21 @@ function inMemory(tensor: Tensor): TensorReference {
   return { kind: 'tensor', dtype: tensor.dtype, shape: tensor.shape, reference: tensor };
 }
 
+/** A lazy tensor is computed anew every time; a dense one may be a weight of the model. */
+async function ownDense(tensor: Tensor): Promise<DenseTensor> {
+  return tensor.kind === 'dense' ? new DenseTensor(tensor.dtype, tensor.shape, (tensor as DenseTensor).bytes.slice()) : toDense(tensor);
+}
+
 function memoryShelf(tensors: Map<string, DenseTensor>): Shelf {
+  const get = async (name: string): Promise<DenseTensor> => {
+    const tensor = tensors.get(name);
+    if (!tensor) throw new PenjingError('E_NOT_FOUND', `${name} is not on the shelf`);
+    return tensor;
+  };
   return {
+    get,
     put: async (name, tensor) => void tensors.set(name, tensor),
-    async get(name) {
-      const tensor = tensors.get(name);
-      if (!tensor) throw new PenjingError('E_NOT_FOUND', `${name} is not on the shelf`);
-      return tensor;
-    },
     delete: async (name) => void tensors.delete(name),
+    refer: async (name) => inMemory(await get(name)),
   };
 }

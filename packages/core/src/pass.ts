@@ -1,4 +1,5 @@
 /** The one verb: a pass takes a model and gives a model back. */
+import type { CalibrationStore } from './calibrate/calibration-store.js';
 import type { Engine, Feeds } from './engine.js';
 import type { JobHost } from './job.js';
 import type { Model } from './graph/model.js';
@@ -12,6 +13,8 @@ export interface PassContext extends TaskOptions {
   readonly jobs?: JobHost;
   /** What calibrated passes run the model on: the feeds of one run each. Read once. */
   readonly samples?: AsyncIterable<Feeds> | Iterable<Feeds>;
+  /** Statistics of earlier runs; what calibrated passes gather is added. */
+  readonly calibration?: CalibrationStore;
 }
 
 /** A size of the model's configuration that a pass changed. */

@@ -1,7 +1,11 @@
 /** Applies the steps of a recipe to a graph: each calibrated with data of its own, on the model that the steps before it left. */
-import { type Engine, type JobHost, type Model, type Pass, type PassContext, type PassResult, pipeline, type TaskOptions } from '@penjing/core';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Engine, type Feeds, type JobHost, type Model, type Pass, type PassContext, type PassResult, pipeline, type TaskOptions } from '@penjing/core';
 import { type CalibrationData, openCalibrationData } from './calibration-data.js';
-import { splitSamples } from './split-samples.js';
+import type { OpenedCalibration } from '@penjing/runtime';
+import { isLeftOut } from './split-samples.js';
 import type { Input } from './inputs/input.js';
 import { loadRuntime } from './load-runtime.js';
 import { type BoundStep, bindStep, type RecipeStep } from './steps/steps.js';
@@ -25,13 +29,24 @@ export interface ApplyOptions extends TaskOptions {
   readonly jobs?: JobHost | undefined;
   /** Work folder of the run: what calibrated passes make lies in it until the caller has saved the model. */
   readonly work?: string | undefined;
+  /**
+   * What the run does, and which of its graphs this is: a run of the same in the same work folder goes on behind the last layer that it
+   * finished. Without it statistics are kept in files of steps only.
+   */
+  readonly run?: { readonly key: string; readonly graph: string } | undefined;
   /** What the result is written as. */
   readonly format: string;
+  /** Things people may want to know. */
+  readonly onNote?: ((text: string) => void) | undefined;
 }
 
 /** Calibrated passes run the model, and others compute, in a thread that ends with them. */
-export async function applySteps(steps: readonly OpenedStep[], model: Model, { threads, work, format, jobs: given, ...task }: ApplyOptions): Promise<PassResult> {
-  const passes = pipeline(steps.flatMap(({ step, data }) => (step.pass ? [data ? withSamples(step.pass({ format }), data, step.calibration?.leaveOut) : step.pass({ format })] : [])));
+export async function applySteps(steps: readonly OpenedStep[], model: Model, options: ApplyOptions): Promise<PassResult> {
+  const { threads, work, jobs: given, run: _run, format, onNote: _onNote, ...task } = options;
+  const passes = pipeline(steps.flatMap(({ step, data }, index) => {
+    const pass = step.pass?.({ format });
+    return pass ? [data ? withSamples(pass, { step, data }, index, options) : pass] : [];
+  }));
   const context: PassContext = { ...task, ...(await engineFor(steps)) };
   if (steps.every(({ step, data }) => !data && !step.runsJobs)) return passes.run(model, context);
   if (given) return passes.run(model, { ...context, jobs: given });
@@ -41,17 +56,46 @@ export async function applySteps(steps: readonly OpenedStep[], model: Model, { t
 }
 
 /** The pass, with samples for the model as it finds it. Random ones are named in every record: what was chosen by them means little. */
-function withSamples(pass: Pass, data: CalibrationData, leaveOut: number | undefined): Pass {
+function withSamples(pass: Pass, { step, data }: OpenedStep & { readonly data: CalibrationData }, index: number, options: ApplyOptions): Pass {
   return {
     name: pass.name,
     async run(model, context) {
-      const result = await pass.run(model, { ...context, samples: splitSamples(await data.samples(model), leaveOut).used });
-      if (!data.synthetic) return result;
-      const note = 'calibrated with random numbers';
-      const records = result.records.map((record) => (record.method === 'none' ? record : { ...record, note: record.note === undefined ? note : `${record.note}; ${note}` }));
-      return { ...result, records, warnings: [...result.warnings, `${pass.name} was ${note}: use it to try things out only`] };
+      await using kept = await openStore(step, index, options);
+      const samples = samplesOf(data, model, step.calibration?.leaveOut);
+      const result = await pass.run(model, { ...context, samples, ...(kept && { calibration: kept.store }) });
+      const note = await kept?.store.save({ ...(context.signal && { signal: context.signal }) });
+      if (note !== undefined) options.onNote?.(`${pass.name}: ${note}`);
+      return data.synthetic ? calibratedAtRandom(pass.name, result) : result;
     },
   };
+}
+
+/** One at a time: together they may be larger than memory. */
+async function* samplesOf(data: CalibrationData, model: Model, leaveOut: number | undefined): AsyncGenerator<Feeds> {
+  let index = 0;
+  for await (const { feeds } of data.stream(model)) if (!isLeftOut(index++, leaveOut)) yield feeds;
+}
+
+/** Statistics for a run that goes on, in its work folder, and for later runs, in the file of the step. */
+async function openStore({ calibration }: BoundStep, index: number, { work, run }: ApplyOptions): Promise<(AsyncDisposable & { readonly store: OpenedCalibration }) | undefined> {
+  const file = calibration?.cache;
+  const lasting = work !== undefined && run !== undefined;
+  if (!lasting && file === undefined) return undefined;
+  const { openCalibrationStore } = await loadRuntime();
+  const folder = lasting ? join(work, 'calibration') : await mkdtemp(join(tmpdir(), 'penjing-calibration-'));
+  const dispose = async (): Promise<void> => (lasting ? undefined : rm(folder, { recursive: true, force: true }));
+  try {
+    return { store: await openCalibrationStore({ folder, run: run?.key ?? '', scope: `${run?.graph ?? ''} ${index}`, file }), [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+function calibratedAtRandom(name: string, result: PassResult): PassResult {
+  const note = 'calibrated with random numbers';
+  const records = result.records.map((record) => (record.method === 'none' ? record : { ...record, note: record.note === undefined ? note : `${record.note}; ${note}` }));
+  return { ...result, records, warnings: [...result.warnings, `${name} was ${note}: use it to try things out only`] };
 }
 
 /** Simplifying runs the parts of a graph that depend on constants only; without a runtime they stay. */

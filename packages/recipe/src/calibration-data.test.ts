@@ -33,7 +33,13 @@ function reading(inputs: Readonly<Record<string, readonly [DType, readonly (Dim 
 }
 
 async function feeds(model: Model, data: string, options: Partial<CalibrationDataOptions> = {}): Promise<Feeds[]> {
-  return (await openCalibrationData({ input: { path: sapling }, data, ...options })).samples(model);
+  return listOf((await openCalibrationData({ input: { path: sapling }, data, ...options })).stream(model));
+}
+
+async function listOf(stream: AsyncIterable<{ readonly feeds: Feeds }>): Promise<Feeds[]> {
+  const all: Feeds[] = [];
+  for await (const { feeds: one } of stream) all.push(one);
+  return all;
 }
 
 const values = (tensor: unknown): number[] => Array.from((tensor as DenseTensor).data as unknown as ArrayLike<number>, Number);
@@ -86,7 +92,7 @@ describe('openCalibrationData', () => {
 
   test('random numbers only when asked for, and named so; a hash of what is used and how', async () => {
     const random = await openCalibrationData({ input: { path: sapling }, data: 'random:3' });
-    expect([random.synthetic, (await random.samples(reading({ x: ['float32', [1, 2]] }))).length]).toEqual([true, 3]);
+    expect([random.synthetic, (await listOf(random.stream(reading({ x: ['float32', [1, 2]] })))).length]).toEqual([true, 3]);
     const path = await digits();
     const hashes = await Promise.all([{}, { samples: 2 }, { scale: 1 }].map(async (options) => (await openCalibrationData({ input: { path: sapling }, data: path, ...options })).hash));
     expect(new Set(hashes).size).toBe(3);

@@ -27,8 +27,6 @@ export interface CalibrationData {
   readonly classes: readonly string[] | undefined;
   /** The feeds for a model, one by one, with their classes. Throws `E_DATA` for a model that the data does not fit. */
   readonly stream: (model: Model) => AsyncIterable<LabelledFeeds>;
-  /** All of them at once, without the classes. */
-  readonly samples: (model: Model) => Promise<Feeds[]>;
 }
 
 export interface CalibrationDataOptions extends Normalisation {
@@ -54,7 +52,6 @@ export async function openCalibrationData(options: CalibrationDataOptions): Prom
   return {
     hash: createHash('sha256').update(JSON.stringify([source.hash, samples, scale, mean, std])).digest('hex'),
     synthetic: false, labelled: source.labelled, classes: source.classes, stream,
-    samples: (model) => collected(stream(model)),
   };
 }
 
@@ -116,11 +113,5 @@ function randomData(count: number): CalibrationData {
     const { infos } = modelInputs(model);
     for (let seed = 0; seed < count; seed++) yield { feeds: randomFeeds(infos, { seed }) };
   }
-  return { hash: `random:${count}`, synthetic: true, labelled: false, classes: undefined, stream, samples: (model) => collected(stream(model)) };
-}
-
-async function collected(stream: AsyncIterable<LabelledFeeds>): Promise<Feeds[]> {
-  const all: Feeds[] = [];
-  for await (const { feeds } of stream) all.push(feeds);
-  return all;
+  return { hash: `random:${count}`, synthetic: true, labelled: false, classes: undefined, stream };
 }

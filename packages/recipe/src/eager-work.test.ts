@@ -1,6 +1,6 @@
 /** Runs whose steps compute before the save: resumed to the same bytes, nothing left behind, refused before any work is done. */
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createRng, denseOf, GraphBuilder, Model, tensorType } from '@penjing/core';
@@ -53,6 +53,32 @@ describe('eager steps', () => {
     await gptq('cut.onnx', data, { resume: true });
     expect(Buffer.compare(await readFile(join(folder, 'cut.onnx')), await readFile(join(folder, 'whole.onnx')))).toBe(0);
     expect(existsSync(join(folder, 'cut.onnx.penjing'))).toBe(false);
+  });
+
+  test('go on behind the last layer that was finished', async () => {
+    const results = join(folder, 'killed.onnx.penjing/results');
+    const times = async (): Promise<Map<string, number>> => new Map(await Promise.all((await readdir(results)).map(async (name) => [name, (await stat(join(results, name))).mtimeMs] as const)));
+    const controller = new AbortController();
+    const cut = gptq('killed.onnx', data, { signal: controller.signal, onProgress: ({ phase, done, unit }) => phase === 'calibrate' && unit === 'blocks' && done === 2 && controller.abort(new Error('cut off')) });
+    await expect(cut).rejects.toThrow('cut off');
+    const before = await times();
+    expect(before.size).toBe(2);
+    // Another run of another recipe takes nothing from it; here the same one goes on.
+    let after = new Map<string, number>();
+    await gptq('killed.onnx', data, { resume: true, verify: async () => void (after = await times()) });
+    expect(after.size).toBe(3);
+    for (const [name, time] of before) expect(after.get(name)).toBe(time);
+    expect(Buffer.compare(await readFile(join(folder, 'killed.onnx')), await readFile(join(folder, 'whole.onnx')))).toBe(0);
+  });
+
+  test('gather again what another recipe needs, resumed in the same folder', async () => {
+    const controller = new AbortController();
+    const cut = gptq('other.onnx', data, { signal: controller.signal, onProgress: ({ phase, done, unit }) => phase === 'calibrate' && unit === 'blocks' && done === 2 && controller.abort(new Error('cut off')) });
+    await expect(cut).rejects.toThrow('cut off');
+    const step = (path: string, options: RunRecipeOptions) => runRecipe({ input, output: join(folder, path), steps: [{ quantize: { method: 'gptq', bits: 2, blockSize: 16, data } }] }, { check: false, ...options });
+    await step('other.onnx', { resume: true });
+    await step('whole2.onnx', {});
+    expect(Buffer.compare(await readFile(join(folder, 'other.onnx')), await readFile(join(folder, 'whole2.onnx')))).toBe(0);
   });
 
   test('refuse an output that exists before they start', async () => {

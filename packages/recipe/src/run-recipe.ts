@@ -84,7 +84,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
     ...task,
     ...running,
     ...(work && { work }),
-    planKey: JSON.stringify([recipe.steps, ...steps.map(({ data }) => data?.hash)]),
+    planKey: planKeyOf(recipe, steps),
     ...(options.threads !== undefined && { threads: options.threads }),
     ...(pool && { pool }),
     ...((checked || options.verify) && {
@@ -115,6 +115,11 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
     warnings,
     ...(loaded.length > 0 && { check: mergeChecks(loaded) }),
   };
+}
+
+/** What a run does to its input: one that goes on must do the same. */
+function planKeyOf({ steps }: Recipe, opened: readonly OpenedStep[]): string {
+  return JSON.stringify([steps, ...opened.map(({ data }) => data?.hash)]);
 }
 
 /** What is to be written, nothing computed yet. */
@@ -182,7 +187,7 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
   for (const [stem, built] of models) {
     const before = new Set(check(built).map(issueKey));
     const original = samples > 0 ? cloneModel(built) : undefined;
-    const result = options.applied ?? await applySteps(steps, built, { ...task, threads: options.threads, work, format: format.name });
+    const result = options.applied ?? await applySteps(steps, built, { ...task, threads: options.threads, work, run: { key: planKeyOf(recipe, steps), graph: stem }, format: format.name, onNote: options.onNote });
     assertNoNewIssues(result.model, before);
     const name = variant.graph(stem);
     const layouts = await format.layouts(result.model, { name, externalData: options.externalData ?? 'auto', write: convert, signal: options.signal });

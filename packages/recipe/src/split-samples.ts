@@ -7,6 +7,9 @@ export interface SplitSamples<Sample> {
 
 /** Without `leaveOut` nothing is held out. At even distances, so that both parts are like the whole. */
 export function splitSamples<Sample>(samples: readonly Sample[], leaveOut: number | undefined): SplitSamples<Sample> {
-  const isOut = (index: number): boolean => leaveOut !== undefined && index % leaveOut === leaveOut - 1;
-  return { used: samples.filter((_, i) => !isOut(i)), heldOut: samples.filter((_, i) => isOut(i)) };
+  return { used: samples.filter((_, i) => !isLeftOut(i, leaveOut)), heldOut: samples.filter((_, i) => isLeftOut(i, leaveOut)) };
+}
+
+export function isLeftOut(index: number, leaveOut: number | undefined): boolean {
+  return leaveOut !== undefined && index % leaveOut === leaveOut - 1;
 }

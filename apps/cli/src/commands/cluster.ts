@@ -2,13 +2,14 @@
 import type { Command } from '../command.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
-import { calibrationWords, stepOptions } from '../step-options.js';
+import { cacheWords, calibrationWords, stepOptions } from '../step-options.js';
 
 const fields = stepOptions('cluster', {
   bits: { flags: '--bits <n>', help: '1 to 8: a codebook has 2 to the power of it entries (4 when absent)' },
   method: { flags: '--method <name>', help: 'kmeans: every weight counts the same; sensitivity: as much as its input is active on --data' },
   outputs: { flags: '--outputs <n>', help: 'outputs that share a codebook (all of a weight when absent)' },
   ...calibrationWords,
+  ...cacheWords,
   // commander gives true when --no-embeddings is absent
   embeddings: { flags: '--no-embeddings', help: 'leave lookup tables as they are', from: (value) => (value === false ? false : undefined) },
   exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true },

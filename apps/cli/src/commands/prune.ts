@@ -3,7 +3,7 @@ import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
-import { calibrationWords, readChosen, stepOptions } from '../step-options.js';
+import { cacheWords, calibrationWords, readChosen, stepOptions } from '../step-options.js';
 
 const fields = stepOptions('prune', {
   method: { flags: '--method <name>', help: 'which weights go: magnitude, the smallest; wanda and sparsegpt, by what the model computes on --data. Of --structure: norm, the smallest; activation, what adds least; obs, what the rest makes up for' },
@@ -11,6 +11,7 @@ const fields = stepOptions('prune', {
   pattern: { flags: '--pattern <n:m>', help: 'instead: of every m inputs of an output, n stay: 2:4, 4:8' },
   scope: { flags: '--scope <scope>', help: 'of magnitude: one threshold per weight (layer), or one for all (global)' },
   ...calibrationWords,
+  ...cacheWords,
   exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true },
 });
 
@@ -20,6 +21,7 @@ const shrink = stepOptions('shrink', {
   method: { flags: '--method <name>', help: '' },
   update: { flags: '--update', help: 'of --structure: fit what remains to what the model computed on --data (obs does so anyway)' },
   ...calibrationWords,
+  ...cacheWords,
   exclude: { flags: '--exclude <name>', help: '', repeat: true },
 });
 

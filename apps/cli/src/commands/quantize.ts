@@ -3,7 +3,7 @@ import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
-import { calibrationWords, joinWords, readChosen, type StepOptions, stepOptions } from '../step-options.js';
+import { cacheWords, calibrationWords, joinWords, readChosen, type StepOptions, stepOptions } from '../step-options.js';
 
 const exclude = { exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true } } as const;
 
@@ -14,6 +14,7 @@ const integers = stepOptions('quantize', {
   method: { flags: '--method <name>', help: 'how integers are chosen: rtn, the nearest; hqq, on grids that forgive outliers; awq, with inputs enlarged that matter on --data; gptq, by what the model computes on --data' },
   scales: { flags: '--scales <how>', help: 'from the range of a block (when absent, but for gptq), or those of least squared error (gptq)' },
   ...calibrationWords,
+  ...cacheWords,
   format: { flags: '--format <name>', help: 'MatMulNBits, or standard DequantizeLinear' },
   accuracyLevel: { flags: '--accuracy-level <n>', help: '4: int8 activations (fast), 1: float32 activations' },
   // commander gives true when --no-embeddings is absent
@@ -30,12 +31,12 @@ const ranges = {
 } as const;
 
 const own = stepOptions('quantizeStatic', { ...ranges, ...cpu });
-const statics = stepOptions('quantizeStatic', { ...ranges, ...cpu, ...calibrationWords, ...exclude });
+const statics = stepOptions('quantizeStatic', { ...ranges, ...cpu, ...calibrationWords, ...cacheWords, ...exclude });
 const dynamics = stepOptions('quantizeDynamic', { ...cpu, ...exclude });
 
 const smoothing = { alpha: { flags: '--smooth [alpha]', help: 'before --static or --dynamic: divide channels of activations that are far larger than others on --data, and multiply weights in turn (SmoothQuant; 0 to 1, 0.5 when left out)', from: (value: unknown) => (value === true ? 0.5 : value) } } as const;
 const ownSmoothing = stepOptions('smooth', smoothing);
-const smooths = stepOptions('smooth', { ...smoothing, ...calibrationWords, ...exclude });
+const smooths = stepOptions('smooth', { ...smoothing, ...calibrationWords, ...cacheWords, ...exclude });
 
 /** The kinds of quantization that are chosen by a flag. */
 const kinds = [
@@ -49,7 +50,7 @@ const floating = {
   headroom: { flags: '--headroom <f>', help: 'with --compute: how many times larger than on --data values may become (2 when absent)' },
 } as const;
 const ownFloats = stepOptions('cast', floating);
-const floats = stepOptions('cast', { ...floating, ...calibrationWords, ...exclude });
+const floats = stepOptions('cast', { ...floating, ...calibrationWords, ...cacheWords, ...exclude });
 
 /** What the verb becomes, by the flag that chooses it. */
 const weightsAlone: Omit<Choice, 'when'> = { name: 'weights alone', step: 'quantize', words: integers };

@@ -1,5 +1,6 @@
 /** The best low-rank factors of matrices in a metric of their inputs: SVD, scaled SVD, whitened SVD. */
 import { DenseTensor, type Job, type JobContext, jobModule, PenjingError, type TensorReference } from '@penjing/core';
+import { type HessianSums, readHessian } from '@penjing/core/calibrate';
 import { factorHessian, matrixProducts, type Products, svd } from '@penjing/core/linalg';
 
 /** ‖(w − w*) Aᵀ‖², with A by kind. */
@@ -7,8 +8,8 @@ export type FactorMetric =
   | { readonly kind: 'identity' }
   /** A is diagonal: (size). */
   | { readonly kind: 'diagonal'; readonly scales: Float32Array }
-  /** AᵀA = XᵀX (size, size), which is overwritten. */
-  | { readonly kind: 'hessian'; readonly sums: Float32Array; readonly damping: number };
+  /** AᵀA = XᵀX (size, size); an array is overwritten. */
+  | { readonly kind: 'hessian'; readonly sums: HessianSums; readonly damping: number };
 
 export interface SpectrumInput {
   readonly metric: FactorMetric;
@@ -40,12 +41,12 @@ export interface SpectrumOutput {
  * needs no inverse of A, which SVD-LLM and ASVD divide by (Wang et al. 2024, arXiv:2403.07378; Yuan et al. 2023, arXiv:2312.05821).
  * Throws `E_DATA` for weights or a Hessian that are not finite.
  */
-export const spectrumJob: Job<SpectrumInput, SpectrumOutput> = { module: jobModule(import.meta.url, './factor-job'), name: 'spectrumJob', run: spectra };
+export const spectrumJob: Job<SpectrumInput, SpectrumOutput> = { module: jobModule(import.meta.url, './factor-job'), name: 'spectrumJob', run: spectra, repeatable: true };
 
 async function spectra({ metric, size, matrices }: SpectrumInput, context: JobContext): Promise<SpectrumOutput> {
   const { engine, kernels, signal } = context;
   await using products = matrixProducts(engine);
-  const factor = metric.kind === 'hessian' ? await factorHessian(metric.sums, size, { ...context, products, damping: metric.damping }) : undefined;
+  const factor = metric.kind === 'hessian' ? await factorHessian(await readHessian(metric.sums, size, context), size, { ...context, products, damping: metric.damping }) : undefined;
   const found: Spectrum[] = [];
   for (const { matrix, rank } of matrices) {
     signal?.throwIfAborted();
@@ -84,7 +85,7 @@ export interface Factors {
 }
 
 /** x Wᵀ ≈ x · down · up. Throws `E_DATA` when that is not finite. */
-export const factorsJob: Job<FactorsInput, Factors> = { module: jobModule(import.meta.url, './factor-job'), name: 'factorsJob', run: factors };
+export const factorsJob: Job<FactorsInput, Factors> = { module: jobModule(import.meta.url, './factor-job'), name: 'factorsJob', run: factors, repeatable: true };
 
 async function factors({ matrix, directions, rank }: FactorsInput, context: JobContext): Promise<Factors> {
   const [rows, size] = matrix.shape as [number, number];

@@ -1,6 +1,6 @@
 /** Replaces weight matrices by products of two thin ones: SVD, ASVD and SVD-LLM as one pass. */
 import { type JobHost, lazy, type Model, modelGraphs, Names, type Pass, PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
-import { calibrateLayers, layerGroups, type WeightMatrix, weightMatrices, orProblem } from '@penjing/core/calibrate';
+import { calibrateLayers, type HessianSums, layerGroups, type WeightMatrix, weightMatrices, orProblem } from '@penjing/core/calibrate';
 import { removeDead } from '@penjing/core/rewrite';
 import { type FactorMetric, factorsJob, type Spectrum, type SpectrumOutput, spectrumJob } from './factor-job.js';
 import { type RankOptions, type RankRule, rankRule } from './rank-rule.js';
@@ -59,7 +59,7 @@ export function lowRank({ method = 'svd', alpha = 0.5, damping = 1e-4, exclude =
       const { groups, skipped } = method === 'svd' ? { groups: [], skipped: [] } : layerGroups(model, layers);
       if (method !== 'svd') {
         if (!samples) throw new PenjingError('E_DATA', `${method} needs samples of what the model will read`, { hint: 'Give --data FILE, or choose --method svd.' });
-        const statistic = method === 'asvd' ? 'norms' : 'gram';
+        const statistic = method === 'asvd' ? 'norms' : 'hessian';
         for await (const { group, statistics, problem } of calibrateLayers(model, { ...task, jobs, samples, groups, statistics: [statistic] })) {
           const metric = metricOf(statistics, alpha, damping);
           const found = problem ?? (await orProblem(decompose(group.layers, metric, { rule, jobs, task })));
@@ -110,9 +110,9 @@ function kept(name: string, tensor: { readonly byteLength: number; readonly shap
   return { name, method: 'none', elements: tensor?.shape.reduce((product, dim) => product * dim, 1) ?? 0, bytesBefore: bytes, bytesAfter: bytes, note };
 }
 
-function metricOf(statistics: { readonly norms?: { readonly squares: Float64Array; readonly rows: number }; readonly gram?: { readonly sums: Float32Array } }, alpha: number, damping: number): FactorMetric {
-  const { norms, gram } = statistics;
-  if (gram) return { kind: 'hessian', sums: gram.sums, damping };
+function metricOf(statistics: { readonly norms?: { readonly squares: Float64Array; readonly rows: number }; readonly hessian?: { readonly sums: HessianSums } }, alpha: number, damping: number): FactorMetric {
+  const { norms, hessian } = statistics;
+  if (hessian) return { kind: 'hessian', sums: hessian.sums, damping };
   const { squares, rows } = norms!;
   const scales = Float32Array.from(squares, (sum) => Math.sqrt(sum / rows) ** alpha);
   return { kind: 'diagonal', scales };
@@ -124,8 +124,7 @@ async function decompose(layers: readonly WeightMatrix[], metric: FactorMetric, 
     const [rows, cols] = matrix.shape as [number, number];
     matrices.push({ matrix: await jobs.refer(lazy.cast(matrix, 'float32')), rank: rule.needed(rows, cols) });
   }
-  const transfer = metric.kind === 'hessian' ? [metric.sums.buffer as ArrayBuffer] : [];
-  return jobs.run(spectrumJob, { metric, size: layers[0]!.matrix.shape[1]!, matrices }, { transfer, ...(signal && { signal }) });
+  return jobs.run(spectrumJob, { metric, size: layers[0]!.matrix.shape[1]!, matrices }, { ...(signal && { signal }) });
 }
 
 

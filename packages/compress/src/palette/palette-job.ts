@@ -27,7 +27,7 @@ export interface PaletteOutput {
 }
 
 /** Weights are read once; the histogram that stands for them takes 1.5 MiB. */
-export const paletteJob: Job<PaletteInput, PaletteOutput> = { module: jobModule(import.meta.url, './palette-job'), name: 'paletteJob', run: findCodebooks };
+export const paletteJob: Job<PaletteInput, PaletteOutput> = { module: jobModule(import.meta.url, './palette-job'), name: 'paletteJob', run: findCodebooks, repeatable: true };
 
 async function findCodebooks({ matrix: reference, groups, entries, factors }: PaletteInput, { read, kernels, signal, onProgress }: JobContext): Promise<PaletteOutput> {
   const tensor = await read(reference);

@@ -28,7 +28,7 @@ export function wanda(options: WandaOptions): Pass {
 /** Frantar and Alistarh 2023 (arXiv:2301.00774): the weights that stay make up for those that go, in the metric of XᵀX. */
 export function sparseGpt({ damping, ...options }: SparseGptOptions): Pass {
   if (damping !== undefined && !(damping >= 0 && damping <= 10)) throw new PenjingError('E_OPTION', `a damping of ${damping}: 0 to 10 are possible`);
-  return calibratedPrune('sparsegpt', options, 'gram', ({ sums }) => ({ kind: 'hessian', sums, damping }), damping);
+  return calibratedPrune('sparsegpt', options, 'hessian', ({ sums }) => ({ kind: 'hessian', sums, damping }), damping);
 }
 
 /**
@@ -36,7 +36,7 @@ export function sparseGpt({ damping, ...options }: SparseGptOptions): Pass {
  * convolutions, and what no activation of the main graph multiplies, is pruned by magnitude, with a note. Throws `E_OPTION` for an
  * impossible sparsity, `E_DATA` without samples, `E_ENGINE` without a host for jobs, `E_NOTHING_TO_DO` when there is nothing to prune.
  */
-function calibratedPrune<Name extends 'norms' | 'gram'>(name: 'wanda' | 'sparsegpt', options: WandaOptions, statistic: Name, metricOf: (statistics: Statistics[Name]) => ActivationMetric, damping = 0.01): Pass {
+function calibratedPrune<Name extends 'norms' | 'hessian'>(name: 'wanda' | 'sparsegpt', options: WandaOptions, statistic: Name, metricOf: (statistics: Statistics[Name]) => ActivationMetric, damping = 0.01): Pass {
   const overall = sparsityOf(options);
   const rules = (options.layers ?? []).map((rule) => ({ ...rule, sparsity: rule.method === 'none' ? undefined : sparsityOf(rule) }));
   const sparsityFor = ({ weight }: WeightMatrix): Sparsity | undefined => {
@@ -113,8 +113,7 @@ interface Tools {
 async function pruneGroup({ channels, layers }: LayerGroup, metric: ActivationMetric, { sparsity, jobs, task: { signal } }: Tools): Promise<PruneOutput | string> {
   const matrices = [];
   for (const { matrix } of layers) matrices.push(await jobs.refer(matrix));
-  const { buffer } = metric.kind === 'hessian' ? metric.sums : metric.squares;
-  return orProblem(jobs.run(pruneJob, { metric, size: channels, sparsity, matrices }, { transfer: [buffer as ArrayBuffer], ...(signal && { signal }) }));
+  return orProblem(jobs.run(pruneJob, { metric, size: channels, sparsity, matrices }, { ...(signal && { signal }) }));
 }
 
 function measured({ objective, sparsity, snrDb, maxError, nonFinite }: PrunedMatrix, { damping, dead }: PruneOutput, asked: number): Partial<WeightRecord> {

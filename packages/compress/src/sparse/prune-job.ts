@@ -1,5 +1,6 @@
 /** Pruning in the metric of the activations, of the matrices that read one of them: Wanda and SparseGPT. */
 import { DenseTensor, type Job, type JobContext, jobModule, type TensorReference } from '@penjing/core';
+import { type HessianSums, readHessian } from '@penjing/core/calibrate';
 import { factorHessian, matrixProducts, projectMatrix, type Products } from '@penjing/core/linalg';
 import { clearNonFinite } from '../clear-non-finite.js';
 import { CELL, cellMasks, pruneBlock } from './cells.js';
@@ -10,8 +11,8 @@ import type { Sparsity } from './sparsity.js';
 export type ActivationMetric =
   /** Σ x² per input: Wanda (Sun et al. 2023, arXiv:2306.11695). */
   | { readonly kind: 'diagonal'; readonly squares: Float64Array }
-  /** XᵀX (size, size), overwritten: SparseGPT (Frantar and Alistarh 2023, arXiv:2301.00774). `damping`: 0.01 when absent. */
-  | { readonly kind: 'hessian'; readonly sums: Float32Array; readonly damping?: number | undefined };
+  /** XᵀX (size, size), an array is overwritten: SparseGPT (Frantar and Alistarh 2023, arXiv:2301.00774). `damping`: 0.01 when absent. */
+  | { readonly kind: 'hessian'; readonly sums: HessianSums; readonly damping?: number | undefined };
 
 export interface PruneInput {
   readonly metric: ActivationMetric;
@@ -45,7 +46,7 @@ export interface PruneOutput {
 }
 
 /** Throws `E_DATA` when the Hessian is not finite, or stays singular. */
-export const pruneJob: Job<PruneInput, PruneOutput> = { module: jobModule(import.meta.url, './prune-job'), name: 'pruneJob', run: prune };
+export const pruneJob: Job<PruneInput, PruneOutput> = { module: jobModule(import.meta.url, './prune-job'), name: 'pruneJob', run: prune, repeatable: true };
 
 async function prune({ metric, size, sparsity, matrices: references }: PruneInput, context: JobContext): Promise<PruneOutput> {
   const { engine, kernels, signal } = context;
@@ -131,7 +132,7 @@ export interface SparseGptTools {
  * paper does not do.
  */
 export async function sparseGptProjection({ sums, damping }: Extract<ActivationMetric, { kind: 'hessian' }>, { size, sparsity, products, context }: SparseGptTools): Promise<Projection> {
-  const factor = await factorHessian(sums, size, { ...context, products, ...(damping !== undefined && { damping }) });
+  const factor = await factorHessian(await readHessian(sums, size, context), size, { ...context, products, ...(damping !== undefined && { damping }) });
   const { lower } = factor;
   const { kernels, signal } = context;
   // whole groups of a pattern to a cell, whole cells to a block; a long group is a block of its own

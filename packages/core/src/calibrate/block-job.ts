@@ -1,6 +1,6 @@
 /** Runs one block of a model over all samples: activations come from the shelf and go back to it, statistics are gathered on the way. */
 import type { Kernels } from '@penjing/kernels';
-import { type Job, type JobContext, type PreparedModel, type ShelfReference, jobModule } from '../job.js';
+import { type Job, type JobContext, type PreparedModel, type ShelfReference, type TensorReference, jobModule } from '../job.js';
 import { matrixProducts } from '../linalg/products.js';
 import type { DenseTensor } from '../tensor.js';
 import { type StatisticName, type Statistics, collectors } from './collectors/index.js';
@@ -15,13 +15,22 @@ export interface BlockJobInput {
   readonly outputs: readonly string[];
   /** Values that nothing needs afterwards. */
   readonly drop: readonly string[];
-  readonly collect: readonly StatisticRequest[];
+  readonly collect: readonly NamedRequest[];
+  /** Where large statistics go. */
+  readonly large: ShelfReference;
 }
 
 /** What to gather of a value. */
 export interface StatisticRequest {
   readonly value: string;
   readonly statistic: StatisticName;
+}
+
+export interface NamedRequest extends StatisticRequest {
+  /** Name on the shelf, if the statistic is large. */
+  readonly name: string;
+  /** Of what is put there. */
+  readonly identity: string | undefined;
 }
 
 export interface Collected extends StatisticRequest {
@@ -37,13 +46,20 @@ export function shelfName(sample: number, value: string): string {
   return `${sample}/${value}`;
 }
 
-async function runBlock({ model, shelf: reference, samples, inputs, outputs, drop, collect }: BlockJobInput, context: JobContext): Promise<readonly Collected[]> {
+async function runBlock({ model, shelf: reference, samples, inputs, outputs, drop, collect, large: largeReference }: BlockJobInput, context: JobContext): Promise<readonly Collected[]> {
   const { engine, kernels, signal, onProgress } = context;
   await using products = matrixProducts(engine);
   await using executor = model && (await context.load(model));
   const shelf = context.shelf(reference);
+  const large = context.shelf(largeReference);
   const broken = new Map<string, number>();
-  const gathering = collect.map(({ value, statistic }) => ({ value, statistic, collector: collectors[statistic](value, { kernels, products }) }));
+  const gathering = collect.map(({ value, statistic, name, identity }) => {
+    const put = async (tensor: DenseTensor): Promise<TensorReference> => {
+      await large.put(name, tensor);
+      return { ...(await large.refer(name)), ...(identity !== undefined && { identity }) };
+    };
+    return { value, statistic, collector: collectors[statistic](value, { kernels, products, put }) };
+  });
   const wanted = [...new Set([...outputs, ...collect.map(({ value }) => value)])].filter((name) => !inputs.includes(name));
   for (let sample = 0; sample < samples; sample++) {
     signal?.throwIfAborted();

@@ -1,19 +1,24 @@
 /** Calibration block by block: one block of weights is in memory at a time, whatever the size of the model and the number of samples. */
-import { PenjingError } from '../errors.js';
+import { sha256 } from '../digest.js';
 import type { Feeds } from '../engine.js';
+import { PenjingError } from '../errors.js';
 import { type Block, blocks } from '../graph/blocks.js';
 import type { Model } from '../graph/model.js';
 import { inferShapes } from '../infer/infer-shapes.js';
-import type { JobHost } from '../job.js';
+import type { JobHost, ShelfReference } from '../job.js';
 import type { TaskOptions } from '../task.js';
-import { type BlockJobInput, blockJob, type Collected, shelfName, type StatisticRequest } from './block-job.js';
-import type { StatisticName, Statistics } from './collectors/index.js';
+import { type BlockJobInput, blockJob, type Collected, type NamedRequest, type StatisticRequest } from './block-job.js';
+import type { CalibrationStore } from './calibration-store.js';
+import { COLLECTORS_VERSION, statisticFields, type StatisticName, type Statistics } from './collectors/index.js';
 import { extractModel } from './extract-model.js';
+import { shelveSamples } from './shelve-samples.js';
 
 export interface CalibrationOptions extends TaskOptions {
   readonly jobs: JobHost;
   /** Feeds of one run each. All inputs of the model, every time. */
   readonly samples: AsyncIterable<Feeds> | Iterable<Feeds>;
+  /** Statistics of earlier runs; what is gathered is added. */
+  readonly calibration?: CalibrationStore;
 }
 
 export interface CalibrateOptions extends CalibrationOptions {
@@ -41,35 +46,75 @@ export interface CalibratedBlock extends GatheredStatistics {
 /**
  * Gives the blocks of a model in order, each with its statistics. The caller may edit the block it was given, as long as the values
  * between blocks keep their names: later blocks then see what the edited one computes, as GPTQ and SparseGPT want it.
- * Throws `E_DATA` without samples, or when a sample lacks an input.
+ *
+ * With a store, statistics that it has are taken from there, and blocks run only where something behind them is missing. Throws
+ * `E_DATA` without samples, or when a sample lacks an input; `E_ENGINE` for a store with a host that tells no models apart.
  */
 export async function* calibrateBlocks(model: Model, options: CalibrateOptions): AsyncGenerator<CalibratedBlock, void, undefined> {
-  const { jobs, collect = () => [], signal, onProgress } = options;
+  const { jobs, samples, calibration: store, collect = () => [], signal, onProgress } = options;
+  const task = signal ? { signal } : {};
+  if (store && !jobs.digest) throw new PenjingError('E_ENGINE', 'this host of jobs cannot tell models apart: statistics cannot be kept', { hint: 'Calibrate without a store, or with `ortJobs()` of @penjing/runtime.' });
   inferShapes(model);
   const chain = blocks(model).map((block) => ({ block, inputs: names(block.inputs), outputs: names(block.outputs) }));
   await using shelf = await jobs.openShelf();
-  const samples = await shelve(model, options, shelf);
+  const { count, hash } = await shelveSamples(model, shelf, { samples, ...task, hashed: store !== undefined });
   const results = new Set(model.graph.outputs.map(({ name }) => name));
+  const reference = ({ kind, reference }: ShelfReference): ShelfReference => ({ kind, reference });
+  let sweeps = 0;
 
-  const run = async (at: number, source: Model, step: Pick<BlockJobInput, 'collect' | 'outputs' | 'drop'>): Promise<readonly Collected[]> => {
-    const { inputs } = chain[at]!;
-    const wanted = [...new Set([...step.outputs, ...step.collect.map(({ value }) => value)])].filter((name) => !inputs.includes(name));
-    if (wanted.length === 0 && step.collect.length === 0) return [];
-    await using prepared = wanted.length === 0 ? undefined : await jobs.prepare(extractModel(source, inputs, wanted), signal ? { signal } : {});
-    const input: BlockJobInput = { model: prepared && { kind: prepared.kind, reference: prepared.reference }, shelf: { kind: shelf.kind, reference: shelf.reference }, samples, inputs, ...step };
-    return jobs.run(blockJob, input, { ...(signal && { signal }) });
+  const run = async (part: Model | undefined, step: Pick<BlockJobInput, 'collect' | 'inputs' | 'outputs' | 'drop'>): Promise<readonly Collected[]> => {
+    await using prepared = part && (await jobs.prepare(part, task));
+    const input: BlockJobInput = { model: prepared && { kind: prepared.kind, reference: prepared.reference }, shelf: reference(shelf), large: reference(store?.shelf ?? shelf), samples: count, ...step };
+    return jobs.run(blockJob, input, task);
   };
+  /** Blocks whose activations nothing has asked for yet. */
+  const waiting: (() => Promise<unknown>)[] = [];
+  const catchUp = async (): Promise<void> => {
+    for (const pass of waiting.splice(0)) await pass();
+  };
+  /** Hash of the samples and of all blocks so far, as they are left. */
+  let state = store ? await sha256(`penjing calibration ${COLLECTORS_VERSION}`, hash) : '';
 
   for (const [index, { block, inputs, outputs }] of chain.entries()) {
     signal?.throwIfAborted();
     onProgress?.({ phase: 'calibrate', done: index, total: chain.length, unit: 'blocks' });
     // Shares its tensors with the model, which may have others by the time of another sweep.
     const before = extractModel(model, inputs, block.nodes.flatMap((node) => names(node.outputs)).filter((name) => name !== ''));
-    const gather = async (requests: readonly StatisticRequest[]): Promise<GatheredStatistics> => statisticsOf(await run(index, before, { collect: requests, outputs: [], drop: [] }));
+    const seen = store && (await sha256(state, await jobs.digest!(before, task)));
+    const used = new Set<string>();
+    const gather = async (requests: readonly StatisticRequest[]): Promise<GatheredStatistics> => {
+      const sweep = sweeps++;
+      const found: Collected[] = [];
+      const missing: NamedRequest[] = [];
+      for (const { value, statistic } of requests) {
+        const key = seen && statistic in statisticFields ? await sha256(seen, value, statistic) : undefined;
+        const name = key ?? `statistic ${sweep}/${value}/${statistic}`;
+        used.add(name);
+        const known = key === undefined ? undefined : await store!.get(key, { value, statistic });
+        if (known) found.push(known);
+        else missing.push({ value, statistic, name, identity: key });
+      }
+      if (missing.length > 0) {
+        await catchUp();
+        const wanted = [...new Set(missing.map(({ value }) => value))].filter((name) => !inputs.includes(name));
+        const collected = await run(wanted.length === 0 ? undefined : extractModel(before, inputs, wanted), { inputs, collect: missing, outputs: [], drop: [] });
+        for (const [i, item] of collected.entries()) if (missing[i]!.identity !== undefined) await store!.put(missing[i]!.name, item);
+        found.push(...collected);
+      }
+      return statisticsOf(found);
+    };
     yield { index, count: chain.length, block, gather, ...(await gather(collect(block))) };
+
+    if (store) await store.release([...used]);
+    else for (const name of used) await shelf.delete(name);
     const rest = chain.slice(index + 1);
     const needed = new Set(rest.flatMap((later) => later.inputs));
-    await run(index, model, { collect: [], outputs: outputs.filter((name) => needed.has(name) && !(results.has(name) && rest.length === 0)), drop: inputs.filter((name) => !needed.has(name)) });
+    const passed = outputs.filter((name) => needed.has(name) && !inputs.includes(name) && !(results.has(name) && rest.length === 0));
+    if (passed.length === 0) continue;
+    const after = extractModel(model, inputs, passed);
+    waiting.push(() => run(after, { inputs, collect: [], outputs: passed, drop: inputs.filter((name) => !needed.has(name)) }));
+    if (store) state = await sha256(state, await jobs.digest!(after, task));
+    else await catchUp();
   }
 }
 
@@ -86,21 +131,4 @@ function statisticsOf(collected: readonly Collected[]): GatheredStatistics {
 
 function names(values: readonly { readonly name: string }[]): string[] {
   return values.map(({ name }) => name);
-}
-
-/** Puts the inputs of every sample on the shelf; gives their number. */
-async function shelve(model: Model, { samples, signal }: CalibrationOptions, shelf: Awaited<ReturnType<JobHost['openShelf']>>): Promise<number> {
-  let count = 0;
-  for await (const feeds of samples) {
-    signal?.throwIfAborted();
-    for (const { name } of model.graph.inputs) {
-      const tensor = feeds[name];
-      if (model.graph.initializers.has(name) && !tensor) continue;
-      if (tensor?.kind !== 'dense') throw new PenjingError('E_DATA', `sample ${count} has no tensor for the input ${name}`, { hint: `Every sample gives ${names(model.graph.inputs).join(', ')}.` });
-      await shelf.put(shelfName(count, name), tensor);
-    }
-    count++;
-  }
-  if (count === 0) throw new PenjingError('E_DATA', 'there are no samples to calibrate with');
-  return count;
 }

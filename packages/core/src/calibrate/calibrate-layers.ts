@@ -1,8 +1,9 @@
 /** The driver of passes that edit weights with statistics of what reaches them: layer by layer, block by block. */
+import { PenjingError } from '../errors.js';
 import type { Model } from '../graph/model.js';
 import type { Node } from '../graph/node.js';
 import { calibrateBlocks, type CalibrationOptions } from './calibrate-blocks.js';
-import { statisticBytes, type StatisticName, type Statistics } from './collectors/index.js';
+import { statisticBytes, statisticChannels, type StatisticName, type Statistics } from './collectors/index.js';
 import type { LayerGroup } from './layer-groups.js';
 
 export interface CalibrateLayersOptions<Name extends StatisticName> extends CalibrationOptions {
@@ -54,14 +55,22 @@ export async function* calibrateLayers<Name extends StatisticName>(model: Model,
       for (const group of sweep) {
         const { activation } = group;
         const broken = gathered.broken(activation);
+        const found = Object.fromEntries(statistics.map((name) => [name, gathered.statistic(activation, name)])) as unknown as Pick<Statistics, Name>;
+        for (const name of statistics) assertChannels(group, name, found[name]);
         yield {
           group,
-          statistics: Object.fromEntries(statistics.map((name) => [name, gathered.statistic(activation, name)])) as unknown as Pick<Statistics, Name>,
+          statistics: found,
           problem: broken === undefined ? undefined : `the activation ${activation} is not finite in sample ${broken}`,
         };
       }
     }
   }
+}
+
+/** A store may give anything. Throws `E_DATA`. */
+function assertChannels<Name extends StatisticName>({ activation, channels }: LayerGroup, name: Name, statistic: Statistics[Name]): void {
+  const found = statisticChannels[name]?.(statistic) ?? channels;
+  if (found !== channels) throw new PenjingError('E_DATA', `the ${name} of ${activation} is of ${found} channels, its layers read ${channels}`, { hint: 'Delete the calibration cache.' });
 }
 
 /** As many groups at a time as fit, in their order. */

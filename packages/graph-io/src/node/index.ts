@@ -8,4 +8,4 @@ export { type Manifest, type ManifestFile, MANIFEST_NAME, readManifest } from '.
 export { type WorkFolder, openWorkFolder } from './work-folder.js';
 export { openFolder } from './folder.js';
 export { writeSpill } from './spill.js';
-export { type TensorData, readTensorData, tensorData } from './tensor-data.js';
+export { type TensorData, hashTensorData, readTensorData, tensorData } from './tensor-data.js';

@@ -1,10 +1,8 @@
 /** Results of eager passes in the work folder of a run, each under the hash of its content. */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError } from './io-error.js';
-
-let drafts = 0;
 
 /**
  * Writes bytes to a file of `folder` named by their hash; gives its path. The same bytes are not written again, so that a file keeps
@@ -12,7 +10,8 @@ let drafts = 0;
  */
 export async function writeSpill(folder: string, bytes: Uint8Array): Promise<string> {
   const path = join(folder, createHash('sha256').update(bytes).digest('hex'));
-  const draft = `${path}.${process.pid}.${drafts++}`;
+  // Another thread may be writing the same bytes.
+  const draft = `${path}.${randomUUID()}`;
   try {
     const there = await readFile(path).catch(() => undefined);
     if (there && Buffer.compare(there, bytes) === 0) return path;

@@ -1,4 +1,5 @@
 /** A tensor as plain data that any thread can compute: its expression, where the bytes are, and in which pieces. */
+import { createHash } from 'node:crypto';
 import { type DType, DenseTensor, evaluate, lazy, PenjingError, type RowRange, rowBytes, type Shape, type Tensor } from '@penjing/core';
 import type { Kernels } from '@penjing/kernels';
 import { DescriptorCache } from './descriptor-cache.js';
@@ -26,20 +27,35 @@ export async function tensorData(tensor: Tensor): Promise<TensorData> {
 }
 
 /** Computes it in this thread. Throws `E_SOURCE_CHANGED` when a file is no longer what it was. */
-export function readTensorData({ dtype, shape, group, pieces }: TensorData, kernels: Kernels): DenseTensor {
+export function readTensorData(data: TensorData, kernels: Kernels): DenseTensor {
+  const { dtype, shape, group, pieces } = data;
   if (!group) return new DenseTensor(dtype, shape, new Uint8Array(0));
+  const { expr } = group.outputs[0]!;
+  const bytes = new Uint8Array(rowBytes(expr, { start: 0, end: pieces.at(-1)!.end }).length);
+  forEachPiece(data, kernels, (piece, rows) => bytes.set(piece, rowBytes(expr, rows).offset));
+  return new DenseTensor(dtype, shape, bytes);
+}
+
+/** SHA-256 of its type, shape and bytes, computed piece by piece. Throws `E_SOURCE_CHANGED`. */
+export function hashTensorData(data: TensorData, kernels: Kernels): string {
+  const hash = createHash('sha256').update(JSON.stringify([data.dtype, data.shape]));
+  forEachPiece(data, kernels, (piece) => hash.update(piece));
+  return hash.digest('hex');
+}
+
+/** `use` must not keep the bytes. */
+function forEachPiece({ group, pieces }: TensorData, kernels: Kernels, use: (bytes: Uint8Array, rows: RowRange) => void): void {
+  if (!group) return;
   const { expr } = group.outputs[0]!;
   const files = new DescriptorCache();
   const read = readSources(group.sources, files);
-  const bytes = new Uint8Array(rowBytes(expr, { start: 0, end: pieces.at(-1)!.end }).length);
   try {
     for (const rows of pieces) {
       const mark = kernels.arena.mark();
-      bytes.set(evaluate([{ expr, rows }], read, kernels).bytes[0]!, rowBytes(expr, rows).offset);
+      use(evaluate([{ expr, rows }], read, kernels).bytes[0]!, rows);
       kernels.arena.release(mark);
     }
   } finally {
     files.clear();
   }
-  return new DenseTensor(dtype, shape, bytes);
 }

@@ -1,5 +1,6 @@
 /** AWQ of the matrices that read one activation: which inputs to enlarge, which weights to cut off, and the rounded matrices (Lin et al. 2023, arXiv:2306.00978). */
 import { type Job, type JobContext, jobModule, type TensorReference } from '@penjing/core';
+import { type HessianSums, readHessian } from '@penjing/core/calibrate';
 import { matrixProducts } from '@penjing/core/linalg';
 import { storeCodes } from '../block-codes.js';
 import type { WeightScheme } from '../scheme.js';
@@ -10,7 +11,7 @@ import { searchScales } from './search-scales.js';
 
 export interface AwqInput {
   /** XᵀX over the calibration rows, (size, size). */
-  readonly hessian: Float32Array;
+  readonly hessian: HessianSums;
   /** Mean |x| of every input. */
   readonly magnitudes: Float32Array;
   /** Input features. */
@@ -33,12 +34,13 @@ export interface AwqOutput {
   readonly alpha: number;
 }
 
-export const awqJob: Job<AwqInput, AwqOutput> = { module: jobModule(import.meta.url, './awq-job'), name: 'awqJob', run: awq };
+export const awqJob: Job<AwqInput, AwqOutput> = { module: jobModule(import.meta.url, './awq-job'), name: 'awqJob', run: awq, repeatable: true };
 
 async function awq(input: AwqInput, context: JobContext): Promise<AwqOutput> {
-  const { hessian, magnitudes, size, scales: fit = 'range', layout = 'nbits', clip = true } = input;
+  const { magnitudes, size, scales: fit = 'range', layout = 'nbits', clip = true } = input;
   const { engine, kernels, signal } = context;
   await using products = matrixProducts(engine);
+  const hessian = await readHessian(input.hessian, size, context);
   const task = { products, kernels, ...(signal && { signal }) };
   const layers = [];
   for (const { weights, scheme } of input.matrices) layers.push({ data: await readWeights(weights, context), cols: weights.shape[0]!, size, scheme });

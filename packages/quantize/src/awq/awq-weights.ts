@@ -20,14 +20,14 @@ export function awqWeights(options: AwqWeightsOptions = {}): Pass {
   const settings = weightSettings(options, 'awq');
   return calibratedWeights({
     method: 'awq',
-    statistics: ['gram', 'magnitudes'],
+    statistics: ['hessian', 'magnitudes'],
     start: (model, { context: { names } }) => {
       const folder = factorFolder(model, names, { calibrating: true });
-      return async (layers, { gram: { sums, channels }, magnitudes: { means } }, group, { jobs, task: { signal } }) => {
+      return async (layers, { hessian: { sums, channels }, magnitudes: { means } }, group, { jobs, task: { signal } }) => {
         const matrices = [];
         for (const { matrix, scheme } of layers) matrices.push({ weights: await jobs.refer(matrix.matrix), scheme });
         const input = { hessian: sums, magnitudes: means, size: channels, matrices, scales: settings.scales, layout: settings.form.layout, clip: options.clip };
-        const result = await jobs.run(awqJob, input, { transfer: [sums.buffer as ArrayBuffer], ...(signal && { signal }) });
+        const result = await jobs.run(awqJob, input, { ...(signal && { signal }) });
         if (result.alpha === 0) return { matrices: result.matrices, note: 'α 0' };
         return { matrices: result.matrices, note: `α ${result.alpha}`, prepare: () => folder.fold(group, result.factors) };
       };

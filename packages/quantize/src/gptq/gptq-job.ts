@@ -1,5 +1,6 @@
 /** GPTQ of the matrices that read one activation: one Hessian, factored once (Frantar et al. 2022, arXiv:2210.17323). */
 import { type Job, type JobContext, jobModule, PenjingError, type TensorReference } from '@penjing/core';
+import { type HessianSums, readHessian } from '@penjing/core/calibrate';
 import { factorHessian, matrixProducts, type Products, projectMatrix } from '@penjing/core/linalg';
 import type { Kernels } from '@penjing/kernels';
 import type { WeightScheme } from '../scheme.js';
@@ -14,8 +15,8 @@ import { type BlockGrid, fixedGrid, followingGrid } from './block-grid.js';
 export type GptqOrder = 'inputs' | 'blocks' | 'none';
 
 export interface GptqInput {
-  /** XᵀX over the calibration rows, (size, size); overwritten. */
-  readonly hessian: Float32Array;
+  /** XᵀX over the calibration rows, (size, size); an array is overwritten. */
+  readonly hessian: HessianSums;
   /** Input features. */
   readonly size: number;
   /** Of the matrices that name none of their own. */
@@ -41,7 +42,7 @@ export interface GptqOutput {
   readonly dead: readonly number[];
 }
 
-export const gptqJob: Job<GptqInput, GptqOutput> = { module: jobModule(import.meta.url, './gptq-job'), name: 'gptqJob', run: gptq };
+export const gptqJob: Job<GptqInput, GptqOutput> = { module: jobModule(import.meta.url, './gptq-job'), name: 'gptqJob', run: gptq, repeatable: true };
 
 const orders: Record<GptqOrder, (hessian: Float32Array, size: number, blockSize: number) => Uint32Array | undefined> = { inputs: inputOrder, blocks: blockOrder, none: () => undefined };
 
@@ -83,8 +84,9 @@ export interface GptqRounding {
 export async function gptqRounding(input: Omit<GptqInput, 'matrices' | 'layout'>, products: Products, context: JobContext): Promise<GptqRounding> {
   const { size, scheme: { blockSize }, damping, scales = 'squares', order: kind = 'blocks' } = input;
   const { kernels } = context;
-  const order = orders[kind](input.hessian, size, blockSize);
-  const hessian = order ? reorderSquare(input.hessian, size, order) : input.hessian;
+  const sums = await readHessian(input.hessian, size, context);
+  const order = orders[kind](sums, size, blockSize);
+  const hessian = order ? reorderSquare(sums, size, order) : sums;
   const factor = await factorHessian(hessian, size, { ...context, products, ...(damping !== undefined && { damping }) });
   return {
     order,

@@ -18,25 +18,23 @@ export interface GptqWeightsOptions extends WeightOptions {
  */
 export function gptqWeights(options: GptqWeightsOptions = {}): Pass {
   const settings = weightSettings(options, 'gptq');
-  const round: RoundGroup<'gram'> = async (layers, { gram: { sums, channels } }, _group, { jobs, task: { signal } }) => {
+  const round: RoundGroup<'hessian'> = async (layers, { hessian: { sums, channels } }, _group, { jobs, task: { signal } }) => {
     const parts = byBlockSize(layers);
     const rounded = new Map<PlannedWeight, GptqOutput['matrices'][number]>();
     const notes = new Set<string>();
-    for (const [at, part] of parts.entries()) {
+    for (const part of parts) {
       const matrices = [];
       for (const { matrix, scheme } of part) matrices.push({ weights: await jobs.refer(matrix.matrix), scheme });
-      // The job overwrites the Hessian: only the last one gets ours.
-      const hessian = at < parts.length - 1 ? sums.slice() : sums;
       const { scheme } = matrices[0]!;
-      const input = { hessian, size: channels, scheme, matrices, scales: settings.scales, layout: settings.form.layout, damping: options.damping, order: options.order };
-      const result = await jobs.run(gptqJob, input, { transfer: [hessian.buffer as ArrayBuffer], ...(signal && { signal }) });
+      const input = { hessian: sums, size: channels, scheme, matrices, scales: settings.scales, layout: settings.form.layout, damping: options.damping, order: options.order };
+      const result = await jobs.run(gptqJob, input, { ...(signal && { signal }) });
       for (const [i, planned] of part.entries()) rounded.set(planned, result.matrices[i]!);
       if (result.damping > (options.damping ?? 0.01)) notes.add(`damping raised to ${result.damping}`);
       if (result.dead.length > 0) notes.add(`${result.dead.length} inputs were never active`);
     }
     return { matrices: layers.map((planned) => rounded.get(planned)!), note: notes.size > 0 ? [...notes].join('; ') : undefined };
   };
-  return calibratedWeights({ method: 'gptq', statistics: ['gram'], start: () => round }, settings);
+  return calibratedWeights({ method: 'gptq', statistics: ['hessian'], start: () => round }, settings);
 }
 
 /** One order of the inputs serves the matrices of a job, and it moves whole blocks. */

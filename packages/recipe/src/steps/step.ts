@@ -31,6 +31,7 @@ export interface Calibration extends Normalisation {
   readonly samples: number | undefined;
   readonly columns: readonly string[] | undefined;
   readonly leaveOut: number | undefined;
+  readonly cache: string | undefined;
 }
 
 export interface StoredAs {
@@ -51,6 +52,8 @@ export interface Calibrated extends Normalisation {
   readonly columns?: readonly string[];
   /** Leaves out every so-manieth sample, which is then good for judging the result. */
   readonly leaveOut?: number;
+  /** A file of statistics: those that fit the model, the samples and the method are taken from it, others are gathered and added. */
+  readonly cache?: string;
 }
 
 const numbers = { type: 'array', items: { type: 'number' }, minItems: 1 };
@@ -60,17 +63,18 @@ export const calibratedFields = {
   samples: { type: 'integer', minimum: 1 },
   columns: { type: 'array', items: { type: 'string', minLength: 1 }, minItems: 1 },
   leaveOut: { type: 'integer', minimum: 2 },
+  cache: { type: 'string', minLength: 1 },
   scale: { type: 'number' },
   mean: numbers,
   std: { ...numbers, items: { type: 'number', exclusiveMinimum: 0 } },
 } as const;
 
-export function calibrationOf({ data, samples, columns, leaveOut, scale, mean, std }: Calibrated): Calibration | undefined {
-  return data === undefined ? undefined : { data, samples, columns, leaveOut, scale, mean, std };
+export function calibrationOf({ data, samples, columns, leaveOut, cache, scale, mean, std }: Calibrated): Calibration | undefined {
+  return data === undefined ? undefined : { data, samples, columns, leaveOut, cache, scale, mean, std };
 }
 
 /** The options of the pass: those of the step that do not say what it is calibrated with. */
-export function withoutData<Step extends Calibrated>({ data: _data, samples: _samples, columns: _columns, leaveOut: _leaveOut, scale: _scale, mean: _mean, std: _std, ...options }: Step): Omit<Step, keyof Calibrated> {
+export function withoutData<Step extends Calibrated>({ data: _data, samples: _samples, columns: _columns, leaveOut: _leaveOut, cache: _cache, scale: _scale, mean: _mean, std: _std, ...options }: Step): Omit<Step, keyof Calibrated> {
   return options;
 }
 

@@ -1,8 +1,9 @@
 /** Tensors of jobs in a private folder: both sides read and write them by name. */
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DenseTensor, type DType, PenjingError, type Shape, type Shelf, type ShelfReference } from '@penjing/core';
+import type { StoredTensor } from './stored-tensor.js';
 
 /** A shelf in a new folder inside `parent`. */
 export async function openFolderShelf(parent: string): Promise<Shelf & ShelfReference & AsyncDisposable> {
@@ -16,24 +17,60 @@ export async function openFolderShelf(parent: string): Promise<Shelf & ShelfRefe
   };
 }
 
-/** A tensor is a file: a line of JSON with its type and shape, then its bytes. */
+/** Bytes of the length at the end. */
+const LENGTH = 4;
+
+/** A tensor is a file: its bytes, then its type and shape as JSON, then the length of that: the bytes can be read where they lie. */
 export function folderShelf(folder: string): Shelf {
-  // Names of values may be long and hold anything.
-  const pathOf = (name: string): string => join(folder, createHash('sha256').update(name).digest('hex'));
+  const pathOf = (name: string): string => shelfPath(folder, name);
+
+  async function find(name: string, wanted: boolean): Promise<{ dtype: DType; shape: Shape; bytes: Uint8Array }> {
+    const file = await open(pathOf(name)).catch((cause: unknown) => {
+      throw new PenjingError('E_NOT_FOUND', `${name} is not on the shelf`, { cause });
+    });
+    try {
+      const { size } = await file.stat();
+      const read = async (start: number, end: number): Promise<Buffer> => (await file.read(Buffer.allocUnsafeSlow(end - start), 0, end - start, start)).buffer;
+      const length = (await read(size - LENGTH, size)).readUInt32LE();
+      const end = size - LENGTH - length;
+      const { dtype, shape } = JSON.parse((await read(end, size - LENGTH)).toString('utf8')) as { dtype: DType; shape: Shape };
+      return { dtype, shape, bytes: wanted ? await readAll(file, end) : new Uint8Array(0) };
+    } finally {
+      await file.close();
+    }
+  }
+
   return {
     async put(name, { dtype, shape, bytes }) {
-      const head = Buffer.from(`${JSON.stringify({ dtype, shape })}\n`);
-      await writeFile(pathOf(name), [head, bytes]);
+      const head = Buffer.from(JSON.stringify({ dtype, shape }));
+      const length = Buffer.alloc(LENGTH);
+      length.writeUInt32LE(head.length);
+      await writeFile(pathOf(name), [bytes, head, length]);
     },
     async get(name) {
-      const file = await readFile(pathOf(name)).catch((cause: unknown) => {
-        throw new PenjingError('E_NOT_FOUND', `${name} is not on the shelf`, { cause });
-      });
-      const end = file.indexOf('\n');
-      const { dtype, shape } = JSON.parse(file.toString('utf8', 0, end)) as { dtype: DType; shape: Shape };
-      // A copy: ONNX Runtime wants tensors aligned to their elements.
-      return new DenseTensor(dtype, shape, new Uint8Array(file.subarray(end + 1)));
+      const { dtype, shape, bytes } = await find(name, true);
+      return new DenseTensor(dtype, shape, bytes);
     },
     delete: (name) => rm(pathOf(name), { force: true }),
+    async refer(name) {
+      const { dtype, shape } = await find(name, false);
+      return { kind: 'tensor', dtype, shape, reference: { kind: 'shelved', path: pathOf(name), dtype, shape } satisfies StoredTensor };
+    },
   };
+}
+
+/** Names of values may be long and hold anything. */
+export function shelfPath(folder: string, name: string): string {
+  return join(folder, createHash('sha256').update(name).digest('hex'));
+}
+
+/** In memory of its own: ONNX Runtime wants tensors aligned to their elements. One call of the system reads less than 2 GiB. */
+async function readAll(file: Awaited<ReturnType<typeof open>>, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length;) {
+    const { bytesRead } = await file.read(bytes, done, Math.min(length - done, 2 ** 30), done);
+    if (bytesRead === 0) throw new PenjingError('E_TRUNCATED', 'a tensor on the shelf is cut off');
+    done += bytesRead;
+  }
+  return bytes;
 }

@@ -2,9 +2,11 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Job, JobHost, JobOptions, Progress } from '@penjing/core';
+import type { Job, JobHost, JobOptions, Progress, Tensor } from '@penjing/core';
 import { SessionHost } from '../session-host.js';
 import { storeForJobs } from '../worker/local-engine.js';
+import { digestJob } from './digest-job.js';
+import { digestModel, tensorsToHash } from './digest-model.js';
 import { openFolderShelf } from './folder-shelf.js';
 import { referTensor, spilledTensor } from './stored-tensor.js';
 
@@ -14,8 +16,8 @@ export interface OrtJobsOptions {
   /** Threads of ONNX Runtime in each; the cores shared out when absent. */
   readonly threads?: number;
   /**
-   * Work folder of the run, which the caller deletes: results of jobs stay in it until then. When absent, a temporary folder that is
-   * deleted with the host, and the tensors that jobs made with it.
+   * Work folder of the run, which the caller deletes: results of jobs stay in it until then, and another run in it takes them instead
+   * of running the same jobs again. When absent, a temporary folder that is deleted with the host, and the tensors that jobs made with it.
    */
   readonly work?: string;
 }
@@ -45,8 +47,37 @@ export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availab
     else idle.push(host);
   }
 
+  async function run<Input, Output>({ module, name }: Job<Input, Output>, input: Input, { signal, onProgress, seed, transfer }: JobOptions = {}): Promise<Output> {
+    signal?.throwIfAborted();
+    const host = await take();
+    try {
+      const output = await host.call('job', { module, name, input, seed, threads, spills: await spills(), results: work && join(work, 'results') }, {
+        ...(signal && { signal }),
+        ...(transfer && { transfer }),
+        ...(onProgress && { onEvent: (event: Progress) => onProgress(event) }),
+      });
+      return output as Output;
+    } finally {
+      give(host);
+    }
+  }
+
+  /** A tensor is never changed: what was computed of it holds as long as it does. */
+  const hashes = new WeakMap<Tensor, string>();
+
   return {
     parallel,
+    async digest(model, options = {}) {
+      const tensors = tensorsToHash(model);
+      const unknown = tensors.filter((tensor) => !hashes.has(tensor));
+      if (unknown.length > 0) {
+        const references = [];
+        for (const tensor of unknown) references.push(await referTensor(tensor));
+        const found = await run(digestJob, references, options);
+        for (const [i, tensor] of unknown.entries()) hashes.set(tensor, found[i]!);
+      }
+      return digestModel(model, (tensor) => hashes.get(tensor)!);
+    },
     openShelf: async () => openFolderShelf(await folder()),
     refer: referTensor,
     tensor: async ({ reference }) => spilledTensor(reference as Parameters<typeof spilledTensor>[0]),
@@ -54,20 +85,7 @@ export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availab
       const stored = await storeForJobs(model, options, await folder());
       return { kind: 'model', reference: stored.model, [Symbol.asyncDispose]: stored.cleanup };
     },
-    async run<Input, Output>({ module, name }: Job<Input, Output>, input: Input, { signal, onProgress, seed, transfer }: JobOptions = {}): Promise<Output> {
-      signal?.throwIfAborted();
-      const host = await take();
-      try {
-        const output = await host.call('job', { module, name, input, seed, threads, spills: await spills() }, {
-          ...(signal && { signal }),
-          ...(transfer && { transfer }),
-          ...(onProgress && { onEvent: (event: Progress) => onProgress(event) }),
-        });
-        return output as Output;
-      } finally {
-        give(host);
-      }
-    },
+    run,
     async [Symbol.asyncDispose]() {
       await Promise.all([...all].map((host) => host[Symbol.asyncDispose]()));
       if (folder.made()) await rm(await folder(), { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });

@@ -4,6 +4,7 @@ import { type Kernels, wasmKernels } from '@penjing/kernels';
 import { folderShelf } from '../jobs/folder-shelf.js';
 import { readReference, spillTensor, type StoredTensor } from '../jobs/stored-tensor.js';
 import { type StoredForJobs, loadStored, localEngine } from './local-engine.js';
+import { keptResult } from './kept-result.js';
 import type { SessionTable } from './session-table.js';
 import type { CallContext } from './wire-types.js';
 
@@ -16,16 +17,21 @@ export interface JobParams {
   readonly threads: number | undefined;
   /** Where results are spilled. */
   readonly spills: string;
+  /** Where the outputs of repeatable jobs are kept; undefined keeps none. */
+  readonly results: string | undefined;
 }
 
 let kernels: Kernels | undefined;
 
-export async function runJob(sessions: SessionTable, { module, name, input, seed, threads, spills }: JobParams, { signal, emit, transfer }: CallContext<Progress>): Promise<unknown> {
+export async function runJob(sessions: SessionTable, { module, name, input, seed, threads, spills, results }: JobParams, { signal, emit, transfer }: CallContext<Progress>): Promise<unknown> {
   const exports = (await import(module)) as Readonly<Record<string, Job<unknown, unknown> | undefined>>;
   const job = exports[name];
   if (typeof job?.run !== 'function') throw new PenjingError('E_WORKER', `${module} exports no job ${name}`);
   kernels ??= wasmKernels();
   const options = threads === undefined ? {} : { threads };
+  const kept = job.repeatable && results !== undefined ? keptResult(results, [name, seed], input) : undefined;
+  const known = await kept?.read();
+  if (known !== undefined) return known;
   const output = await job.run(input, {
     engine: localEngine(sessions, options),
     kernels,
@@ -37,6 +43,7 @@ export async function runJob(sessions: SessionTable, { module, name, input, seed
     onProgress: emit,
     ...(seed !== undefined && { seed }),
   });
+  await kept?.write(output);
   transfer.push(...wholeBuffers(output));
   return output;
 }

@@ -61,8 +61,25 @@ export const gram: CollectorFactory<GramStatistic> = (value, { products }) => {
     async result() {
       await flushWaiting();
       const made = sums ?? new Float32Array(channels * channels);
-      for (let i = 1; i < channels; i++) for (let j = 0; j < i; j++) made[i * channels + j] = made[j * channels + i]!;
+      // Nothing else is added, and the one who asked may let it go.
+      sums = undefined;
+      waiting = new Float32Array(0);
+      mirror(made, channels);
       return { sums: made, channels, rows };
     },
   };
 };
+
+/** Rows and columns of a square that is copied at once: both ends then stay in the cache. */
+const SQUARE = 32;
+
+/** Copies what is above the diagonal to below it. */
+function mirror(matrix: Float32Array, size: number): void {
+  for (let top = 0; top < size; top += SQUARE) {
+    for (let left = 0; left <= top; left += SQUARE) {
+      const bottom = Math.min(top + SQUARE, size);
+      const right = Math.min(left + SQUARE, size);
+      for (let i = top; i < bottom; i++) for (let j = left; j < right && j < i; j++) matrix[i * size + j] = matrix[j * size + i]!;
+    }
+  }
+}

@@ -2,6 +2,7 @@
 import { channelRange, type ChannelRangeStatistic } from './channel-range.js';
 import type { CollectorFactory } from './collector.js';
 import { gram, type GramStatistic } from './gram.js';
+import { hessian, type HessianStatistic } from './hessian.js';
 import { histogram, type HistogramStatistic } from './histogram.js';
 import { magnitudes, type MagnitudesStatistic } from './magnitudes.js';
 import { norms, type NormsStatistic } from './norms.js';
@@ -15,13 +16,40 @@ export interface Statistics {
   norms: NormsStatistic;
   magnitudes: MagnitudesStatistic;
   gram: GramStatistic;
+  hessian: HessianStatistic;
 }
 
 export type StatisticName = keyof Statistics;
 
-export const collectors: { readonly [Name in StatisticName]: CollectorFactory<Statistics[Name]> } = { range, histogram, channelRange, norms, magnitudes, gram };
+export const collectors: { readonly [Name in StatisticName]: CollectorFactory<Statistics[Name]> } = { range, histogram, channelRange, norms, magnitudes, gram, hessian };
 
 /** Bytes that the statistic of an activation with so many channels takes, for those where it matters. */
 export const statisticBytes: { readonly [Name in StatisticName]?: (channels: number) => number } = {
   gram: (channels) => 4 * channels ** 2,
+  hessian: (channels) => 4 * channels ** 2,
 };
+
+/** Channels of the activation, by those statistics that tell. */
+export const statisticChannels: { readonly [Name in StatisticName]?: (statistic: Statistics[Name]) => number } = {
+  channelRange: ({ min }) => min.length,
+  norms: ({ squares }) => squares.length,
+  magnitudes: ({ means }) => means.length,
+  gram: ({ channels }) => channels,
+  hessian: ({ channels }) => channels,
+};
+
+/** What a field of a statistic holds: a number, an array, or a square matrix that may lie on disk. */
+export type StatisticField = 'number' | 'float32' | 'float64' | 'square';
+
+/** The fields of those that are kept; `gram` is for those who want it in memory. */
+export const statisticFields: { readonly [Name in Exclude<StatisticName, 'gram'>]: { readonly [Field in keyof Statistics[Name]]: StatisticField } } = {
+  range: { min: 'number', max: 'number', count: 'number' },
+  histogram: { width: 'number', first: 'number', counts: 'float64', min: 'number', max: 'number', nonFinite: 'number' },
+  channelRange: { min: 'float32', max: 'float32', rows: 'number' },
+  norms: { squares: 'float64', rows: 'number' },
+  magnitudes: { means: 'float32', rows: 'number' },
+  hessian: { sums: 'square', channels: 'number', rows: 'number' },
+};
+
+/** Raised when a collector gives something else than before: what was stored is gathered anew. */
+export const COLLECTORS_VERSION = 1;

@@ -1,0 +1,88 @@
+/** Outputs of jobs in the work folder of a run, each under a hash of its job and input: a run that goes on takes them from there. */
+import { createHash, type Hash, randomUUID } from 'node:crypto';
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { deserialize, serialize } from 'node:v8';
+import { byteSize, elementCount, type TensorReference } from '@penjing/core';
+import type { StoredTensor } from '../jobs/stored-tensor.js';
+
+export interface KeptResult {
+  /** Undefined when there is none, or what it needs is no longer there. */
+  read(): Promise<unknown>;
+  write(output: unknown): Promise<void>;
+}
+
+const HASH_BYTES = 32;
+
+/** Undefined for an input that does not say all that the output follows from. */
+export function keptResult(folder: string, job: readonly unknown[], input: unknown): KeptResult | undefined {
+  const hash = contentHash([...job, input]);
+  if (hash === undefined) return undefined;
+  const path = join(folder, hash);
+  return {
+    async read() {
+      const file = await readFile(path).catch(() => undefined);
+      const content = file?.subarray(HASH_BYTES);
+      // The process, or the machine, may have ended while it was written.
+      if (!file || !content || Buffer.compare(file.subarray(0, HASH_BYTES), hashOf(content)) !== 0) return undefined;
+      const output: unknown = deserialize(content);
+      return (await spillsAreThere(output)) ? output : undefined;
+    },
+    async write(output) {
+      const content = serialize(output);
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      const draft = `${path}.${randomUUID()}`;
+      await writeFile(draft, [hashOf(content), content]);
+      await rename(draft, path);
+    },
+  };
+}
+
+function hashOf(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest();
+}
+
+/** Plain data with typed arrays, by content. Undefined for what is on a shelf or in a session: names say nothing of content there. */
+function contentHash(value: unknown): string | undefined {
+  const hash = createHash('sha256');
+  // Sources in memory are named anew in every run; their bytes are in the input too.
+  const memory = new Map<string, number>();
+  const stable = (text: string): string => {
+    if (!text.startsWith('memory:')) return text;
+    if (!memory.has(text)) memory.set(text, memory.size);
+    return `memory ${memory.get(text)}`;
+  };
+  return update(hash, value, stable) ? hash.digest('hex') : undefined;
+}
+
+function update(hash: Hash, value: unknown, stable: (text: string) => string): boolean {
+  if (ArrayBuffer.isView(value)) {
+    hash.update(`${value.constructor.name} ${value.byteLength}:`).update(value as Uint8Array);
+    return true;
+  }
+  if (value instanceof SharedArrayBuffer) return update(hash, new Uint8Array(value), stable);
+  if (value instanceof Map) return update(hash, [...value], stable);
+  if (typeof value !== 'object' || value === null) {
+    const text = typeof value === 'string' ? stable(value) : String(value);
+    hash.update(`${typeof value} ${text.length} ${text};`);
+    return true;
+  }
+  const { kind, identity, shape, reference } = value as Partial<Omit<TensorReference, 'kind'>> & { readonly kind?: unknown };
+  if (kind === 'shelf' || kind === 'model') return false;
+  if (kind === 'tensor') {
+    if (identity !== undefined) return update(hash, ['made', identity, shape], stable);
+    if ((reference as StoredTensor).kind === 'shelved') return false;
+  }
+  const entries = Object.entries(value);
+  hash.update(`${Array.isArray(value) ? 'list' : 'object'} ${entries.length}:`);
+  return entries.every(([field, inner]) => update(hash, field, stable) && update(hash, inner, stable));
+}
+
+/** Every tensor that an output refers to has the bytes that it should have. */
+async function spillsAreThere(value: unknown): Promise<boolean> {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return true;
+  const { kind, path, dtype, shape } = value as Partial<Extract<StoredTensor, { kind: 'spill' }>>;
+  if (kind === 'spill') return stat(path!).then(({ size }) => size === byteSize(dtype!, elementCount(shape!)), () => false);
+  for (const inner of Object.values(value)) if (!(await spillsAreThere(inner))) return false;
+  return true;
+}
