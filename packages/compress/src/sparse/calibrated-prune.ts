@@ -60,8 +60,8 @@ function calibratedPrune<Name extends 'norms' | 'hessian'>(name: 'wanda' | 'spar
       for await (const { group, statistics, problem } of calibrateLayers(model, { ...task, jobs, samples, groups, statistics: [statistic] })) {
         const parts = bySparsity(group.layers, (layer) => sparsityFor(layer)!);
         const metric = metricOf(statistics[statistic]);
-        for (const [at, { sparsity, layers }] of parts.entries()) {
-          const result = problem ?? (await pruneGroup({ ...group, layers }, at < parts.length - 1 ? copied(metric) : metric, { sparsity, jobs, task }));
+        for (const { sparsity, layers } of parts) {
+          const result = problem ?? (await pruneGroup({ ...group, layers }, metric, { sparsity, jobs, task }));
           for (const [i, layer] of layers.entries()) {
             const pruned = typeof result === 'string' ? result : result.matrices[i]!;
             if (typeof pruned === 'string' || typeof result === 'string') {
@@ -96,11 +96,6 @@ function bySparsity(layers: readonly WeightMatrix[], sparsityFor: (layer: Weight
     part.layers.push(layer);
   }
   return [...parts.values()];
-}
-
-/** A job takes the buffer of its metric, and overwrites a Hessian. */
-function copied(metric: ActivationMetric): ActivationMetric {
-  return metric.kind === 'hessian' ? { ...metric, sums: metric.sums.slice() } : { ...metric, squares: metric.squares.slice() };
 }
 
 interface Tools {
