@@ -129,7 +129,7 @@ export async function measureLimits(model: Model, keep: Reasons, { jobs, samples
       if (!breaks || causes.some((value) => broken.has(value.name))) continue;
       const reason = `${breaks.name} is not finite in float16`;
       // A divisor that became 0 stays 0 unless it is computed in float32 as well.
-      for (const each of [node, ...around(breaks), ...causes.flatMap(({ producer }) => producer ?? [])]) if (!found.has(each)) found.set(each, reason);
+      for (const each of [node, ...causes.flatMap(({ producer }) => producer ?? [])]) if (!found.has(each)) found.set(each, reason);
     }
   }
   return { found, unsolved };
