@@ -11,8 +11,8 @@ import { quantizeDynamic, quantizeStatic, rangeMethods } from '@penjing/quantize
 import { ortEngine, ortJobs } from '@penjing/runtime';
 import { int8Cases, type Int8Case } from './int8-cases.js';
 
-const [action, folder, only] = process.argv.slice(2);
-if ((action !== 'write' && action !== 'judge') || folder === undefined) throw new Error('bench/int8.ts write|judge FOLDER [NAME]');
+const [action, folder, only, method] = process.argv.slice(2);
+if ((action !== 'write' && action !== 'judge') || folder === undefined) throw new Error('bench/int8.ts write|judge FOLDER [NAME [METHOD]]');
 
 const slug = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]+/g, '-');
 for (const make of int8Cases) {
@@ -30,6 +30,7 @@ async function write(found: Int8Case, place: string): Promise<void> {
   if (found.labels) await writeTflite(found, place, jobs);
   const passes: [string, Pass][] = [...rangeMethods.map((calibrate): [string, Pass] => [`penjing-${calibrate}`, quantizeStatic({ calibrate })]), ['penjing-dynamic', quantizeDynamic()]];
   for (const [name, pass] of passes) {
+    if (method !== undefined && !name.includes(method)) continue;
     const started = performance.now();
     const { model, records, warnings } = await pass.run(cloneModel(found.model), { jobs, samples: found.calibrate });
     await save(model, join(place, `${name}.onnx`));

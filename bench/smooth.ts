@@ -24,7 +24,9 @@ async function penjing<Output>(args: readonly string[]): Promise<Output> {
 const data = ['--data', texts, '--samples', SAMPLES];
 const rows: [string, string[]][] = [['--dynamic', ['--dynamic']], ['--static', ['--static', ...data]]].flatMap(([name, flags]): [string, string[]][] => [
   [name as string, flags as string[]],
-  ...(alphas.length > 0 ? alphas : ['0.5']).map((alpha): [string, string[]] => [`${name as string} --smooth ${alpha}`, [...(flags as string[]).filter((flag) => !data.includes(flag)), '--smooth', alpha, ...data]]),
+  ...(alphas.length > 0 ? alphas : ['0.5']).flatMap((alpha) => [[], ['--smooth-multiply']].map((more): [string, string[]] => [
+    [name, '--smooth', alpha, ...more].join(' '), [...(flags as string[]).filter((flag) => !data.includes(flag)), '--smooth', alpha, ...more, ...data],
+  ])),
 ]);
 
 const folder = await mkdtemp(join(tmpdir(), 'penjing-smooth-'));

@@ -34,7 +34,10 @@ const own = stepOptions('quantizeStatic', { ...ranges, ...cpu });
 const statics = stepOptions('quantizeStatic', { ...ranges, ...cpu, ...calibrationWords, ...cacheWords, ...exclude });
 const dynamics = stepOptions('quantizeDynamic', { ...cpu, ...exclude });
 
-const smoothing = { alpha: { flags: '--smooth [alpha]', help: 'before --static or --dynamic: divide channels of activations that are far larger than others on --data, and multiply weights in turn (SmoothQuant; 0 to 1, 0.5 when left out)', from: (value: unknown) => (value === true ? 0.5 : value) } } as const;
+const smoothing = {
+  alpha: { flags: '--smooth [alpha]', help: 'before --static or --dynamic: divide channels of activations that are far larger than others on --data, and multiply weights in turn (SmoothQuant; 0 to 1, 0.5 when left out)', from: (value: unknown) => (value === true ? 0.5 : value) },
+  multiply: { flags: '--smooth-multiply', help: 'with --smooth: by a Mul where no normalization or layer can take the factors, as in BERT' },
+} as const;
 const ownSmoothing = stepOptions('smooth', smoothing);
 const smooths = stepOptions('smooth', { ...smoothing, ...calibrationWords, ...cacheWords, ...exclude });
 

@@ -7,17 +7,20 @@ export interface ValueRange {
 }
 
 /**
- * Cuts (100 − percent)/2 per cent of the values off on each side, at the edge of a bin: never more. A side on which the values
- * end at zero is not cut.
+ * Cuts the largest magnitudes off, 100 − percent per cent of the values at most, at the edge of a bin: from the end that is farther from
+ * zero, so that a long tail on one side has all of the cut.
  */
 export function percentileRange({ counts, first, width, min, max }: HistogramStatistic, percent: number): ValueRange {
-  const total = counts.reduce((sum, count) => sum + count, 0);
-  const tail = (total * (100 - percent)) / 200;
-  let low = 0;
-  for (let cut = counts[0] ?? 0; low < counts.length - 1 && cut <= tail; cut += counts[low]!) low++;
-  let high = counts.length - 1;
-  for (let cut = counts[high] ?? 0; high > low && cut <= tail; cut += counts[high]!) high--;
-  return { min: min >= 0 ? min : Math.max(min, (first + low) * width), max: max <= 0 ? max : Math.min(max, (first + high + 1) * width) };
+  let left = (counts.reduce((sum, count) => sum + count, 0) * (100 - percent)) / 100;
+  let [low, high] = [0, counts.length - 1];
+  while (low < high) {
+    const fromLow = -(first + low) > first + high + 1;
+    left -= counts[fromLow ? low : high]!;
+    if (left < 0) break;
+    if (fromLow) low++;
+    else high--;
+  }
+  return { min: Math.max(min, (first + low) * width), max: Math.min(max, (first + high + 1) * width) };
 }
 
 /** Bins of magnitudes that entropy is computed with, and how far the thresholds tried are apart. */

@@ -68,6 +68,17 @@ describe('smoothActivations', () => {
     }
   });
 
+  test('by a Mul where a residual sum reads the activation too', async () => {
+    const original = network();
+    original.graph.initializers.get('head')!.tensor = denseOf('float32', [WIDTH, WIDTH], Array.from({ length: WIDTH * WIDTH }, (_, i) => (i % WIDTH === 3 ? 0.001 : 1) * Math.sin(i)));
+    const wanted = await outputs(original);
+    const { model, records } = await smoothed(original, { multiply: true });
+    expect(check(model)).toEqual([]);
+    expect(records.find(({ name }) => name === 'head')?.note).toMatch(/^factors in a Mul before it; /);
+    const largest = Math.max(...wanted.map(Math.abs));
+    for (const [i, value] of (await outputs(model)).entries()) expect(Math.abs(value - wanted[i]!)).toBeLessThan(1e-5 * largest);
+  });
+
   test('α moves the range: the promised error has its least value between the ends', async () => {
     const promised = async (alpha: number): Promise<number> => (await smoothed(network(), { alpha })).records.find(({ name }) => name === 'gate')?.objective ?? Infinity;
     expect(await promised(0.5)).toBeLessThan(await promised(0));

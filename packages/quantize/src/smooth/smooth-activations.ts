@@ -9,6 +9,8 @@ import { smoothJob, type SmoothOutput } from './smooth-job.js';
 export interface SmoothOptions {
   /** Share of the range that moves from activations into weights, 0 to 1; 0.5 when absent. */
   readonly alpha?: number;
+  /** Where nothing can take the factors, a Mul in front of the layers divides the activation; otherwise they stay as they are. False when absent. */
+  readonly multiply?: boolean;
   /** Weights to leave alone: exact names, or patterns. */
   readonly exclude?: readonly (string | RegExp)[];
   /** Simplifies first, so that normalization is one operator that takes the factors; true when absent. */
@@ -18,12 +20,12 @@ export interface SmoothOptions {
 /**
  * An eager pass: runs the model over `context.samples` and makes activations with outlier channels easier to round to int8, in front of
  * `quantizeStatic` or `quantizeDynamic`. The model computes what it did before. The factors go into the normalisation, or into the
- * layer before the product of a gated one; where there is none that nothing else reads, or where the error that int8 promises does not
- * fall, the layers stay as they are and their records say so. Throws `E_OPTION` for a wrong α, `E_DATA` without samples, `E_ENGINE`
+ * layer before the product of a gated one; where there is none that nothing else reads (unless `multiply`), or where the error that int8
+ * promises does not fall, the layers stay as they are and their records say so. Throws `E_OPTION` for a wrong α, `E_DATA` without samples, `E_ENGINE`
  * without `context.jobs`. Source: Xiao et al. 2022, arXiv:2211.10438.
  */
 export function smoothActivations(options: SmoothOptions = {}): Pass {
-  const { alpha = 0.5, exclude = [] } = options;
+  const { alpha = 0.5, exclude = [], multiply = false } = options;
   if (!(alpha >= 0 && alpha <= 1)) throw new PenjingError('E_OPTION', `alpha is ${alpha}; it must be between 0 and 1`, { hint: 'Larger moves more into the weights; 0.5 shares evenly.' });
   return {
     name: `smooth α ${alpha}`,
@@ -49,7 +51,7 @@ export function smoothActivations(options: SmoothOptions = {}): Pass {
       let smoothed = 0;
       for (const [group, { factors, before, after }] of found) {
         const gain = words(sum(before), sum(after));
-        const place = sum(after) < sum(before) ? folder.foldInto(group, factors) : undefined;
+        const place = sum(after) < sum(before) ? folder[multiply ? 'fold' : 'foldInto'](group, factors) : undefined;
         if (place === undefined) {
           records.push(...left(group, sum(after) < sum(before) ? `nothing before it can take the factors alone (${gain} with them)` : `int8 would lose no less: ${gain}`));
           continue;

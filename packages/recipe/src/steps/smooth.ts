@@ -6,12 +6,14 @@ import { weightRule, weightRules } from './weight-rules.js';
 export interface SmoothStep extends Calibrated {
   /** Share of the range that moves from activations into weights; 0.5 when absent. */
   readonly alpha?: number;
+  /** Puts a Mul in front of layers where nothing can take the factors; false when absent. */
+  readonly multiply?: boolean;
   /** Weights to leave alone; `/…/` is a regular expression. */
   readonly exclude?: readonly string[];
 }
 
 export const smoothStep: StepKind<SmoothStep> = {
-  schema: objectSchema({ alpha: { type: 'number', minimum: 0, maximum: 1 }, ...calibratedFields, exclude: weightRules }),
+  schema: objectSchema({ alpha: { type: 'number', minimum: 0, maximum: 1 }, multiply: { type: 'boolean' }, ...calibratedFields, exclude: weightRules }),
   pass(step) {
     const { exclude = [], ...options } = withoutData(step);
     return smoothActivations({ ...options, exclude: exclude.map(weightRule) });
