@@ -9,3 +9,7 @@ export { type LionOptions, lion } from './optimizers/lion.js';
 export { clipByNorm, clipByValue, globalNorm } from './optimizers/clip.js';
 export { movingAverage } from './optimizers/average.js';
 export { cosineDecay, type DecayOptions, linearDecay } from './optimizers/schedules.js';
+export { addLoss, type Loss, type LossContext, weightedSum } from './losses/loss.js';
+export { crossEntropy, type CrossEntropyOptions } from './losses/cross-entropy.js';
+export { softTargets, type SoftTargetsOptions } from './losses/soft-targets.js';
+export { cosineDistance, type MatchOptions, meanSquare } from './losses/regression.js';
