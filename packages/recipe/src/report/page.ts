@@ -43,15 +43,16 @@ ${page.tables.map(renderTable).join('\n')}
 `;
 }
 
+/** A column whose cells are all numbers, or dashes where there is none, is set to the right with its head. */
 function renderTable({ title, header, rows }: ReportTable): string {
-  const head = header.map((cell) => `<th scope="col">${escapeHtml(cell)}</th>`).join('');
-  const body = rows.map((row) => `<tr>${row.map(renderCell).join('')}</tr>`).join('\n');
+  const numeric = header.map((_, i) => rows.some((row) => isNumber(row[i] ?? '')) && rows.every((row) => row[i] === '—' || isNumber(row[i] ?? '')));
+  const head = header.map((cell, i) => `<th scope="col"${numeric[i] ? ' class="number"' : ''}>${escapeHtml(cell)}</th>`).join('');
+  const body = rows.map((row) => `<tr>${row.map((cell, i) => `<td${numeric[i] || isNumber(cell) ? ' class="number"' : ''}>${escapeHtml(cell)}</td>`).join('')}</tr>`).join('\n');
   return `<section><h2>${escapeHtml(title)}</h2><div class="scroll"><table><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div></section>`;
 }
 
-function renderCell(cell: string): string {
-  const numeric = /^[-−+]?[\d.,∞]+(e[-+]\d+)?( ?[%a-zA-Z/]{0,8})?$/.test(cell);
-  return `<td${numeric ? ' class="number"' : ''}>${escapeHtml(cell)}</td>`;
+function isNumber(cell: string): boolean {
+  return /^[-−+]?[\d.,∞]+(e[-+]\d+)?( ?[%a-zA-Z/]{0,8})?$/.test(cell);
 }
 
 const STYLE = `
@@ -70,6 +71,8 @@ dd{margin:2px 0 0;font-size:1.15rem;font-variant-numeric:tabular-nums;overflow-w
 figure{margin:28px 0;overflow-x:auto}
 figcaption{font-weight:600;margin-bottom:6px}
 svg{width:100%;min-width:560px;height:auto;display:block}
+svg.narrow{display:none;min-width:0}
+@media (max-width:640px){svg.wide{display:none}svg.narrow{display:block}}
 svg text{fill:var(--ink);font:13px system-ui,sans-serif;font-variant-numeric:tabular-nums}
 svg .tick,svg .axis{fill:var(--soft);font-size:12px}
 svg .grid{stroke:var(--line)}
@@ -78,6 +81,7 @@ svg .grid{stroke:var(--line)}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;padding:6px 10px;border-bottom:1px solid var(--line)}
 th{color:var(--soft);font-weight:600;white-space:nowrap}
+th.number{text-align:right}
 td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .line{fill:none;stroke:var(--m2);stroke-width:2;opacity:.6}
 footer{color:var(--soft);font-size:.85rem;overflow-wrap:anywhere;margin-top:36px;border-top:1px solid var(--line);padding-top:12px}

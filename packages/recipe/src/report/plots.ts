@@ -5,6 +5,8 @@ export interface PlotFrame {
   readonly title: string;
   /** What the numbers mean, with their unit. */
   readonly axis: string;
+  /** Bars that are of one kind. */
+  readonly oneColour?: boolean;
 }
 
 const WIDTH = 720;
@@ -15,16 +17,20 @@ const LABEL_WIDTH = 200;
 export function barPlot(frame: PlotFrame, bars: readonly { readonly label: string; readonly value: number; readonly text: string }[]): string {
   const height = MARGIN.top + bars.length * 34 + MARGIN.bottom;
   const length = (value: number): number => (Number.isFinite(value) ? Math.max(0, value) : 0);
-  const x = scaleLinear().domain([0, Math.max(...bars.map(({ value }) => length(value)), Number.MIN_VALUE)]).range([LABEL_WIDTH, WIDTH - 100]);
-  const rows = bars.map(({ label, value, text }, i) => {
-    const y = MARGIN.top + i * 34;
-    return (
-      `<text x="${LABEL_WIDTH - 10}" y="${y + 18}" text-anchor="end">${escapeHtml(shorten(label, 24))}<title>${escapeHtml(label)}</title></text>` +
-      `<rect class="mark m${i % 4}" x="${LABEL_WIDTH}" y="${y + 4}" width="${Math.max(1, x(length(value)) - LABEL_WIDTH).toFixed(1)}" height="20" rx="2"/>` +
-      `<text x="${(x(length(value)) + 8).toFixed(1)}" y="${y + 18}">${escapeHtml(text)}</text>`
-    );
+  return responsive(frame, height, (width) => {
+    const left = Math.min(LABEL_WIDTH, width * 0.46);
+    const x = scaleLinear().domain([0, Math.max(...bars.map(({ value }) => length(value)), Number.MIN_VALUE)]).range([left, width - (width < WIDTH ? 70 : 100)]);
+    const rows = bars.map(({ label, value, text }, i) => {
+      const y = MARGIN.top + i * 34;
+      return (
+        `<text x="${left - 10}" y="${y + 18}" text-anchor="end">${escapeHtml(shorten(label, Math.round(left / 8)))}<title>${escapeHtml(label)}</title></text>` +
+        `<rect class="mark m${frame.oneColour ? 0 : i % 4}" x="${left}" y="${y + 4}" width="${Math.max(1, x(length(value)) - left).toFixed(1)}" height="20" rx="2"/>` +
+        `<text x="${(x(length(value)) + 8).toFixed(1)}" y="${y + 18}">${escapeHtml(text)}</text>`
+      );
+    });
+    const axis = width < WIDTH ? `<text class="axis" x="0" y="${height - 12}">` : `<text class="axis" x="${left}" y="${height - 12}">`;
+    return `${rows.join('')}${axis}${escapeHtml(frame.axis)}</text>`;
   });
-  return svg(frame, height, rows.join('') + `<text class="axis" x="${LABEL_WIDTH}" y="${height - 12}">${escapeHtml(frame.axis)}</text>`);
 }
 
 /** One point per label, in order; labels are thinned out when there are many. */
@@ -76,6 +82,15 @@ function axisLines(y: { (value: number): number; ticks(count: number): number[] 
     );
   });
   return lines.join('') + `<text class="axis" x="${MARGIN.left}" y="${MARGIN.top - 8}">${escapeHtml(caption)}</text>`;
+}
+
+/** Of the drawing on a page and of the one on a phone, where the other would have to be scrolled or be too small to read. */
+const NARROW = 360;
+
+/** A figure with a drawing for wide pages and one for narrow ones, of which one is shown. */
+export function responsive({ title }: PlotFrame, height: number, draw: (width: number) => string): string {
+  const drawing = (name: string, width: number): string => `<svg class="${name}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeHtml(title)}">${draw(width)}</svg>`;
+  return `<figure><figcaption>${escapeHtml(title)}</figcaption>${drawing('wide', WIDTH)}${drawing('narrow', NARROW)}</figure>`;
 }
 
 /** A figure of the width that all have, with its title. */

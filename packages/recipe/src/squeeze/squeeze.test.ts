@@ -172,7 +172,7 @@ test('every so-manieth sample is held out', () => {
 test('the plot draws any numbers', () => {
   const number = fc.double();
   fc.assert(fc.property(fc.array(fc.record({ bytes: number, loss: number }), { maxLength: 5 }), fc.array(fc.record({ bytes: number, loss: number, name: fc.string(), mark: fc.nat(5) }), { maxLength: 5 }), (line, points) => {
-    const html = tradePlot({ title: 't', axis: 'a' }, line, points);
+    const html = tradePlot({ title: 't', axis: 'a', sizes: 's' }, line, points);
     for (const [, value] of html.matchAll(/ (?:x|y|cx|cy|x1|x2|y1|y2)="([^"]*)"/g)) expect(value).toMatch(/^-?\d+(\.\d+)?$/);
     expect(html).not.toMatch(/NaN|Infinity|undefined/);
   }));
