@@ -60,6 +60,8 @@ export async function quantizeModel(original: Model, feeds: Feeds, { activations
   for (const node of nodes) {
     if (!quantized.has(node.opType)) continue;
     const x = node.input(0)!;
+    // what computes shapes has no range
+    if (!x.tensor && !ranges.has(x.name)) continue;
     const fused = (node.opType === 'Relu' || node.opType === 'Clip') && ['Conv', 'Gemm', 'Add'].includes(x.producer?.opType ?? '');
     if (fused) continue;
     const constantWeight = weighted.has(node.opType) ? node.input(1)!.tensor : undefined;
@@ -81,13 +83,12 @@ export async function quantizeModel(original: Model, feeds: Feeds, { activations
     node.setInput(2, dequantize(b, s, z, node, 0, biasValue.name));
   }
   // Outputs lie on grids too, under their old names.
-  const last = nodes.at(-1)!;
   for (const [i, output] of [...graph.outputs].entries()) {
     const name = output.name;
     const made = output.producer!;
     const value = new GraphValue(`${name}/raw`);
     const marker = new Node('Identity', [], [new GraphValue('unused')]);
-    graph.insertAfter(last, marker);
+    graph.insertAfter(made, marker);
     made.replaceOutput(made.outputs.indexOf(output), value);
     ranges.set(value.name, ranges.get(name)!);
     const rounded = activation(value, marker);
