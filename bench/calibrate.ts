@@ -80,10 +80,8 @@ try {
   const started = performance.now();
   {
     await using jobs = ortJobs({ work: folder });
-    for await (const { group, statistics } of calibrateLayers(model, { jobs, samples: feeds(), groups, statistics: ['gram'] })) {
-      console.log(`${group.layers.map(({ weight }) => weight.name).join(' ')}: ${statistics.gram.rows} rows, ${((performance.now() - started) / 1000).toFixed(0)} s, peak ${(await peak()).toFixed(0)} MB`);
-      // As a job would take it.
-      structuredClone(statistics.gram.sums, { transfer: [statistics.gram.sums.buffer as ArrayBuffer] });
+    for await (const { group, statistics } of calibrateLayers(model, { jobs, samples: feeds(), groups, statistics: ['hessian'] })) {
+      console.log(`${group.layers.map(({ weight }) => weight.name).join(' ')}: ${statistics.hessian.rows} rows, ${((performance.now() - started) / 1000).toFixed(0)} s, peak ${(await peak()).toFixed(0)} MB`);
     }
   }
   const block = (4 * (4 * hidden ** 2 + 3 * hidden * ffn)) / 2 ** 20;

@@ -6,7 +6,7 @@ import { storeCodes } from '../block-codes.js';
 import type { WeightScheme } from '../scheme.js';
 import { readWeights, type RoundedMatrix, spillBlocks } from '../spill-blocks.js';
 import { clipBlocks } from './clip-blocks.js';
-import { quadraticCost, type RoundedRows, type Rounding, type Rows, roundTrip, scaleColumns, subtract } from './round-trip.js';
+import { between, quadraticCost, type RoundedRows, type Rounding, type Rows, roundTrip, scaleColumns, subtract } from './round-trip.js';
 import { searchScales } from './search-scales.js';
 
 export interface AwqInput {
@@ -65,14 +65,6 @@ async function awq(input: AwqInput, context: JobContext): Promise<AwqOutput> {
     matrices.push({ ...stored, objective: cost / 2, stats: kernels.errorStats(rows.data, restored(rows, rounded, inverse)) });
   }
   return { matrices, factors, alpha };
-}
-
-/** diag(f) H diag(f). */
-function between(hessian: Float32Array, factors: Float32Array): Float32Array {
-  const size = factors.length;
-  const out = new Float32Array(hessian.length);
-  for (let i = 0; i < size; i++) for (let j = 0; j < size; j++) out[i * size + j] = hessian[i * size + j]! * factors[i]! * factors[j]!;
-  return out;
 }
 
 function restored(rows: Rows, { values }: RoundedRows, inverse: Float32Array): Float32Array {

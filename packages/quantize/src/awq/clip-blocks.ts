@@ -1,7 +1,7 @@
 /** Cuts off the largest weights of each block where that lowers the error of the output (Lin et al. 2023, appendix; AutoClip of the authors' code). */
 import type { TaskOptions } from '@penjing/core';
 import type { Products } from '@penjing/core/linalg';
-import { roundTrip, type Rounding, type Rows } from './round-trip.js';
+import { type Rounding, roundingErrors, type Rows } from './round-trip.js';
 
 export interface ClipBlocksOptions extends Pick<TaskOptions, 'signal'>, Rounding {
   /** XᵀX of the inputs as these rows see them, (size, size). */
@@ -22,19 +22,19 @@ export async function clipBlocks(rows: Rows, { hessian, products, signal, ...rou
   const most = largest(rows, blockSize, blocks);
   const best = new Float32Array(cols * blocks).fill(1);
   const least = new Float64Array(cols * blocks).fill(Infinity);
+  const tried = new Float32Array(data.length);
   for (let step = 0; step < STEPS; step++) {
     signal?.throwIfAborted();
     const part = 1 - step / PARTS;
-    const { values } = roundTrip(rows, rounding, cut(rows, blockSize, blocks, (at) => most[at]! * part));
+    const differences = roundingErrors(rows, rounding, cut(rows, blockSize, blocks, (at) => most[at]! * part, tried));
     for (const [b, metric] of metrics.entries()) {
       const from = b * blockSize;
-      const width = Math.min(blockSize, size - from);
-      const differences = new Float32Array(cols * width);
-      for (let c = 0; c < cols; c++) for (let i = 0; i < width; i++) differences[c * width + i] = data[c * size + from + i]! - values[c * size + from + i]!;
-      const moved = await products.multiply({ data: differences, rows: cols, cols: width }, { data: metric, rows: width, cols: width });
+      const to = Math.min(size, from + blockSize);
+      const width = to - from;
+      const moved = await products.multiply({ data: differences, rows: cols, cols: size, window: [from, to] }, { data: metric, rows: width, cols: width });
       for (let c = 0; c < cols; c++) {
         let cost = 0;
-        for (let i = 0; i < width; i++) cost += differences[c * width + i]! * moved[c * width + i]!;
+        for (let i = 0; i < width; i++) cost += differences[c * size + from + i]! * moved[c * width + i]!;
         const at = c * blocks + b;
         if (!(cost < least[at]!)) continue;
         least[at] = cost;
@@ -42,7 +42,7 @@ export async function clipBlocks(rows: Rows, { hessian, products, signal, ...rou
       }
     }
   }
-  return cut(rows, blockSize, blocks, (at) => most[at]! * best[at]!);
+  return cut(rows, blockSize, blocks, (at) => most[at]! * best[at]!, tried);
 }
 
 function diagonalBlock(hessian: Float32Array, size: number, from: number, to: number): Float32Array {
@@ -56,21 +56,29 @@ function diagonalBlock(hessian: Float32Array, size: number, from: number, to: nu
 function largest({ data, cols, size }: Rows, blockSize: number, blocks: number): Float32Array {
   const most = new Float32Array(cols * blocks);
   for (let c = 0; c < cols; c++) {
-    for (let i = 0; i < size; i++) {
-      const at = c * blocks + Math.floor(i / blockSize);
-      most[at] = Math.max(most[at]!, Math.abs(data[c * size + i]!));
+    for (let b = 0; b < blocks; b++) {
+      let largest = 0;
+      const end = c * size + Math.min(size, (b + 1) * blockSize);
+      for (let i = c * size + b * blockSize; i < end; i++) {
+        const magnitude = Math.abs(data[i]!);
+        if (magnitude > largest) largest = magnitude;
+      }
+      most[c * blocks + b] = largest;
     }
   }
   return most;
 }
 
-function cut({ data, cols, size }: Rows, blockSize: number, blocks: number, limit: (at: number) => number): Float32Array {
-  const out = new Float32Array(data.length);
+/** Fills `out`. */
+function cut({ data, cols, size }: Rows, blockSize: number, blocks: number, limit: (at: number) => number, out: Float32Array): Float32Array {
   for (let c = 0; c < cols; c++) {
     for (let b = 0; b < blocks; b++) {
       const most = limit(c * blocks + b);
-      const end = Math.min(size, (b + 1) * blockSize);
-      for (let i = b * blockSize; i < end; i++) out[c * size + i] = Math.min(most, Math.max(-most, data[c * size + i]!));
+      const end = c * size + Math.min(size, (b + 1) * blockSize);
+      for (let i = c * size + b * blockSize; i < end; i++) {
+        const weight = data[i]!;
+        out[i] = weight > most ? most : weight < -most ? -most : weight;
+      }
     }
   }
   return out;

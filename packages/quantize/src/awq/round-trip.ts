@@ -52,6 +52,35 @@ export function roundTrip({ data, cols, size }: Rows, rounding: Rounding, cut: F
   return { values, codes, grids };
 }
 
+/** Added and taken away it leaves the nearest integer of a number of moderate size, halves to even: several times faster than Math.round. */
+const TO_INTEGER = 1.5 * 2 ** 52;
+
+/** (cols, size): the matrix minus the values of `roundTrip`, for searches that try many grids. Exact halves may fall to the other side. */
+export function roundingErrors({ data, cols, size }: Rows, rounding: Rounding, cut: Float32Array = data): Float32Array {
+  const { bits, blockSize } = rounding.scheme;
+  const { scales, zeros } = nearestGrids(cut, cols, size, rounding);
+  const blocks = Math.ceil(size / blockSize);
+  const highest = 2 ** bits - 1;
+  const errors = new Float32Array(data.length);
+  for (let c = 0; c < cols; c++) {
+    for (let b = 0; b < blocks; b++) {
+      const scale = scales[c * blocks + b]!;
+      const low = -zeros[c * blocks + b]!;
+      const high = highest + low;
+      const reciprocal = scale === 0 ? 0 : 1 / scale;
+      const end = c * size + Math.min(size, (b + 1) * blockSize);
+      for (let i = c * size + b * blockSize; i < end; i++) {
+        const weight = data[i]!;
+        let code = weight * reciprocal + TO_INTEGER - TO_INTEGER;
+        if (code < low) code = low;
+        else if (code > high) code = high;
+        errors[i] = weight - Math.fround(code * scale);
+      }
+    }
+  }
+  return errors;
+}
+
 /** Σ of d ∘ (d H) over the rows d of (cols, size): twice the objective of differences d. */
 export async function quadraticCost({ data, cols, size }: Rows, hessian: Float32Array, products: Products): Promise<number> {
   const moved = await products.multiply({ data, rows: cols, cols: size }, { data: hessian, rows: size, cols: size });
@@ -70,5 +99,13 @@ export function scaleColumns({ data, cols, size }: Rows, factors: Float32Array):
 export function subtract(a: Float32Array, b: Float32Array): Float32Array {
   const out = new Float32Array(a.length);
   for (let i = 0; i < a.length; i++) out[i] = a[i]! - b[i]!;
+  return out;
+}
+
+/** diag(f) H diag(f). */
+export function between(hessian: Float32Array, factors: Float32Array): Float32Array {
+  const size = factors.length;
+  const out = new Float32Array(hessian.length);
+  for (let i = 0; i < size; i++) for (let j = 0; j < size; j++) out[i * size + j] = hessian[i * size + j]! * factors[i]! * factors[j]!;
   return out;
 }

@@ -3,7 +3,7 @@ import type { TaskOptions } from '@penjing/core';
 import type { Products } from '@penjing/core/linalg';
 import type { GridFit, Kernels } from '@penjing/kernels';
 import type { WeightScheme } from '../scheme.js';
-import { quadraticCost, roundTrip, type Rows, scaleColumns, subtract } from './round-trip.js';
+import { quadraticCost, roundingErrors, type Rows, scaleColumns } from './round-trip.js';
 
 export interface SearchScalesOptions extends Pick<TaskOptions, 'signal'> {
   /** XᵀX, (size, size). */
@@ -27,7 +27,7 @@ export interface FoundScales {
 const STEPS = 20;
 
 /** Outputs of a layer that are looked at, spread evenly: each has grids of its own, so a share of them tells which α is best. */
-const MOST_OUTPUTS = 1024;
+const MOST_OUTPUTS = 512;
 
 /** Factors below do not come about, as in the authors' code. */
 const SMALLEST = 1e-4;
@@ -44,9 +44,8 @@ export async function searchScales({ hessian, magnitudes, layers, fit, products,
     const inverse = factors.map((factor) => 1 / factor);
     let cost = 0;
     for (const { scheme, share, ...rows } of looked) {
-      const { values } = roundTrip({ ...rows, data: scaleColumns(rows, factors) }, { scheme, fit, kernels });
-      const differences = subtract(rows.data, scaleColumns({ ...rows, data: values }, inverse));
-      cost += (await quadraticCost({ ...rows, data: differences }, hessian, products)) / share;
+      const errors = roundingErrors({ ...rows, data: scaleColumns(rows, factors) }, { scheme, fit, kernels });
+      cost += (await quadraticCost({ ...rows, data: scaleColumns({ ...rows, data: errors }, inverse) }, hessian, products)) / share;
     }
     if (!(cost < least)) continue;
     least = cost;
