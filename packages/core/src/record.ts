@@ -18,6 +18,10 @@ export interface WeightRecord {
   readonly maxError?: number;
   /** Share of zeros, of weights that were pruned. */
   readonly sparsity?: number;
+  /** Inner size of the product that a weight became. */
+  readonly rank?: number;
+  /** Bits of a place in the codebook that a weight became. */
+  readonly paletteBits?: number;
   /** Why a weight was left alone, or a fallback was taken. */
   readonly note?: string;
 }

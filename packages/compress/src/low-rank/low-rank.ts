@@ -152,7 +152,7 @@ async function replace(found: readonly Decomposed[], { rule, jobs, names, task: 
     const objective = Math.max(0, spectrum.energies.subarray(0, rank).reduce((left, value) => left - value, spectrum.energy)) / 2;
     records.push({
       name: weight.name, method: `${method} rank ${rank}`, elements, bytesBefore, bytesAfter: (bytesBefore * rank * (matrix.shape[0]! + matrix.shape[1]!)) / elements,
-      objective, snrDb, maxError, ...(note !== undefined && { note }),
+      rank, objective, snrDb, maxError, ...(note !== undefined && { note }),
     });
   }
   return records;

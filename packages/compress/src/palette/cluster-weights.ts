@@ -141,7 +141,7 @@ function begin(model: Model, { bitsOf, outputs, embeddings, exclude }: Settings,
       ...(groups === 1 ? { shape: weight.tensor!.shape, turned: false } : formOf(layer)),
     }, names);
     const notes = [...(note === undefined ? [] : [note]), ...(nonFinite > 0 ? [`${nonFinite} values were not finite and count as 0`] : [])];
-    return { ...before, bytesAfter, ...measured, ...(notes.length > 0 && { note: notes.join('; ') }) };
+    return { ...before, bytesAfter, paletteBits: bits, ...measured, ...(notes.length > 0 && { note: notes.join('; ') }) };
   }
 
   return {

@@ -156,13 +156,13 @@ export async function sparseGptProjection({ sums, damping }: Extract<ActivationM
         if (sparsity.kind === 'share') dropSmallest(scores, Math.round(sparsity.share * scores.length), keep);
         else if (long) dropPattern(scores, rows, cols, sparsity, keep);
         if (long) return { keep };
-        const countOf = (from: number, to: number, col: number): number => {
-          if (sparsity.kind === 'pattern') return dropped(to - from, sparsity);
-          let gone = 0;
-          for (let k = from; k < to; k++) if (keep[k * cols + col] === 0) gone++;
-          return gone;
+        const countsOf = (from: number, to: number): Uint8Array => {
+          if (sparsity.kind === 'pattern') return new Uint8Array(cols).fill(dropped(to - from, sparsity));
+          const counts = new Uint8Array(cols).fill(to - from);
+          for (let k = from; k < to; k++) for (let c = 0; c < cols; c++) counts[c]! -= keep[k * cols + c]!;
+          return counts;
         };
-        return pruneBlock({ lower: diagonal, best, rows, cols, cell, masksOf, countOf, kernels });
+        return pruneBlock({ lower: diagonal, best, rows, cols, cell, masksOf, countsOf, kernels });
       },
     });
     return { values: turn(values, size, cols, context), objective };

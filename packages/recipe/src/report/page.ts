@@ -47,8 +47,14 @@ ${page.tables.map(renderTable).join('\n')}
 function renderTable({ title, header, rows }: ReportTable): string {
   const numeric = header.map((_, i) => rows.some((row) => isNumber(row[i] ?? '')) && rows.every((row) => row[i] === '—' || isNumber(row[i] ?? '')));
   const head = header.map((cell, i) => `<th scope="col"${numeric[i] ? ' class="number"' : ''}>${escapeHtml(cell)}</th>`).join('');
-  const body = rows.map((row) => `<tr>${row.map((cell, i) => `<td${numeric[i] || isNumber(cell) ? ' class="number"' : ''}>${escapeHtml(cell)}</td>`).join('')}</tr>`).join('\n');
+  const body = rows.map((row) => `<tr>${row.map((cell, i) => renderCell(cell, numeric[i] === true)).join('')}</tr>`).join('\n');
   return `<section><h2>${escapeHtml(title)}</h2><div class="scroll"><table><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div></section>`;
+}
+
+function renderCell(cell: string, numeric: boolean): string {
+  // a sentence in a narrow column would make its row tall
+  const kind = numeric || isNumber(cell) ? 'number' : cell.length > 30 && cell.includes(' ') ? 'sentence' : undefined;
+  return `<td${kind ? ` class="${kind}"` : ''}>${escapeHtml(cell)}</td>`;
 }
 
 function isNumber(cell: string): boolean {
@@ -83,6 +89,7 @@ th,td{text-align:left;padding:6px 10px;border-bottom:1px solid var(--line)}
 th{color:var(--soft);font-weight:600;white-space:nowrap}
 th.number{text-align:right}
 td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td.sentence{min-width:16rem}
 .line{fill:none;stroke:var(--m2);stroke-width:2;opacity:.6}
 footer{color:var(--soft);font-size:.85rem;overflow-wrap:anywhere;margin-top:36px;border-top:1px solid var(--line);padding-top:12px}
 `;

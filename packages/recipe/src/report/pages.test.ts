@@ -77,6 +77,16 @@ describe('pages', () => {
     }), { numRuns: 50 });
   });
 
+  test('zeros, ranks and palettes have columns where there are any', () => {
+    const page = (...records: WeightRecord[]): string => recordsPage({ input: 'a', output: 'b', steps: [] }, records, 1, new Date(0));
+    const header = (html: string): string[] => [...html.matchAll(/<th scope="col"(?: class="number")?>([^<]*)</g)].map(([, name]) => name!);
+    expect(header(page(record('w', 20)))).toEqual(['weight', 'method', 'elements', 'before', 'after', 'objective', 'snrDb', 'maxError', 'note']);
+    const html = page({ ...record('sparse', 20), sparsity: 0.5 }, { ...record('thin', 20), rank: 32 }, { ...record('palette', 20), paletteBits: 4 });
+    expect(header(html).slice(4, 9)).toEqual(['after', 'sparsity', 'rank', 'palette', 'objective']);
+    expect(html).toMatch(/>50.0 %<.*>—<.*>—<[^]*>—<.*>32<.*>—<[^]*>4 bits</);
+    assertWellFormed(html);
+  });
+
   test('a run that changed nothing has a page too', () => {
     const html = recordsPage({ input: 'a', output: 'b', steps: [] }, [{ ...record('left', undefined), method: 'none', note: 'excluded' }], 1, new Date(0));
     assertWellFormed(html);

@@ -9,7 +9,7 @@ export function recordsPage(recipe: Recipe, records: readonly WeightRecord[], by
   const before = changed.reduce((sum, record) => sum + record.bytesBefore, 0);
   const after = changed.reduce((sum, record) => sum + record.bytesAfter, 0);
   const measured = changed.filter((record) => record.snrDb !== undefined);
-  const megabytes = (value: number): string => `${(value / 1e6).toFixed(2)} MB`;
+  const columns = COLUMNS.filter(({ of }) => !of || records.some((record) => record[of] !== undefined));
   return renderPage({
     title: 'What happened to the weights',
     lead: `${recipe.input} → ${recipe.output}: ${JSON.stringify(recipe.steps)}`,
@@ -21,16 +21,39 @@ export function recordsPage(recipe: Recipe, records: readonly WeightRecord[], by
     tables: [
       {
         title: 'Weights',
-        header: ['weight', 'method', 'elements', 'before', 'after', 'objective', 'snrDb', 'maxError', 'note'],
-        rows: records.map((record) => [
-          record.name, record.method, String(record.elements), megabytes(record.bytesBefore), megabytes(record.bytesAfter),
-          optional(record.objective), optional(record.snrDb), optional(record.maxError), record.note ?? '',
-        ]),
+        header: columns.map(({ header }) => header),
+        rows: records.map((record) => columns.map(({ cell }) => cell(record))),
       },
     ],
     colophon: `Penjing, ${date.toISOString().slice(0, 16).replace('T', ' ')} UTC.`,
   });
 }
+
+function megabytes(value: number): string {
+  return `${(value / 1e6).toFixed(2)} MB`;
+}
+
+interface Column {
+  readonly header: string;
+  readonly cell: (record: WeightRecord) => string;
+  /** What some records have: a table in which none has it goes without the column. */
+  readonly of?: keyof WeightRecord;
+}
+
+const COLUMNS: readonly Column[] = [
+  { header: 'weight', cell: ({ name }) => name },
+  { header: 'method', cell: ({ method }) => method },
+  { header: 'elements', cell: ({ elements }) => String(elements) },
+  { header: 'before', cell: ({ bytesBefore }) => megabytes(bytesBefore) },
+  { header: 'after', cell: ({ bytesAfter }) => megabytes(bytesAfter) },
+  { header: 'sparsity', cell: ({ sparsity }) => (sparsity === undefined ? '—' : `${(100 * sparsity).toFixed(1)} %`), of: 'sparsity' },
+  { header: 'rank', cell: ({ rank }) => rank?.toFixed() ?? '—', of: 'rank' },
+  { header: 'palette', cell: ({ paletteBits }) => (paletteBits === undefined ? '—' : `${paletteBits} ${paletteBits === 1 ? 'bit' : 'bits'}`), of: 'paletteBits' },
+  { header: 'objective', cell: ({ objective }) => optional(objective) },
+  { header: 'snrDb', cell: ({ snrDb }) => optional(snrDb) },
+  { header: 'maxError', cell: ({ maxError }) => optional(maxError) },
+  { header: 'note', cell: ({ note }) => note ?? '' },
+];
 
 function optional(value: number | undefined): string {
   return value === undefined ? '—' : format(value);
