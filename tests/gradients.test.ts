@@ -133,3 +133,16 @@ test('fifty steps of a Llama follow the losses of PyTorch', async () => {
   expect(losses.map((loss, step) => Math.abs(loss - wanted[step]!)).filter((error) => !(error < 1e-3))).toEqual([]);
   expect(losses.at(-1)!).toBeLessThan(0.6 * losses[0]!);
 });
+
+test('dropout passes back what it let through', async () => {
+  const { model, b } = graph();
+  const [dropped] = b.nodes('Dropout', [b.input('x', tensorType('float32', [64])), b.constant('float32', 0.25), b.initializer('training', denseOf('bool', [], [1]))], { seed: 3 }, { outputs: ['dropped'] });
+  b.output(b.op('ReduceSum', [dropped], { keepdims: 0 }), 'loss');
+  model.graph.outputs.push(dropped!);
+  differentiate(model, { loss: 'loss', of: ['x'] });
+  await using session = await TestSession.load(model);
+  const outputs = await session.run({ x: DenseTensor.of('float32', [64], Float32Array.from({ length: 64 }, (_, i) => i + 1)) });
+  const passed = (outputs['dropped']!.data as Float32Array).map((value, i) => value / (i + 1));
+  expect(new Set([...passed].map((value) => value.toFixed(4)))).toEqual(new Set(['0.0000', '1.3333']));
+  expect(compare(outputs[gradientName('x')]!, passed, (i) => i)).toBeLessThan(1e-6);
+});

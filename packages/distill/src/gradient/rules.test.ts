@@ -24,6 +24,7 @@ const cases: readonly (GradientCase & { readonly covers?: string })[] = [
   ...['Asin', 'Acos', 'Atanh'].map((name) => op(name, [X], {}, { draw: (u) => 0.8 * u })),
   ...['Asinh', 'Atan', 'Cos', 'Cosh', 'Erf', 'Exp', 'Sigmoid', 'Sin', 'Sinh', 'Softplus', 'Softsign', 'Tan', 'Tanh', 'Neg', 'Identity', 'Mish'].map((name) => op(name, [X])),
   ...['Abs', 'Relu', 'LeakyRelu', 'Selu', 'Elu', 'Celu'].map((name) => op(name, [X], {}, { draw: away })),
+  op('Dropout', [X]), op('Shrink', [X], { lambd: attribute.float(0.3) }),
   ...['Log', 'Sqrt', 'Reciprocal'].map((name) => op(name, [X], {}, { draw: positive })),
   op('Acosh', [X], {}, { draw: (u) => 2.5 + u }),
   op('HardSigmoid', [X], {}, { draw: (u) => 4.3 * u }), op('HardSwish', [X], {}, { draw: (u) => 4.3 * u }),
@@ -41,7 +42,7 @@ const cases: readonly (GradientCase & { readonly covers?: string })[] = [
   { name: 'Add of unknown sizes, one of them 1', inputs: [[3, 1], X], symbols: [['a', 'b'], ['c', 'd']], build: (b, [x, y]) => b.op('Mul', [x, y]) },
   { name: 'Add of the same symbol', inputs: [X, X], symbols: [['a', 4], ['a', 4]], build: (b, [x, y]) => b.op('Mul', [x, y]) },
 
-  ...['ReduceL1', 'ReduceL2', 'ReduceLogSumExp', 'ReduceMax', 'ReduceMean', 'ReduceMin', 'ReduceSum', 'ReduceSumSquare', 'ReduceLogSum'].flatMap((name): GradientCase[] => [
+  ...['ReduceL1', 'ReduceL2', 'ReduceLogSumExp', 'ReduceMax', 'ReduceMean', 'ReduceMin', 'ReduceSum', 'ReduceSumSquare', 'ReduceLogSum', 'ReduceProd'].flatMap((name): GradientCase[] => [
     op(name, [[2, 3, 4]], {}, { draw: positive }),
     { name: `${name} of axes`, inputs: [[2, 3, 4]], draw: positive, build: (b, [x]) => b.op(name, [x, b.constant('int64', [-1, 0])], { keepdims: 0 }) },
     { name: `${name} of an unknown batch`, inputs: [[2, 3, 4]], symbols: [['n', 3, 'm']], draw: positive, build: (b, [x]) => b.op(name, [x, b.constant('int64', [1])]) },
@@ -82,6 +83,10 @@ const cases: readonly (GradientCase & { readonly covers?: string })[] = [
   { name: 'Slice of an unknown size', inputs: [[4, 6]], symbols: [['n', 'm']], build: (b, [x]) => b.op('Slice', [x, b.constant('int64', [-2]), b.constant('int64', [99]), b.constant('int64', [1])]) },
   { name: 'Pad', inputs: [X], build: (b, [x]) => b.op('Pad', [x, b.constant('int64', [1, 0, 0, 2])]) },
   { name: 'Pad of an axis', inputs: [X], build: (b, [x]) => b.op('Pad', [x, b.constant('int64', [1, 2]), null, b.constant('int64', [-1])]) },
+  { name: 'ScatterElements', inputs: [X, [2, 2]], build: (b, [x, y]) => b.op('ScatterElements', [x, b.constant('int64', [3, 0, -1, 1], [2, 2]), y], { axis: 1 }) },
+  { name: 'ScatterElements that adds', inputs: [X, [3, 2]], build: (b, [x, y]) => b.op('ScatterElements', [x, b.constant('int64', [1, 1, 0, 2, 2, 2], [3, 2]), y], { axis: 1, reduction: 'add' }) },
+  { name: 'TopK', inputs: [X], build: (b, [x]) => b.nodes('TopK', [x, b.constant('int64', [2])], { axis: 1 }, { outputCount: 2 })[0]! },
+  op('DepthToSpace', [[2, 8, 2, 3]], { blocksize: 2 }), op('DepthToSpace', [[2, 8, 2, 3]], { blocksize: 2, mode: 'CRD' }), op('SpaceToDepth', [[2, 3, 4, 6]], { blocksize: 2 }),
   { name: 'Trilu', inputs: [[4, 4]], build: (b, [x]) => b.op('Trilu', [x, b.constant('int64', 1)], { upper: 0 }) },
   { name: 'Gather, rows twice', inputs: [X], build: (b, [x]) => b.op('Gather', [x, b.constant('int64', [1, 0, 1, -1, 1])]) },
   { name: 'Gather of a matrix of indices', inputs: [[5, 2, 3]], build: (b, [x]) => b.op('Gather', [x, b.constant('int64', [4, 0, 0, 2], [2, 2])]) },
@@ -104,6 +109,7 @@ const cases: readonly (GradientCase & { readonly covers?: string })[] = [
   op('LayerNormalization', [[2, 3, 4], [4], [4]]), op('LayerNormalization', [[2, 3, 4], [3, 4]], { axis: 1 }), op('RMSNormalization', [[2, 3, 4], [4]]), op('SimplifiedLayerNormalization', [[2, 3, 4], [4]]),
   { name: 'BatchNormalization of the batch', inputs: [[3, 2, 4], [2], [2]], build: (b, [x, scale, bias]) => b.nodes('BatchNormalization', [x, scale, bias, b.constant('float64', [0, 0]), b.constant('float64', [1, 1])], { training_mode: 1 }, { outputCount: 3 })[0]! },
   { name: 'BatchNormalization with stored statistics', inputs: [[3, 2, 4], [2], [2]], build: (b, [x, scale, bias]) => b.op('BatchNormalization', [x, scale, bias, b.constant('float64', [0.1, -0.2]), b.constant('float64', [1.5, 0.5])]) },
+  op('LpNormalization', [[2, 3, 4]]), op('LpNormalization', [[2, 3, 4]], { p: 1, axis: 1 }, { draw: away }), op('MeanVarianceNormalization', [[2, 3, 2, 2]]),
   op('InstanceNormalization', [[2, 3, 4, 2], [3], [3]]), op('GroupNormalization', [[2, 4, 3], [4], [4]], { num_groups: 2 }),
 ];
 

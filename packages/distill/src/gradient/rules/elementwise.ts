@@ -68,6 +68,17 @@ export const elementwiseGradients = {
     () => c.ops.sumTo(c.ops.div(c.gradient, c.input(1)), c.input(0)),
     () => c.ops.sumTo(c.ops.neg(c.ops.div(c.ops.mul(c.gradient, c.output()), c.input(1))), c.input(1)),
   ],
+  // What the forward pass kept, as much larger as it made it.
+  Dropout: (c) => [
+    () => {
+      if (!c.optional(2)) return c.gradient;
+      const ratio = c.optional(1) ?? c.ops.scalar(0.5, c.gradient);
+      const kept = c.ops.div(c.gradient, oneMinus(c, c.ops.op('CastLike', [ratio, c.gradient])));
+      return c.ops.op('Where', [c.input(2), c.ops.where(c.require(1, 'bool'), kept), c.gradient]);
+    },
+    undefined,
+    undefined,
+  ],
   Elu: (c) => [() => {
     const x = c.input(0);
     const falling = c.ops.add(c.output(), c.ops.scalar(c.node.float('alpha', 1), x));
@@ -127,6 +138,7 @@ export const elementwiseGradients = {
     const falling = c.ops.add(c.output(), c.ops.scalar(alpha * gamma, x));
     return c.ops.mul(c.gradient, c.ops.op('Where', [compare(c, 'Greater', x, 0), c.ops.scalar(gamma, x), falling]));
   }],
+  Shrink: passWhere((c, x) => compare(c, 'Greater', c.ops.op('Abs', [x]), c.node.float('lambd', 0.5))),
   Sigmoid: unary((c, _, y) => c.ops.mul(y, oneMinus(c, y))),
   Sin: unary((c, x) => c.ops.op('Cos', [x])),
   Sinh: unary((c, x) => c.ops.op('Cosh', [x])),

@@ -88,12 +88,25 @@ function spreadAxis(c: GradientContext, gradient: Value, axis: number, step: num
   return ops.op('Reshape', [padded, ops.op('Concat', [...part(0, axis), ops.ints([-1]), ...part(axis + 1, rank)], { axis: 0 })]);
 }
 
+/** (N, C, H·b, W·b) → (N, C·b², H, W). */
+function depthToSpaceBack(c: GradientContext): Value {
+  const { ops } = c;
+  const block = c.node.int('blocksize', 1);
+  if (c.node.string('mode', 'DCR') === 'DCR') return ops.op('SpaceToDepth', [c.gradient], { blocksize: block });
+  const [, channels, height, width] = dimsOf(c.input(0)) ?? [];
+  if (typeof channels !== 'number' || typeof height !== 'number' || typeof width !== 'number') throw c.unsupported('DepthToSpace of an unknown size in mode CRD');
+  const parts = ops.op('Reshape', [c.gradient, ops.ints([-1, channels / block ** 2, height, block, width, block])]);
+  return ops.op('Reshape', [ops.transpose(parts, [0, 1, 3, 5, 2, 4]), ops.ints([-1, channels, height, width])]);
+}
+
 export const movementGradients = {
   Concat: (c) => {
     const axis = axisOf(c, c.output(), 0);
     let pieces: Value[] | undefined;
     return c.node.inputs.map((_, index) => () => (pieces ??= splitBack(c, axis))[index]!);
   },
+  // The other way round; the order of channels stays that of the operator.
+  DepthToSpace: (c) => [() => depthToSpaceBack(c)],
   Expand: (c) => [() => c.ops.sumTo(c.gradient, c.input(0)), undefined],
   Flatten: reshapeBack,
   Gather: gather,
@@ -119,7 +132,19 @@ export const movementGradients = {
     undefined, undefined, undefined,
   ],
   Reshape: (c) => [() => c.ops.reshapeLike(c.gradient, c.input(0)), undefined],
+  // What was written over gets nothing; added updates leave what was there.
+  ScatterElements: (c) => {
+    const axis = c.node.int('axis', 0);
+    const reduction = c.node.string('reduction', 'none');
+    if (reduction !== 'none' && reduction !== 'add') throw c.unsupported(`ScatterElements with ${reduction}`);
+    return [
+      () => (reduction === 'add' ? c.gradient : c.ops.op('ScatterElements', [c.gradient, c.input(1), c.ops.zerosLike(c.input(2))], { axis })),
+      undefined,
+      () => c.ops.op('GatherElements', [c.gradient, c.input(1)], { axis }),
+    ];
+  },
   Slice: slice,
+  SpaceToDepth: (c) => [() => c.ops.op('DepthToSpace', [c.gradient], { blocksize: c.node.int('blocksize', 1) })],
   Split: (c) => [() => {
     const pieces = c.node.outputs.map((output, index) => c.gradientOf(index) ?? c.ops.zerosLike(output));
     return pieces.length === 1 ? pieces[0]! : c.ops.op('Concat', pieces, { axis: c.node.int('axis', 0) });
@@ -141,6 +166,14 @@ export const movementGradients = {
       const perm = c.node.ints('perm') ?? [...Array(rank).keys()].reverse();
       return c.ops.transpose(c.gradient, perm.map((_, i) => perm.indexOf(i)));
     },
+  ],
+  TopK: (c) => [
+    () => {
+      const data = c.input(0);
+      const axis = axisOf(c, data, -1);
+      return c.ops.op('ScatterElements', [c.ops.zerosLike(data), c.require(1, 'int64'), c.gradient], { axis });
+    },
+    undefined,
   ],
   Trilu: (c) => [() => c.ops.op('Trilu', [c.gradient, c.optional(1)], { upper: c.node.int('upper', 1) }), undefined],
   Unsqueeze: (c) => [() => c.ops.reshapeLike(c.gradient, c.input(0)), undefined],

@@ -104,11 +104,36 @@ const groupNorm: GradientRule = (c) => {
   ];
 };
 
+/** y = x / ‖x‖: (g − y Σ g y) / ‖x‖ for the Euclidean norm, (g − sign(x) Σ g y) / ‖x‖ for the sum of magnitudes. */
+const lpNorm: GradientRule = (c) => [
+  () => {
+    const { ops } = c;
+    const [x, y] = [c.input(0), c.output()];
+    const axis = c.node.int('axis', -1);
+    const axes = [axis < 0 ? axis + rankOf(x) : axis];
+    const euclidean = c.node.int('p', 2) === 2;
+    const along = ops.mul(euclidean ? y : ops.op('Sign', [x]), ops.sum(ops.mul(c.gradient, y), axes));
+    const norm = euclidean ? ops.op('Sqrt', [ops.sum(ops.mul(x, x), axes)]) : ops.sum(ops.op('Abs', [x]), axes);
+    return ops.div(ops.sub(c.gradient, along), norm);
+  },
+];
+
+/** (x − mean) / σ over `axes`, without an epsilon worth the name. */
+const meanVariance: GradientRule = (c) => [
+  () => {
+    const x = c.input(0);
+    const axes = (c.node.ints('axes') ?? [0, 2, 3]).map((axis) => (axis < 0 ? axis + rankOf(x) : axis));
+    return inputGradient(c, c.gradient, normalized(c, x, axes, 1e-9, true), axes, true);
+  },
+];
+
 export const normGradients = {
   BatchNormalization: batchNorm,
   GroupNormalization: groupNorm,
   InstanceNormalization: instanceNorm,
   LayerNormalization: trailing(true),
+  LpNormalization: lpNorm,
+  MeanVarianceNormalization: meanVariance,
   RMSNormalization: trailing(false),
   SimplifiedLayerNormalization: trailing(false),
 } as const satisfies Readonly<Record<string, GradientRule>>;

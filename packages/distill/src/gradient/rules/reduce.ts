@@ -87,6 +87,7 @@ export const reduceGradients = {
   ReduceMax: extreme,
   ReduceMean: reduction((c, x, y) => c.ops.div(c.ops.op('CastLike', [c.ops.op('Size', [y]), x]), c.ops.op('CastLike', [c.ops.op('Size', [x]), x]))),
   ReduceMin: extreme,
+  ReduceProd: reduction((c, x, y) => c.ops.div(y, x)),
   ReduceSum: reduction(() => undefined),
   ReduceSumSquare: reduction((c, x) => c.ops.scale(x, 2)),
   // p (g − Σ p g).
