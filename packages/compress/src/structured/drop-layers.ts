@@ -48,7 +48,8 @@ export function dropLayers({ ratio }: DropLayersOptions): Pass {
       const order = layers.map((_, i) => i).sort((i, j) => (importance.get(i) ?? 1) - (importance.get(j) ?? 1) || i - j);
       const dropped = order.slice(0, count).sort((i, j) => i - j);
       const records = dropped.flatMap((i) => recordsOf(layers[i]!, importance.get(i) ?? 1));
-      for (const i of dropped) drop(model, layers[i]!);
+      // the last one first: what a layer before it gave is then still its input
+      for (const i of [...dropped].reverse()) drop(model, layers[i]!);
       removeDead(model);
       renumberCaches(model);
       model.origin = undefined;

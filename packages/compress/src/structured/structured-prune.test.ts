@@ -217,10 +217,10 @@ describe('structuredPrune', () => {
     expect(records.find(({ name }) => name === 'down')!.note).toMatch(/not updated: what it reads is not finite in sample 0/);
   });
 
-  test('drops the residual block that turns its input the least', async () => {
+  test.each([[[1, 0.01, 1, 1], 0.25, ['down1', 'up1']], [[1, 0.01, 0.01, 1], 0.5, ['down1', 'down2', 'up1', 'up2']]] as const)('of residual blocks of the strengths %j drops those that turn their input the least', async (strengths, ratio, gone) => {
     const model = modelOf((b, weight) => {
       let x = b.op('MatMul', [b.input('x', tensorType('float32', ['n', 3, 8])), weight('stem', 8, 8)]);
-      for (const [i, scale] of [1, 0.01, 1, 1].entries()) {
+      for (const [i, scale] of strengths.entries()) {
         const down = b.op('Mul', [b.op('MatMul', [b.op('Relu', [b.op('MatMul', [x, weight(`up${i}`, 8, 16)])]), weight(`down${i}`, 16, 8)]), b.constant('float32', scale)]);
         x = b.op('Add', [x, down]);
       }
@@ -228,10 +228,12 @@ describe('structuredPrune', () => {
     });
     const feeds = { x: floatsOf([2, 3, 8], 4) };
     const wanted = await run(model, feeds);
-    const { model: smaller, records, sizes } = await structuredPrune({ structure: 'layers', ratio: 0.25 }).run(model, { jobs, samples: [feeds, { x: floatsOf([1, 3, 8], 5) }] });
+    const { model: smaller, records, sizes } = await structuredPrune({ structure: 'layers', ratio }).run(model, { jobs, samples: [feeds, { x: floatsOf([1, 3, 8], 5) }] });
     assertSound(smaller);
-    expect(records.map(({ name }) => name).sort()).toEqual(['down1', 'up1']);
-    expect(sizes).toEqual({ layers: { before: 4, after: 3 } });
+    expect(records.map(({ name }) => name).sort()).toEqual(gone);
+    // neighbours too are gone for good
+    for (const name of gone) expect(smaller.graph.initializers.has(name)).toBe(false);
+    expect(sizes).toEqual({ layers: { before: 4, after: 4 - gone.length / 2 } });
     const got = await run(smaller, feeds);
     const largest = Math.max(...wanted.map(Math.abs));
     wanted.forEach((value, i) => expect(Math.abs(got[i]! - value)).toBeLessThan(0.1 * largest));
