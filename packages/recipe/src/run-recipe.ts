@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { check, type Checkpoint, cloneModel, dtypes, type GraphIssue, type Model, type PassResult, PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
 import type { FileLayout } from '@penjing/graph-io';
-import { saveFile, saveLayouts, type SaveResult } from '@penjing/graph-io/node';
+import { type Pool, saveFile, saveLayouts, type SaveResult } from '@penjing/graph-io/node';
 import { applySteps, type OpenedStep, openSteps } from './apply-steps.js';
 import { checkEquivalent, type PlannedComparison } from './check-equivalent.js';
 import { checkLoads, type LoadCheck } from './check-loads.js';
@@ -74,7 +74,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   await using work = !options.applied && steps.some(({ step, data }) => data || step.runsJobs) ? await openEagerWork(variant, { ...running, onNote }) : undefined;
   const { files, graphs, comparisons, records, onlyMeasured, warnings }: Planned =
     source.kind === 'graph'
-      ? await graphFiles({ ...source, input, variant, recipe, options, task, convert, steps, work: work?.path })
+      ? await graphFiles({ ...source, input, variant, recipe, options, task, convert, steps, work: work?.path, pool })
       : await weightFiles(source.format, source.checkpoint, { name: variant.graph('model'), input, write: convert, steps: recipe.steps });
   signal?.throwIfAborted();
 
@@ -168,10 +168,11 @@ interface GraphFilesInput {
   readonly steps: readonly OpenedStep[];
   /** Where eager steps leave their results. */
   readonly work: string | undefined;
+  readonly pool: Pool | undefined;
 }
 
 /** Applies the steps to every graph, and lays out their files with those that belong beside them. */
-async function graphFiles({ input, models, variant, format, recipe, options, task, convert, steps, work }: GraphFilesInput): Promise<Planned> {
+async function graphFiles({ input, models, variant, format, recipe, options, task, convert, steps, work, pool }: GraphFilesInput): Promise<Planned> {
   if (variant.kind === 'file' && models.size > 1) {
     throw new PenjingError('E_OPTION', `${recipe.input} becomes several graphs (${[...models.keys()].join(', ')}): ${recipe.output} is one file`, {
       hint: `Give a folder: -o ${recipe.output.replace(/\.\w+$/, '')}`,
@@ -190,7 +191,7 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
     const result = options.applied ?? await applySteps(steps, built, { ...task, threads: options.threads, work, run: { key: planKeyOf(recipe, steps), graph: stem }, format: format.name, onNote: options.onNote });
     assertNoNewIssues(result.model, before);
     const name = variant.graph(stem);
-    const layouts = await format.layouts(result.model, { name, externalData: options.externalData ?? 'auto', write: convert, signal: options.signal });
+    const layouts = await format.layouts(result.model, { name, externalData: options.externalData ?? 'auto', write: convert, signal: options.signal, pool });
     files.push(...layouts);
     graphs.push(name);
     records.push(...result.records);

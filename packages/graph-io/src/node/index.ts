@@ -2,6 +2,7 @@
 export { type FileSource, fileSource } from './file-source.js';
 export { type ExternalFileSource, openExternalFile } from './external-file.js';
 export { spawnWorker } from './spawn-worker.js';
+export { poolMagnitudes } from './pool-magnitudes.js';
 export { type Pool, type PoolOptions, createPool } from './pool.js';
 export { type SaveFolderOptions, type SaveOptions, type SaveResult, saveFile, saveLayouts } from './save-layouts.js';
 export { type Manifest, type ManifestFile, MANIFEST_NAME, readManifest } from './manifest.js';

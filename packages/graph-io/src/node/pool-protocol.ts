@@ -33,6 +33,8 @@ export interface Calls {
     params: { readonly group: number; readonly rows: readonly RowRange[] };
     result: { readonly crcs: readonly number[]; readonly cached: readonly number[]; readonly stats: QuantizeStats | undefined };
   };
+  /** Largest magnitudes in each slice of an axis of rows of the only output of a group, float32; 0 where there are none. */
+  magnitudes: { params: { readonly group: number; readonly rows: RowRange; readonly axis: number }; result: Float32Array };
   /** CRC-32 of what is in a file now; -1 where it is shorter. */
   checksum: { params: readonly FileStretch[]; result: readonly number[] };
 }

@@ -1,6 +1,7 @@
 /** Entry of a thread of the pool: reads its own rows, computes them, writes them to their own place. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { evaluate, isPenjingError, type QuantizeStats, rowBytes } from '@penjing/core';
+import { foldMagnitudes } from '../tflite/write/magnitudes.js';
 import { DirectWriter, type Handed } from './direct-writer.js';
 import { fastCrc32 } from './fast-crc32.js';
 import { poolKernels } from './pool-kernels.js';
@@ -25,6 +26,11 @@ const calls: { [Name in keyof Calls]: (params: Calls[Name]['params']) => Promise
     await Promise.all(handed.map(({ done }) => done));
     return { crcs, stats, cached: handed.map(({ cached }) => cached) };
   },
+  magnitudes(params) {
+    const measured = computing.then(() => magnitudesOf(params));
+    computing = measured.catch(() => {});
+    return measured;
+  },
   checksum: (stretches) => Promise.resolve(stretches.map(checksum)),
 };
 
@@ -42,6 +48,20 @@ async function computeChunk({ group: id, rows }: Calls['chunk']['params']): Prom
       handed.push(await writer.write(() => files.output(path), path, part, offset + rowBytes(expr, rows[i]!).offset));
     }
     return { handed, crcs: bytes.map((part) => fastCrc32(part)), stats };
+  } finally {
+    kernels.arena.release(mark);
+  }
+}
+
+function magnitudesOf({ group: id, rows, axis }: Calls['magnitudes']['params']): Float32Array {
+  const { outputs, sources } = groups.get(id)!;
+  const { expr } = outputs[0]!;
+  const mark = kernels.arena.mark();
+  try {
+    const { bytes } = evaluate([{ expr, rows }], readSources(sources, files), kernels);
+    const largest = new Float32Array(expr.shape[axis]!);
+    foldMagnitudes(largest, bytes[0]!, rows.start, expr.shape, axis, (run) => kernels.absMax(run));
+    return largest;
   } finally {
     kernels.arena.release(mark);
   }

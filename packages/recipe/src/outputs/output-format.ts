@@ -1,6 +1,7 @@
 /** What a result is written as; one file per format implements it. */
 import type { Checkpoint, Model } from '@penjing/core';
 import type { FileLayout } from '@penjing/graph-io';
+import type { Pool } from '@penjing/graph-io/node';
 import type { Input } from '../inputs/input.js';
 import type { BuildStep, WriteStep } from '../steps/convert.js';
 import type { RecipeStep } from '../steps/steps.js';
@@ -13,6 +14,8 @@ export interface GraphOutputOptions {
   readonly externalData: 'auto' | 'always' | 'never';
   readonly write: WriteStep;
   readonly signal?: AbortSignal | undefined;
+  /** Threads of the run, where it has some already. */
+  readonly pool?: Pool | undefined;
 }
 
 interface Output {

@@ -14,6 +14,7 @@ import { GRID, sameGrid } from './qdq.js';
 import { unsupported } from './tf-error.js';
 import { allGraphs, type Quantization, type TfGraph, type TfTensor } from './tf-graph.js';
 import { tidy } from './tidy.js';
+import type { Magnitudes } from './magnitudes.js';
 import { halveWeights, quantizeWeights } from './weight-form.js';
 
 export interface TfliteOptions extends PrepareOptions {
@@ -26,6 +27,8 @@ export interface TfliteOptions extends PrepareOptions {
    * channel, with activations that stay floats (dynamic-range quantization, of convolutions and products with weights).
    */
   readonly weights?: 'float32' | 'float16' | 'int8';
+  /** Who measures float weights that become int8, as `poolMagnitudes` of graph-io/node does on its threads; the calling thread when absent. */
+  readonly magnitudes?: Magnitudes;
   /** Inputs and outputs of a quantized model (QuantizeLinear and DequantizeLinear at its borders): numbers by default, or the int8 codes themselves. */
   readonly borders?: 'float32' | 'int8';
   /** Weights go behind the FlatBuffer, found by offset, when they take more bytes than this; just under 2 GiB by default. */
@@ -39,7 +42,7 @@ export interface TfliteOptions extends PrepareOptions {
 export async function tfliteLayout(model: Model, options: TfliteOptions = {}): Promise<FileLayout[]> {
   const graph = await tfliteGraph(model, options);
   if (options.weights === 'float16') halveWeights(graph);
-  if (options.weights === 'int8') await quantizeWeights(graph, options.signal);
+  if (options.weights === 'int8') await quantizeWeights(graph, options.magnitudes, options.signal);
   return [encodeTflite(graph, {
     name: options.name ?? 'model.tflite',
     description: 'written by Penjing',

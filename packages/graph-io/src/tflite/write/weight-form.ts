@@ -1,12 +1,10 @@
 /** How the weights of a float graph are stored: in half precision, or as int8 with a scale for each output channel. */
-import { denseOf, lazy, LazyTensor, type Tensor } from '@penjing/core';
+import { denseOf, lazy } from '@penjing/core';
+import { largestMagnitudes, type Magnitudes } from './magnitudes.js';
 import { allGraphs, type TfGraph, type TfOperator, type TfTensor } from './tf-graph.js';
 
 /** Smaller constants stay as they are: unpacking them would cost more than it saves (the converters of TensorFlow draw the line here too). */
 const MIN_ELEMENTS = 1024;
-
-/** Rows of a weight are read in pieces of about this many bytes when its scales are measured. */
-const PIECE_BYTES = 1 << 22;
 
 const isLarge = (tensor: TfTensor): boolean =>
   tensor.dtype === 'float32' && tensor.content !== undefined && (tensor.shape as readonly number[]).reduce((a, b) => a * b, 1) >= MIN_ELEMENTS;
@@ -42,7 +40,7 @@ const channelAxis: Partial<Record<TfOperator['type'], number>> = { CONV_2D: 0, D
  * Stores the weights of convolutions and FULLY_CONNECTED as int8, symmetric, with a scale for each output channel: activations stay floats
  * and are quantized while the model runs. Reads every such weight once, in pieces, because the scales stand in the file's header.
  */
-export async function quantizeWeights(graph: TfGraph, signal?: AbortSignal): Promise<void> {
+export async function quantizeWeights(graph: TfGraph, magnitudes: Magnitudes = largestMagnitudes, signal?: AbortSignal): Promise<void> {
   const done = new Map<TfTensor, TfTensor>();
   for (const operator of allGraphs(graph).flatMap(({ operators }) => operators)) {
     const axis = channelAxis[operator.type];
@@ -50,7 +48,7 @@ export async function quantizeWeights(graph: TfGraph, signal?: AbortSignal): Pro
     if (axis === undefined || !weight || !isLarge(weight) || operator.inputs[0]!.dtype !== 'float32') continue;
     let codes = done.get(weight);
     if (!codes) {
-      const largest = await largestPerChannel(weight.content!, axis, signal);
+      const largest = await magnitudes(weight.content!, axis, signal);
       const scale = Array.from(largest, (value) => (value > 0 ? Math.fround(value / 127) : 1));
       const shape = weight.shape.map((size, i) => (i === axis ? (size as number) : 1));
       const content = lazy.cast(lazy.multiply(weight.content!, denseOf('float32', shape, scale.map((value) => 1 / value))), 'int8');
@@ -62,44 +60,4 @@ export async function quantizeWeights(graph: TfGraph, signal?: AbortSignal): Pro
       operator.options = { type: 'FullyConnectedOptions', value: { ...(operator.options!.value), asymmetricQuantizeInputs: true } };
     }
   }
-}
-
-/** Largest magnitude of every slice of an axis. */
-async function largestPerChannel(tensor: Tensor, axis: number, signal?: AbortSignal): Promise<Float32Array> {
-  // The same magnitudes in the order of the file: reading across it row by row would read it many times.
-  if (tensor.kind === 'lazy') {
-    const { expr, sources } = tensor as LazyTensor;
-    const moved = expr.op === 'cast' ? expr.input : expr;
-    if (moved.op === 'transpose') return largestPerChannel(lazy.cast(new LazyTensor(moved.input, sources), expr.dtype), moved.perm[axis]!, signal);
-  }
-  const { shape } = tensor;
-  const channels = shape[axis]!;
-  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-  const rows = shape[0]!;
-  const rowElements = shape.slice(1).reduce((a, b) => a * b, 1);
-  const step = Math.max(1, Math.floor(PIECE_BYTES / (4 * rowElements)));
-  const largest = new Float32Array(channels);
-  for (let start = 0; start < rows; start += step) {
-    signal?.throwIfAborted();
-    const end = Math.min(rows, start + step);
-    const bytes = await tensor.rows({ start, end });
-    const data = new Float32Array(bytes.byteOffset % 4 === 0 ? bytes.buffer : bytes.slice().buffer, bytes.byteOffset % 4 === 0 ? bytes.byteOffset : 0, bytes.byteLength / 4);
-    // Counted, as a division for each element would take most of the time.
-    let channel = Math.floor((start * rowElements) / inner) % channels;
-    let left = inner - ((start * rowElements) % inner);
-    for (let i = 0; i < data.length; ) {
-      const runEnd = Math.min(data.length, i + left);
-      left -= runEnd - i;
-      let top = largest[channel]!;
-      for (; i < runEnd; i++) {
-        const magnitude = Math.abs(data[i]!);
-        if (magnitude > top) top = magnitude;
-      }
-      largest[channel] = top;
-      if (left > 0) continue;
-      left = inner;
-      if (++channel === channels) channel = 0;
-    }
-  }
-  return largest;
 }
