@@ -1,11 +1,16 @@
 /** `penjing squeeze`: models that are written all the same, every kind of candidate, and real models within their gates. */
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { readFile, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { memorySource, toDense } from '@penjing/core';
 import { readOnnx } from '@penjing/graph-io';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { evaluateModel, loadTokenizer } from '@penjing/runtime';
+import type { SqueezeResult } from '@penjing/recipe';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runCaptured } from '../apps/cli/src/testing/run-captured.js';
+import { textWindows } from '../packages/recipe/src/feeds/text-feeds.js';
 import { type SqueezeNetwork, squeezeNetwork } from './support/squeeze-network.js';
+import { testData } from './tools/test-data.js';
 
 let network: SqueezeNetwork;
 const at = (...parts: string[]): string => network.at(...parts);
@@ -63,3 +68,46 @@ test('zeros are shared out over the layers', async () => {
   expect(best.comparison.snrDb).toBeGreaterThan(uniform.comparison.snrDb - 0.1);
 });
 
+
+/** The command on a real model. */
+async function squeezeReal(input: string, output: string, ...options: string[]): Promise<SqueezeResult> {
+  const { code, stdout } = await runCaptured('squeeze', input, '-o', at(output), '--json', '--quiet', ...options);
+  expect(code, stdout).toBe(0);
+  return JSON.parse(stdout) as SqueezeResult;
+}
+
+test('the embedded model comes to a quarter of its size, and the folder predicts as well as is reported', async () => {
+  const sapling = join(import.meta.dirname, '../models/sapling');
+  const text = join(sapling, 'heldout.txt');
+  const result = await squeezeReal(sapling, 'sapling', '--data', text, '--samples', '8', '--target-size', '25%', '--max-loss', '2%');
+  expect(result).toMatchObject({ passed: true, metric: 'perplexity', counts: 'size' });
+  const { size } = await stat(at('sapling/onnx/model_quantized.onnx'));
+  expect(size).toBe(result.bytesAfter);
+  expect(size).toBeLessThanOrEqual(0.25 * result.bytesBefore);
+  // better than four bits everywhere, by a lot
+  const uniform = result.tried.find(({ name }) => name === 'uniform int4')!;
+  expect(result.tried.findLast(({ name }) => name === 'mixed')!.comparison.klDivergence!).toBeLessThan(uniform.comparison.klDivergence! / 4);
+  // what single weights lose adds up to what the model loses
+  const { predicted, comparison } = result.tried.findLast(({ name }) => name === 'mixed')!;
+  expect(predicted! / comparison.klDivergence!).toBeGreaterThan(0.4);
+  expect(predicted! / comparison.klDivergence!).toBeLessThan(2.5);
+
+  const tokenizer = await loadTokenizer(sapling);
+  const tokens = textWindows(tokenizer, await readFile(text, 'utf8'), 8, 512).filter((_, i) => i % 4 === 3).flat();
+  const { perplexity } = await evaluateModel(at('sapling/onnx/model_quantized.onnx'), { tokens, windowTokens: 512 });
+  expect(perplexity! / result.heldOut.b.perplexity!).toBeCloseTo(1, 3);
+});
+
+describe.skipIf(!testData)('digits', () => {
+  test('a classifier comes to a tenth of its size and keeps its accuracy on others', async () => {
+    const model = join(testData!, 'models/mnist/burn-mnist.onnx');
+    const reading = ['--data', join(testData!, 'datasets/mnist/mnist-t10k-first6000-images-idx3-ubyte.gz'), '--mean', '0.1307', '--std', '0.3081'];
+    const result = await squeezeReal(model, 'digits.onnx', ...reading, '--samples', '128', '--target-size', '10%', '--max-loss', '2%');
+    expect(result).toMatchObject({ passed: true, metric: 'accuracy' });
+    const { size } = await stat(at('digits.onnx'));
+    expect(size).toBe(result.bytesAfter);
+    expect(size).toBeLessThanOrEqual(0.1 * (await stat(model)).size);
+    const others = JSON.parse((await runCaptured('eval', at('digits.onnx'), '--reference', model, ...reading, '--samples', '500', '--json', '--quiet')).stdout) as { accuracy: number; reference: { accuracy: number } };
+    expect(others.reference.accuracy - others.accuracy).toBeLessThanOrEqual(0.02);
+  });
+});

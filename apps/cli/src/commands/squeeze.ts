@@ -105,11 +105,12 @@ function describe(result: SqueezeResult): string {
   const digits = (value: number | undefined): string => (value === undefined ? '—' : value.toPrecision(4));
   const { heldOut, bytesBefore, bytesAfter, tried, chosen, metric } = result;
   const language = heldOut.kind === 'language';
+  const size = result.counts === 'size' ? 'size' : 'without zeros';
   const rows = [...tried].sort((a, b) => a.bytes - b.bytes).map(({ name, bytes, predicted, loss, comparison }) => [
     name, formatBytes(bytes), share(bytes / bytesBefore, 1), digits(predicted), language ? digits(comparison.klDivergence) : digits(10 ** (-comparison.snrDb / 10)), share(loss),
   ]);
   const facts: [string, string][] = [
-    ['size', `${formatBytes(bytesBefore)} to ${formatBytes(bytesAfter)} (${share(bytesAfter / bytesBefore, 1)})`],
+    [size, `${formatBytes(bytesBefore)} to ${formatBytes(bytesAfter)} (${share(bytesAfter / bytesBefore, 1)})`],
     [`loss of ${metric}, held out`, `${share(result.loss)}${result.maxLoss === undefined ? '' : ` of ${share(result.maxLoss)} allowed`}: ${result.passed ? 'passes' : 'does not pass'}`],
     ...(heldOut.a.perplexity === undefined ? [] : [['perplexity', `${digits(heldOut.a.perplexity)} to ${digits(heldOut.b.perplexity)}`] as [string, string]]),
     ...(heldOut.a.accuracy === undefined ? [] : [['accuracy', `${share(heldOut.a.accuracy)} to ${share(heldOut.b.accuracy ?? 0)}`] as [string, string]]),
@@ -120,9 +121,10 @@ function describe(result: SqueezeResult): string {
   const kinds = new Map<string, number>();
   for (const { method } of chosen) kinds.set(method, (kinds.get(method) ?? 0) + 1);
   return [
-    formatTable(['model', 'size', 'of float', 'predicted', language ? 'klDivergence' : 'error', `loss of ${metric}`], rows),
+    formatTable(['model', size, 'of float', 'predicted', language ? 'klDivergence' : 'error', `loss of ${metric}`], rows),
     '',
     ...(result.standard === undefined ? [] : [`all weights alike: ${result.standard}`]),
+    ...(result.synthetic ? ['measured on random numbers: use it to try things out only'] : []),
     formatTable(['weights', 'method'], [...kinds].sort((a, b) => b[1] - a[1]).map(([method, count]) => [String(count), method])),
     ...result.fallbacks.map(({ loss, weights }) => `the held-out samples refused ${share(loss)}; made better: ${weights.join(', ')}`),
     '',

@@ -81,6 +81,7 @@ svg.narrow{display:none;min-width:0}
 @media (max-width:640px){svg.wide{display:none}svg.narrow{display:block}}
 svg text{fill:var(--ink);font:13px system-ui,sans-serif;font-variant-numeric:tabular-nums}
 svg .tick,svg .axis{fill:var(--soft);font-size:12px}
+svg .tick{paint-order:stroke;stroke:var(--paper);stroke-width:3px}
 svg .grid{stroke:var(--line)}
 .mark.m0{fill:var(--m0)}.mark.m1{fill:var(--m1)}.mark.m2{fill:var(--m2)}.mark.m3{fill:var(--m3)}
 .scroll{overflow-x:auto}

@@ -1,6 +1,7 @@
 /** Chooses what becomes of every weight, by a knapsack on the predicted losses and by models that are built and measured, and proves it. */
 import { PenjingError } from '@penjing/core';
 import type { WeightLosses } from '@penjing/core/calibrate';
+import type { Comparison } from '@penjing/runtime';
 import type { Calibrated } from '../steps/step.js';
 import { judge, smallLoss } from './gate.js';
 import { type Goal, INT8, standards as standardsFor } from './goal.js';
@@ -32,6 +33,9 @@ export interface ChosenPlan {
   readonly proven: ProvenModel & { readonly standard: string | undefined; /** What it counts as. */ readonly cost: number };
 }
 
+/** Sizes that differ by less are as good as each other: each look at one costs a model. */
+const PRECISION = 0.02;
+
 /** Throws `E_OPTION` when the size cannot be reached, `E_NOTHING_TO_DO` when no weight can be made smaller. */
 export async function choosePlan({ trials, goal, weights, curves, calibration, language, bytesBefore, targetBytes }: ChooseOptions): Promise<ChosenPlan> {
   const { maxLoss, counts } = goal;
@@ -45,11 +49,11 @@ export async function choosePlan({ trials, goal, weights, curves, calibration, l
   const tryPoint = (point: FrontPoint): Promise<TriedModel> => trials.point(layers, point, { predicted: point.loss, bytes: counts === 'weights' ? point.bytes + fixed : undefined });
   const measure = async (point: FrontPoint): Promise<{ bytes: number; passed: boolean }> => {
     const { bytes, comparison } = await tryPoint(point);
-    return { bytes, passed: judge(comparison, maxLoss).passed };
+    return { bytes, passed: judge(comparison, maxLoss).passed && isLikely(comparison, maxLoss) };
   };
   // With all weights as they were nothing is won: only models that are smaller are looked at.
   const smaller = front.filter(({ choices }) => treats(layers, choices));
-  const point = targetBytes === undefined ? ((await smallestPassing(smaller, expectedLoss(maxLoss!, language), measure)) ?? smaller.at(-1)) : await fitSize(smaller, targetBytes, fixed, measure);
+  const point = targetBytes === undefined ? ((await smallestPassing(smaller, expectedLoss(maxLoss!, language), measure, PRECISION)) ?? smaller.at(-1)) : await fitSize(smaller, targetBytes, fixed, measure);
   const better = betterStandards(standards, point && (await tryPoint(point)), { maxLoss, targetBytes });
   const alike = await proveStandards(trials, better, maxLoss);
   if (alike) return { layers, front, fixed, proven: { ...alike, standard: alike.name, cost: costOf(standards, alike.name) } };
@@ -87,6 +91,14 @@ function activationNoise(layers: readonly PlannedLayer[], standards: readonly St
   }, 0);
   const noise = smallLoss(int8.tried.comparison) - weights;
   return noise > 0 && Number.isFinite(noise) ? noise : 0;
+}
+
+/**
+ * Of a few thousand tokens the perplexity is known to about a hundredth only. Where a text is as likely as the model has it, the KL divergence is
+ * by how much its logarithm rises, and varies far less: what chooses looks at both.
+ */
+function isLikely({ klDivergence }: Comparison, maxLoss: number | undefined): boolean {
+  return klDivergence === undefined || maxLoss === undefined || klDivergence <= Math.log1p(maxLoss);
 }
 
 /** A loss of the gate as one that adds up. */

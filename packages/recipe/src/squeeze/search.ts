@@ -30,15 +30,16 @@ export async function fitSize(front: readonly FrontPoint[], bytes: number, fixed
 }
 
 /**
- * The smallest point that passes, by bisection from where the loss is predicted to be `expected`. Takes it for granted that larger points
- * lose less. Undefined when the point of least loss does not pass.
+ * The smallest point that passes, by bisection from where the loss is predicted to be `expected`, until the sizes left differ by no more
+ * than the share `precision`. Takes it for granted that larger points lose less. Undefined when the point of least loss does not pass.
  */
-export async function smallestPassing(front: readonly FrontPoint[], expected: number, measure: (point: FrontPoint) => Promise<Measured>): Promise<FrontPoint | undefined> {
+export async function smallestPassing(front: readonly FrontPoint[], expected: number, measure: (point: FrontPoint) => Promise<Measured>, precision = 0): Promise<FrontPoint | undefined> {
   let low = -1;
   let high = front.length;
   const first = withinLoss(front, expected);
   let next = first ? front.indexOf(first) : front.length - 1;
-  for (let i = 0; i < TRIES && low + 1 < high; i++) {
+  const isClose = (): boolean => high < front.length && front[high]!.bytes - front[Math.max(0, low)]!.bytes <= precision * front[high]!.bytes;
+  for (let i = 0; i < TRIES && low + 1 < high && !isClose(); i++) {
     if ((await measure(front[next]!)).passed) high = next;
     else low = next;
     // Predictions are off by a factor at most times: look at a quarter and at four times the loss before halving what is left.

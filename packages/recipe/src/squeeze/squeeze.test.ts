@@ -154,6 +154,20 @@ describe('a search', () => {
     }
   });
 
+  test('stops where sizes hardly differ', async () => {
+    const line = Array.from({ length: 1000 }, (_, i) => ({ bytes: 1000 + i, loss: 1000 - i, choices: [] }));
+    for (const limit of [400, 700, 990]) {
+      let tries = 0;
+      const found = await smallestPassing(line, 500, async (point) => {
+        tries++;
+        return { bytes: point.bytes, passed: point.loss <= limit };
+      }, 0.1);
+      expect(found!.loss).toBeLessThanOrEqual(limit);
+      expect(found!.bytes).toBeLessThanOrEqual(1.12 * (2000 - limit));
+      expect(tries).toBeLessThanOrEqual(5);
+    }
+  });
+
   test('fits a size that says more than the weights', async () => {
     const measure = async ({ bytes }: { bytes: number }): Promise<{ bytes: number; passed: boolean }> => ({ bytes: bytes + 7, passed: true });
     for (let size = 0; size < 70; size++) {
