@@ -1,5 +1,5 @@
 /** Pruning by what the model computes on samples: Wanda and SparseGPT, block by block. */
-import { type JobHost, type Pass, PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
+import { elementCount, type JobHost, type Pass, PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
 import { calibrateLayers, type LayerGroup, layerGroups, type Statistics, type WeightMatrix, orProblem } from '@penjing/core/calibrate';
 import { type ActivationMetric, pruneJob, type PrunedMatrix, type PruneOutput } from './prune-job.js';
 import { pruneByMagnitude } from './magnitude-prune.js';
@@ -33,8 +33,8 @@ export function sparseGpt({ damping, ...options }: SparseGptOptions): Pass {
 
 /**
  * Runs the model over `context.samples` and prunes the matrices of each block before the next block is calibrated. Kernels of
- * convolutions, and what no activation of the main graph multiplies, is pruned by magnitude, with a note. Throws `E_OPTION` for an
- * impossible sparsity, `E_DATA` without samples, `E_ENGINE` without a host for jobs, `E_NOTHING_TO_DO` when there is nothing to prune.
+ * convolutions in groups, N:M of kernels larger than 1 × 1, and what no activation of the main graph multiplies, are pruned by magnitude,
+ * with a note. Throws `E_OPTION` for an impossible sparsity, `E_DATA` without samples, `E_ENGINE` without a host for jobs, `E_NOTHING_TO_DO` when there is nothing to prune.
  */
 function calibratedPrune<Name extends 'norms' | 'hessian'>(name: 'wanda' | 'sparsegpt', options: WandaOptions, statistic: Name, metricOf: (statistics: Statistics[Name]) => ActivationMetric, damping = 0.01): Pass {
   const overall = sparsityOf(options);
@@ -56,7 +56,8 @@ function calibratedPrune<Name extends 'norms' | 'hessian'>(name: 'wanda' | 'spar
         const [record] = await pruneByMagnitude([layer], sparsityFor(layer)!, { jobs, task });
         records.push({ ...record!, note: [`by magnitude: ${reason}`, ...(record!.note ? [record!.note] : [])].join('; ') });
       };
-      const { groups, skipped } = layerGroups(model, matrices);
+      const across = matrices.filter((layer) => sparsityFor(layer)!.kind === 'pattern' && hasPlaces(layer));
+      const { groups, skipped } = layerGroups(model, matrices.filter((layer) => !across.includes(layer)));
       for await (const { group, statistics, problem } of calibrateLayers(model, { ...task, jobs, samples, groups, statistics: [statistic] })) {
         const parts = bySparsity(group.layers, (layer) => sparsityFor(layer)!);
         const metric = metricOf(statistics[statistic]);
@@ -73,11 +74,17 @@ function calibratedPrune<Name extends 'norms' | 'hessian'>(name: 'wanda' | 'spar
           }
         }
       }
+      for (const layer of across) await fallback(layer, 'its pattern runs over channels, at each place of the kernel');
       for (const { weight, reason } of skipped) await fallback(matrices.find((layer) => layer.weight === weight)!, reason);
       model.origin = undefined;
       return { model, modified: true, records, warnings: [NO_SPEED_UP] };
     },
   };
+}
+
+/** A kernel of more than one place: neighbouring inputs are places, not channels. */
+function hasPlaces({ sites, weight }: WeightMatrix): boolean {
+  return sites[0]?.kind === 'conv' && elementCount(weight.tensor!.shape.slice(2)) > 1;
 }
 
 interface Part {

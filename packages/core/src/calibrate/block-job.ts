@@ -4,6 +4,7 @@ import { type Job, type JobContext, type PreparedModel, type ShelfReference, typ
 import { matrixProducts } from '../linalg/products.js';
 import type { DenseTensor } from '../tensor.js';
 import { type StatisticName, type Statistics, collectors } from './collectors/index.js';
+import type { Patches } from './patches.js';
 
 export interface BlockJobInput {
   /** Computes the values that are no inputs; absent when there are none. */
@@ -24,16 +25,18 @@ export interface BlockJobInput {
 export interface StatisticRequest {
   readonly value: string;
   readonly statistic: StatisticName;
+  /** The value is no value of the model, but these patches of one, under a name that says so. */
+  readonly patches?: Patches | undefined;
 }
 
-export interface NamedRequest extends StatisticRequest {
+export interface NamedRequest extends Omit<StatisticRequest, 'patches'> {
   /** Name on the shelf, if the statistic is large. */
   readonly name: string;
   /** Of what is put there. */
   readonly identity: string | undefined;
 }
 
-export interface Collected extends StatisticRequest {
+export interface Collected extends Omit<StatisticRequest, 'patches'> {
   readonly result: Statistics[StatisticName];
   /** The first sample in which the value holds NaN or infinities. */
   readonly broken: number | undefined;

@@ -11,6 +11,7 @@ import { type BlockJobInput, blockJob, type Collected, type NamedRequest, type S
 import type { CalibrationStore } from './calibration-store.js';
 import { COLLECTORS_VERSION, statisticFields, type StatisticName, type Statistics } from './collectors/index.js';
 import { extractModel } from './extract-model.js';
+import { addPatches } from './patches.js';
 import { shelveSamples } from './shelve-samples.js';
 
 export interface CalibrationOptions extends TaskOptions {
@@ -96,8 +97,7 @@ export async function* calibrateBlocks(model: Model, options: CalibrateOptions):
       }
       if (missing.length > 0) {
         await catchUp();
-        const wanted = [...new Set(missing.map(({ value }) => value))].filter((name) => !inputs.includes(name));
-        const collected = await run(wanted.length === 0 ? undefined : extractModel(before, inputs, wanted), { inputs, collect: missing, outputs: [], drop: [] });
+        const collected = await run(partFor(before, inputs, requests.filter(({ value }) => missing.some((item) => item.value === value))), { inputs, collect: missing, outputs: [], drop: [] });
         for (const [i, item] of collected.entries()) if (missing[i]!.identity !== undefined) await store!.put(missing[i]!.name, item);
         found.push(...collected);
       }
@@ -116,6 +116,20 @@ export async function* calibrateBlocks(model: Model, options: CalibrateOptions):
     if (store) state = await sha256(state, await jobs.digest!(after, task));
     else await catchUp();
   }
+}
+
+/** What computes the values asked for; undefined when all of them are inputs. */
+function partFor(block: Model, inputs: readonly string[], requests: readonly StatisticRequest[]): Model | undefined {
+  const patches = new Map(requests.flatMap(({ value, patches }) => (patches ? [[value, patches] as const] : [])));
+  const wanted = [...new Set(requests.flatMap(({ value }) => (patches.has(value) || inputs.includes(value) ? [] : [value])))];
+  if (wanted.length === 0 && patches.size === 0) return undefined;
+  const read = [...new Set([...patches.values()].map(({ activation }) => activation))].filter((name) => !wanted.includes(name));
+  const part = extractModel(block, inputs, [...wanted, ...read]);
+  for (const [name, form] of patches) addPatches(part, name, form);
+  // they were outputs so that what computes them stayed
+  const { outputs } = part.graph;
+  outputs.splice(0, Infinity, ...outputs.filter(({ name }) => !read.includes(name)));
+  return part;
 }
 
 function statisticsOf(collected: readonly Collected[]): GatheredStatistics {

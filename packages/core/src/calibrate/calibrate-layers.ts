@@ -51,7 +51,7 @@ export async function* calibrateLayers<Name extends StatisticName>(model: Model,
   for await (const { block, gather } of calibrateBlocks(model, options)) {
     const nodes = new Set<Node>(block.nodes);
     for (const sweep of sweeps(groups.filter(({ node }) => nodes.has(node)), statistics, memory)) {
-      const gathered = await gather(sweep.flatMap(({ activation }) => statistics.map((statistic) => ({ value: activation, statistic }))));
+      const gathered = await gather(sweep.flatMap(({ activation, patches }) => statistics.map((statistic) => ({ value: activation, statistic, patches }))));
       for (const group of sweep) {
         const { activation } = group;
         const broken = gathered.broken(activation);
