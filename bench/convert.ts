@@ -12,6 +12,7 @@ import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeCheckpoint } from './make-checkpoint.js';
+import { makePerceptron } from './make-perceptron.js';
 
 const { values } = parseArgs({
   options: {
@@ -40,11 +41,14 @@ const rows = [
   ['GGUF Q4_0 to ONNX, blocks kept', 'convert', 'q4.gguf', 'onnx', ['--no-check']],
   ['GGUF Q8_0 to ONNX, float32', 'convert', 'q8.gguf', 'onnx', ['--no-check', '--blocks', 'float']],
   ['GGUF Q4_0 to ONNX, float32', 'convert', 'q4.gguf', 'onnx', ['--no-check', '--blocks', 'float']],
+  ['ONNX to TensorFlow Lite, float32', 'convert', 'layers.onnx', 'layers.tflite', []],
+  ['ONNX to TensorFlow Lite, int8', 'convert', 'layers.onnx', 'layers.tflite', ['--weights', 'int8']],
 ] as const;
 
 try {
   await mkdir(folder, { recursive: true });
   await makeCheckpoint(at('in'), values.size);
+  await makePerceptron(at('layers.onnx'), Number(values.size) * 1e9);
   for (const [name, verb, input, output, options] of rows) {
     const needed = rows.some(([, , from]) => from === output);
     if (!name.includes(values.filter) && !needed) continue;
