@@ -24,6 +24,8 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '1' },
     /** Pattern of the names of rows. */
     rows: { type: 'string', default: '' },
+    /** Of each command: 1 where other work keeps the cores busy, because waiting threads spin. */
+    threads: { type: 'string' },
     out: { type: 'string', default: 'bench/results/language.json' },
   },
 });
@@ -97,6 +99,6 @@ try {
 }
 
 async function penjing<Output>(args: readonly string[]): Promise<Output> {
-  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', '--conditions=@penjing/source', 'apps/cli/src/main.ts', ...args, '--json', '--quiet'], { maxBuffer: 2 ** 28 });
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', '--conditions=@penjing/source', 'apps/cli/src/main.ts', ...args, ...(values.threads === undefined ? [] : ['--threads', values.threads]), '--json', '--quiet'], { maxBuffer: 2 ** 28 });
   return JSON.parse(stdout) as Output;
 }
