@@ -6,11 +6,14 @@ import { memorySource, toDense } from '@penjing/core';
 import { readOnnx } from '@penjing/graph-io';
 import { evaluateModel, loadTokenizer } from '@penjing/runtime';
 import type { SqueezeResult } from '@penjing/recipe';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { runCaptured } from '../apps/cli/src/testing/run-captured.js';
 import { textWindows } from '../packages/recipe/src/feeds/text-feeds.js';
 import { type SqueezeNetwork, squeezeNetwork } from './support/squeeze-network.js';
 import { testData } from './tools/test-data.js';
+
+// A minute or two, where the machine has nothing else to do.
+vi.setConfig({ testTimeout: 1_800_000 });
 
 let network: SqueezeNetwork;
 const at = (...parts: string[]): string => network.at(...parts);

@@ -2,9 +2,12 @@
 import { readdirSync } from 'node:fs';
 import { readFile, rm, stat } from 'node:fs/promises';
 import { squeezeMethods } from '@penjing/recipe';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { runCaptured } from '../apps/cli/src/testing/run-captured.js';
 import { type SqueezeNetwork, squeezeNetwork } from './support/squeeze-network.js';
+
+// Seconds, where the machine has nothing else to do.
+vi.setConfig({ testTimeout: 180_000 });
 
 let network: SqueezeNetwork;
 const at = (...parts: string[]): string => network.at(...parts);
