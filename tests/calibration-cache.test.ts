@@ -1,20 +1,18 @@
 /** The calibration cache: a second run reads it, runs no engine and gives the same; what does not fit is gathered; what is no cache is refused. */
-import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createRng, denseOf, type Feeds, GraphBuilder, inlineJobs, isPenjingError, type JobHost, Model, tensorType } from '@penjing/core';
+import { createRng, denseOf, type Feeds, inlineJobs, isPenjingError, type JobHost, type Model } from '@penjing/core';
 import { calibrateBlocks, calibrateLayers, layerGroups, type StatisticName, weightMatrices } from '@penjing/core/calibrate';
 import { referenceEngine } from '@penjing/core/reference';
 import { wasmKernels } from '@penjing/kernels';
 import { serializeOnnx } from '@penjing/graph-io';
 import { saveFile } from '@penjing/graph-io/node';
-import { runRecipe, type RecipeStep } from '@penjing/recipe';
 import { openCalibrationStore, ortJobs } from '@penjing/runtime';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { cachedRuns, expectCached, chain, normal, WIDTH, writeSamples as writeSamplesTo } from './support/cached-runs.js';
 import { readJob } from './support/read-job.js';
 
-const WIDTH = 32;
 let folder: string;
 const host = ortJobs({ threads: 1 });
 beforeAll(async () => {
@@ -27,26 +25,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function chain(seed = 3): Model {
-  const rng = createRng(seed);
-  const model = new Model();
-  model.irVersion = 8;
-  model.opsetImports.set('', 17);
-  const b = new GraphBuilder(model.graph);
-  let x = b.input('x', tensorType('float32', ['n', WIDTH]));
-  for (let i = 0; i < 3; i++) x = b.op('Relu', [b.op('MatMul', [x, b.initializer(`w${i}`, denseOf('float32', [WIDTH, WIDTH], normal(rng, WIDTH ** 2)))])]);
-  b.output(x, 'y', tensorType('float32', ['n', WIDTH]));
-  return model;
-}
-
-function normal(rng: ReturnType<typeof createRng>, count: number): number[] {
-  return Array.from({ length: count }, () => rng.normal());
-}
-
-async function writeSamples(name: string, seed: number): Promise<void> {
-  const rng = createRng(seed);
-  await writeFile(join(folder, name), Array.from({ length: 40 }, () => JSON.stringify({ x: [normal(rng, WIDTH)] })).join('\n'));
-}
+const writeSamples = (name: string, seed: number): Promise<void> => writeSamplesTo(join(folder, name), seed);
 
 /** Counts models that a host is given to run. */
 function counting(jobs: JobHost): JobHost & { readonly loads: () => number } {
@@ -107,32 +86,14 @@ describe('calibration cache', () => {
   });
 
   test('serves every calibrated step of recipes, to the same bytes', async () => {
-    const steps: Record<string, RecipeStep> = {
-      static: { quantizeStatic: { calibrate: 'entropy', data: 'D', cache: 'C' } },
-      awq: { quantize: { method: 'awq', blockSize: 16, data: 'D', cache: 'C' } },
-      wanda: { prune: { method: 'wanda', sparsity: 0.5, data: 'D', cache: 'C' } },
-      ...(process.env['PENJING_FULL'] && {
-        gptq: { quantize: { method: 'gptq', blockSize: 16, data: 'D', cache: 'C' } },
-        sparsegpt: { prune: { method: 'sparsegpt', pattern: '2:4', data: 'D', cache: 'C' } },
-        svd: { lowrank: { method: 'svd-llm', ratio: 0.3, data: 'D', cache: 'C' } },
-        palette: { cluster: { method: 'sensitivity', data: 'D', cache: 'C' } },
-      }),
-    };
-    const run = async (name: string, output: string, data = 'data.jsonl'): Promise<{ bytes: Buffer; notes: string[] }> => {
-      const notes: string[] = [];
-      const text = JSON.stringify(steps[name]).replace('"D"', JSON.stringify(join(folder, data))).replace('"C"', JSON.stringify(join(folder, 'recipes.cache')));
-      await runRecipe({ input: join(folder, 'model.onnx'), output: join(folder, output), steps: [JSON.parse(text) as RecipeStep] }, { check: false, force: true, onNote: (note) => notes.push(note) });
-      return { bytes: await readFile(join(folder, output)), notes };
-    };
-    for (const name of Object.keys(steps)) {
-      const first = await run(name, `${name}-1.onnx`);
-      const second = await run(name, `${name}-2.onnx`);
-      expect([name, second.notes.join()]).toEqual([name, expect.stringMatching(/: all \d+ statistics came from .*recipes\.cache$/)]);
-      expect([name, Buffer.compare(first.bytes, second.bytes)]).toEqual([name, 0]);
-      expect(existsSync(join(folder, `${name}-2.onnx.penjing`))).toBe(false);
-    }
+    const run = cachedRuns(folder);
+    await expectCached(run, {
+      static: { quantizeStatic: { calibrate: 'entropy' } },
+      awq: { quantize: { method: 'awq', blockSize: 16 } },
+      wanda: { prune: { method: 'wanda', sparsity: 0.5 } },
+    });
     await writeSamples('others.jsonl', 6);
-    const others = await run('static', 'others.onnx', 'others.jsonl');
+    const others = await run({ quantizeStatic: { calibrate: 'entropy' } }, 'others.onnx', 'others.jsonl');
     expect(others.notes.join()).toMatch(/fits nothing/);
   }, 120_000);
 
