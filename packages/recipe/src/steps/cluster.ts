@@ -1,7 +1,7 @@
 /** The step `cluster`: weights as places in a codebook. */
 import { clusterBySensitivity, type ClusterOptions, clusterWeights } from '@penjing/compress';
-import { type Pass, PenjingError } from '@penjing/core';
-import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, type StepKind, withoutData } from './step.js';
+import type { Pass } from '@penjing/core';
+import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, readsNoData, type StepKind, withoutData } from './step.js';
 import { matching, weightRule, weightRules } from './weight-rules.js';
 
 export interface ClusterStep extends Calibrated {
@@ -43,7 +43,7 @@ export const clusterStep: StepKind<ClusterStep> = {
     const { method = 'kmeans', exclude = [], layers = [], ...options } = withoutData(step);
     const { pass, calibrated } = methods[method];
     if (!calibrated && namesData(step)) {
-      throw new PenjingError('E_OPTION', `${method} reads no data`, { hint: 'Choose --method sensitivity, or leave out --data and --samples.' });
+      throw readsNoData(method, 'Choose --method sensitivity');
     }
     return pass({ ...options, exclude: exclude.map(weightRule), layers: layers.map(matching) });
   },

@@ -1,7 +1,6 @@
 /** The step `lowrank`: matrices as products of two thin ones. */
 import { lowRank, type LowRankOptions } from '@penjing/compress';
-import { PenjingError } from '@penjing/core';
-import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, type StepKind, withoutData } from './step.js';
+import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, readsNoData, type StepKind, withoutData } from './step.js';
 import { weightRule, weightRules } from './weight-rules.js';
 
 export interface LowRankStep extends Calibrated {
@@ -32,7 +31,7 @@ export const lowRankStep: StepKind<LowRankStep> = {
   pass(step) {
     const { method = 'svd', global, exclude = [], ...options } = withoutData(step);
     if (method === 'svd' && namesData(step)) {
-      throw new PenjingError('E_OPTION', 'svd reads no data', { hint: 'Choose --method svd-llm, or leave out --data and --samples.' });
+      throw readsNoData('svd', 'Choose --method svd-llm');
     }
     return lowRank({ method, ...options, ...(global && { scope: 'global' as const }), exclude: exclude.map(weightRule) });
   },

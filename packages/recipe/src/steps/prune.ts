@@ -1,7 +1,7 @@
 /** The step `prune`: zeros among the weights. */
 import { magnitudePrune, type PruneRule, type MagnitudePruneOptions, sparseGpt, wanda } from '@penjing/compress';
 import { type Pass, PenjingError } from '@penjing/core';
-import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, type StepKind, withoutData } from './step.js';
+import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, readsNoData, type StepKind, withoutData } from './step.js';
 import { matching, weightRule, weightRules } from './weight-rules.js';
 
 export interface PruneStep extends Calibrated {
@@ -46,7 +46,7 @@ export const pruneStep: StepKind<PruneStep> = {
     const { method = 'magnitude', scope, exclude = [], layers, ...options } = withoutData(step);
     const { pass, calibrated } = methods[method];
     if (!calibrated && namesData(step)) {
-      throw new PenjingError('E_OPTION', `${method} reads no data`, { hint: 'Choose --method wanda or sparsegpt, or leave out --data and --samples.' });
+      throw readsNoData(method, 'Choose --method wanda or sparsegpt');
     }
     if (calibrated && scope !== undefined) throw new PenjingError('E_OPTION', `${method} knows no scope`, { hint: 'Leave out --scope: magnitude has one.' });
     if (!calibrated && layers) throw new PenjingError('E_OPTION', `${method} has one sparsity for all layers`, { hint: 'Choose wanda or sparsegpt.' });

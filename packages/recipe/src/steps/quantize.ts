@@ -1,7 +1,7 @@
 /** The step `quantize`: weights as integers. */
-import { type Pass, PenjingError } from '@penjing/core';
+import type { Pass } from '@penjing/core';
 import { awqWeights, gptqWeights, quantizeWeights, type WeightOptions } from '@penjing/quantize';
-import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, type StepKind, withoutData } from './step.js';
+import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, readsNoData, type StepKind, withoutData } from './step.js';
 import { matching, weightRule, weightRules } from './weight-rules.js';
 
 export interface QuantizeStep extends Calibrated {
@@ -65,7 +65,7 @@ export const quantizeStep: StepKind<QuantizeStep> = {
     const { method = 'rtn', exclude = [], layers, ...options } = withoutData(step);
     const { pass, calibrated } = methods[method];
     if (!calibrated && namesData(step)) {
-      throw new PenjingError('E_OPTION', `${method} reads no data`, { hint: 'Choose --method awq or gptq, or leave out --data and --samples.' });
+      throw readsNoData(method, 'Choose --method awq or gptq');
     }
     return pass({ ...options, exclude: exclude.map(weightRule), ...(layers && { layers: layers.map(matching) }) });
   },

@@ -1,7 +1,6 @@
 /** The step `shrink`: heads, features, channels or layers go, and the model is smaller and faster. */
 import { structuredPrune, type StructuredPruneOptions } from '@penjing/compress';
-import { PenjingError } from '@penjing/core';
-import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, type StepKind, withoutData } from './step.js';
+import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, readsNoData, type StepKind, withoutData } from './step.js';
 import { weightRule, weightRules } from './weight-rules.js';
 
 export interface ShrinkStep extends Calibrated {
@@ -32,7 +31,7 @@ export const shrinkStep: StepKind<ShrinkStep> = {
     const { exclude = [], ...options } = withoutData(step);
     const { structure, method = 'norm', update = method === 'obs' } = options;
     if (structure !== 'layers' && method === 'norm' && !update && namesData(step)) {
-      throw new PenjingError('E_OPTION', 'norm without an update reads no data', { hint: 'Choose --method activation or obs, add --update, or leave out --data and --samples.' });
+      throw readsNoData('norm without an update', 'Choose --method activation or obs, add --update');
     }
     return structuredPrune({ ...options, exclude: exclude.map(weightRule) });
   },

@@ -1,5 +1,5 @@
 /** What a kind of step is: its options as JSON schema, and what it does to a model. One file per step implements it. */
-import type { Pass } from '@penjing/core';
+import { type Pass, PenjingError } from '@penjing/core';
 import type { Normalisation } from '../feeds/picture-feeds.js';
 
 export interface StepKind<Options> {
@@ -81,6 +81,11 @@ export function withoutData<Step extends Calibrated>({ data: _data, samples: _sa
 /** True when it names data, or says how to read it. */
 export function namesData(step: Calibrated): boolean {
   return (Object.keys(calibratedFields) as (keyof Calibrated)[]).some((field) => step[field] !== undefined);
+}
+
+/** To be thrown when a method that looks at weights alone is told about data. */
+export function readsNoData(method: string, instead: string): PenjingError {
+  return new PenjingError('E_OPTION', `${method} reads no data`, { hint: `${instead}, or leave out what is said about data (--data, --samples, --cache).` });
 }
 
 /** An object with these fields and no others. */
