@@ -10,7 +10,7 @@ import { serializeOnnx } from '@penjing/graph-io';
 import { saveFile } from '@penjing/graph-io/node';
 import { openCalibrationStore, ortJobs } from '@penjing/runtime';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { cachedRuns, expectCached, chain, normal, WIDTH, writeSamples as writeSamplesTo } from './support/cached-runs.js';
+import { chain, normal, WIDTH, writeSamples as writeSamplesTo } from './support/cached-runs.js';
 import { readJob } from './support/read-job.js';
 
 let folder: string;
@@ -84,15 +84,6 @@ describe('calibration cache', () => {
     expect(await sweep({ file: 'two.cache', statistics: ['hessian'], edit: 0 })).toMatchObject({ found: edited.found, loads: 0 });
     expect((await sweep({ file: 'two.cache', statistics: ['hessian'], model: chain(4) })).note).toMatch(/fits nothing of this model, these samples or this method/);
   });
-
-  // The other steps are in calibration-cache.full.test.ts.
-  test('serves a step of a recipe, to the same bytes', async () => {
-    const run = cachedRuns(folder);
-    await expectCached(run, { static: { quantizeStatic: { calibrate: 'entropy' } } });
-    await writeSamples('others.jsonl', 6);
-    const others = await run({ quantizeStatic: { calibrate: 'entropy' } }, 'others.onnx', 'others.jsonl');
-    expect(others.notes.join()).toMatch(/fits nothing/);
-  }, 120_000);
 
   test('refuses files that are no caches, and never replaces them', async () => {
     const good = (await sweep({ file: 'good.cache' }), await readFile(join(folder, 'good.cache')));

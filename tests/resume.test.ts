@@ -13,7 +13,7 @@ import { type FileLayout, openSafetensors, safetensorsLayout } from '@penjing/gr
 import { createPool, fileSource, type Pool, saveFile, saveLayouts } from '@penjing/graph-io/node';
 import { plannedSave } from './tools/planned-save.js';
 
-const MOMENTS = 10;
+const MOMENTS = 4;
 const CHILD = fileURLToPath(new URL('./tools/save-child.ts', import.meta.url));
 
 let folder: string;

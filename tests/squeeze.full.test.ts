@@ -22,6 +22,22 @@ beforeAll(async () => {
 });
 afterAll(() => rm(network.folder, { recursive: true, force: true }));
 
+test('a size is reached, and the file has the figures that are reported', async () => {
+  const { code, result } = await network.squeeze('small.onnx', '--data', at('even.jsonl'), '--target-size', '22%');
+  expect(code).toBe(0);
+  const { size } = await stat(at('small.onnx'));
+  expect(result).toMatchObject({ passed: true, metric: 'output', bytesAfter: size, counts: 'size', fallbacks: [], synthetic: false });
+  expect(size).toBeLessThanOrEqual(0.22 * (await stat(at('model.onnx'))).size);
+  expect(result.chosen.map(({ name }) => name)).toEqual(['first', 'second', 'third']);
+  // what was predicted is near what was measured on the samples that chose
+  const mixed = result.tried.findLast(({ name }) => name === 'mixed')!;
+  expect(mixed.predicted! / 10 ** (-mixed.comparison.snrDb / 10)).toBeGreaterThan(0.5);
+  expect(mixed.predicted! / 10 ** (-mixed.comparison.snrDb / 10)).toBeLessThan(2);
+
+  const compared = JSON.parse((await runCaptured('eval', at('small.onnx'), '--reference', at('model.onnx'), '--data', at('held.jsonl'), '--json', '--quiet')).stdout) as { snrDb: number };
+  expect(compared.snrDb).toBeCloseTo(result.heldOut.snrDb, 3);
+});
+
 test('a size that leaves no room to fall back is refused, and written when it is forced, with what it is written on it', async () => {
   const options = ['--data', at('missed.jsonl'), '--max-loss', '10%'];
   const { result } = await network.squeeze('missed.onnx', ...options);
