@@ -9,11 +9,12 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { denseOf, elementCount, type Executor, type Feeds, memorySource, type Model } from '@penjing/core';
+import { denseOf, elementCount, memorySource, type Model } from '@penjing/core';
 import { type Fusions, simplify, type SimplifyResult } from '@penjing/core/rewrite';
 import { layoutToBytes, readOnnx, serializeOnnx } from '@penjing/graph-io';
 import { ortEngine, randomFeeds } from '@penjing/runtime';
 import { convertedModels } from '../tests/tools/converted-models.js';
+import { median, timed } from './timed.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -82,7 +83,7 @@ async function measure(path: string, size: number, read: () => Promise<Model>): 
     const calls: number[][] = [[], []];
     const started = performance.now();
     for (let turn = run; performance.now() - started < RUN_MS || calls[0]!.length < 5; turn++) {
-      for (const k of turn % 2 ? [1, 0] : [0, 1]) calls[k]!.push(await timed(executors[k]!, feeds));
+      for (const k of turn % 2 ? [1, 0] : [0, 1]) calls[k]!.push(await timed(executors[k]!, feeds, values.cpu));
     }
     calls.forEach((list, k) => times[k]!.push(median(list)));
   }
@@ -92,16 +93,4 @@ async function measure(path: string, size: number, read: () => Promise<Model>): 
   const row = { model: path.slice(path.lastIndexOf('/') + 1), nodes: [result.nodesBefore, result.nodesAfter], bytes: [size, sizes[1]], ms: [before, after], ratio: after / before, times };
   console.log(`${row.model}: nodes ${row.nodes.join(' → ')}, bytes ${row.bytes.join(' → ')}, ${before.toFixed(3)} → ${after.toFixed(3)} ms, ${row.ratio.toFixed(3)}×`);
   return row;
-}
-
-/** Milliseconds of one call: of the clock, or with `--cpu` of the processor, which other work on the machine does not add to. */
-async function timed(executor: Executor, feeds: Feeds): Promise<number> {
-  const [started, used] = [performance.now(), process.cpuUsage()];
-  await executor.run(feeds);
-  const { user, system } = process.cpuUsage(used);
-  return values.cpu ? (user + system) / 1000 : performance.now() - started;
-}
-
-function median(list: readonly number[]): number {
-  return [...list].sort((a, b) => a - b)[list.length >> 1]!;
 }

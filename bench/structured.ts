@@ -14,6 +14,7 @@ import { allNodes, type Executor, type Feeds, type Model } from '@penjing/core';
 import { readOnnx } from '@penjing/graph-io';
 import { fileSource } from '@penjing/graph-io/node';
 import { ortEngine, randomFeeds } from '@penjing/runtime';
+import { median, timed } from './timed.js';
 
 const { values } = parseArgs({
   options: {
@@ -77,7 +78,7 @@ try {
     for (let round = 0; round < Number(values.rounds); round++) {
       for (let i = 0; i < loaded.length; i++) {
         const { executor, feeds, times } = loaded[(i + round) % loaded.length]!;
-        times.push(await timed(executor, feeds));
+        times.push(await timed(executor, feeds, values.cpu));
       }
     }
     for (const [i, { executor, times }] of loaded.entries()) {
@@ -114,17 +115,6 @@ async function made(name: string, [verb, ...options]: readonly string[]): Promis
   return { name, graph, bytes: model.bytes, perplexity, weights };
 }
 
-/** Milliseconds of one call. */
-async function timed(executor: Executor, feeds: Feeds): Promise<number> {
-  const [started, used] = [performance.now(), process.cpuUsage()];
-  await executor.run(feeds);
-  const { user, system } = process.cpuUsage(used);
-  return values.cpu ? (user + system) / 1000 : performance.now() - started;
-}
-
-function median(list: readonly number[]): number {
-  return [...list].sort((a, b) => a - b)[list.length >> 1]!;
-}
 
 async function penjing<Output>(args: readonly string[]): Promise<Output> {
   const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', '--conditions=@penjing/source', 'apps/cli/src/main.ts', ...args, '--json', '--quiet'], { maxBuffer: 2 ** 28 });

@@ -12,6 +12,7 @@ import { differentiate, trainableInputs } from '@penjing/distill';
 import { convertHuggingFace, openHuggingFaceFolder } from '@penjing/graph-io';
 import { openFolder } from '@penjing/graph-io/node';
 import { ortJobs } from '@penjing/runtime';
+import { median } from './timed.js';
 import { trainStepJob } from './train-step-job.js';
 
 const { values } = parseArgs({
@@ -39,7 +40,6 @@ const caches = model.graph.inputs.flatMap(({ name, type }) =>
   name.startsWith('past_key_values') && type?.kind === 'tensor' ? [[name, new DenseTensor('float32', [batch, type.shape![1] as number, 0, type.shape![3] as number], new Uint8Array(0))] as const] : []);
 const feeds = { input_ids: ints(token), labels: ints((row, place) => token(row, place + 1)), attention_mask: ints(() => 1), position_ids: ints((_, place) => place), ...Object.fromEntries(caches) };
 
-const median = (list: readonly number[]): number => [...list].sort((x, y) => x - y)[list.length >> 1]!;
 await using jobs = ortJobs({ threads });
 await using prepared = await jobs.prepare(model);
 const referred = async (tensors: Iterable<readonly [string, DenseTensor]>): Promise<Record<string, TensorReference>> =>

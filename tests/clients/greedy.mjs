@@ -6,9 +6,9 @@
  * much the two logits differ where `batched` leaves `tokens`: 0 when it does not.
  */
 import { readFileSync } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { AutoModelForCausalLM, AutoTokenizer, env, Tensor } from '@huggingface/transformers';
+import { AutoModelForCausalLM, AutoTokenizer, Tensor } from '@huggingface/transformers';
+import { localModel } from './local-model.mjs';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -24,12 +24,7 @@ if (!folder) {
   process.exit(2);
 }
 
-env.allowRemoteModels = false;
-env.allowLocalModels = true;
-env.localModelPath = dirname(resolve(folder));
-env.fetch = () => Promise.reject(new Error('no network in this test'));
-globalThis.fetch = env.fetch;
-const name = basename(resolve(folder));
+const name = localModel(folder);
 const ids = (tensor) => Array.from(tensor.data, Number);
 
 /** Difference of the logits of both tokens at the first place where two generations part. */

@@ -5,8 +5,8 @@
  * Output: { version, outputs: [...] }, tensors as nested lists.
  */
 import { readFileSync } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
-import { env, pipeline, RawImage, Tensor } from '@huggingface/transformers';
+import { pipeline, RawImage, Tensor } from '@huggingface/transformers';
+import { localModel } from './local-model.mjs';
 
 const [folder, jobs] = process.argv.slice(2);
 if (!folder || !jobs) {
@@ -14,15 +14,11 @@ if (!folder || !jobs) {
   process.exit(2);
 }
 
-env.allowRemoteModels = false;
-env.allowLocalModels = true;
-env.localModelPath = dirname(resolve(folder));
-env.fetch = () => Promise.reject(new Error('no network in this test'));
-globalThis.fetch = env.fetch;
+const name = localModel(folder);
 
 const outputs = [];
 for (const { pipeline: task, input, options, image } of JSON.parse(readFileSync(jobs, 'utf8'))) {
-  const run = await pipeline(task, basename(resolve(folder)), { dtype: 'fp32', device: 'cpu' });
+  const run = await pipeline(task, name, { dtype: 'fp32', device: 'cpu' });
   const picture = image ? [new RawImage(Uint8ClampedArray.from(image.data), image.width, image.height, 3)] : [];
   const output = await run(...picture, ...input, options);
   outputs.push(output instanceof Tensor ? output.tolist() : output);

@@ -3,8 +3,8 @@
  *   node sentences.mjs FOLDER TEXT...
  * All texts are one batch. Output: { embeddings: [[...]] }.
  */
-import { basename, dirname, resolve } from 'node:path';
-import { AutoModel, AutoTokenizer, env } from '@huggingface/transformers';
+import { AutoModel, AutoTokenizer } from '@huggingface/transformers';
+import { localModel } from './local-model.mjs';
 
 const [folder, ...texts] = process.argv.slice(2);
 if (!folder || texts.length === 0) {
@@ -12,13 +12,7 @@ if (!folder || texts.length === 0) {
   process.exit(2);
 }
 
-env.allowRemoteModels = false;
-env.allowLocalModels = true;
-env.localModelPath = dirname(resolve(folder));
-env.fetch = () => Promise.reject(new Error('no network in this test'));
-globalThis.fetch = env.fetch;
-
-const name = basename(resolve(folder));
+const name = localModel(folder);
 const tokenizer = await AutoTokenizer.from_pretrained(name);
 const model = await AutoModel.from_pretrained(name, { dtype: 'fp32', device: 'cpu' });
 const { sentence_embedding } = await model(tokenizer(texts, { padding: true }));

@@ -4,20 +4,15 @@
  * INPUTS: { tokens, inputs: { name: { type, dims, data } } }; output: { dtype: [[tokens of a row], …] }, each beginning with the start token.
  */
 import { readFileSync } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
-import { AutoConfig, AutoModelForSeq2SeqLM, AutoModelForSpeechSeq2Seq, env, Tensor } from '@huggingface/transformers';
+import { AutoConfig, AutoModelForSeq2SeqLM, AutoModelForSpeechSeq2Seq, Tensor } from '@huggingface/transformers';
+import { localModel } from './local-model.mjs';
 
 const [folder, inputsFile, dtypes] = process.argv.slice(2);
 if (!dtypes) {
   console.error('usage: node seq2seq.mjs FOLDER INPUTS.json DTYPES');
   process.exit(2);
 }
-env.allowRemoteModels = false;
-env.allowLocalModels = true;
-env.localModelPath = dirname(resolve(folder));
-env.fetch = () => Promise.reject(new Error('no network in this test'));
-globalThis.fetch = env.fetch;
-const name = basename(resolve(folder));
+const name = localModel(folder);
 
 const { tokens, inputs } = JSON.parse(readFileSync(inputsFile, 'utf8'));
 const tensor = ({ type, dims, data }) => new Tensor(type, type === 'int64' ? BigInt64Array.from(data, BigInt) : Float32Array.from(data), dims);
