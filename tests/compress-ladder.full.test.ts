@@ -1,20 +1,15 @@
 /** On every layer of the embedded model each compressor lowers the objective of its own metric against the one before it, which knows less of the activations. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { factorsJob, type FactorMetric, paletteJob, pruneJob, type PruneInput, spectrumJob } from '@penjing/compress';
-import { denseOf, type Feeds, inferShapes, type JobHost, type Tensor, type TensorReference, toDense } from '@penjing/core';
+import { type JobHost, type Tensor, type TensorReference, toDense } from '@penjing/core';
 import { calibrateLayers, layerGroups, weightMatrices } from '@penjing/core/calibrate';
 import { matrixProducts, type Products } from '@penjing/core/linalg';
-import { readOnnx } from '@penjing/graph-io';
-import { fileSource } from '@penjing/graph-io/node';
-import { runRecipe } from '@penjing/recipe';
-import { loadTokenizer, ortEngine, ortJobs, randomFeeds } from '@penjing/runtime';
+import { ortEngine, ortJobs } from '@penjing/runtime';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { embeddedLayers, TOKENS, WINDOWS } from './support/embedded-layers.js';
 
-const embedded = join(import.meta.dirname, '../models/sapling');
-const WINDOWS = 8;
-const TOKENS = 256;
 const DAMPING = 0.01;
 let folder: string;
 beforeAll(async () => {
@@ -108,16 +103,7 @@ async function palettes(layer: Layer, bits: number, { jobs }: Tools): Promise<Ru
 
 describe.skipIf(!process.env['PENJING_FULL'])('on every layer of the embedded model', () => {
   test('every method is below the one before it in its own metric, on at least 95 %', async () => {
-    const output = join(folder, 'float');
-    await runRecipe({ input: embedded, output, steps: [{ convert: { layout: 'plain' } }] }, { check: false });
-    const model = await readOnnx(await fileSource(join(output, 'model.onnx')), { externalSource: (name) => fileSource(join(output, name)) });
-    inferShapes(model);
-    const tokens = (await loadTokenizer(output)).encode((await readFile(join(embedded, 'heldout.txt'), 'utf8')).slice(0, 40_000));
-    const inputs = model.graph.inputs.map(({ name, type }) => ({ name, type: type! }));
-    const samples = Array.from({ length: WINDOWS }, (_, i): Feeds => {
-      const dims = { batch_size: 1, sequence_length: TOKENS, total_sequence_length: TOKENS, past_sequence_length: 0 };
-      return { ...randomFeeds(inputs, { dims }), input_ids: denseOf('int64', [1, TOKENS], tokens.slice(i * TOKENS, (i + 1) * TOKENS)) };
-    });
+    const { model, samples } = await embeddedLayers(folder);
 
     await using jobs = ortJobs({ threads: 1 });
     await using products = matrixProducts(ortEngine({ threads: 1 }));

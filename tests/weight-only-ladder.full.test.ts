@@ -1,21 +1,15 @@
 /** Each method lowers the objective of its own metric on the layers of the embedded model: AWQ against rounding to the nearest, GPTQ against AWQ. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { denseOf, type Feeds, inferShapes } from '@penjing/core';
 import { calibrateLayers, layerGroups, weightMatrices } from '@penjing/core/calibrate';
-import { readOnnx } from '@penjing/graph-io';
-import { fileSource } from '@penjing/graph-io/node';
 import { wasmKernels } from '@penjing/kernels';
 import { awqJob, gptqJob, type WeightScheme } from '@penjing/quantize';
-import { runRecipe } from '@penjing/recipe';
-import { loadTokenizer, ortJobs, randomFeeds } from '@penjing/runtime';
+import { ortJobs } from '@penjing/runtime';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { embeddedLayers } from './support/embedded-layers.js';
 
-const embedded = join(import.meta.dirname, '../models/sapling');
 const kernels = wasmKernels();
-const WINDOWS = 8;
-const TOKENS = 256;
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'penjing-ladder-'));
@@ -45,16 +39,7 @@ function nearest(weights: Float32Array, hessian: Float32Array, size: number, { b
 
 describe.skipIf(!process.env['PENJING_FULL'])('on every layer of the embedded model', () => {
   test('AWQ is below rounding to the nearest and GPTQ below AWQ, on at least 95 %', async () => {
-    const output = join(folder, 'float');
-    await runRecipe({ input: embedded, output, steps: [{ convert: { layout: 'plain' } }] }, { check: false });
-    const model = await readOnnx(await fileSource(join(output, 'model.onnx')), { externalSource: (name) => fileSource(join(output, name)) });
-    inferShapes(model);
-    const tokens = (await loadTokenizer(output)).encode((await readFile(join(embedded, 'heldout.txt'), 'utf8')).slice(0, 40_000));
-    const inputs = model.graph.inputs.map(({ name, type }) => ({ name, type: type! }));
-    const samples = Array.from({ length: WINDOWS }, (_, i): Feeds => {
-      const dims = { batch_size: 1, sequence_length: TOKENS, total_sequence_length: TOKENS, past_sequence_length: 0 };
-      return { ...randomFeeds(inputs, { dims }), input_ids: denseOf('int64', [1, TOKENS], tokens.slice(i * TOKENS, (i + 1) * TOKENS)) };
-    });
+    const { model, samples } = await embeddedLayers(folder);
 
     await using jobs = ortJobs();
     const { groups } = layerGroups(model, weightMatrices(model, ['matmul', 'gemm']).matrices);
