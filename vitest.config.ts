@@ -12,6 +12,9 @@ export default defineConfig({
       : ['{packages,apps}/*/src/**/*.test.ts', 'tests/**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**', 'tests/clients/**', ...(full ? [] : ['**/*.full.test.ts'])],
     testTimeout: full ? 600_000 : 60_000,
+    hookTimeout: 60_000,
+    // Loading the packages anew for every file took as long as the tests. No file mocks modules or leaves globals changed; heavy tests keep a process of their own.
+    isolate: full,
     setupFiles: ['./vitest.setup.ts'],
     pool: 'forks',
     maxWorkers: 2,
