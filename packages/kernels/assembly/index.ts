@@ -2,6 +2,7 @@
 export { addFloats, addScalar, multiplyFloats, multiplyScalar } from './arithmetic';
 export { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './cast-half';
 export { float32ToInt8, float32ToUint8, int8ToFloat32, uint8ToFloat32 } from './cast-int';
+export { pruneCells } from './cells';
 export { dequantizeBlocks } from './dequantize';
 export { encodeQ4_0, encodeQ8_0 } from './encode-blocks';
 export { pack, unpack } from './pack';

@@ -4,6 +4,6 @@ export { wasmKernels } from './wasm/index.js';
 export { type BlockCodec, type BlockCodecName, blockCodecs } from './shared/block-codecs.js';
 export {
   KernelError,
-  type Arena, type BlockLayout, type BlockStats, type ColumnGrid, type DecodeBlocksArgs, type DequantizeBlocksArgs, type EncodeBlocksArgs, type EncodedBlockCodec, type FloatDType, type FromFloatOptions, type GridBits, type GridFit,
-  type IntDType, type Kernels, type NumberDType, type PanelKernels, type ProjectRowsArgs, type QuantizeBlocksArgs, type RepackBlocksArgs, type SourceDType, type TypedArray,
+  type Arena, type BlockLayout, type BlockStats, type CellKernels, type ColumnGrid, type DecodeBlocksArgs, type DequantizeBlocksArgs, type EncodeBlocksArgs, type EncodedBlockCodec, type FloatDType, type FromFloatOptions, type GridBits, type GridFit,
+  type IntDType, type Kernels, type NumberDType, type PanelKernels, type ProjectRowsArgs, type PruneCellsArgs, type QuantizeBlocksArgs, type RepackBlocksArgs, type SourceDType, type TypedArray,
 } from './kernels.js';

@@ -188,6 +188,44 @@ export interface PanelKernels {
   projectRows(args: ProjectRowsArgs): number;
 }
 
+/** What `pruneCells` needs; matrices are row-major float32. */
+export interface PruneCellsArgs {
+  /** At most 128. */
+  readonly rows: number;
+  readonly cols: number;
+  /** Rows of a cell, at most 8; the last cell may be short. */
+  readonly cell: number;
+  /** A (rows, rows), of which the upper triangle is not read. */
+  readonly lower: Float32Array;
+  /** (rows, cols) */
+  readonly weights: Float32Array;
+  /** (rows, cols): A (w − q) so far, by the rows before. */
+  readonly carried: Float32Array;
+  /** (cells, 2^cell, 8): by subset of a cell's rows, as bits: what every row loses per unit of the highest of them, the others being gone. */
+  readonly updates: Float32Array;
+  /** (cells, 2^cell): what that costs, per squared unit. */
+  readonly costs: Float32Array;
+  /**
+   * At most 24 ways to search, each a walk through a tree: a subset follows the one without its highest row before any other of that one's size, plus
+   * 256 where all of it may go. An empty one keeps everything.
+   */
+  readonly searches: readonly Uint16Array[];
+  /** (cells, cols): which search. */
+  readonly choices: Uint8Array;
+  /** (rows, cols) */
+  readonly values: Float32Array;
+  /** (rows, cols): weights − values. */
+  readonly differences: Float32Array;
+}
+
+export interface CellKernels {
+  /**
+   * Prunes the rows of a panel cell by cell: of each column the subset that costs least of those that its search allows. Returns what
+   * this adds to ‖A (w − q)‖².
+   */
+  pruneCells(args: PruneCellsArgs): number;
+}
+
 export interface FromFloatOptions {
   /**
    * Floats only, default false. False: what rounds beyond the largest finite value becomes infinity, or NaN where the type has
@@ -199,7 +237,7 @@ export interface FromFloatOptions {
 }
 
 /** Every function throws `KernelError` (`E_KERNEL_ARGUMENT`) when a size or an array type does not fit. */
-export interface Kernels extends PanelKernels {
+export interface Kernels extends PanelKernels, CellKernels {
   readonly name: 'wasm' | 'plain';
   readonly arena: Arena;
 

@@ -43,6 +43,50 @@ export function nthSmallest(values: Float32Array, n: number): number {
 }
 
 /**
+ * How many of the smallest scores (rows, cols) lie in each cell of `cell` rows of each column: `counts` (cells, cols), when `share` of
+ * all of them go, the first ones among equals. The scores are magnitudes.
+ */
+export function countSmallest(scores: Float32Array, cols: number, cell: number, share: number, counts: Uint8Array): void {
+  const count = Math.round(share * scores.length);
+  const bits = new Uint32Array(scores.buffer, scores.byteOffset, scores.length);
+  const { limit, ties } = smallestBits(bits, count);
+  let left = ties;
+  for (let at = 0, to = 0; at < bits.length; to += cols) {
+    for (let i = 0; i < cell && at < bits.length; i++) {
+      for (let c = 0; c < cols; c++, at++) {
+        const score = bits[at]!;
+        if (score < limit) counts[to + c]!++;
+        else if (score === limit && left > 0) {
+          counts[to + c]!++;
+          left--;
+        }
+      }
+    }
+  }
+}
+
+/** The `count` smallest are those below `limit` and so many of those that equal it. By digits: sorting a block would take longer than pruning it. */
+function smallestBits(bits: Uint32Array, count: number): { limit: number; ties: number } {
+  if (count === 0) return { limit: 0, ties: 0 };
+  const upper = new Uint32Array(1 << 16);
+  for (let i = 0; i < bits.length; i++) upper[bits[i]! >>> 16]!++;
+  const [high, within] = placeOf(upper, count);
+  const lower = new Uint32Array(1 << 16);
+  for (let i = 0; i < bits.length; i++) if (bits[i]! >>> 16 === high) lower[bits[i]! & 0xffff]!++;
+  const [low, rest] = placeOf(lower, within);
+  return { limit: high * 65_536 + low, ties: rest };
+}
+
+/** The bin that holds the `count`-th, and how many of it that takes. */
+function placeOf(bins: Uint32Array, count: number): readonly [bin: number, rest: number] {
+  let rest = count;
+  for (let bin = 0; ; bin++) {
+    if (rest <= bins[bin]!) return [bin, rest];
+    rest -= bins[bin]!;
+  }
+}
+
+/**
  * Marks the `drop` smallest of every group of `of` rows in each column of scores (rows, cols) with 0 in `keep`, the first ones
  * among equals; of a last, short group as many as leave `of − drop` of it.
  */

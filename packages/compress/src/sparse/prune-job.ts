@@ -1,10 +1,10 @@
 /** Pruning in the metric of the activations, of the matrices that read one of them: Wanda and SparseGPT. */
 import { DenseTensor, type Job, type JobContext, jobModule, type TensorReference } from '@penjing/core';
 import { type HessianSums, readHessian } from '@penjing/core/calibrate';
-import { factorHessian, matrixProducts, projectMatrix, type Products } from '@penjing/core/linalg';
+import { factorHessian, matrixProducts, projectMatrix, type Products, type RowGroup } from '@penjing/core/linalg';
 import { clearNonFinite } from '../clear-non-finite.js';
-import { CELL, cellMasks, pruneBlock } from './cells.js';
-import { dropPattern, dropSmallest } from './masks.js';
+import { CELL, cellSearch, cellTables } from './cells.js';
+import { countSmallest, dropPattern, dropSmallest } from './masks.js';
 import type { Sparsity } from './sparsity.js';
 
 /** What the activations say. */
@@ -138,7 +138,7 @@ export async function sparseGptProjection({ sums, damping }: Extract<ActivationM
   // whole groups of a pattern to a cell, whole cells to a block; a long group is a block of its own
   const long = sparsity.kind === 'pattern' && sparsity.of > CELL;
   const cell = sparsity.kind === 'share' ? CELL : sparsity.of * Math.max(1, Math.floor(CELL / sparsity.of));
-  const masksOf = memoize((inputs: number) => cellMasks(inputs, sparsity.kind === 'pattern' ? (gone) => followsPattern(gone, inputs, sparsity) : undefined));
+  const searches = cellSearches(cell, size % cell, sparsity);
   const project = async (weights: Float32Array): Promise<Projected> => {
     const cols = weights.length / size;
     const { values, objective } = await projectMatrix({
@@ -146,28 +146,54 @@ export async function sparseGptProjection({ sums, damping }: Extract<ActivationM
       group: Math.min(size, long ? cell : cell * Math.floor(BLOCK / cell)),
       weights: turn(weights, cols, size, context),
       ...(signal && { signal }),
-      constrain({ start, end, best }) {
-        const rows = end - start;
-        const diagonal = new Float32Array(rows * rows);
-        for (let k = start; k < end; k++) diagonal.set(lower.subarray(k * size + start, k * size + k + 1), (k - start) * rows);
-        const keep = new Uint8Array(best.length);
-        const scores = new Float32Array(long || sparsity.kind === 'share' ? best.length : 0);
-        for (let i = 0; i < scores.length; i++) scores[i] = Math.abs(diagonal[Math.floor(i / cols) * (rows + 1)]! * best[i]!);
-        if (sparsity.kind === 'share') dropSmallest(scores, Math.round(sparsity.share * scores.length), keep);
-        else if (long) dropPattern(scores, rows, cols, sparsity, keep);
-        if (long) return { keep };
-        const countsOf = (from: number, to: number): Uint8Array => {
-          if (sparsity.kind === 'pattern') return new Uint8Array(cols).fill(dropped(to - from, sparsity));
-          const counts = new Uint8Array(cols).fill(to - from);
-          for (let k = from; k < to; k++) for (let c = 0; c < cols; c++) counts[c]! -= keep[k * cols + c]!;
-          return counts;
-        };
-        return pruneBlock({ lower: diagonal, best, rows, cols, cell, masksOf, countsOf, kernels });
+      constrain(group) {
+        const rows = group.end - group.start;
+        if (long) return { keep: patternOf(lower, size, group, cols, sparsity) };
+        const choices = new Uint8Array(Math.ceil(rows / cell) * cols);
+        if (sparsity.kind === 'share') countSmallest(scoresOf(lower, size, group, cols), cols, cell, sparsity.share, choices);
+        if (rows % cell !== 0) {
+          const last = choices.subarray(Math.floor(rows / cell) * cols);
+          for (let c = 0; c < cols; c++) last[c]! += searches.short;
+        }
+        return (arrays) => kernels.pruneCells({ ...arrays, ...cellTables(arrays.lower, rows, cell), cell, searches: searches.all, choices });
       },
     });
     return { values: turn(values, size, cols, context), objective };
   };
   return Object.assign(project, { damping: factor.damping, dead: factor.dead.length });
+}
+
+/** What it would cost to prune each weight of a group, as a square root; (rows, cols). */
+function scoresOf(lower: Float32Array, size: number, { start, end, best }: RowGroup, cols: number): Float32Array {
+  const scores = best;
+  for (let k = start, at = 0; k < end; k++) {
+    const pivot = lower[k * size + k]!;
+    for (const last = at + cols; at < last; at++) scores[at] = Math.abs(pivot * scores[at]!);
+  }
+  return scores;
+}
+
+function patternOf(lower: Float32Array, size: number, group: RowGroup, cols: number, pattern: Sparsity): Uint8Array {
+  const scores = scoresOf(lower, size, group, cols);
+  const keep = new Uint8Array(scores.length);
+  dropPattern(scores, group.end - group.start, cols, pattern as Pattern, keep);
+  return keep;
+}
+
+interface Searches {
+  readonly all: readonly Uint16Array[];
+  /** The first of those for a short cell. */
+  readonly short: number;
+}
+
+/** For a share one search per number of inputs that go, for a pattern just one; then the same for the cell at the end, which may be short. */
+function cellSearches(cell: number, short: number, sparsity: Sparsity): Searches {
+  const searchesOf = (inputs: number): Uint16Array[] =>
+    sparsity.kind === 'share'
+      ? Array.from({ length: inputs + 1 }, (_, count) => cellSearch(inputs, count))
+      : [cellSearch(inputs, dropped(inputs, sparsity), (gone) => followsPattern(gone, inputs, sparsity))];
+  const whole = cell > CELL ? [] : searchesOf(cell);
+  return { all: short === 0 || cell > CELL ? whole : [...whole, ...searchesOf(short)], short: whole.length };
 }
 
 type Pattern = Extract<Sparsity, { kind: 'pattern' }>;
@@ -183,15 +209,6 @@ function followsPattern(gone: readonly number[], inputs: number, pattern: Patter
     if (gone.filter((i) => i >= start && i < end).length !== dropped(end - start, pattern)) return false;
   }
   return true;
-}
-
-function memoize<Value>(make: (key: number) => Value): (key: number) => Value {
-  const made = new Map<number, Value>();
-  return (key) => {
-    let value = made.get(key);
-    if (value === undefined) made.set(key, (value = make(key)));
-    return value;
-  };
 }
 
 function turn(matrix: Float32Array, rows: number, cols: number, { kernels }: JobContext): Float32Array<ArrayBuffer> {

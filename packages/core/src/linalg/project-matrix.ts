@@ -1,5 +1,5 @@
 /** Projects a weight matrix onto a constraint, row group by row group, in the metric of a Hessian: the core of GPTQ and SparseGPT. */
-import type { ColumnGrid, Kernels } from '@penjing/kernels';
+import type { ColumnGrid, Kernels, ProjectRowsArgs } from '@penjing/kernels';
 import { PenjingError } from '../errors.js';
 import type { TaskOptions } from '../task.js';
 import type { HessianFactor } from './hessian.js';
@@ -13,13 +13,11 @@ export interface RowGroup {
   readonly best: Float32Array;
 }
 
-/** What the rows of a group become, where that is decided for all of them at once. */
-export interface Decision {
-  /** (rows of the group, cols). */
-  readonly values: Float32Array;
-  /** ‖A (best − values)‖² over the rows of the group. */
-  readonly cost: number;
-}
+/** The rows of a group as a kernel takes them. */
+export type GroupRows = Omit<ProjectRowsArgs, 'keep' | 'grid'>;
+
+/** Decides for all rows of a group at once: fills `values` and `differences`, gives ‖A (best − values)‖² over these rows. */
+export type Projection = (rows: GroupRows) => number;
 
 /** What the rows of a group may become, one after the other. */
 export interface Constraint {
@@ -37,7 +35,7 @@ export interface ProjectMatrixOptions extends Pick<TaskOptions, 'signal'> {
   readonly cols: number;
   /** Rows that are constrained together, at most 256. */
   readonly group: number;
-  readonly constrain: (group: RowGroup) => Constraint | Decision;
+  readonly constrain: (group: RowGroup) => Constraint | Projection;
 }
 
 export interface ProjectedMatrix {
@@ -87,20 +85,14 @@ export async function projectMatrix(options: ProjectMatrixOptions): Promise<Proj
           return best;
         },
       });
-      if ('values' in choice) {
-        rowsOf(values, start, end).set(choice.values);
-        for (let i = start * cols; i < end * cols; i++) differences[i] = weights[i]! - values[i]!;
-        objective += choice.cost;
+      const arrays: GroupRows = { rows, cols, lower: diagonal, weights: original, carried, values: rowsOf(values, start, end), differences: rowsOf(differences, start, end) };
+      if (typeof choice === 'function') {
+        objective += choice(arrays);
         continue;
       }
       const { keep, grid } = choice;
       if (grid && codes.length === 0) codes = new Uint8Array(size * cols);
-      objective += kernels.projectRows({
-        rows, cols, lower: diagonal, weights: original, carried, keep,
-        grid: grid && { ...grid, codes: codes.subarray(start * cols, end * cols) },
-        values: rowsOf(values, start, end),
-        differences: rowsOf(differences, start, end),
-      });
+      objective += kernels.projectRows({ ...arrays, keep, grid: grid && { ...grid, codes: codes.subarray(start * cols, end * cols) } });
     }
   }
   return { values, codes, objective: objective / 2 };

@@ -4,6 +4,7 @@ import type { Kernels } from '../kernels.js';
 import { add, multiply } from './arithmetic.js';
 import { decodeBlocks, repackBlocks } from './block-codecs/decode.js';
 import { encodeBlocks } from './block-codecs/encode.js';
+import { pruneCells } from './cells.js';
 import { fromFloat32, toFloat32 } from './cast.js';
 import { dequantizeBlocks } from './dequantize.js';
 import { pack, unpack } from './pack.js';
@@ -18,7 +19,7 @@ export function plainKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: numbe
     name: 'plain',
     arena: bumpArena(new ArrayBuffer(arenaBytes)),
     toFloat32, fromFloat32, quantizeBlocks, dequantizeBlocks, decodeBlocks, repackBlocks, encodeBlocks, add, multiply, pack, unpack, transpose2d,
-    choleskyPanel, solveLower, addProduct, projectRows,
+    choleskyPanel, solveLower, addProduct, projectRows, pruneCells,
     minMax, absMax, errorStats, klDivergence, cosine, argMax, topK,
   };
 }

@@ -4,6 +4,7 @@ import { arithmeticKernels } from './arithmetic.js';
 import { codecKernels } from './block-codecs.js';
 import { blockKernels } from './blocks.js';
 import { castKernels } from './cast.js';
+import { cellKernels } from './cells.js';
 import { instantiate } from './instance.js';
 import { packKernels } from './pack.js';
 import { panelKernels } from './panel.js';
@@ -25,6 +26,7 @@ export function wasmKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: number
     ...codecKernels(instance),
     ...packKernels(instance),
     ...panelKernels(instance),
+    ...cellKernels(instance),
     transpose2d: transposeKernel(instance),
     ...statsKernels(instance),
   };

@@ -26,6 +26,7 @@ export interface Exports extends CodecExports {
   readonly solveLower: (lower: number, rows: number, x: number, cols: number) => void;
   readonly addProduct: (a: number, b: number, c: number, rows: number, inner: number, cols: number) => void;
   readonly projectRows: (job: number, out: number) => void;
+  readonly pruneCells: (job: number, out: number) => void;
   readonly minMax: (src: number, count: number, out: number) => void;
   readonly errorStats: (a: number, b: number, count: number, out: number) => void;
   readonly products: (a: number, b: number, count: number, out: number) => void;
