@@ -1,3 +1,4 @@
 import { penjingPackage } from '../../tsup.base';
 
-export default penjingPackage({ index: 'src/index.ts' });
+// Jobs are entries of their own, flat beside index, because workers import them by their URL.
+export default penjingPackage({ index: 'src/index.ts', 'zeros-job': 'src/recover/zeros-job.ts' }, { dts: { entry: { index: 'src/index.ts' } } });

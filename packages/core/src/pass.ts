@@ -21,6 +21,8 @@ export interface PassContext extends TaskOptions {
 export interface ChangedSize {
   readonly before: number;
   readonly after: number;
+  /** Which of them remain, where their order means something: configurations list a setting of each layer. */
+  readonly kept?: readonly number[];
 }
 
 export interface PassResult {
@@ -68,6 +70,10 @@ export function pipeline(passes: readonly Pass[], name = passes.map((pass) => pa
 function mergeSizes(a: PassResult['sizes'], b: PassResult['sizes']): PassResult['sizes'] {
   if (!a || !b) return a ?? b;
   const merged: Partial<Record<keyof typeof a, ChangedSize>> = { ...a };
-  for (const [name, size] of Object.entries(b) as [keyof typeof a, ChangedSize][]) merged[name] = { before: a[name]?.before ?? size.before, after: size.after };
+  for (const [name, size] of Object.entries(b) as [keyof typeof a, ChangedSize][]) {
+    const first = a[name];
+    const kept = first?.kept && size.kept ? size.kept.map((index) => first.kept![index]!) : (size.kept ?? first?.kept);
+    merged[name] = { before: first?.before ?? size.before, after: size.after, ...(kept && { kept }) };
+  }
   return merged;
 }

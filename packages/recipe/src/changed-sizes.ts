@@ -11,6 +11,8 @@ const FIELDS = {
   ffn: ['intermediate_size', 'n_inner', 'ffn_dim', 'ffn_hidden_size'],
   layers: ['num_hidden_layers', 'n_layer', 'n_layers', 'num_layers'],
 } as const;
+/** Lists with an entry for each layer: `layer_types`, `no_rope_layers`, `attention_layers`. */
+const LISTS = /layer/;
 const HIDDEN = ['hidden_size', 'n_embd', 'd_model'] as const;
 
 /** The same folder with these sizes in its configuration. */
@@ -32,6 +34,11 @@ export function withSizes(folder: HuggingFaceConfig, sizes: Sizes | undefined): 
   const features = count(FIELDS.ffn);
   if (ffn && features !== undefined && config[features] === ffn.before) changed[features] = ffn.after;
   const depth = count(FIELDS.layers);
-  if (layers && depth !== undefined && config[depth] === layers.before) changed[depth] = layers.after;
+  if (layers && depth !== undefined && config[depth] === layers.before) {
+    changed[depth] = layers.after;
+    // a setting of each layer, `layer_types` for example
+    const kept = layers.kept;
+    for (const [name, list] of Object.entries(config)) if (kept && Array.isArray(list) && list.length === layers.before && LISTS.test(name)) changed[name] = kept.map((index) => list[index] as JsonObject[string]);
+  }
   return { ...folder, config: changed, changed: true };
 }

@@ -18,6 +18,7 @@ const fields = stepOptions('prune', {
 const shrink = stepOptions('shrink', {
   structure: { flags: '--structure <name>', help: 'take whole parts out instead, and cut what reads them: attention heads, features inside of feed-forward parts (ffn), channels of convolutions, layers' },
   ratio: { flags: '--ratio <share>', help: 'of --structure: share of the parts that go' },
+  keep: { flags: '--keep <layers>', help: 'of --structure layers, instead of --ratio: which stay: half or 4 (evenly spaced), first:4, outer:4 (the first three and the last), or counted from 0: 0,2,4' },
   method: { flags: '--method <name>', help: '' },
   update: { flags: '--update', help: 'of --structure: fit what remains to what the model computed on --data (obs does so anyway)' },
   ...calibrationWords,
@@ -41,12 +42,15 @@ export const prune: Command = {
     'penjing prune models/sapling -o out/sapling-half --sparsity 0.5',
     'penjing prune models/sapling -o out/sapling-2of4 --pattern 2:4 --method sparsegpt --data train.txt',
     'penjing prune models/sapling -o out/sapling-slim --structure ffn --ratio 0.25 --method obs --data train.txt',
+    'penjing prune models/sapling -o out/sapling-half --structure layers --keep half',
   ],
   run(context) {
     const { options: given } = context;
     const [step, flag, words] = given['structure'] === undefined ? (['prune', 'without --structure', fields] as const) : (['shrink', 'with --structure', shrink] as const);
     const read = readChosen('prune', { flag, words }, [fields, shrink], given);
-    if (step === 'shrink' && read['ratio'] === undefined) throw new PenjingError('E_OPTION', 'what share goes is not said', { hint: 'Give --ratio 0.25 for a quarter of the parts.' });
+    if (step === 'shrink' && read['ratio'] === undefined && read['keep'] === undefined) {
+      throw new PenjingError('E_OPTION', 'what share goes is not said', { hint: 'Give --ratio 0.25 for a quarter of the parts, or --keep half for layers.' });
+    }
     return runSteps(context, [{ [step]: read }]);
   },
 };

@@ -1,19 +1,11 @@
 /** Drops whole residual blocks: those that turn what passes through them the least. */
-import { blocks, cloneModel, type Block, inferShapes, type Model, modelGraphs, Names, Node, type Pass, PenjingError, attribute, denseOf, tensorType, Value, type WeightRecord } from '@penjing/core';
+import { cloneModel, inferShapes, type Model, modelGraphs, Names, Node, type Pass, PenjingError, attribute, denseOf, tensorType, Value, type WeightRecord } from '@penjing/core';
 import { calibrateBlocks } from '@penjing/core/calibrate';
-import { removeDead } from '@penjing/core/rewrite';
-import { shapeOf } from './dimensions.js';
+import { type Layer, layerWeights, removeLayers, residualLayers } from '@penjing/core/rewrite';
 
 export interface DropLayersOptions {
   /** Share of the layers that go. */
   readonly ratio: number;
-}
-
-/** Consecutive blocks between two activations of the same shape. */
-interface Layer {
-  readonly input: string;
-  readonly output: string;
-  readonly blocks: readonly Block[];
 }
 
 /**
@@ -28,7 +20,7 @@ export function dropLayers({ ratio }: DropLayersOptions): Pass {
       if (!jobs) throw new PenjingError('E_ENGINE', 'layers are compared by running the model: a host for jobs is needed', { hint: 'Give `ortJobs()` of @penjing/runtime as `jobs`.' });
       if (!samples) throw new PenjingError('E_DATA', 'layers are chosen by what the model computes: samples are needed', { hint: 'Give --data FILE.' });
       inferShapes(model);
-      const layers = layersOf(model);
+      const layers = residualLayers(model);
       const count = Math.min(layers.length - 1, Math.round(ratio * layers.length));
       if (count < 1) throw new PenjingError('E_NOTHING_TO_DO', `${ratio} of ${layers.length} layers is none`, { hint: 'Residual blocks with one input and one output of the same shape can be dropped; choose a larger --ratio.' });
 
@@ -48,43 +40,11 @@ export function dropLayers({ ratio }: DropLayersOptions): Pass {
       const order = layers.map((_, i) => i).sort((i, j) => (importance.get(i) ?? 1) - (importance.get(j) ?? 1) || i - j);
       const dropped = order.slice(0, count).sort((i, j) => i - j);
       const records = dropped.flatMap((i) => recordsOf(layers[i]!, importance.get(i) ?? 1));
-      // the last one first: what a layer before it gave is then still its input
-      for (const i of [...dropped].reverse()) drop(model, layers[i]!);
-      removeDead(model);
-      renumberCaches(model);
-      model.origin = undefined;
+      removeLayers(model, layers, dropped);
       const described = dropped.map((i) => `${i + 1}`).join(', ');
-      return { model, modified: true, records, warnings: [`layers dropped, of ${layers.length}: ${described}`], sizes: { layers: { before: layers.length, after: layers.length - count } } };
+      return { model, modified: true, records, warnings: [`layers dropped, of ${layers.length}: ${described}`], sizes: { layers: { before: layers.length, after: layers.length - count, kept: layers.flatMap((_, i) => (dropped.includes(i) ? [] : [i])) } } };
     },
   };
-}
-
-/** Attention in any form: a fused operator, or a softmax. */
-const ATTENTION: ReadonlySet<string> = new Set(['Softmax', 'Attention', 'MultiHeadAttention', 'GroupQueryAttention']);
-
-function layersOf(model: Model): Layer[] {
-  const parts = blocks(model).flatMap((block) => {
-    const before = block.inputs.filter((value) => value.producer && rows(value) !== undefined);
-    const [output, ...others] = block.activations;
-    if (!output || others.length > 0 || model.graph.outputs.includes(output)) return [];
-    const input = before.find((value) => rows(value) === rows(output) && block.nodes.some((node) => node.opType === 'Add' && node.inputs.includes(value)));
-    return input ? [{ input: input.name, output: output.name, blocks: [block] }] : [];
-  });
-  const attends = ({ blocks: [block] }: Layer): boolean => block!.nodes.some(({ opType }) => ATTENTION.has(opType));
-  if (!parts.some(attends)) return parts;
-  const layers: Layer[] = [];
-  for (const part of parts) {
-    const last = layers.at(-1);
-    if (attends(part) || !last || last.output !== part.input) layers.push(part);
-    else layers[layers.length - 1] = { input: last.input, output: part.output, blocks: [...last.blocks, ...part.blocks] };
-  }
-  return layers.filter(({ blocks: all }) => all.some((block) => block.nodes.some(({ opType }) => ATTENTION.has(opType))));
-}
-
-/** The shape as text, for floats of three dimensions or more. */
-function rows(value: Value): string | undefined {
-  const shape = shapeOf(value);
-  return shape.length >= 3 ? shape.map(String).join() : undefined;
 }
 
 /** Adds [1, cos(in, out)] per row for each layer; gives the layer by the name of the value. */
@@ -121,35 +81,8 @@ function addProbes(copy: Model, layers: readonly Layer[]): Map<string, number> {
   return found;
 }
 
-function recordsOf({ blocks: all }: Layer, importance: number): WeightRecord[] {
-  const weights = new Set(all.flatMap((block) => block.weights.filter(({ tensor }) => (tensor?.shape.length ?? 0) >= 1 && tensor?.dtype !== 'int64')));
-  return [...weights]
-    .filter(({ tensor }) => (tensor?.shape.length ?? 0) >= 2)
-    .map(({ name, tensor }) => ({ name, method: 'layer dropped', elements: tensor!.shape.reduce((product, size) => product * size, 1), bytesBefore: tensor!.byteLength, bytesAfter: 0, note: `1 − cos(in, out) = ${importance.toFixed(4)}` }));
-}
-
-/** What comes in goes out; caches of the layer are no longer given out. */
-function drop(model: Model, { input, output, blocks: all }: Layer): void {
-  const { graph } = model;
-  const values = new Map([...graph.nodes()].flatMap((node) => node.outputs.map((value) => [value.name, value] as const)));
-  graph.replaceValue(values.get(output)!, values.get(input)!);
-  const made = new Set(all.flatMap((block) => block.nodes.flatMap((node) => [...node.outputs])));
-  graph.outputs.splice(0, Infinity, ...graph.outputs.filter((value) => !made.has(value)));
-}
-
-const PORT = /^(past|present)(.*?)\.(\d+)\.(.*)$/;
-
-/** Inputs that nothing reads any more go, and the rest are numbered from 0. */
-function renumberCaches({ graph }: Model): void {
-  graph.inputs.splice(0, Infinity, ...graph.inputs.filter((value) => value.useCount > 0 || !PORT.test(value.name)));
-  const numbers = new Map<string, number>();
-  for (const value of [...graph.inputs, ...graph.outputs]) {
-    const number = PORT.exec(value.name)?.[3];
-    if (number !== undefined && !numbers.has(number)) numbers.set(number, numbers.size);
-  }
-  const renamed = [...graph.inputs, ...graph.outputs].flatMap((value) => {
-    const match = PORT.exec(value.name);
-    return match ? [{ value, name: `${match[1]}${match[2]}.${numbers.get(match[3]!)}.${match[4]}` }] : [];
-  });
-  for (const { value, name } of renamed) value.name = name;
+function recordsOf(layer: Layer, importance: number): WeightRecord[] {
+  return layerWeights(layer).map(({ name, tensor }) => ({
+    name, method: 'layer dropped', elements: tensor!.shape.reduce((product, size) => product * size, 1), bytesBefore: tensor!.byteLength, bytesAfter: 0, note: `1 − cos(in, out) = ${importance.toFixed(4)}`,
+  }));
 }

@@ -1,12 +1,16 @@
 /** The step `shrink`: heads, features, channels or layers go, and the model is smaller and faster. */
 import { structuredPrune, type StructuredPruneOptions } from '@penjing/compress';
+import { PenjingError } from '@penjing/core';
+import { keepLayers } from '@penjing/distill';
 import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, readsNoData, type StepKind, withoutData } from './step.js';
 import { weightRule, weightRules } from './weight-rules.js';
 
 export interface ShrinkStep extends Calibrated {
   readonly structure: StructuredPruneOptions['structure'];
   /** Share of the units that go, the same in every layer. */
-  readonly ratio: number;
+  readonly ratio?: number;
+  /** Of layers, instead of a ratio: which stay, whatever they compute. `half` and `4` (evenly spaced, `even:`), `first:4`, `outer:4` (the first three and the last), or counted from 0: `0,2,4`, `12:0,2,4`. */
+  readonly keep?: string;
   /** How they are chosen. `activation` and `obs` run the model on `data`; layers have their own way, which does so too. */
   readonly method?: NonNullable<StructuredPruneOptions['method']>;
   /** What remains is fitted to what the model computed on `data`; true for `obs`. */
@@ -20,20 +24,29 @@ export const shrinkStep: StepKind<ShrinkStep> = {
     {
       structure: { enum: ['heads', 'ffn', 'channels', 'layers'] },
       ratio: { type: 'number', exclusiveMinimum: 0, exclusiveMaximum: 1 },
+      keep: { type: 'string', minLength: 1 },
       method: { enum: ['norm', 'activation', 'obs'] },
       update: { type: 'boolean' },
       ...calibratedFields,
       exclude: weightRules,
     },
-    ['structure', 'ratio'],
+    ['structure'],
   ),
   pass(step) {
-    const { exclude = [], ...options } = withoutData(step);
+    const { exclude = [], keep, ratio, ...options } = withoutData(step);
     const { structure, method = 'norm', update = method === 'obs' } = options;
+    if (keep !== undefined) {
+      if (structure !== 'layers') throw new PenjingError('E_OPTION', `${structure} have no map of those that stay`, { hint: 'keep is for layers; give a ratio.' });
+      if (ratio !== undefined || options.method !== undefined || options.update !== undefined || namesData(step)) {
+        throw new PenjingError('E_OPTION', 'layers that are named are not chosen', { hint: 'Give keep alone, or ratio and data.' });
+      }
+      return keepLayers({ keep });
+    }
+    if (ratio === undefined) throw new PenjingError('E_OPTION', 'what share goes is not said', { hint: structure === 'layers' ? 'Give a ratio (0.5 for a half), or keep: half, outer:4 or 0,2,4.' : 'Give a ratio: 0.25 for a quarter of the parts.' });
     if (structure !== 'layers' && method === 'norm' && !update && namesData(step)) {
       throw readsNoData('norm without an update', 'Choose --method activation or obs, add --update');
     }
-    return structuredPrune({ ...options, exclude: exclude.map(weightRule) });
+    return structuredPrune({ ...options, ratio, exclude: exclude.map(weightRule) });
   },
   calibration: calibrationOf,
   runsJobs: true,
