@@ -2,14 +2,14 @@
  * Conversions between formats with the built command: wall time and processor time of the whole process, its peak memory, the
  * load of the machine. Where others use the cores too, two free ones are predicted from the processor time.
  *
- *     npx tsx --conditions=@penjing/source bench/convert.ts [--size 0.8] [--runs 3] [--folder /tmp] [--filter q8]
+ *     npx tsx --conditions=@penjing/source bench/convert.ts [--size 0.8] [--runs 3] [--folder /tmp] [--filter Q8_0,F16]
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeCheckpoint } from './make-checkpoint.js';
 import { makePerceptron } from './make-perceptron.js';
@@ -47,31 +47,55 @@ const rows = [
 
 try {
   await mkdir(folder, { recursive: true });
-  await makeCheckpoint(at('in'), values.size);
-  await makePerceptron(at('layers.onnx'), Number(values.size) * 1e9);
-  for (const [name, verb, input, output, options] of rows) {
-    const needed = rows.some(([, , from]) => from === output);
-    if (!name.includes(values.filter) && !needed) continue;
+  for (const [i, [name, verb, input, output, options]] of rows.entries()) {
+    const asked = values.filter.split(',').some((part) => name.includes(part));
+    const needed = neededAfter(i, output);
+    if (!asked && !needed) continue;
+    await makeInput(input);
     const read = await bytesIn(at(input));
     const runs = [];
-    for (let run = 0; run < Number(values.runs); run++) {
+    for (let run = 0; run < (asked ? Number(values.runs) : 1); run++) {
       await rm(at(output), { recursive: true, force: true });
       runs.push(await measure(['apps/cli/dist/main.js', verb, at(input), '-o', at(output), '--quiet', ...options]));
     }
-    const written = await bytesIn(at(output));
-    const processor = median(runs.map(({ processorSeconds }) => processorSeconds));
-    console.log(
-      `${name}: ${(read / 1e9).toFixed(2)} GB to ${(written / 1e9).toFixed(2)} GB, ${runs.map(({ seconds }) => seconds.toFixed(2)).join(', ')} s, ` +
-        `processor ${processor.toFixed(2)} s, ${(read / 1e9 / median(runs.map(({ seconds }) => seconds))).toFixed(2)} GB/s ` +
-        `(two free cores: ${((2 * read) / 1e9 / processor).toFixed(2)}), ${Math.max(...runs.map(({ peakMB }) => peakMB)).toFixed(0)} MB, load ${loadavg()[0]!.toFixed(1)}`,
-    );
+    if (asked) report(name, read, await bytesIn(at(output)), runs);
+    // Large checkpoints leave no room for what nobody reads any more.
     if (!needed) await rm(at(output), { recursive: true });
+    if (!neededAfter(i, input)) await rm(at(input), { recursive: true });
   }
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
 
-async function measure(args: readonly string[]): Promise<{ seconds: number; processorSeconds: number; peakMB: number }> {
+/** Whether a later row that is asked for reads this, or what is made of it. */
+function neededAfter(row: number, name: string): boolean {
+  return rows.some(([title, , input, output], i) => i > row && input === name && (values.filter.split(',').some((part) => title.includes(part)) || neededAfter(i, output)));
+}
+
+/** Inputs that no row makes. */
+async function makeInput(name: string): Promise<void> {
+  if (existsSync(at(name))) return;
+  if (name === 'in') await makeCheckpoint(at(name), values.size);
+  else await makePerceptron(at(name), Number(values.size) * 1e9);
+}
+
+function report(name: string, read: number, written: number, runs: readonly Measured[]): void {
+  const processor = median(runs.map(({ processorSeconds }) => processorSeconds));
+  const seconds = runs.map((run) => run.seconds);
+  console.log(
+    `${name}: ${(read / 1e9).toFixed(2)} GB to ${(written / 1e9).toFixed(2)} GB, ${seconds.map((one) => one.toFixed(2)).join(', ')} s, ` +
+      `processor ${processor.toFixed(2)} s, ${(read / 1e9 / median(seconds)).toFixed(2)} GB/s ` +
+      `(two free cores: ${((2 * read) / 1e9 / processor).toFixed(2)}), ${Math.max(...runs.map(({ peakMB }) => peakMB)).toFixed(0)} MB, load ${loadavg()[0]!.toFixed(1)}`,
+  );
+}
+
+interface Measured {
+  readonly seconds: number;
+  readonly processorSeconds: number;
+  readonly peakMB: number;
+}
+
+async function measure(args: readonly string[]): Promise<Measured> {
   const started = performance.now();
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   let processorSeconds = 0;
@@ -92,10 +116,12 @@ async function measure(args: readonly string[]): Promise<{ seconds: number; proc
   return { seconds: (performance.now() - started) / 1000, processorSeconds, peakMB };
 }
 
+/** Of a folder, or of a file and those beside it that its name begins. */
 async function bytesIn(path: string): Promise<number> {
-  if (!statSync(path).isDirectory()) return statSync(path).size;
-  const names = await readdir(path, { recursive: true });
-  return names.reduce((sum, name) => sum + (statSync(join(path, name)).isFile() ? statSync(join(path, name)).size : 0), 0);
+  const isFolder = statSync(path).isDirectory();
+  const parent = isFolder ? path : dirname(path);
+  const names = (await readdir(parent, { recursive: isFolder })).filter((name) => isFolder || name.startsWith(basename(path)));
+  return names.reduce((sum, name) => sum + (statSync(join(parent, name)).isFile() ? statSync(join(parent, name)).size : 0), 0);
 }
 
 function median(numbers: readonly number[]): number {

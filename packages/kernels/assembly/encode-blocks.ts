@@ -30,59 +30,141 @@ function encode<C>(src: usize, blocks: i32, dst: usize, result: EncodeResult): v
     let errors = f32x4.splat(0);
     let worst = f32x4.splat(0);
     for (let i = 0; i < count; i++, src += 128, dst += isSigned<C>() ? 34 : 18) {
-      let largest = f32x4.splat(0);
-      let finite = i32x4.splat(-1);
-      for (let k: usize = 0; k < 128; k += 16) {
-        const x = f32x4.abs(v128.load(src + k));
-        const ok = f32x4.lt(x, f32x4.splat(Infinity));
-        finite = v128.and(finite, ok);
-        largest = f32x4.max(largest, v128.and(x, ok));
+      let high = f32x4.splat(0);
+      let low = f32x4.splat(0);
+      let square = f32x4.splat(0);
+      for (let k: usize = 0; k < 128; k += 32) {
+        const x0 = v128.load(src + k);
+        const x1 = v128.load(src + k, 16);
+        high = f32x4.pmax(high, f32x4.pmax(x0, x1));
+        low = f32x4.pmin(low, f32x4.pmin(x0, x1));
+        square = f32x4.add(square, f32x4.add(f32x4.mul(x0, x0), f32x4.mul(x1, x1)));
       }
-      const peak = max(max(f32x4.extract_lane(largest, 0), f32x4.extract_lane(largest, 1)), max(f32x4.extract_lane(largest, 2), f32x4.extract_lane(largest, 3)));
-      const scale = isSigned<C>() ? peak / 127 : signedPeak(src, peak) / -8;
-      const reciprocal = f32x4.splat(scale == 0 ? 0 : 1 / scale);
-      const half = narrowScale(scale);
-      store<u16>(dst, <u16>half);
+      const above = largestLane(high);
+      const below = largestLane(f32x4.neg(low));
+      const peak = above < below ? below : above;
+      // A value that is not finite makes the sum of squares infinite, or NaN.
+      const ordinary = i32x4.all_true(f32x4.lt(square, f32x4.splat(Infinity))) && peak < ORDINARY_HIGH && peak > ORDINARY_LOW;
+      if (!ordinary) {
+        uncommon<C>(src, dst, result);
+        continue;
+      }
+      const scale = isSigned<C>() ? peak / 127 : (above > below ? above : above < below ? -below : signedPeak(src, peak)) / -8;
+      const reciprocal = f32x4.splat(1 / scale);
+      store<u16>(dst, <u16>narrowScale(scale));
       const stored = f32x4.splat(widenOne<i16>(dst));
-      const ordinary = i32x4.all_true(finite) && peak < ORDINARY_HIGH && peak > ORDINARY_LOW;
-      for (let k: usize = 0; k < 64; k += 32) {
-        // Q8_0 stores 16 neighbours; Q4_0 a weight and the one 16 further in a byte, so that of each half 8 go together.
-        const from = src + (isSigned<C>() ? k * 2 : k);
-        const step: usize = isSigned<C>() ? 32 : 64;
-        const x0 = v128.load(from);
-        const x1 = v128.load(from, 16);
-        const x2 = v128.load(from + step);
-        const x3 = v128.load(from + step, 16);
-        const c0 = round<C>(x0, reciprocal);
-        const c1 = round<C>(x1, reciprocal);
-        const c2 = round<C>(x2, reciprocal);
-        const c3 = round<C>(x3, reciprocal);
-        const a = i16x8.narrow_i32x4_u(bytes<C>(c0), bytes<C>(c1));
-        const b = i16x8.narrow_i32x4_u(bytes<C>(c2), bytes<C>(c3));
-        if (isSigned<C>()) v128.store(dst + 2 + (k >> 1), i8x16.narrow_i16x8_u(a, b));
-        else {
-          const pairs = v128.or(a, i16x8.shl(b, 4));
-          v128.store64_lane(dst + 2 + (k >> 2), i8x16.narrow_i16x8_u(pairs, pairs), 0);
-        }
-        if (ordinary) {
+      squares = f32x4.add(squares, square);
+      if (isSigned<C>()) {
+        for (let k: usize = 0; k < 128; k += 64) {
+          const x0 = v128.load(src + k);
+          const x1 = v128.load(src + k, 16);
+          const x2 = v128.load(src + k, 32);
+          const x3 = v128.load(src + k, 48);
+          const c0 = awayFromZero(x0, reciprocal);
+          const c1 = awayFromZero(x1, reciprocal);
+          const c2 = awayFromZero(x2, reciprocal);
+          const c3 = awayFromZero(x3, reciprocal);
+          const a = i16x8.narrow_i32x4_s(whole(c0), whole(c1));
+          const b = i16x8.narrow_i32x4_s(whole(c2), whole(c3));
+          v128.store(dst + 2 + (k >> 2), i8x16.narrow_i16x8_s(a, b));
           const d0 = f32x4.sub(x0, f32x4.mul(stored, c0));
           const d1 = f32x4.sub(x1, f32x4.mul(stored, c1));
           const d2 = f32x4.sub(x2, f32x4.mul(stored, c2));
           const d3 = f32x4.sub(x3, f32x4.mul(stored, c3));
-          squares = f32x4.add(squares, f32x4.add(f32x4.add(f32x4.mul(x0, x0), f32x4.mul(x1, x1)), f32x4.add(f32x4.mul(x2, x2), f32x4.mul(x3, x3))));
+          errors = f32x4.add(errors, f32x4.add(f32x4.add(f32x4.mul(d0, d0), f32x4.mul(d1, d1)), f32x4.add(f32x4.mul(d2, d2), f32x4.mul(d3, d3))));
+          worst = f32x4.pmax(worst, f32x4.pmax(f32x4.pmax(f32x4.abs(d0), f32x4.abs(d1)), f32x4.pmax(f32x4.abs(d2), f32x4.abs(d3))));
+        }
+      } else {
+        // A byte holds a weight and the one 16 further.
+        for (let k: usize = 0; k < 64; k += 32) {
+          const x0 = v128.load(src + k);
+          const x1 = v128.load(src + k, 16);
+          const x2 = v128.load(src + k, 64);
+          const x3 = v128.load(src + k, 80);
+          const c0 = fromEight(x0, reciprocal);
+          const c1 = fromEight(x1, reciprocal);
+          const c2 = fromEight(x2, reciprocal);
+          const c3 = fromEight(x3, reciprocal);
+          const pairs = i16x8.narrow_i32x4_s(pair(c0, c2), pair(c1, c3));
+          v128.store64_lane(dst + 2 + (k >> 2), i8x16.narrow_i16x8_u(pairs, pairs), 0);
+          const d0 = f32x4.sub(x0, f32x4.mul(stored, c0));
+          const d1 = f32x4.sub(x1, f32x4.mul(stored, c1));
+          const d2 = f32x4.sub(x2, f32x4.mul(stored, c2));
+          const d3 = f32x4.sub(x3, f32x4.mul(stored, c3));
           errors = f32x4.add(errors, f32x4.add(f32x4.add(f32x4.mul(d0, d0), f32x4.mul(d1, d1)), f32x4.add(f32x4.mul(d2, d2), f32x4.mul(d3, d3))));
           worst = f32x4.pmax(worst, f32x4.pmax(f32x4.pmax(f32x4.abs(d0), f32x4.abs(d1)), f32x4.pmax(f32x4.abs(d2), f32x4.abs(d3))));
         }
       }
-      if (!ordinary) lossOf<C>(src, dst, result);
     }
     result.sumSquares += sum(squares);
     result.sumSquaredError += sum(errors);
-    for (let lane = 0; lane < 4; lane++) {
-      result.maxError = max(result.maxError, <f64>f32x4.extract_lane(worst, 0));
-      worst = i8x16.shuffle(worst, worst, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
+    result.maxError = max(result.maxError, <f64>largestLane(worst));
+  }
+}
+
+/** Codes of x·reciprocal, at most 128 in size, half away from zero: what is added is the largest float below a half, so that sums below the next whole number stay there. */
+// @ts-ignore: decorator
+@inline
+function awayFromZero(x: v128, reciprocal: v128): v128 {
+  const y = f32x4.mul(x, reciprocal);
+  return f32x4.trunc(f32x4.add(y, v128.or(v128.and(y, i32x4.splat(0x80000000)), i32x4.splat(0x3effffff))));
+}
+
+/** Codes -8 to 7, rounded from below as Q4_0 is. */
+// @ts-ignore: decorator
+@inline
+function fromEight(x: v128, reciprocal: v128): v128 {
+  const shifted = f32x4.add(f32x4.mul(x, reciprocal), f32x4.splat(8.5));
+  return f32x4.sub(f32x4.pmin(f32x4.trunc(shifted), f32x4.splat(15)), f32x4.splat(8));
+}
+
+/** Whole floats below 2^22 as integers. */
+// @ts-ignore: decorator
+@inline
+function whole(codes: v128): v128 {
+  return i32x4.sub(f32x4.add(codes, f32x4.splat(MAGIC)), f32x4.splat(MAGIC));
+}
+
+/** Bytes of codes -8 to 7, in 32-bit lanes. */
+// @ts-ignore: decorator
+@inline
+function pair(low: v128, high: v128): v128 {
+  return i32x4.sub(f32x4.add(f32x4.add(low, f32x4.splat(MAGIC + 136)), f32x4.mul(high, f32x4.splat(16))), f32x4.splat(MAGIC));
+}
+
+/** None is NaN. */
+// @ts-ignore: decorator
+@inline
+function largestLane(x: v128): f32 {
+  const two = f32x4.pmax(x, i8x16.shuffle(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  return f32x4.extract_lane(f32x4.pmax(two, i8x16.shuffle(two, two, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)), 0);
+}
+
+/** A block with values that are not finite, or with no ordinary largest one: codes from the finite values, losses in float64. */
+function uncommon<C>(src: usize, dst: usize, result: EncodeResult): void {
+  let largest = f32x4.splat(0);
+  for (let k: usize = 0; k < 128; k += 16) {
+    const x = f32x4.abs(v128.load(src + k));
+    largest = f32x4.max(largest, v128.and(x, f32x4.lt(x, f32x4.splat(Infinity))));
+  }
+  const peak = largestLane(largest);
+  const scale = isSigned<C>() ? peak / 127 : signedPeak(src, peak) / -8;
+  const reciprocal = f32x4.splat(scale == 0 ? 0 : 1 / scale);
+  store<u16>(dst, <u16>narrowScale(scale));
+  for (let k: usize = 0; k < 64; k += 16) {
+    // Q8_0 stores neighbours, Q4_0 a weight and the one 16 further in a byte.
+    const from = src + (isSigned<C>() ? k * 2 : k);
+    const a = bytes<C>(round<C>(v128.load(from), reciprocal));
+    const b = bytes<C>(round<C>(v128.load(from + (isSigned<C>() ? 16 : 64)), reciprocal));
+    if (isSigned<C>()) {
+      const words = i16x8.narrow_i32x4_u(a, b);
+      v128.store64_lane(dst + 2 + (k >> 1), i8x16.narrow_i16x8_u(words, words), 0);
+    } else {
+      const words = i16x8.narrow_i32x4_u(v128.or(a, i32x4.shl(b, 4)), a);
+      v128.store32_lane(dst + 2 + (k >> 2), i8x16.narrow_i16x8_u(words, words), 0);
     }
   }
+  lossOf<C>(src, dst, result);
 }
 
 /** The first weight of that magnitude. */

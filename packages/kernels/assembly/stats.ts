@@ -19,8 +19,60 @@ export function minMax(src: usize, count: i32, out: usize): void {
   store<f32>(out, max(max(f32x4.extract_lane(high, 0), f32x4.extract_lane(high, 1)), max(f32x4.extract_lane(high, 2), f32x4.extract_lane(high, 3))), 4);
 }
 
+/** Pairs whose sums stay in float32. */
+// @ts-ignore: decorator
+@inline const RUN: i32 = 64;
+/** Sums of squares between these lose nothing that counts in float32. */
+// @ts-ignore: decorator
+@inline const ORDINARY_LOW: f32 = 1e-24;
+// @ts-ignore: decorator
+@inline const ORDINARY_HIGH: f32 = 1e30;
+
 /** Adds Σ a², Σ (a-b)² and the number of pairs that are not finite; raises max |a-b|. */
 export function errorStats(a: usize, b: usize, count: i32, out: usize): void {
+  const bulk = count - (count % RUN);
+  for (let i = 0; i < bulk; i += RUN, a += 4 * RUN, b += 4 * RUN) {
+    let squares = f32x4.splat(0);
+    let moreSquares = f32x4.splat(0);
+    let errors = f32x4.splat(0);
+    let moreErrors = f32x4.splat(0);
+    let worst = f32x4.splat(0);
+    for (let k: usize = 0; k < 4 * RUN; k += 32) {
+      const x0 = v128.load(a + k);
+      const x1 = v128.load(a + k, 16);
+      const d0 = f32x4.abs(f32x4.sub(x0, v128.load(b + k)));
+      const d1 = f32x4.abs(f32x4.sub(x1, v128.load(b + k, 16)));
+      squares = f32x4.add(squares, f32x4.mul(x0, x0));
+      moreSquares = f32x4.add(moreSquares, f32x4.mul(x1, x1));
+      errors = f32x4.add(errors, f32x4.mul(d0, d0));
+      moreErrors = f32x4.add(moreErrors, f32x4.mul(d1, d1));
+      worst = f32x4.pmax(worst, f32x4.pmax(d0, d1));
+    }
+    const square = sumOfLanes(f32x4.add(squares, moreSquares));
+    const error = sumOfLanes(f32x4.add(errors, moreErrors));
+    // False where a pair is not finite, too.
+    if (square > ORDINARY_LOW && square < ORDINARY_HIGH && error < ORDINARY_HIGH) {
+      store<f64>(out, load<f64>(out) + <f64>square);
+      store<f64>(out, load<f64>(out, 8) + <f64>error, 8);
+      const two = f32x4.pmax(worst, i8x16.shuffle(worst, worst, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+      const largest = <f64>f32x4.extract_lane(two, 0);
+      const other = <f64>f32x4.extract_lane(two, 1);
+      if (largest > load<f64>(out, 16)) store<f64>(out, largest, 16);
+      if (other > load<f64>(out, 16)) store<f64>(out, other, 16);
+    } else wideErrorStats(a, b, RUN, out);
+  }
+  wideErrorStats(a, b, count - bulk, out);
+}
+
+// @ts-ignore: decorator
+@inline
+function sumOfLanes(x: v128): f32 {
+  const two = f32x4.add(x, i8x16.shuffle(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  return f32x4.extract_lane(two, 0) + f32x4.extract_lane(two, 1);
+}
+
+/** In float64, pair by pair. */
+function wideErrorStats(a: usize, b: usize, count: i32, out: usize): void {
   let squares = f64x2.splat(0);
   let errors = f64x2.splat(0);
   let worst = f64x2.splat(0);

@@ -96,6 +96,11 @@ measure('transpose 2 bytes', 4, () => kernels.transpose2d(raw(words.bfloat16), r
 measure('transpose 1 byte', 2, () => kernels.transpose2d(codes, raw(words.float16).subarray(0, count), rows, cols, 1));
 measure('transpose 2 bytes, outside the arena', 4, () => kernels.transpose2d(raw(outside.src), raw(outside.dst).subarray(0, 2 * count), rows, cols, 2));
 measure('minMax', 4, () => kernels.minMax(f32));
+for (const [codec, blockBytes] of [['Q8_0', 34], ['Q4_0', 18]]) {
+  const blocks = at(Uint8Array, (count / 32) * blockBytes);
+  measure(`encode ${codec}`, 4 + blockBytes / 32, () => kernels.encodeBlocks({ codec, src: f32, dst: blocks }));
+  measure(`decode ${codec}`, 4 + blockBytes / 32, () => kernels.decodeBlocks({ codec, src: blocks, dst: other }));
+}
 measure('errorStats', 8, () => kernels.errorStats(f32, other));
 measure('cosine', 8, () => kernels.cosine(f32, other));
 measure('argMax', 4, () => kernels.argMax(f32));

@@ -8,7 +8,6 @@ import { compareLayers } from './layer-errors.js';
 import { loadRuntime } from './load-runtime.js';
 import { readManifestRecords } from './manifest.js';
 import { type ModelChoice, type RunnableModel, runnableModel } from './model-reference.js';
-import { comparisonPage } from './report/comparison-page.js';
 
 export interface CompareInputsOptions extends TaskOptions, ReadingOptions {
   readonly reference: ModelChoice;
@@ -44,7 +43,10 @@ export async function compareInputs(options: CompareInputsOptions): Promise<Inpu
   const layers = files ? await compareLayers({ reference: comparison.a.name, model: comparison.b.name, text, threads, ...task }) : [];
   const weights = b.tokenizer ? [] : await readManifestRecords(comparison.b.name);
   const result: InputComparison = { ...comparison, layers, weights };
-  if (report !== undefined) await writeReport(report, comparisonPage(result, runtime.machine()));
+  if (report !== undefined) {
+    const { comparisonPage } = await import('./report/comparison-page.js');
+    await writeReport(report, comparisonPage(result, runtime.machine()));
+  }
   return result;
 }
 

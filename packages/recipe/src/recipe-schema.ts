@@ -11,31 +11,24 @@ export interface Recipe {
 }
 
 /** JSON schema (draft 2020-12) of a recipe file; `recipe.schema.json` is the same as a file. `input` and `output` may come from the command line instead. */
-export const recipeSchema = schemaOf(Object.keys(stepKinds) as StepName[]);
-
-type StepName = keyof typeof stepKinds;
-
-/** The same for recipes of these steps. */
-export function schemaOf(names: readonly StepName[]): ReturnType<typeof objectSchema> & { readonly $schema: string; readonly title: string } {
-  return {
-    $schema: 'https://json-schema.org/draft/2020-12/schema',
-    title: 'Penjing recipe',
-    ...objectSchema(
-      {
-        input: { type: 'string', minLength: 1 },
-        output: { type: 'string', minLength: 1 },
-        steps: {
-          type: 'array',
-          items: {
-            type: 'object',
-            minProperties: 1,
-            maxProperties: 1,
-            additionalProperties: false,
-            properties: Object.fromEntries(names.map((name) => [name, stepKinds[name].schema])),
-          },
+export const recipeSchema = {
+  $schema: 'https://json-schema.org/draft/2020-12/schema',
+  title: 'Penjing recipe',
+  ...objectSchema(
+    {
+      input: { type: 'string', minLength: 1 },
+      output: { type: 'string', minLength: 1 },
+      steps: {
+        type: 'array',
+        items: {
+          type: 'object',
+          minProperties: 1,
+          maxProperties: 1,
+          additionalProperties: false,
+          properties: Object.fromEntries(Object.entries(stepKinds).map(([name, { schema }]) => [name, schema])),
         },
       },
-      ['steps'],
-    ),
-  };
-}
+    },
+    ['steps'],
+  ),
+};

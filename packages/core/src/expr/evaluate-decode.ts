@@ -3,7 +3,7 @@ import { blockCodecs } from '@penjing/kernels';
 import { typedView } from '../dtype.js';
 import { floatsOf, fromFloats } from './evaluate-cast.js';
 import type { DecodeExpr, EncodeExpr, RepackExpr } from './tensor-expr.js';
-import { cropColumns, type EvaluationContext, elementBytes, type QuantizedBlocks, type Rule, type Window } from './window.js';
+import { cropColumns, type EvaluationContext, elementBytes, type QuantizedBlocks, type Rule, STRIP, type Window } from './window.js';
 
 export const decode: Rule<DecodeExpr> = (expr, window, context) => {
   const { input, codec, shape } = expr;
@@ -25,11 +25,20 @@ export const encode: Rule<EncodeExpr> = ({ input, codec }, { r0, r1, c0, c1 }, c
   const { blockSize, blockBytes } = blockCodecs[codec];
   const b0 = Math.floor(c0 / blockBytes);
   const b1 = Math.ceil(c1 / blockBytes);
-  const floats = floatsOf(input.dtype, context.window(input, { r0, r1, c0: b0 * blockSize, c1: b1 * blockSize }), context);
+  const before = context.window(input, { r0, r1, c0: b0 * blockSize, c1: b1 * blockSize });
   const rows = r1 - r0;
   const stride = (b1 - b0) * blockBytes;
   const out = context.alloc(rows * stride);
-  context.lost(context.kernels.encodeBlocks({ codec, src: floats, dst: out }));
+  const block = blockSize * elementBytes(input.dtype);
+  const blocks = rows * (b1 - b0);
+  const step = Math.ceil(STRIP / blockSize);
+  for (let at = 0; at < blocks; at += step) {
+    const end = Math.min(blocks, at + step);
+    context.scratch(() => {
+      const floats = floatsOf(input.dtype, before.subarray(at * block, end * block), context);
+      context.lost(context.kernels.encodeBlocks({ codec, src: floats, dst: out.subarray(at * blockBytes, end * blockBytes) }));
+    });
+  }
   return cropColumns(out, rows, stride, c0 - b0 * blockBytes, c1 - c0, context);
 };
 

@@ -7,7 +7,7 @@ import { type RowRange, rowBytes } from '../tensor.js';
 import { arithmetic, mask, matmul } from './evaluate-arithmetic.js';
 import { assign } from './evaluate-assign.js';
 import { bitcast } from './evaluate-bitcast.js';
-import { cast, convert, floatsOf } from './evaluate-cast.js';
+import { cast, floatsOf, fromFloats } from './evaluate-cast.js';
 import { decode, encode, repackWindow } from './evaluate-decode.js';
 import { constant, fill, source } from './evaluate-leaves.js';
 import { concat, gather, reshape, slice } from './evaluate-movement.js';
@@ -15,7 +15,7 @@ import { dequantize, output, quantizeWindow } from './evaluate-quantize.js';
 import { sparsify } from './evaluate-sparse.js';
 import { transpose } from './evaluate-transpose.js';
 import type { CastExpr, TensorExpr } from './tensor-expr.js';
-import { elementBytes, type EvaluationContext, type QuantizedBlocks, type QuantizeStats, type ReadRange, type Rule, type Window, windowCount } from './window.js';
+import { elementBytes, type EvaluationContext, type QuantizedBlocks, type QuantizeStats, type ReadRange, type Rule, STRIP, type Window, windowCount } from './window.js';
 
 export interface EvaluationRequest {
   readonly expr: TensorExpr;
@@ -112,14 +112,21 @@ function losesFloats(expr: TensorExpr): expr is CastExpr {
   return from.kind === 'float' && to.kind === 'float' && to.bits <= from.bits && from.bits <= 32;
 }
 
-/** Casts and compares with what was there before. */
-function narrow(expr: CastExpr, window: Window, total: Totals, context: EvaluationContext): Uint8Array {
-  const { dtype, input } = expr;
+/** Casts and compares with what was there before, strip by strip. */
+function narrow({ dtype, input }: CastExpr, window: Window, total: Totals, context: EvaluationContext): Uint8Array {
   const before = context.window(input, window);
-  const elements = context.alloc(windowCount(window) * elementBytes(dtype));
-  convert(input.dtype, before, dtype, elements, context);
-  const loss = context.kernels.errorStats(floatsOf(input.dtype, before, context), floatsOf(dtype, elements, context));
-  addTotals(total, loss);
+  const count = windowCount(window);
+  const [from, to] = [elementBytes(input.dtype), elementBytes(dtype)];
+  const elements = context.alloc(count * to);
+  for (let at = 0; at < count; at += STRIP) {
+    const end = Math.min(count, at + STRIP);
+    context.scratch(() => {
+      const floats = floatsOf(input.dtype, before.subarray(at * from, end * from), context);
+      const part = elements.subarray(at * to, end * to);
+      fromFloats(dtype, floats, part, context);
+      addTotals(total, context.kernels.errorStats(floats, floatsOf(dtype, part, context)));
+    });
+  }
   return elements;
 }
 

@@ -30,6 +30,9 @@ export interface QuantizeStats {
   readonly nonFinite: number;
 }
 
+/** Elements that go through several kernels at once, so that what lies between them stays in the second-level cache. */
+export const STRIP = 1 << 14;
+
 /** Codes, scales and zero points of a range of blocks. */
 export interface QuantizedBlocks {
   readonly values: Uint8Array;

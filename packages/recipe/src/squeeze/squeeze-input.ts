@@ -9,7 +9,6 @@ import { writeReport } from '../compare-inputs.js';
 import type { Input } from '../inputs/input.js';
 import { openInput } from '../inputs/open-input.js';
 import { loadRuntime } from '../load-runtime.js';
-import { squeezePage } from '../report/squeeze-page.js';
 import { type RecipeResult, runRecipe, type RunRecipeOptions } from '../run-recipe.js';
 import type { Calibrated } from '../steps/step.js';
 import type { RecipeStep } from '../steps/steps.js';
@@ -110,7 +109,10 @@ export async function squeezeInput(options: SqueezeOptions): Promise<SqueezeResu
   const write = options.output !== undefined && (judgement.passed || options.force === true);
   const written = write ? await runRecipe({ input: options.input, output: options.output, steps }, await writeOptions(options, task, trials, proven)) : undefined;
   const done = { ...result, written, seconds: (performance.now() - started) / 1000 };
-  if (options.report !== undefined) await writeReport(options.report, squeezePage(done));
+  if (options.report !== undefined) {
+    const { squeezePage } = await import('../report/squeeze-page.js');
+    await writeReport(options.report, squeezePage(done));
+  }
   if (!judgement.passed && options.output !== undefined && !options.force) throw failed(options.output, done);
   return done;
 }
