@@ -26,6 +26,8 @@ export class GraphBuilder {
   readonly #scopes: string[] = [];
   /** Where nodes go: the graph, or a subgraph of one of its nodes. */
   #target: Graph;
+  /** The node that new ones stand before; the end of the graph when undefined. */
+  #anchor: Node | undefined;
   readonly #constants = new Map<string, Value>();
 
   /** `outer`: names that are taken outside of a subgraph. */
@@ -52,18 +54,29 @@ export class GraphBuilder {
     }
   }
 
+  /** Nodes that `body` makes stand before a node of the graph, instead of at its end. */
+  before<T>(anchor: Node, body: () => T): T {
+    const outer = this.#anchor;
+    this.#anchor = anchor;
+    try {
+      return body();
+    } finally {
+      this.#anchor = outer;
+    }
+  }
+
   /**
    * A graph of the nodes that `body` makes, for the branches of If: its outputs are the values that `body` gives, each
    * made by such a node. Weights and constants stay in the outer graph, where all branches see them.
    */
   subgraph(name: string, body: () => readonly Value[]): Graph {
-    const outer = this.#target;
+    const [outer, anchor] = [this.#target, this.#anchor];
     const inner = new Graph(name);
-    this.#target = inner;
+    [this.#target, this.#anchor] = [inner, undefined];
     try {
       inner.outputs.push(...this.scope(name, body));
     } finally {
-      this.#target = outer;
+      [this.#target, this.#anchor] = [outer, anchor];
     }
     return inner;
   }
@@ -126,7 +139,8 @@ export class GraphBuilder {
       ...(options.domain === undefined ? {} : { domain: options.domain }),
       attributes: Object.entries(attributes).map(([key, value]) => [key, toAttribute(value)] as const),
     });
-    this.#target.append(node);
+    if (this.#anchor) this.#target.insertBefore(this.#anchor, node);
+    else this.#target.append(node);
     return outputs;
   }
 

@@ -1,5 +1,5 @@
 /** Weights that are to be trained, as inputs of the graph. */
-import { DenseTensor, dtypes, type Model, toDense } from '@penjing/core';
+import { DenseTensor, dtypes, type Model, type Tensor, toDense } from '@penjing/core';
 
 export interface TrainableOptions {
   /** Which weights are trained; every floating-point initializer of rank ≥ 1 that is no constant of the graph when absent. */
@@ -15,7 +15,7 @@ export async function trainableInputs(model: Model, { select = isWeight }: Train
   const weights = new Map<string, DenseTensor>();
   for (const [name, value] of [...graph.initializers]) {
     const { tensor } = value;
-    if (!tensor || tensor.kind === 'sparse' || dtypes[tensor.dtype].kind !== 'float' || tensor.shape.length === 0 || !select(name)) continue;
+    if (!tensor || !isTrainable(name, tensor, select)) continue;
     const dense = await toDense(tensor);
     // A buffer of its own: updates are in place, and the file or another weight may share these bytes.
     weights.set(name, new DenseTensor(dense.dtype, dense.shape, dense.bytes.slice()));
@@ -27,5 +27,10 @@ export async function trainableInputs(model: Model, { select = isWeight }: Train
   return weights;
 }
 
-/** Constants that converters and passes make are called so; what a checkpoint names is a weight. */
-const isWeight = (name: string): boolean => !/^constant_\d+$/.test(name);
+/** Whether a stored tensor is one that `select` may choose and does. */
+export function isTrainable(name: string, tensor: Tensor, select = isWeight): boolean {
+  return tensor.kind !== 'sparse' && dtypes[tensor.dtype].kind === 'float' && tensor.shape.length > 0 && select(name);
+}
+
+/** Constants that converters and passes make are called so, with another number where the name was taken; what a checkpoint names is a weight. */
+const isWeight = (name: string): boolean => !/^constant_\d+(_\d+)?$/.test(name);

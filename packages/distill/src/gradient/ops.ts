@@ -1,5 +1,5 @@
 /** Nodes of a gradient graph: the arithmetic that the rules are written in, with shapes known as soon as a node stands. */
-import { type AttributeInput, type DenseTensor, type Dim, type DType, GraphBuilder, GrowingInference, type Model, type NodeOptions, PenjingError, type Value } from '@penjing/core';
+import { type AttributeInput, type DenseTensor, type Dim, type DType, GraphBuilder, GrowingInference, type Model, type Node, type NodeOptions, PenjingError, type Value } from '@penjing/core';
 
 /** Builds gradients at the end of a graph. Every value of the graph, and every one it gives, has the type that can be inferred. */
 export class GradientOps {
@@ -19,9 +19,19 @@ export class GradientOps {
     return values?.every((item): item is number => typeof item === 'number') ? values : undefined;
   }
 
+  /** Elements of a small tensor that is stored in the model. */
+  knownNumbers(value: Value): readonly number[] | undefined {
+    return value.tensor?.kind === 'dense' ? Array.from((value.tensor as DenseTensor).data, Number) : this.knownInts(value);
+  }
+
   /** Runs `body` with `scope` added to the names of the nodes it makes. */
   scope<T>(scope: string, body: () => T): T {
     return this.#builder.scope(scope, body);
+  }
+
+  /** Nodes that `body` makes stand before a node of the graph, instead of at its end. */
+  before<T>(anchor: Node, body: () => T): T {
+    return this.#builder.before(anchor, body);
   }
 
   /** Appends a node and gives its outputs. */
@@ -32,8 +42,8 @@ export class GradientOps {
   }
 
   /** Appends a node with one output. */
-  op(opType: string, inputs: readonly (Value | null | undefined)[], attributes: Readonly<Record<string, AttributeInput>> = {}): Value {
-    return this.nodes(opType, inputs, attributes)[0]!;
+  op(opType: string, inputs: readonly (Value | null | undefined)[], attributes: Readonly<Record<string, AttributeInput>> = {}, options: NodeOptions = {}): Value {
+    return this.nodes(opType, inputs, attributes, options)[0]!;
   }
 
   /** Makes a value an output under exactly this name. */
@@ -53,6 +63,10 @@ export class GradientOps {
 
   ints(values: readonly number[]): Value {
     return this.#builder.constant('int64', values);
+  }
+
+  float32s(values: readonly number[]): Value {
+    return this.#builder.constant('float32', values);
   }
 
   add(a: Value, b: Value): Value {
@@ -105,6 +119,20 @@ export class GradientOps {
   transposeLast(x: Value): Value {
     const rank = rankOf(x);
     return this.transpose(x, [...Array(rank - 2).keys(), rank - 1, rank - 2]);
+  }
+
+  /** (…, width) → (rows, width). */
+  rows(x: Value): Value {
+    const width = dimsOf(x)?.at(-1);
+    if (typeof width === 'number') return this.op('Reshape', [x, this.ints([-1, width])]);
+    return this.op('Reshape', [x, this.op('Concat', [this.ints([-1]), this.sizes(x, -1)], { axis: 0 })]);
+  }
+
+  /** Sizes of the axes from `from` up to `to`, an int64 vector. */
+  sizes(x: Value, from: number, to = Number.MAX_SAFE_INTEGER): Value {
+    const dims = dimsOf(x)?.slice(from, to);
+    if (dims?.every((dim): dim is number => typeof dim === 'number')) return this.ints(dims);
+    return this.op('Shape', [x], { start: from, ...(to < Number.MAX_SAFE_INTEGER && { end: to }) });
   }
 
   unsqueeze(x: Value, axes: readonly number[]): Value {

@@ -1,5 +1,5 @@
 /** Every rule of the table against central differences. */
-import { attribute, type AttributeInput, type Shape } from '@penjing/core';
+import { attribute, type AttributeInput, type GraphBuilder, type Shape, type Value } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { describe, expect, test } from 'vitest';
 import { gradientRules } from './rules.js';
@@ -14,6 +14,9 @@ const op = (opType: string, inputs: readonly Shape[], attributes: Attributes = {
   build: (b, values) => b.op(opType, values, attributes, more.domain ? { domain: more.domain } : {}),
   ...more,
 });
+
+/** Cosines and sines of two angles at four places. */
+const tables = (b: GraphBuilder): Value[] => [Math.cos, Math.sin].map((wave) => b.constant('float64', Array.from({ length: 8 }, (_, i) => wave((1 + (i >> 1)) * (i % 2 ? 0.3 : 1.1))), [4, 2]));
 
 const X: Shape = [3, 4];
 const positive = (u: number): number => 0.75 + 0.5 * u;
@@ -60,6 +63,11 @@ const cases: readonly (GradientCase & { readonly covers?: string })[] = [
   op('MatMul', [[4], [4, 5]]), op('MatMul', [X, [4]]), op('MatMul', [[4], [4]]), op('MatMul', [[2, 3, 4], [4]]),
   op('MatMul', [[2, 3, 4], [4, 5]], {}, { symbols: [['b', 'n', 4], [4, 5]] }),
   ...[0, 1].flatMap((transA) => [0, 1].map((transB) => op('Gemm', [transA ? [4, 3] : X, transB ? [5, 4] : [4, 5], [5]], { transA, transB, alpha: attribute.float(0.5), beta: attribute.float(2) }))),
+  ...[0, 1].flatMap((transA) => [0, 1].flatMap((transB) => [
+    op('FusedMatMul', [transA ? [2, 4, 3] : [2, 3, 4], transB ? [2, 5, 4] : [2, 4, 5]], { transA, transB, alpha: attribute.float(0.5) }, { domain: 'com.microsoft' }),
+    op('FusedMatMul', [transA ? [2, 4, 3] : [2, 3, 4], transB ? [5, 4] : [4, 5]], { transA, transB }, { domain: 'com.microsoft' }),
+  ])),
+  op('TransposeMatMul', [[4, 3], [4, 5]], { transA: 1 }, { domain: 'com.microsoft' }),
   op('Einsum', [[2, 3, 4], [2, 4, 5]], { equation: 'bij,bjk->bik' }), op('Einsum', [X, [4]], { equation: 'ij,j->i' }), op('Einsum', [[2, 3, 4], [3]], { equation: 'bij,i->b' }), op('Einsum', [X, [3, 2]], { equation: 'ij,ik' }),
 
   { name: 'Reshape', inputs: [X], build: (b, [x]) => b.op('Reshape', [x, b.constant('int64', [2, -1])]) },
@@ -94,9 +102,26 @@ const cases: readonly (GradientCase & { readonly covers?: string })[] = [
   { name: 'Gather of one', inputs: [[2, 3, 4]], build: (b, [x]) => b.op('Gather', [x, b.constant('int64', 1)], { axis: 1 }) },
   { name: 'GatherElements', inputs: [X], build: (b, [x]) => b.op('GatherElements', [x, b.constant('int64', [3, 3, 0, 1, 2, -1], [3, 2])], { axis: 1 }) },
 
+  { name: 'GatherND', inputs: [[3, 4, 2]], build: (b, [x]) => b.op('GatherND', [x, b.constant('int64', [2, 1, 0, 3, 2, 1, -1, -1], [4, 2])]) },
+  { name: 'GatherND of rows', inputs: [[5, 2]], symbols: [['n', 2]], build: (b, [x]) => b.op('GatherND', [x, b.constant('int64', [2, 0, 2], [3, 1])]) },
+  { name: 'GatherND of single numbers', inputs: [[5]], symbols: [['n']], build: (b, [x]) => b.op('GatherND', [x, b.constant('int64', [2, 0, 2], [3, 1])]) },
+  { name: 'GatherND of batches', inputs: [[2, 3, 4]], symbols: [['n', 'm', 4]], build: (b, [x]) => b.op('GatherND', [x, b.constant('int64', [2, 1], [2, 1])], { batch_dims: 1 }) },
+  { name: 'ScatterND', inputs: [[4, 2], [2, 2]], build: (b, [x, y]) => b.op('ScatterND', [x, b.constant('int64', [3, 0], [2, 1]), y]) },
+  { name: 'ScatterND that adds', inputs: [[4, 2], [3, 2]], build: (b, [x, y]) => b.op('ScatterND', [x, b.constant('int64', [3, 0, 3], [3, 1]), y], { reduction: 'add' }) },
+  ...['linear', 'cubic', 'nearest'].flatMap((mode): GradientCase[] => [
+    { name: `Resize ${mode} to sizes`, inputs: [[1, 2, 4, 3]], build: (b, [x]) => b.op('Resize', [x, null, null, b.constant('int64', [1, 2, 7, 5])], { mode }) },
+    { name: `Resize ${mode} by scales`, inputs: [[2, 1, 4, 3]], symbols: [['n', 1, 'h', 'w']], build: (b, [x]) => b.op('Resize', [x, null, b.constant('float32', [1, 1, 0.6, 2])], { mode, coordinate_transformation_mode: 'asymmetric' }) },
+  ]),
+  ...[0, 1].flatMap((interleaved): GradientCase[] => [
+    { name: `RotaryEmbedding ${interleaved}`, inputs: [[2, 3, 8]], build: (b, [x]) => b.op('RotaryEmbedding', [x, ...tables(b), b.constant('int64', [0, 1, 2, 3, 1, 2], [2, 3])], { interleaved, num_heads: 2 }) },
+    { name: `com.microsoft.RotaryEmbedding ${interleaved}`, inputs: [[2, 3, 8]], build: (b, [x]) => b.op('RotaryEmbedding', [x, b.constant('int64', [0, 1, 2, 3, 1, 2], [2, 3]), ...tables(b)], { interleaved, scale: attribute.float(1.5) }, { domain: 'com.microsoft' }) },
+  ]),
+  { name: 'com.microsoft.RotaryEmbedding of a part', inputs: [[1, 3, 12]], build: (b, [x]) => b.op('RotaryEmbedding', [x, b.constant('int64', [1]), ...tables(b)], { num_heads: 2, rotary_embedding_dim: 4 }, { domain: 'com.microsoft' }) },
+
   op('Conv', [[2, 3, 6, 5], [4, 3, 3, 2], [4]], { kernel_shape: [3, 2] }),
   op('Conv', [[2, 4, 6, 5], [6, 2, 3, 3], [6]], { group: 2, pads: [1, 1, 1, 1] }),
   op('Conv', [[1, 3, 7, 6], [3, 1, 3, 3]], { group: 3, pads: [1, 0, 1, 1], strides: [2, 2] }),
+  ...[6, 7, 8].map((size) => op('Conv', [[1, 2, size, 7], [3, 2, 3, 3]], { pads: [1, 1, 1, 1], strides: [2, 3] }, { symbols: [['n', 2, 'h', 'w'], [3, 2, 3, 3]] })),
   op('Conv', [[1, 2, 9], [3, 2, 3]], { dilations: [2], pads: [2, 1], strides: [3] }),
   op('Conv', [[2, 3, 4, 4], [5, 3, 1, 1]]), op('Conv', [[1, 2, 5, 5], [2, 2, 3, 3]], { auto_pad: 'SAME_UPPER', strides: [2, 2] }), op('Conv', [[1, 2, 4, 4], [2, 2, 2, 2]], { pads: [3, 3, 3, 3] }),
   op('Conv', [[1, 2, 4, 3, 3], [2, 2, 2, 2, 2]]),

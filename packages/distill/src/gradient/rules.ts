@@ -3,12 +3,15 @@ import type { OpName } from '@penjing/core';
 import type { GradientRule } from './rule.js';
 import { convGradients } from './rules/conv.js';
 import { elementwiseGradients } from './rules/elementwise.js';
+import { gatherNDGradients } from './rules/gather-nd.js';
 import { linalgGradients } from './rules/linalg.js';
 import { movementGradients } from './rules/movement.js';
 import { normGradients } from './rules/norm.js';
 import { reduceGradients } from './rules/reduce.js';
+import { resizeGradients } from './rules/resize.js';
+import { rotaryGradients } from './rules/rotary.js';
 
-const rules = { ...elementwiseGradients, ...reduceGradients, ...movementGradients, ...linalgGradients, ...convGradients, ...normGradients };
+const rules = { ...elementwiseGradients, ...reduceGradients, ...movementGradients, ...linalgGradients, ...convGradients, ...normGradients, ...rotaryGradients, ...gatherNDGradients, ...resizeGradients };
 
 export const gradientRules: Readonly<Partial<Record<string, GradientRule>>> = rules;
 
@@ -24,12 +27,12 @@ export const constantOperators: ReadonlySet<string> = new Set(constants);
 
 /** Operators whose gradient is missing: training names them before it starts. */
 export const withoutGradient = [
-  'Attention', 'CausalConvWithState', 'LinearAttention', 'RotaryEmbedding', 'GRU', 'LSTM', 'RNN', 'If', 'Loop', 'Scan',
+  'Attention', 'CausalConvWithState', 'LinearAttention', 'GRU', 'LSTM', 'RNN', 'If', 'Loop', 'Scan',
   'ConvInteger', 'DequantizeLinear', 'DynamicQuantizeLinear', 'MatMulInteger', 'QLinearConv', 'QLinearMatMul', 'QuantizeLinear',
   'ConcatFromSequence', 'Optional', 'OptionalGetElement', 'SequenceAt', 'SequenceConstruct', 'SequenceEmpty', 'SequenceErase', 'SequenceInsert', 'SequenceMap', 'SplitToSequence',
-  'DFT', 'STFT', 'CumProd', 'Mod', 'SwiGLU', 'Det', 'CenterCropPad', 'Col2Im', 'Compress', 'GatherND',
-  'ReverseSequence', 'Scatter', 'ScatterND', 'TensorScatter', 'Unique', 'AffineGrid', 'DeformConv', 'GlobalLpPool', 'GridSample', 'LpPool', 'MaxRoiPool',
-  'MaxUnpool', 'Resize', 'RoiAlign', 'Upsample', 'LRN',
+  'DFT', 'STFT', 'CumProd', 'Mod', 'SwiGLU', 'Det', 'CenterCropPad', 'Col2Im', 'Compress',
+  'ReverseSequence', 'Scatter', 'TensorScatter', 'Unique', 'AffineGrid', 'DeformConv', 'GlobalLpPool', 'GridSample', 'LpPool', 'MaxRoiPool',
+  'MaxUnpool', 'RoiAlign', 'Upsample', 'LRN',
 ] as const satisfies readonly OpName[];
 
 /** Fails to compile when an operator of ai.onnx is in no list; those of com.microsoft are decomposed first or reported when they are met. */

@@ -39,21 +39,34 @@ function kernelOf(c: GradientContext, weights: Value): number[] {
 
 const attributesOf = ({ kernel, strides, dilations, pads }: Window, group: number): Record<string, number | readonly number[]> => ({ kernel_shape: kernel, strides, dilations, pads, group });
 
-/** Sizes that a stride left over, which only ConvTranspose's output_padding gives back. */
-function leftOver(c: GradientContext, x: Value, { kernel, strides, dilations, pads }: Window): number[] {
-  return kernel.map((size, i) => {
+/** Sizes that a stride left over, which only ConvTranspose's output_padding gives back; undefined where they show at run time. */
+function leftOver(x: Value, { kernel, strides, dilations, pads }: Window): number[] | undefined {
+  const left = kernel.map((size, i) => {
     if (strides[i] === 1) return 0;
     const length = dimsOf(x)?.[i + 2];
-    if (typeof length !== 'number') throw c.unsupported(`${c.node.opType} with a stride over an axis of unknown size`);
-    return (length + pads[i]! + pads[i + kernel.length]! - dilations[i]! * (size - 1) - 1) % strides[i]!;
+    return typeof length === 'number' ? (length + pads[i]! + pads[i + kernel.length]! - dilations[i]! * (size - 1) - 1) % strides[i]! : undefined;
   });
+  return left.every((count) => count !== undefined) ? left : undefined;
+}
+
+/** The transposed convolution, cut or filled up at the end of each axis to the size of `x`. */
+function spreadToSize({ ops }: GradientContext, gradient: Value, weights: Value, x: Value, window: Window, group: number): Value {
+  const { kernel, pads } = window;
+  const axes = kernel.map((_, i) => i + 2);
+  const begun = { ...window, pads: pads.map((pad, i) => (i < kernel.length ? pad : 0)) };
+  const all = ops.op('ConvTranspose', [gradient, weights], attributesOf(begun, group));
+  const missing = ops.sub(ops.sizes(x, 2), ops.sizes(all, 2));
+  return ops.op('Pad', [all, ops.op('Concat', [ops.ints(axes.map(() => 0)), missing], { axis: 0 }), null, ops.ints(axes)]);
 }
 
 /** Σ over windows: the transposed convolution of `gradient` with `weights` (outputs, inputs / group, …), of the size of `x`. */
 function spreadWindows(c: GradientContext, gradient: Value, weights: Value, x: Value, window: Window, group: number): Value {
   const { kernel, strides, dilations, pads } = window;
   const flipped = kernel.every((size, i) => strides[i] === 1 && dilations[i]! * (size - 1) >= Math.max(pads[i]!, pads[i + kernel.length]!));
-  if (!flipped) return c.ops.op('ConvTranspose', [gradient, weights], { ...attributesOf(window, group), output_padding: leftOver(c, x, window) });
+  if (!flipped) {
+    const padding = leftOver(x, window);
+    return padding ? c.ops.op('ConvTranspose', [gradient, weights], { ...attributesOf(window, group), output_padding: padding }) : spreadToSize(c, gradient, weights, x, window, group);
+  }
   // With steps of one it is a convolution by the flipped kernel, which ONNX Runtime has a fast form of (twice ConvTranspose's speed).
   const axes = kernel.map((_, i) => i + 2);
   const { ops } = c;

@@ -1,6 +1,6 @@
 /** Gradients of matrix products. */
 import { attribute, type Value } from '@penjing/core';
-import { dimsOf, rankOf } from '../ops.js';
+import { rankOf } from '../ops.js';
 import type { GradientContext, GradientRule } from '../rule.js';
 
 /** A vector seen as a matrix: (1, k) on the left, (k, 1) on the right. */
@@ -18,12 +18,7 @@ function matrixGradient(c: GradientContext): Value {
  * (…, rows, k)ᵀ (…, rows, n) → (k, n)
  */
 function sharedMatrix(c: GradientContext, x: Value, gradient: Value): Value {
-  const flat = (value: Value): Value => {
-    const width = dimsOf(value)?.at(-1);
-    const last = typeof width === 'number' ? c.ops.ints([-1, width]) : c.ops.op('Concat', [c.ops.ints([-1]), c.ops.op('Slice', [c.ops.op('Shape', [value]), c.ops.ints([-1]), c.ops.ints([Number.MAX_SAFE_INTEGER])])], { axis: 0 });
-    return c.ops.op('Reshape', [value, last]);
-  };
-  return c.ops.matmul(c.ops.transpose(flat(x), [1, 0]), flat(gradient));
+  return c.ops.matmul(c.ops.transpose(c.ops.rows(x), [1, 0]), c.ops.rows(gradient));
 }
 
 const matmul: GradientRule = (c) => {
@@ -57,6 +52,24 @@ const gemm: GradientRule = (c) => {
   ];
 };
 
+/** Y = α A′ B′ over batches, the transposes those of the operator, on the last two axes. */
+const fusedMatmul: GradientRule = (c) => {
+  if (c.node.int('transBatchA', 0) || c.node.int('transBatchB', 0)) throw c.unsupported('FusedMatMul with transposed batches');
+  const [a, b] = [c.input(0), c.input(1)];
+  const [transA, transB] = [c.node.int('transA', 0), c.node.int('transB', 0)];
+  if (rankOf(a) < 2 || rankOf(b) < 2) throw c.unsupported('FusedMatMul of a vector');
+  const alpha = attribute.float(c.node.float('alpha', 1));
+  const product = (x: Value, y: Value, tx: number, ty: number): Value => c.ops.op('FusedMatMul', [x, y], { transA: tx, transB: ty, alpha }, { domain: 'com.microsoft' });
+  const shared = rankOf(b) === 2 && rankOf(a) > 2 && !transA;
+  return [
+    () => c.ops.sumTo(transA ? product(b, c.gradient, transB, 1) : product(c.gradient, b, 0, 1 - transB), a),
+    () => {
+      const [x, g] = shared ? [c.ops.rows(a), c.ops.rows(c.gradient)] : [a, c.gradient];
+      return c.ops.sumTo(transB ? product(g, x, 1, transA) : product(x, g, 1 - transA, 0), b);
+    },
+  ];
+};
+
 /**
  * A sum of products over letters: the gradient of one operand is the sum of products of the gradient and the others. A letter that only this operand has is
  * summed away, and its gradient is repeated along it.
@@ -79,4 +92,4 @@ const einsum: GradientRule = (c) => {
   });
 };
 
-export const linalgGradients = { Einsum: einsum, Gemm: gemm, MatMul: matmul } as const satisfies Readonly<Record<string, GradientRule>>;
+export const linalgGradients = { Einsum: einsum, Gemm: gemm, MatMul: matmul, 'com.microsoft.FusedMatMul': fusedMatmul, 'com.microsoft.TransposeMatMul': fusedMatmul } as const satisfies Readonly<Record<string, GradientRule>>;
