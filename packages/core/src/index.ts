@@ -8,6 +8,7 @@ export { LazyTensor, type SourceMap } from './lazy.js';
 export type { Checkpoint } from './checkpoint.js';
 export { type Progress, type TaskOptions } from './task.js';
 export { type Rng, createRng } from './rng.js';
+export { sha256 } from './digest.js';
 export { type Attribute, type AttributeInput, type AttributeKind, type AttributeReference, attribute, attributeTypes, decodeText, encodeText } from './graph/attribute.js';
 export { type ContainerType, type MapType, type OpaqueType, type TensorType, type ValueType, formatType, tensorType } from './graph/value-type.js';
 export { type Use, Value } from './graph/value.js';

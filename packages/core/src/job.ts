@@ -86,6 +86,8 @@ export function jobModule(from: string, name: string): string {
 export interface JobOptions extends TaskOptions {
   /** Buffers of the input that are given away instead of copied; the caller's arrays are empty afterwards. */
   readonly transfer?: readonly ArrayBuffer[];
+  /** Asks the job to end early, through the signal of its context; the run settles with what it then gives. */
+  readonly stop?: AbortSignal;
 }
 
 export interface JobHost {
@@ -119,9 +121,10 @@ export function inlineJobs({ engine, kernels }: Pick<JobContext, 'engine' | 'ker
     },
     refer: async (tensor) => inMemory(tensor),
     tensor: async ({ reference }) => reference as Tensor,
-    run: (job, input, { transfer: _transfer, ...task } = {}) =>
+    run: (job, input, { transfer: _transfer, stop, ...task } = {}) =>
       job.run(input, {
         ...task,
+        ...(stop && { signal: task.signal ? AbortSignal.any([task.signal, stop]) : stop }),
         engine,
         kernels,
         load: ({ reference }) => engine.load(reference as Model, task.signal ? { signal: task.signal } : {}),

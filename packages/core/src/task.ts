@@ -9,6 +9,8 @@ export interface Progress {
   readonly unit: string;
   /** What is being worked on, usually a tensor name. */
   readonly item?: string;
+  /** Numbers by name, of work that has any: the loss of a training step. */
+  readonly figures?: Readonly<Record<string, number>>;
 }
 
 export interface TaskOptions {

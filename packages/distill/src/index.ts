@@ -17,3 +17,10 @@ export { cosineDistance, type MatchOptions, meanSquare } from './losses/regressi
 export { holdZeros, type HoldZerosOptions, prunedWeights } from './recover/hold-zeros.js';
 export { keepLayers, type KeepLayersOptions } from './students/keep-layers.js';
 export { chooseLayers, type LayerChoice, layerMap } from './students/layer-map.js';
+export { accuracy, type AccuracyOptions } from './losses/accuracy.js';
+export { train, type TrainOptions, type TrainResult } from './trainer/train.js';
+export { type OptimizerPlan, optimizerNames, type SchedulePlan, scheduleNames } from './trainer/optimizer-plan.js';
+export type { Dataset } from './trainer/dataset.js';
+export type { RunState, Validation } from './trainer/checkpoints.js';
+export { averagedGradients, engineGradients, type GradientSource, type LossAndGradients } from './trainer/gradient-source.js';
+export type { TeacherOutputs } from './trainer/teacher.js';

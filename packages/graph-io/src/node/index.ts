@@ -10,3 +10,4 @@ export { type WorkFolder, openWorkFolder } from './work-folder.js';
 export { openFolder } from './folder.js';
 export { writeSpill } from './spill.js';
 export { type TensorData, hashTensorData, readTensorData, tensorData } from './tensor-data.js';
+export { ioError } from './io-error.js';

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DenseTensor, type DType, PenjingError, type Shape, type Shelf, type ShelfReference } from '@penjing/core';
+import { ioError } from '@penjing/graph-io/node';
 import type { StoredTensor } from './stored-tensor.js';
 
 /** A shelf in a new folder inside `parent`. */
@@ -45,7 +46,9 @@ export function folderShelf(folder: string): Shelf {
       const head = Buffer.from(JSON.stringify({ dtype, shape }));
       const length = Buffer.alloc(LENGTH);
       length.writeUInt32LE(head.length);
-      await writeFile(pathOf(name), [bytes, head, length]);
+      await writeFile(pathOf(name), [bytes, head, length]).catch((cause: unknown) => {
+        throw ioError(cause, pathOf(name));
+      });
     },
     async get(name) {
       const { dtype, shape, bytes } = await find(name, true);

@@ -47,12 +47,13 @@ export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availab
     else idle.push(host);
   }
 
-  async function run<Input, Output>({ module, name }: Job<Input, Output>, input: Input, { signal, onProgress, seed, transfer }: JobOptions = {}): Promise<Output> {
+  async function run<Input, Output>({ module, name }: Job<Input, Output>, input: Input, { signal, stop, onProgress, seed, transfer }: JobOptions = {}): Promise<Output> {
     signal?.throwIfAborted();
     const host = await take();
     try {
       const output = await host.call('job', { module, name, input, seed, threads, spills: await spills(), results: work && join(work, 'results') }, {
         ...(signal && { signal }),
+        ...(stop && { stop }),
         ...(transfer && { transfer }),
         ...(onProgress && { onEvent: (event: Progress) => onProgress(event) }),
       });

@@ -1,0 +1,65 @@
+/** Where the loss and the gradients of a batch come from: an engine, or several that share the batch. */
+import { DenseTensor, type Executor, type Feeds, PenjingError, rowBytes } from '@penjing/core';
+import { gradientName } from '../gradient/differentiate.js';
+
+export interface LossAndGradients {
+  /** Mean over the batch. */
+  readonly loss: number;
+  /** By weight; the buffers are the caller's. */
+  readonly gradients: ReadonlyMap<string, Float32Array>;
+}
+
+/** Feeds (samples, …) and weights in, the mean loss and its gradients out. */
+export type GradientSource = (feeds: Feeds, weights: Feeds) => Promise<LossAndGradients>;
+
+/** One engine with the graph that `differentiate` made. Throws `E_DIVERGED` for a loss that is not finite. */
+export function engineGradients(executor: Executor, names: readonly string[]): GradientSource {
+  const outputs = ['loss', ...names.map(gradientName)];
+  return async (feeds, weights) => {
+    const fetched = await executor.run({ ...feeds, ...weights }, { outputs });
+    const buffer = (name: string): Float32Array => (fetched[name] as DenseTensor).data as Float32Array;
+    return { loss: buffer('loss')[0]!, gradients: new Map(names.map((name) => [name, buffer(gradientName(name))])) };
+  };
+}
+
+/**
+ * y = 1/N Σ fᵢ over N sources at the same time, each with an equal part of the batch, as data-parallel training has it; the parts count by their number of samples. The loss must
+ * be a mean over samples.
+ */
+export function averagedGradients(sources: readonly GradientSource[]): GradientSource {
+  return async (feeds, weights) => {
+    const parts = splitFeeds(feeds, sources.length);
+    const total = parts.reduce((sum, { samples }) => sum + samples, 0);
+    const results = await Promise.all(parts.map(({ part }, i) => sources[i]!(part, weights)));
+    const shares = parts.map(({ samples }) => samples / total);
+    const [first] = results;
+    if (!first) throw new PenjingError('E_OPTION', 'an average over no engines');
+    const gradients = new Map([...first.gradients].map(([name, gradient]) => {
+      const mean = new Float32Array(gradient.length);
+      results.forEach((result, i) => addScaled(mean, result.gradients.get(name)!, shares[i]!));
+      return [name, mean] as const;
+    }));
+    return { loss: results.reduce((sum, { loss }, i) => sum + shares[i]! * loss, 0), gradients };
+  };
+}
+
+/** a ← a + factor · b. */
+export function addScaled(a: Float32Array, b: Float32Array, factor: number): void {
+  for (let i = 0; i < a.length; i++) a[i] = a[i]! + factor * b[i]!;
+}
+
+/** Rows in N parts that differ by one at most; fewer parts than sources when there are fewer rows. */
+function splitFeeds(feeds: Feeds, count: number): { readonly part: Feeds; readonly samples: number }[] {
+  const rows = Math.max(...Object.values(feeds).map(({ shape }) => shape[0] ?? 0));
+  const parts = Math.min(count, rows);
+  return Array.from({ length: parts }, (_, i) => {
+    const [start, end] = [Math.floor((i * rows) / parts), Math.floor(((i + 1) * rows) / parts)];
+    const part = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, tensor.kind === 'dense' ? sliceRows(tensor, start, end) : tensor]));
+    return { part, samples: end - start };
+  });
+}
+
+function sliceRows(tensor: DenseTensor, start: number, end: number): DenseTensor {
+  const { offset, length } = rowBytes(tensor, { start, end });
+  return new DenseTensor(tensor.dtype, [end - start, ...tensor.shape.slice(1)], tensor.bytes.slice(offset, offset + length));
+}

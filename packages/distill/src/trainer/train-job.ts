@@ -1,0 +1,186 @@
+/** A run of training in one job: weights are read, trained and spilled in its thread, beside the engine. */
+import { createRng, DenseTensor, type Executor, type Job, type JobContext, jobModule, PenjingError, type PreparedModel, type Shape, type ShelfReference, type TensorReference } from '@penjing/core';
+import type { Buffers } from '../optimizers/optimizer.js';
+import { Checkpoints, type RunState, type Validation } from './checkpoints.js';
+import { type Dataset, type OpenDataset, openDataset } from './dataset.js';
+import { engineGradients } from './gradient-source.js';
+import { plannedOptimizer } from './optimizer-plan.js';
+import { sampleOrder } from './sample-order.js';
+import { cachedTeacher, livingTeacher, type TeacherOutputs } from './teacher.js';
+import { type RunPlan, type StopReason, trainingLoop } from './training-loop.js';
+
+export interface TrainInput {
+  readonly plan: RunPlan;
+  readonly seed: number;
+  /** Samples of a batch. */
+  readonly batch: number;
+  readonly graph: { readonly model: PreparedModel; readonly inputs: readonly string[] };
+  readonly evaluation: { readonly model: PreparedModel; readonly inputs: readonly string[]; readonly metrics: readonly string[] };
+  readonly weights: Readonly<Record<string, TensorReference>>;
+  /** Begins with random weights instead. */
+  readonly scratch: { readonly std: number } | undefined;
+  readonly data: Dataset;
+  readonly validation: Dataset | undefined;
+  readonly teacher: TeacherInput | undefined;
+  readonly checkpoints: ShelfReference;
+  readonly key: string;
+  /** Goes on from the last checkpoint, if there is one. */
+  readonly resume: boolean;
+  /** What progress counts: samples, or more of them in each. */
+  readonly unit: { readonly name: string; readonly perSample: number };
+}
+
+export interface TeacherInput {
+  readonly models: readonly PreparedModel[];
+  readonly outputs: TeacherOutputs;
+  /** Where answers are kept, if they are. */
+  readonly cache: ShelfReference | undefined;
+}
+
+export interface TrainOutput {
+  readonly state: RunState;
+  readonly reason: StopReason;
+  /** Of the best validation, or the last step. */
+  readonly weights: Readonly<Record<string, TrainedWeight>>;
+  readonly resumedAt: number | undefined;
+}
+
+export interface TrainedWeight {
+  readonly tensor: TensorReference;
+  /** ½‖w − w₀‖² and max |w − w₀| against what it was, and ½‖w₀‖². */
+  readonly moved: number;
+  readonly maxMoved: number;
+  readonly before: number;
+}
+
+export const trainJob: Job<TrainInput, TrainOutput> = { module: jobModule(import.meta.url, './train-job'), name: 'trainJob', run: train };
+
+async function train(input: TrainInput, context: JobContext): Promise<TrainOutput> {
+  const { plan, seed, teacher } = input;
+  const executors: Executor[] = [];
+  const load = async (model: PreparedModel): Promise<Executor> => {
+    const executor = await context.load(model);
+    executors.push(executor);
+    return executor;
+  };
+  try {
+    const checkpoints = await Checkpoints.open(context.shelf(input.checkpoints), input.key);
+    const loaded = input.resume ? await checkpoints.load() : undefined;
+    const weights = loaded?.weights ?? (await firstWeights(input, context));
+    const average = plan.optimizer.average === undefined ? undefined : (loaded?.average ?? copies(weights));
+    const shapes = new Map<string, Shape>(Object.entries(input.weights).map(([name, { shape }]) => [name, shape]));
+    let rate = 0;
+    const optimizer = plannedOptimizer(plan.optimizer, shapes, () => rate);
+    const optimizerState = loaded?.optimizer ?? optimizer.init(weights);
+
+    const teachers = [];
+    for (const model of teacher?.models ?? []) teachers.push(await load(model));
+    const wanted = new Set([...input.graph.inputs, ...input.evaluation.inputs, ...teachers.flatMap(({ inputs }) => inputs.map(({ name }) => name))]);
+    const data = await openDataset(input.data, wanted, context);
+    const teach = teacher && livingTeacher(teachers, teacher.outputs, data);
+    const taught = teach && teacher.cache ? await cachedTeacher(teach, { size: data.size, batch: input.batch, shelf: context.shelf(teacher.cache), onChunk: (done, total) => context.onProgress?.({ phase: 'teacher', done, total, unit: 'samples' }) }) : teach;
+    checkColumns(input.graph.inputs, data, teacher, 'the data');
+    const source = engineGradients(await load(input.graph.model), [...weights.keys()]);
+    const feeds = feedsOf(weights, shapes);
+    const order = sampleOrder(data.size, seed);
+    const validate = input.validation && (await validation(input, await openDataset(input.validation, wanted, context), teachers, await load(input.evaluation.model)));
+
+    const begun = performance.now();
+    const now = (): number => (performance.now() - begun) / 1000;
+    const firstStep = loaded?.state.step ?? 0;
+    const { state, reason } = await trainingLoop({
+      plan, weights, average, optimizerState, optimizer, checkpoints, now,
+      validate: validate && ((buffers) => validate(feedsOf(buffers, shapes))),
+      setRate: (value) => (rate = value),
+      start: loaded?.state ?? { step: 0, elapsed: 0, losses: [], rates: [], validations: [], worse: 0 },
+      async batch(n) {
+        const samples = Array.from({ length: input.batch }, (_, i) => order(n * input.batch + i));
+        return source({ ...data.batch(samples, input.graph.inputs), ...(await taught?.(samples)) }, feeds);
+      },
+      onStep: (at) => report(at, input, (at.step - firstStep) / now(), context),
+      stopped: () => context.signal?.aborted === true,
+    });
+    const result = (await checkpoints.best()) ?? average ?? weights;
+    return { state, reason, resumedAt: loaded?.state.step, weights: reason === 'stopped' ? {} : await spilled(result, shapes, input, context) };
+  } finally {
+    for (const executor of executors) await executor[Symbol.asyncDispose]();
+  }
+}
+
+const copies = (buffers: Buffers): Map<string, Float32Array> => new Map([...buffers].map(([name, buffer]) => [name, buffer.slice()]));
+
+/** The buffers themselves as tensors: what an optimizer changes, the next run sees. */
+function feedsOf(buffers: Buffers, shapes: ReadonlyMap<string, Shape>): Record<string, DenseTensor> {
+  return Object.fromEntries([...buffers].map(([name, buffer]) => [name, DenseTensor.of('float32', shapes.get(name)!, buffer as Float32Array<ArrayBuffer>)]));
+}
+
+/** The model's own, or random ones: matrices and kernels normal with a deviation of `std`, biases 0, what scales 1. */
+async function firstWeights({ weights, scratch, seed }: TrainInput, { read }: JobContext): Promise<Map<string, Float32Array>> {
+  const first = new Map<string, Float32Array>();
+  const rng = createRng(seed);
+  for (const [name, reference] of Object.entries(weights)) {
+    const buffer = (await read(reference)).data as Float32Array;
+    if (scratch) {
+      const value = reference.shape.length > 1 ? () => scratch.std * rng.normal() : /bias/i.test(name) ? () => 0 : () => 1;
+      for (let i = 0; i < buffer.length; i++) buffer[i] = value();
+    } else if (!buffer.every(Number.isFinite)) throw new PenjingError('E_DATA', `the weight ${name} has values that are not finite`, { hint: 'The model is damaged; start from another.' });
+    first.set(name, buffer);
+  }
+  return first;
+}
+
+/** Throws `E_DATA` for an input of the graph that neither the data nor a teacher fills. */
+function checkColumns(inputs: readonly string[], data: OpenDataset, teacher: TeacherInput | undefined, what: string): void {
+  const answered = new Set(Object.values(teacher?.outputs ?? {}));
+  const missing = inputs.find((name) => !data.has(name) && !answered.has(name));
+  if (missing !== undefined) throw new PenjingError('E_DATA', `${what} has no column for ${missing}`, { hint: missing.startsWith('labels') ? 'Give data with labels.' : `The model reads ${inputs.join(', ')}.` });
+}
+
+/** Means over all validation samples, in order. */
+async function validation({ batch, evaluation, teacher }: TrainInput, data: OpenDataset, teachers: readonly Executor[], executor: Executor): Promise<(weights: Record<string, DenseTensor>) => Promise<Omit<Validation, 'step'>>> {
+  checkColumns(evaluation.inputs, data, teacher, 'the validation data');
+  const asked = Object.values(teacher?.outputs ?? {}).some((name) => evaluation.inputs.includes(name));
+  const teach = teacher && asked ? livingTeacher(teachers, teacher.outputs, data) : undefined;
+  const outputs = ['loss', ...evaluation.metrics];
+  return async (weights) => {
+    const sums = new Float64Array(outputs.length);
+    for (let start = 0; start < data.size; start += batch) {
+      const samples = Array.from({ length: Math.min(batch, data.size - start) }, (_, i) => start + i);
+      const fetched = await executor.run({ ...data.batch(samples, evaluation.inputs), ...(await teach?.(samples)), ...weights }, { outputs });
+      outputs.forEach((name, i) => (sums[i]! += ((fetched[name] as DenseTensor).data[0] as number) * (samples.length / data.size)));
+    }
+    return { loss: sums[0]!, metrics: Object.fromEntries(evaluation.metrics.map((name, i) => [name.replace(/^metric\//, ''), sums[i + 1]!])) };
+  };
+}
+
+function report({ step, elapsed, losses, rates, validations }: RunState, { plan, batch, unit }: TrainInput, stepsPerSecond: number, { onProgress }: JobContext): void {
+  if (!onProgress) return;
+  const speed = stepsPerSecond * batch * plan.accumulate * unit.perSample;
+  const [loss, rate] = [losses.at(-1)!, rates.at(-1)!];
+  const last = validations.at(-1);
+  // Whatever ends first; a run that time ends counts seconds.
+  const byTime = plan.steps === undefined || (plan.seconds !== undefined && elapsed / plan.seconds > step / plan.steps);
+  const count = byTime && plan.seconds !== undefined ? { done: Math.min(Math.floor(elapsed), plan.seconds), total: plan.seconds, unit: 'seconds' } : { done: step, total: plan.steps ?? step, unit: 'steps' };
+  onProgress({
+    phase: 'train', ...count,
+    item: `step ${step}, loss ${loss.toFixed(4)}${last ? ` (validation ${last.loss.toFixed(4)})` : ''}, rate ${rate.toPrecision(2)}, ${speed.toPrecision(3)} ${unit.name}/s`,
+    figures: { step, loss, rate, [`${unit.name}PerSecond`]: speed },
+  });
+}
+
+/** Where the trained weights lie, and how far each went. */
+async function spilled(result: Buffers, shapes: ReadonlyMap<string, Shape>, { weights }: TrainInput, { read, spill }: JobContext): Promise<Record<string, TrainedWeight>> {
+  const trained: Record<string, TrainedWeight> = {};
+  for (const [name, buffer] of result) {
+    const before = (await read(weights[name]!)).data as Float32Array;
+    let [moved, maxMoved, energy] = [0, 0, 0];
+    for (let i = 0; i < buffer.length; i++) {
+      const difference = buffer[i]! - before[i]!;
+      moved += (difference * difference) / 2;
+      energy += (before[i]! * before[i]!) / 2;
+      maxMoved = Math.max(maxMoved, Math.abs(difference));
+    }
+    trained[name] = { tensor: await spill(DenseTensor.of('float32', shapes.get(name)!, buffer.slice())), moved, maxMoved, before: energy };
+  }
+  return trained;
+}

@@ -1,0 +1,129 @@
+/** Trains a model: its loss is added and differentiated, a job runs the steps, and the trained weights take the place of the old ones. */
+import { type JobHost, type Model, PenjingError, type Shape, type ShelfReference, type TaskOptions, type WeightRecord } from '@penjing/core';
+import { crossEntropy } from '../losses/cross-entropy.js';
+import type { Loss } from '../losses/loss.js';
+import type { RunState } from './checkpoints.js';
+import { type Dataset, sampleCount } from './dataset.js';
+import type { OptimizerPlan } from './optimizer-plan.js';
+import type { TeacherOutputs } from './teacher.js';
+import { trainJob } from './train-job.js';
+import { evaluationGraph, trainingGraph } from './training-graph.js';
+import type { StopReason } from './training-loop.js';
+
+export interface TrainOptions extends TaskOptions {
+  readonly jobs: JobHost;
+  readonly data: Dataset;
+  /** Measured on every `validateEvery` steps and at the end; the weights of the best measurement are the result. */
+  readonly validation?: Dataset | undefined;
+  /** Cross-entropy of `logits` and `labels` when absent. */
+  readonly loss?: Loss | undefined;
+  /** What is measured on the validation data; `loss` when absent. */
+  readonly validationLoss?: Loss | undefined;
+  /** Scalars to be measured beside it, by name. */
+  readonly metrics?: Readonly<Record<string, Loss>> | undefined;
+  /** Which weights are trained, by name; all that the loss depends on when absent. */
+  readonly select?: ((name: string) => boolean) | undefined;
+  readonly optimizer: OptimizerPlan;
+  /** Samples of a batch. */
+  readonly batch: number;
+  /** Batches whose gradients are averaged for one step; 1 when absent. */
+  readonly accumulate?: number | undefined;
+  /** At least one of the three ends the run. */
+  readonly steps?: number | undefined;
+  readonly epochs?: number | undefined;
+  readonly minutes?: number | undefined;
+  /** Steps; a twentieth of the run, or 100, when absent. */
+  readonly validateEvery?: number | undefined;
+  /** Ends the run after so many measurements that were no better. */
+  readonly patience?: number | undefined;
+  /** Steps; a minute when absent. */
+  readonly checkpointEvery?: number | undefined;
+  /** Models that are run on each batch; the mean of their outputs fills inputs of the loss. */
+  readonly teacher?: { readonly models: readonly Model[]; readonly outputs: TeacherOutputs; readonly cache?: ShelfReference | undefined } | undefined;
+  /** Begins with random weights: matrices normal with this deviation. */
+  readonly scratch?: { readonly std: number } | undefined;
+  /** Where checkpoints lie, for a run that goes on later; a shelf of the run when absent. */
+  readonly checkpoints?: ShelfReference | undefined;
+  /** What the run is of: the model, the data and their order. Runs that go on must agree. */
+  readonly key?: string | undefined;
+  readonly resume?: boolean | undefined;
+  /** What progress counts; `samples` when absent. */
+  readonly unit?: { readonly name: string; readonly perSample: number } | undefined;
+}
+
+export interface TrainResult {
+  /** Loss and rate of every step, and the measurements. */
+  readonly state: RunState;
+  readonly reason: Exclude<StopReason, 'stopped'>;
+  /** The step that the run went on from. */
+  readonly resumedAt: number | undefined;
+  readonly records: readonly WeightRecord[];
+}
+
+/**
+ * Trains the weights of a model in place: nothing else of it changes. Deterministic: the same seed, threads and options give the same bits, and so does a run that is cut off and
+ * goes on, unless time ends it.
+ *
+ * A signal ends the run after its step with a checkpoint; then its reason is thrown. Throws `E_NOTHING_TO_DO` when no weight is to be trained, `E_UNSUPPORTED` with all operators
+ * that have no gradient, `E_DATA` for data that does not fit (an empty batch, a label out of range), `E_DIVERGED` when loss or gradients are not finite, `E_DISK_FULL` when a
+ * checkpoint finds no room, `E_RESUME` for checkpoints of something else. The last good checkpoint stays, and errors on the way name it.
+ */
+export async function train(model: Model, options: TrainOptions): Promise<TrainResult> {
+  const { jobs, data, validation, loss = crossEntropy(), batch, accumulate = 1, seed = 0, signal, onProgress } = options;
+  const size = sampleCount(data);
+  if (!(batch >= 1)) throw new PenjingError('E_OPTION', `a batch of ${batch} samples`, { hint: 'At least one is needed.' });
+  if (validation) sampleCount(validation);
+  const { steps, seconds } = lengthOf(options, Math.ceil(size / (batch * accumulate)));
+  const shapes = new Map<string, Shape>(Object.entries(data.columns).map(([name, { shape }]) => [name, [batch, ...shape.slice(1)]]));
+  const graph = trainingGraph(model, { loss, select: options.select, shapes });
+  const evaluation = evaluationGraph(model, { loss: options.validationLoss ?? loss, metrics: options.metrics ?? {}, weights: graph.weights });
+
+  await using prepared = await jobs.prepare(graph.model);
+  await using measured = await jobs.prepare(evaluation.model);
+  await using own = options.checkpoints ? undefined : await jobs.openShelf();
+  const teachers = [];
+  try {
+    for (const teacher of options.teacher?.models ?? []) teachers.push(await jobs.prepare(teacher));
+    const references = await Promise.all([...graph.weights].map(async ([name, tensor]) => [name, await jobs.refer(tensor)] as const));
+    const plain = ({ kind, reference }: { readonly kind: 'model'; readonly reference: unknown }): { kind: 'model'; reference: unknown } => ({ kind, reference });
+    const shelf = options.checkpoints ?? own!;
+    const output = await jobs.run(trainJob, {
+      plan: {
+        optimizer: options.optimizer, accumulate, steps, seconds, patience: options.patience, checkpointEvery: options.checkpointEvery,
+        validateEvery: options.validateEvery ?? (steps === undefined ? 100 : Math.max(1, Math.ceil(steps / 20))),
+      },
+      seed, batch,
+      graph: { model: plain(prepared), inputs: graph.inputs },
+      evaluation: { model: plain(measured), inputs: evaluation.inputs, metrics: evaluation.metrics },
+      weights: Object.fromEntries(references),
+      scratch: options.scratch, data, validation,
+      teacher: options.teacher && { models: teachers.map(plain), outputs: options.teacher.outputs, cache: options.teacher.cache && { kind: 'shelf', reference: options.teacher.cache.reference } },
+      checkpoints: { kind: 'shelf', reference: shelf.reference },
+      key: options.key ?? '', resume: options.resume ?? false,
+      unit: options.unit ?? { name: 'samples', perSample: 1 },
+    }, { seed, ...(signal && { stop: signal }), ...(onProgress && { onProgress }) });
+    const { state, reason, resumedAt } = output;
+    if (reason === 'stopped') {
+      signal?.throwIfAborted();
+      throw new PenjingError('E_WORKER', `the training was stopped after step ${state.step}`);
+    }
+    const records: WeightRecord[] = [];
+    for (const [name, { tensor, moved, maxMoved, before }] of Object.entries(output.weights)) {
+      const stored = model.graph.initializers.get(name)!;
+      const bytes = stored.tensor!.byteLength;
+      stored.tensor = await jobs.tensor(tensor);
+      records.push({ name, method: 'trained', elements: bytes / 4, bytesBefore: bytes, bytesAfter: bytes, objective: moved, maxError: maxMoved, snrDb: moved === 0 ? Infinity : 10 * Math.log10(before / moved) });
+    }
+    return { state, reason, resumedAt, records };
+  } finally {
+    for (const teacher of teachers) await teacher[Symbol.asyncDispose]();
+  }
+}
+
+/** Throws `E_OPTION` for a run that never ends. */
+function lengthOf({ steps, epochs, minutes }: TrainOptions, perEpoch: number): { readonly steps: number | undefined; readonly seconds: number | undefined } {
+  const counted = [steps, epochs === undefined ? undefined : Math.ceil(epochs * perEpoch)].filter((count) => count !== undefined);
+  if (counted.length === 0 && minutes === undefined) throw new PenjingError('E_OPTION', 'how long to train is not said', { hint: 'Give steps, epochs or minutes.' });
+  if ([...counted, minutes ?? 1].some((value) => !(value > 0))) throw new PenjingError('E_OPTION', 'a training of no length', { hint: 'Steps, epochs and minutes are above 0.' });
+  return { steps: counted.length > 0 ? Math.min(...counted) : undefined, seconds: minutes === undefined ? undefined : minutes * 60 };
+}

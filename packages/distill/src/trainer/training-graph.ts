@@ -1,0 +1,89 @@
+/** The graphs of a run: one step of training, and a measurement. The model itself stays as it is. */
+import { allNodes, cloneModel, type Model, type Node, PenjingError, type Shape, type Tensor, tensorType, type Value } from '@penjing/core';
+import { differentiate } from '../gradient/differentiate.js';
+import { addLoss, type Loss } from '../losses/loss.js';
+import { detachWeights, isTrainable } from '../trainable-inputs.js';
+
+export interface TrainingGraph {
+  /** Batches and weights in, `loss` and gradients out. */
+  readonly model: Model;
+  /** What the weights are before the first step. */
+  readonly weights: ReadonlyMap<string, Tensor>;
+  /** Inputs that a batch fills. */
+  readonly inputs: readonly string[];
+}
+
+export interface TrainingGraphOptions {
+  readonly loss: Loss;
+  readonly select?: ((name: string) => boolean) | undefined;
+  /** Shapes of the feeds of a step: a graph of known sizes has fewer nodes. */
+  readonly shapes: ReadonlyMap<string, Shape>;
+}
+
+/**
+ * Weights that the loss does not depend on are left alone. Throws `E_NOTHING_TO_DO` when none is left, `E_DTYPE` for weights that are not float32, and what `differentiate` throws
+ * for operators without gradients.
+ */
+export function trainingGraph(model: Model, { loss, select, shapes }: TrainingGraphOptions): TrainingGraph {
+  const graph = cloneModel(model);
+  for (const value of graph.graph.inputs) {
+    const shape = shapes.get(value.name);
+    if (shape && value.type?.kind === 'tensor' && value.type.dtype && fits(value.type.shape, shape)) value.type = tensorType(value.type.dtype, shape);
+  }
+  addLoss(graph, loss);
+  const used = upstream(graph.graph.outputs.find(({ name }) => name === 'loss')!);
+  const stored = graph.graph.initializers;
+  const weights = detachWeights(graph, { select: (name) => used.has(name) && isTrainable(name, stored.get(name)!.tensor!, select) });
+  if (weights.size === 0) throw new PenjingError('E_NOTHING_TO_DO', 'no weight is to be trained', { hint: 'The choice leaves out every floating-point weight that the loss depends on; see `penjing inspect`.' });
+  for (const [name, { dtype }] of weights) {
+    if (dtype !== 'float32') throw new PenjingError('E_DTYPE', `${name} is ${dtype}: weights are trained in float32`, { hint: 'Convert the model with --dtype float32 first.' });
+  }
+  differentiate(graph, { loss: 'loss', of: [...weights.keys()] });
+  return { model: graph, weights, inputs: batchInputs(graph, weights) };
+}
+
+export interface EvaluationGraph {
+  /** Batches and weights in, `loss` and metrics out. */
+  readonly model: Model;
+  readonly inputs: readonly string[];
+  /** Names of the outputs of metrics. */
+  readonly metrics: readonly string[];
+}
+
+/** Measures weights of these names: the loss, and scalars by name that are means over samples as well. */
+export function evaluationGraph(model: Model, { loss, metrics, weights }: { readonly loss: Loss; readonly metrics: Readonly<Record<string, Loss>>; readonly weights: ReadonlyMap<string, Tensor> }): EvaluationGraph {
+  const graph = cloneModel(model);
+  const names = Object.keys(metrics).map((name) => `metric/${name}`);
+  addLoss(graph, (context) => {
+    for (const [name, metric] of Object.entries(metrics)) context.b.output(context.b.op('Identity', [metric(context)]), `metric/${name}`, tensorType('float32', []));
+    return loss(context);
+  }, { keep: names });
+  detachWeights(graph, { select: (name) => weights.has(name) });
+  return { model: graph, inputs: batchInputs(graph, weights), metrics: names };
+}
+
+function batchInputs({ graph }: Model, weights: ReadonlyMap<string, Tensor>): string[] {
+  return graph.inputs.map(({ name }) => name).filter((name) => !weights.has(name) && !graph.initializers.has(name));
+}
+
+function fits(declared: readonly unknown[] | undefined, shape: Shape): boolean {
+  return !declared || (declared.length === shape.length && declared.every((dim, i) => typeof dim !== 'number' || dim === shape[i]));
+}
+
+/** Names of the values that a value is computed from. */
+function upstream(value: Value): ReadonlySet<string> {
+  const seen = new Set<Value>();
+  const open = [value];
+  while (open.length > 0) {
+    const next = open.pop()!;
+    if (seen.has(next)) continue;
+    seen.add(next);
+    if (next.producer) open.push(...inputsOf(next.producer));
+  }
+  return new Set([...seen].map(({ name }) => name));
+}
+
+function inputsOf(node: Node): Value[] {
+  const inner = [...node.subgraphs()].flatMap((graph) => [...allNodes(graph)]);
+  return [node, ...inner].flatMap(({ inputs }) => inputs.filter((value): value is Value => value !== null));
+}
