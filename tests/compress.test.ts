@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DenseTensor, createRng, denseOf, type Engine, GraphBuilder, inlineJobs, memorySource, Model, tensorType, toDense } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
-import { clusterWeights, pruneJob } from '@penjing/compress';
-import { openSafetensors, serializeOnnx } from '@penjing/graph-io';
+import { clusterWeights, magnitudePrune, pruneJob, storeSparse } from '@penjing/compress';
+import { layoutToBytes, openSafetensors, readOnnx, serializeOnnx } from '@penjing/graph-io';
 import { wasmKernels } from '@penjing/kernels';
 import { ortEngine, ortJobs } from '@penjing/runtime';
 import { describe, expect, test } from 'vitest';
@@ -66,5 +66,35 @@ describe('palettes on ONNX Runtime', () => {
     const [got, wanted] = [await decoded(model, ortEngine()), await decoded(network(), referenceEngine())];
     const squared = got.reduce((sum, value, i) => sum + (value - wanted[i]!) ** 2, 0);
     expect(squared / 2 / record!.objective!).toBeCloseTo(1, 3);
+  });
+});
+
+describe('sparse weights on ONNX Runtime', () => {
+  test('compute what dense ones compute, matrices and kernels, from a smaller file that is read back', async () => {
+    const network = (): Model => {
+      const rng = createRng(8);
+      const numbers = (count: number): number[] => Array.from({ length: count }, () => rng.normal());
+      const model = new Model();
+      model.irVersion = 8;
+      model.opsetImports.set('', 17);
+      const b = new GraphBuilder(model.graph);
+      const x = b.op('Conv', [b.input('x', tensorType('float32', ['n', 4, 6, 6])), b.initializer('kernel', denseOf('float32', [16, 4, 3, 3], numbers(576)))]);
+      b.output(b.op('MatMul', [b.op('Flatten', [x]), b.initializer('w', denseOf('float32', [256, 64], numbers(256 * 64)))]), 'y', tensorType('float32', ['n', 64]));
+      return model;
+    };
+    const jobs = inlineJobs({ engine: referenceEngine(), kernels: wasmKernels() });
+    const { model } = await storeSparse(magnitudePrune({ sparsity: 0.8 })).run(network(), { jobs });
+    const { model: dense } = await magnitudePrune({ sparsity: 0.8 }).run(network(), { jobs });
+    const layouts = serializeOnnx(model, { externalData: 'never' });
+    expect(layouts.reduce((sum, { size }) => sum + size, 0)).toBeLessThan(0.65 * serializeOnnx(network(), { externalData: 'never' }).reduce((sum, { size }) => sum + size, 0));
+    const x = denseOf('float32', [2, 4, 6, 6], Array.from({ length: 288 }, (_, i) => Math.sin(i)));
+    const outputOf = async (of: Model): Promise<Float32Array> => {
+      await using executor = await ortEngine().load(of);
+      return ((await executor.run({ x })).y as DenseTensor).data as Float32Array;
+    };
+    expect(await outputOf(model)).toEqual(await outputOf(dense));
+    const again = await readOnnx(memorySource(await layoutToBytes(layouts[0]!)));
+    expect([...again.graph.initializers.values()].map(({ tensor }) => tensor!.kind)).toEqual(['sparse', 'sparse']);
+    expect(await outputOf(again)).toEqual(await outputOf(dense));
   });
 });

@@ -1,6 +1,7 @@
 /** @penjing/compress: passes that project weights onto what a constraint allows, in a metric that may know the activations. */
 export { magnitudePrune, type MagnitudePruneOptions } from './sparse/magnitude-prune.js';
 export { type PruneRule, sparseGpt, type SparseGptOptions, wanda, type WandaOptions } from './sparse/calibrated-prune.js';
+export { storeSparse, type StoreSparseOptions } from './sparse/store-sparse.js';
 export { pruneLosses } from './sparse/prune-losses.js';
 export type { SparseCandidate } from './sparse/prune-loss-job.js';
 export { type ActivationMetric, pruneJob, type PruneInput, type PruneOutput } from './sparse/prune-job.js';

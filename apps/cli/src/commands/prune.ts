@@ -10,6 +10,7 @@ const fields = stepOptions('prune', {
   sparsity: { flags: '--sparsity <share>', help: 'share of the weights that become 0: 0.5' },
   pattern: { flags: '--pattern <n:m>', help: 'instead: of every m inputs of an output, n stay: 2:4, 4:8' },
   scope: { flags: '--scope <scope>', help: 'of magnitude: one threshold per weight (layer), or one for all (global)' },
+  store: { flags: '--store <form>', help: 'sparse: only what is not 0, and where, in each weight that gets smaller so (more than 2/3 zeros of float32)' },
   ...calibrationWords,
   ...cacheWords,
   exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true },

@@ -1,5 +1,5 @@
 /** The step `prune`: zeros among the weights. */
-import { magnitudePrune, type PruneRule, type MagnitudePruneOptions, sparseGpt, wanda } from '@penjing/compress';
+import { magnitudePrune, type PruneRule, type MagnitudePruneOptions, sparseGpt, storeSparse, wanda } from '@penjing/compress';
 import { type Pass, PenjingError } from '@penjing/core';
 import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, readsNoData, type StepKind, withoutData } from './step.js';
 import { matching, weightRule, weightRules } from './weight-rules.js';
@@ -15,6 +15,8 @@ export interface PruneStep extends Calibrated {
   readonly scope?: 'layer' | 'global';
   /** Names of weights to leave alone; `/…/` is a regular expression. */
   readonly exclude?: readonly string[];
+  /** `sparse`: as sparse initializers of ONNX, where that is smaller. `dense` when absent. */
+  readonly store?: 'dense' | 'sparse';
   /** Of `wanda` and `sparsegpt`: what certain weights get instead; the first that matches counts. */
   readonly layers?: readonly { readonly match: readonly string[]; readonly sparsity?: number; readonly pattern?: string; readonly method?: 'none' }[];
 }
@@ -38,19 +40,22 @@ export const pruneStep: StepKind<PruneStep> = {
     method: { enum: Object.keys(methods) },
     ...sparsityFields,
     scope: { enum: ['layer', 'global'] },
+    store: { enum: ['dense', 'sparse'] },
     ...calibratedFields,
     exclude: weightRules,
     layers: { type: 'array', items: objectSchema({ match: weightRules, ...sparsityFields, method: { enum: ['none'] } }, ['match']) },
   }),
-  pass(step) {
-    const { method = 'magnitude', scope, exclude = [], layers, ...options } = withoutData(step);
+  pass(step, { format }) {
+    const { method = 'magnitude', scope, store, exclude = [], layers, ...options } = withoutData(step);
     const { pass, calibrated } = methods[method];
     if (!calibrated && namesData(step)) {
       throw readsNoData(method, 'Choose --method wanda or sparsegpt');
     }
     if (calibrated && scope !== undefined) throw new PenjingError('E_OPTION', `${method} knows no scope`, { hint: 'Leave out --scope: magnitude has one.' });
     if (!calibrated && layers) throw new PenjingError('E_OPTION', `${method} has one sparsity for all layers`, { hint: 'Choose wanda or sparsegpt.' });
-    return pass({ ...options, ...(layers && { layers: layers.map(matching) }), ...(scope !== undefined && { scope }), exclude: exclude.map(weightRule) });
+    if (store === 'sparse' && format !== 'onnx') throw new PenjingError('E_OPTION', `${format} files store no sparse weights`, { hint: 'Write ONNX, or leave out --store.' });
+    const pruned = pass({ ...options, ...(layers && { layers: layers.map(matching) }), ...(scope !== undefined && { scope }), exclude: exclude.map(weightRule) });
+    return store === 'sparse' ? storeSparse(pruned) : pruned;
   },
   calibration: calibrationOf,
   runsJobs: true,
