@@ -1,5 +1,5 @@
 /** What convert, quantize and apply share: run a recipe, then say what came out. */
-import type { RecipeFile, RecipeResult } from '@penjing/recipe';
+import type { RecipeFile, RecipeResult, Training } from '@penjing/recipe';
 import type { CommandContext, CommandResult, OptionSpec } from './command.js';
 import { common, numberOf, textOf } from './options.js';
 import { formatBytes } from './progress.js';
@@ -36,13 +36,16 @@ export async function runRecipeFile(context: CommandContext, text: string, name:
     report: textOf(options, 'report'),
     signal: context.signal,
     ...(context.onProgress ? { onProgress: context.onProgress } : {}),
+    ...(context.seed !== undefined && { seed: context.seed }),
     onNote: context.note,
   });
   return { json: { ...result }, text: describe(result) };
 }
 
 function describe(result: RecipeResult): string {
-  const changed = result.records.filter((record) => record.method !== 'none');
+  // How far each weight went in training is in the report; nobody reads it as a loss.
+  const trained = new Set(result.training?.map(({ step }) => step));
+  const changed = result.records.filter((record) => record.method !== 'none' && !trained.has(record.method));
   const lines: string[] = [];
   if (changed.length > 0) {
     const rows = changed.map((record) => [
@@ -58,6 +61,7 @@ function describe(result: RecipeResult): string {
     if (shown.length < rows.length) lines.push(`… and ${rows.length - shown.length} more (--json lists all)`);
     lines.push('');
   }
+  for (const training of result.training ?? []) lines.push(...describeTraining(training), '');
   for (const warning of result.warnings) lines.push(`warning: ${warning}`);
   for (const record of result.records) {
     if (record.method === 'none') lines.push(`left alone: ${record.name} (${record.note ?? 'no reason given'})`);
@@ -66,4 +70,14 @@ function describe(result: RecipeResult): string {
   lines.push(`${result.output}: ${result.files.length} files, ${formatBytes(bytes)} in ${seconds.toFixed(1)} s`);
   if (result.check) lines.push(`check: ${result.check.text}`);
   return lines.join('\n');
+}
+
+function describeTraining({ step, losses, validations, best, reason, seconds, seen, perEpoch, unit }: Training): string[] {
+  const digits = (value: number | undefined): string => (value === undefined ? '—' : value.toFixed(4));
+  const kept = validations.find((validation) => validation.step === best?.step);
+  const metrics = Object.entries(kept?.metrics ?? {}).map(([name, value]) => `, ${name} ${(100 * value).toFixed(2)} %`).join('');
+  return [
+    `${step}: ${losses.length} steps, ${(seen / perEpoch).toFixed(2)} epochs of ${perEpoch} ${unit}, ${Math.round(seen / seconds)} ${unit} per second (ended by ${reason})`,
+    `loss ${digits(losses[0])} to ${digits(losses.at(-1))}${kept ? `, on held-out data ${digits(validations[0]?.loss)} to ${digits(kept.loss)}${metrics} (step ${kept.step})` : ''}`,
+  ];
 }

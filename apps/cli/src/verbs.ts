@@ -6,6 +6,7 @@ import { compare } from './commands/compare.js';
 import { convert } from './commands/convert.js';
 import { doctor } from './commands/doctor.js';
 import { evaluate } from './commands/eval.js';
+import { finetune } from './commands/finetune.js';
 import { generate } from './commands/generate.js';
 import { inspect } from './commands/inspect.js';
 import { lowrank } from './commands/lowrank.js';
@@ -16,4 +17,4 @@ import { simplify } from './commands/simplify.js';
 import { squeeze } from './commands/squeeze.js';
 import type { Command } from './command.js';
 
-export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, squeeze, evaluate, compare, bench, run, generate, apply, doctor];
+export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, finetune, squeeze, evaluate, compare, bench, run, generate, apply, doctor];

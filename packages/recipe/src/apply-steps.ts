@@ -8,18 +8,20 @@ import type { OpenedCalibration } from '@penjing/runtime';
 import { isLeftOut } from './split-samples.js';
 import type { Input } from './inputs/input.js';
 import { loadRuntime } from './load-runtime.js';
+import type { Training } from './steps/step.js';
 import { type BoundStep, bindStep, type RecipeStep } from './steps/steps.js';
 
 /** A step and its data, which is read once and serves every graph of the model. */
 export interface OpenedStep {
   readonly step: BoundStep;
   readonly data: CalibrationData | undefined;
+  readonly input: Pick<Input, 'path'>;
 }
 
 /** Throws what the readers of the data throw. */
 export async function openSteps(steps: readonly RecipeStep[], input: Input): Promise<OpenedStep[]> {
   const opened: OpenedStep[] = [];
-  for (const step of steps.map(bindStep)) opened.push({ step, data: step.calibration && (await openCalibrationData({ input, ...step.calibration })) });
+  for (const step of steps.map(bindStep)) opened.push({ step, input, data: step.calibration && (await openCalibrationData({ input, ...step.calibration })) });
   return opened;
 }
 
@@ -38,14 +40,16 @@ export interface ApplyOptions extends TaskOptions {
   readonly format: string;
   /** Things people may want to know. */
   readonly onNote?: ((text: string) => void) | undefined;
+  readonly onTrained?: ((training: Training) => void) | undefined;
 }
 
 /** Calibrated passes run the model, and others compute, in a thread that ends with them. */
 export async function applySteps(steps: readonly OpenedStep[], model: Model, options: ApplyOptions): Promise<PassResult> {
-  const { threads, work, jobs: given, run: _run, format, onNote: _onNote, ...task } = options;
-  const passes = pipeline(steps.flatMap(({ step, data }, index) => {
-    const pass = step.pass?.({ format });
-    return pass ? [data ? withSamples(pass, { step, data }, index, options) : pass] : [];
+  const { threads, work, jobs: given, run, format, onNote = () => {}, onTrained = () => {}, ...task } = options;
+  const passes = pipeline(steps.flatMap(({ step, data, input }, index) => {
+    const folder = work === undefined ? undefined : join(work, 'training', `${run?.graph ?? ''}-${index}`);
+    const pass = step.pass?.({ format, run: { input, folder, onNote, onTrained } });
+    return pass ? [data ? withSamples(pass, { step, data, input }, index, options) : pass] : [];
   }));
   const context: PassContext = { ...task, ...(await engineFor(steps)) };
   if (steps.every(({ step, data }) => !data && !step.runsJobs)) return passes.run(model, context);

@@ -18,6 +18,7 @@ import { outputFormat } from './outputs/formats.js';
 import type { GraphOutput, WeightsOutput, WeightsOutputOptions } from './outputs/output-format.js';
 import type { Recipe } from './recipe-schema.js';
 import { buildFields, type ConvertStep, writeFields } from './steps/convert.js';
+import type { Training } from './steps/step.js';
 import { bindStep, type RecipeStep } from './steps/steps.js';
 
 export interface RunRecipeOptions extends TaskOptions {
@@ -48,6 +49,8 @@ export interface RecipeResult {
   readonly records: readonly WeightRecord[];
   readonly warnings: readonly string[];
   readonly check?: LoadCheck;
+  /** Of each step that trained, how it went. */
+  readonly training?: readonly Training[];
 }
 
 /** Throws what the readers, passes and the writer throw; the output then is not there. */
@@ -71,9 +74,10 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   const variant = await planVariant({ input, recipe, format, convert });
   const running = { force: options.force ?? false, resume: options.resume ?? false };
   await using work = !options.applied && steps.some(({ step, data }) => data || step.runsJobs) ? await openEagerWork(variant, { ...running, onNote }) : undefined;
+  const training: Training[] = [];
   const { files, graphs, comparisons, records, onlyMeasured, warnings }: Planned =
     source.kind === 'graph'
-      ? await graphFiles({ ...source, input, variant, recipe, options, task, convert, steps, work: work?.path, pool })
+      ? await graphFiles({ ...source, input, variant, recipe, options, task, convert, steps, work: work?.path, pool, onTrained: (one) => void training.push(one) })
       : await weightFiles(source.format, source.checkpoint, { name: variant.graph('model'), input, write: convert, steps: recipe.steps });
   signal?.throwIfAborted();
 
@@ -107,7 +111,8 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   if (options.report !== undefined) {
     // Plots take 30 ms to load, a tenth of a short run.
     const { recordsPage } = await import('./report/records-page.js');
-    await writeReport(options.report, recordsPage(recipe, completed, saved.bytes));
+    const { trainingPage } = await import('./report/training-page.js');
+    await writeReport(options.report, training.length > 0 ? trainingPage(recipe, training, completed) : recordsPage(recipe, completed, saved.bytes));
   }
   return {
     output: recipe.output,
@@ -117,6 +122,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
     records: completed,
     warnings,
     ...(loaded.length > 0 && { check: mergeChecks(loaded) }),
+    ...(training.length > 0 && { training }),
   };
 }
 
@@ -172,10 +178,11 @@ interface GraphFilesInput {
   /** Where eager steps leave their results. */
   readonly work: string | undefined;
   readonly pool: Pool | undefined;
+  readonly onTrained: (training: Training) => void;
 }
 
 /** Applies the steps to every graph, and lays out their files with those that belong beside them. */
-async function graphFiles({ input, models, variant, format, recipe, options, task, convert, steps, work, pool }: GraphFilesInput): Promise<Planned> {
+async function graphFiles({ input, models, variant, format, recipe, options, task, convert, steps, work, pool, onTrained }: GraphFilesInput): Promise<Planned> {
   if (variant.kind === 'file' && models.size > 1) {
     throw new PenjingError('E_OPTION', `${recipe.input} becomes several graphs (${[...models.keys()].join(', ')}): ${recipe.output} is one file`, {
       hint: `Give a folder: -o ${recipe.output.replace(/\.\w+$/, '')}`,
@@ -191,7 +198,7 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
   for (const [stem, built] of models) {
     const before = new Set(check(built).map(issueKey));
     const original = samples > 0 ? cloneModel(built) : undefined;
-    const result = options.applied ?? await applySteps(steps, built, { ...task, threads: options.threads, work, run: { key: planKeyOf(recipe, steps), graph: stem }, format: format.name, onNote: options.onNote });
+    const result = options.applied ?? await applySteps(steps, built, { ...task, threads: options.threads, work, run: { key: planKeyOf(recipe, steps), graph: stem }, format: format.name, onNote: options.onNote, onTrained });
     assertNoNewIssues(result.model, before);
     const name = variant.graph(stem);
     const layouts = await format.layouts(result.model, { name, externalData: options.externalData ?? 'auto', write: convert, signal: options.signal, pool });

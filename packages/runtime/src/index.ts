@@ -1,6 +1,7 @@
 /** @penjing/runtime: models on ONNX Runtime in worker threads, tokenizers, generation, comparison and benchmarks. */
 export { type LoadBytesOptions, type LoadOptions, type OrtEngine, type OrtEngineOptions, ortEngine } from './engine/ort-engine.js';
 export { type OrtJobsOptions, ortJobs } from './jobs/ort-jobs.js';
+export { openShelfAt } from './jobs/folder-shelf.js';
 export { type CalibrationStoreOptions, type OpenedCalibration, openCalibrationStore } from './jobs/calibration-store.js';
 export type { ExternalFile } from './engine/model-source.js';
 export type { SessionOptions } from './engine/settings.js';

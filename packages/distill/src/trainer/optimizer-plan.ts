@@ -13,6 +13,8 @@ export interface OptimizerPlan {
   readonly schedule?: SchedulePlan | undefined;
   /** Of matrices and kernels; vectors (norms, biases) do not decay. 0 when absent. */
   readonly weightDecay?: number | undefined;
+  /** Weights whose zeros stay zeros, by name. */
+  readonly zeros?: readonly string[] | undefined;
   /** Limit of the norm of all gradients together; none when absent. */
   readonly clip?: number | undefined;
   /** Memory of Adam and Lion. */

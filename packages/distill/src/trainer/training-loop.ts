@@ -3,6 +3,7 @@ import { isPenjingError, PenjingError } from '@penjing/core';
 import { movingAverage } from '../optimizers/average.js';
 import { clipByNorm, globalNorm } from '../optimizers/clip.js';
 import type { Buffers, Optimizer } from '../optimizers/optimizer.js';
+import { holdZeros } from '../recover/hold-zeros.js';
 import type { Checkpoints, RunState, Validation } from './checkpoints.js';
 import { addScaled, type LossAndGradients } from './gradient-source.js';
 import { type OptimizerPlan, plannedRate } from './optimizer-plan.js';
@@ -64,6 +65,8 @@ export async function trainingLoop(parts: LoopParts): Promise<{ readonly state: 
 async function loop(parts: LoopParts): Promise<{ readonly state: RunState; readonly reason: StopReason }> {
   const { plan, weights, average, optimizerState, optimizer, checkpoints } = parts;
   const clip = plan.optimizer.clip === undefined ? undefined : clipByNorm(plan.optimizer.clip);
+  const zeros = new Set(plan.optimizer.zeros);
+  const hold = zeros.size === 0 ? undefined : holdZeros({ select: (name) => zeros.has(name) });
   const follow = average && movingAverage(plan.optimizer.average);
   const averages = average && new Map([...average].map(([name, buffer]) => [`average/${name}`, buffer] as const));
   const started = parts.now() - parts.start.elapsed;
@@ -99,6 +102,7 @@ async function loop(parts: LoopParts): Promise<{ readonly state: RunState; reado
 
     const { loss, gradients } = await accumulated(parts, state.step);
     if (!Number.isFinite(loss)) throw diverged(`the loss of step ${state.step + 1} is ${loss}`);
+    hold?.update(weights, gradients, new Map(), state.step);
     if (clip) clip.update(weights, gradients, new Map(), state.step);
     else if (!Number.isFinite(globalNorm(gradients))) throw diverged(`the gradients of step ${state.step + 1} are not finite`);
     const share = Math.max(state.step / (plan.steps ?? Infinity), state.elapsed / (plan.seconds ?? Infinity));

@@ -91,6 +91,7 @@ th{color:var(--soft);font-weight:600;white-space:nowrap}
 th.number{text-align:right}
 td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td.sentence{min-width:16rem}
+.curve{fill:none;stroke-width:2}.c0{stroke:var(--m0)}.c1{stroke:var(--m1)}.c2{stroke:var(--m2)}.c3{stroke:var(--m3)}.faint{opacity:.35}
 .line{fill:none;stroke:var(--m2);stroke-width:2;opacity:.6}
 footer{color:var(--soft);font-size:.85rem;overflow-wrap:anywhere;margin-top:36px;border-top:1px solid var(--line);padding-top:12px}
 `;

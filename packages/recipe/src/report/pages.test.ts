@@ -6,6 +6,7 @@ import type { InputComparison } from '../input-comparison.js';
 import { comparisonPage } from './comparison-page.js';
 import { barPlot, format, pointPlot } from './plots.js';
 import { recordsPage } from './records-page.js';
+import { trainingPage } from './training-page.js';
 
 const HOSTILE = `<script src="https://evil.example/x.js">alert('1')</script> & "quoted"`;
 const VOID = new Set(['meta']);
@@ -67,6 +68,18 @@ describe('pages', () => {
       assertWellFormed(html);
       assertSelfContained(html);
     }
+  });
+
+  test('a training of any losses has a curve', () => {
+    const point = fc.record({ step: fc.nat(5000), loss: fc.double(), metrics: fc.constant({ accuracy: 0.5 }) });
+    fc.assert(fc.property(fc.array(fc.double(), { maxLength: 900 }), fc.array(point, { maxLength: 5 }), (losses, validations) => {
+      const training = { step: 'finetune', losses, rates: losses.map(() => 1e-3), validations, best: validations[0], reason: HOSTILE, seconds: 1, unit: 'tokens', seen: 5, perEpoch: 2 };
+      const html = trainingPage({ input: HOSTILE, output: 'b', steps: [] }, [training], [record(HOSTILE, 20)], new Date(0));
+      assertWellFormed(html);
+      assertSelfContained(html);
+      for (const [, value] of html.matchAll(/ (?:x|y|cx|cy|x1|x2|y1|y2|width|height)="([^"]*)"/g)) expect(value).toMatch(/^-?\d+(\.\d+)?$/);
+      for (const [, points] of html.matchAll(/ points="([^"]*)"/g)) expect(points).toMatch(/^(-?\d+(\.\d+)?,-?\d+(\.\d+)? ?)+$/);
+    }), { numRuns: 50 });
   });
 
   test('any name, any records', () => {

@@ -102,7 +102,7 @@ export function svg({ title }: PlotFrame, height: number, body: string): string 
 }
 
 /** Axes have ticks only where differences of doubles still mean something; no figure of ours comes near. */
-function drawable(value: number): number {
+export function drawable(value: number): number {
   const held = Math.max(-1e12, Math.min(1e12, value));
   return Math.abs(held) < 1e-9 ? 0 : held;
 }

@@ -23,6 +23,37 @@ export interface StepKind<Options> {
 export interface StepTarget {
   /** `onnx`, `tflite` … */
   readonly format: string;
+  /** The run that the step is part of; absent where steps are only checked. */
+  readonly run?: StepRun | undefined;
+}
+
+/** What a step that trains needs of its run. */
+export interface StepRun {
+  /** Whose tokenizer reads text. */
+  readonly input: { readonly path: string };
+  /** In the work folder, for this step and graph alone: what lies in it is found by a run that goes on. None when the run cannot go on. */
+  readonly folder: string | undefined;
+  readonly onNote: (text: string) => void;
+  readonly onTrained: (training: Training) => void;
+}
+
+/** How a training went. */
+export interface Training {
+  /** `finetune` or `distill`. */
+  readonly step: string;
+  /** Loss and rate by step. */
+  readonly losses: readonly number[];
+  readonly rates: readonly number[];
+  readonly validations: readonly { readonly step: number; readonly loss: number; readonly metrics: Readonly<Record<string, number>> }[];
+  /** Of the weights that were kept. */
+  readonly best?: { readonly step: number; readonly loss: number } | undefined;
+  readonly reason: string;
+  readonly resumedAt?: number | undefined;
+  readonly seconds: number;
+  /** What was counted, samples or tokens, and how many of it. */
+  readonly unit: string;
+  readonly seen: number;
+  readonly perEpoch: number;
 }
 
 export interface Calibration extends Normalisation {

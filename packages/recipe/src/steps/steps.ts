@@ -3,6 +3,7 @@ import type { Pass } from '@penjing/core';
 import { castStep } from './cast.js';
 import { clusterStep } from './cluster.js';
 import { convertStep } from './convert.js';
+import { finetuneStep } from './finetune.js';
 import { lowRankStep } from './lowrank.js';
 import { pruneStep } from './prune.js';
 import { quantizeStep } from './quantize.js';
@@ -13,7 +14,7 @@ import { simplifyStep } from './simplify.js';
 import { smoothStep } from './smooth.js';
 import type { Calibration, StepKind, StepTarget, StoredAs } from './step.js';
 
-export const stepKinds = { convert: convertStep, simplify: simplifyStep, prune: pruneStep, shrink: shrinkStep, lowrank: lowRankStep, cluster: clusterStep, quantize: quantizeStep, smooth: smoothStep, quantizeStatic: quantizeStaticStep, quantizeDynamic: quantizeDynamicStep, cast: castStep } as const;
+export const stepKinds = { convert: convertStep, simplify: simplifyStep, prune: pruneStep, shrink: shrinkStep, lowrank: lowRankStep, cluster: clusterStep, quantize: quantizeStep, smooth: smoothStep, quantizeStatic: quantizeStaticStep, quantizeDynamic: quantizeDynamicStep, cast: castStep, finetune: finetuneStep } as const;
 
 type Kinds = typeof stepKinds;
 type OptionsOf<Kind> = Kind extends StepKind<infer Options> ? Options : never;

@@ -1,6 +1,6 @@
 /** Tensors of jobs in a private folder: both sides read and write them by name. */
 import { createHash } from 'node:crypto';
-import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DenseTensor, type DType, PenjingError, type Shape, type Shelf, type ShelfReference } from '@penjing/core';
 import { ioError } from '@penjing/graph-io/node';
@@ -16,6 +16,14 @@ export async function openFolderShelf(parent: string): Promise<Shelf & ShelfRefe
     // A job that was told to end may still put one tensor down, and the folder then is not empty.
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }),
   };
+}
+
+/** What is on a shelf in this folder, made where there is none: it outlives the host. */
+export async function openShelfAt(folder: string): Promise<Shelf & ShelfReference> {
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
+    throw ioError(cause, folder);
+  });
+  return { ...folderShelf(folder), kind: 'shelf', reference: folder };
 }
 
 /** Bytes of the length at the end. */

@@ -1,0 +1,177 @@
+/** Trains a model that is made to be deployed: in a form that has gradients, on columns of data, with the weights put back by name. */
+import { cloneModel, DenseTensor, type JobHost, type Model, type PassContext, type PassResult, PenjingError, sameShape, sha256, type ShelfReference, type TensorReference } from '@penjing/core';
+import { accuracy, crossEntropy, type Dataset, type Loss, makeTrainable, type OptimizerPlan, prunedWeights, train, type TrainResult } from '@penjing/distill';
+import { loadRuntime } from '../load-runtime.js';
+import type { StepRun } from '../steps/step.js';
+import { weightRule } from '../steps/weight-rules.js';
+import { openTrainingData, type TrainingData } from './training-data.js';
+import type { TrainingFields } from './training-fields.js';
+
+/** What a step adds to learning from labels. */
+export interface Lesson {
+  readonly loss: Loss;
+  readonly teacher?: { readonly models: readonly Model[]; readonly outputs: Readonly<Record<string, string>>; readonly cache?: boolean } | undefined;
+  /** Identifies the loss and the teachers: runs that go on must agree. */
+  readonly key: string;
+}
+
+/** What a lesson is made of: the student in the form that is trained, which it may add to, and the data. */
+export type LessonOf = (student: Model, data: TrainingData, jobs: JobHost) => Promise<Lesson>;
+
+export const fromLabels: LessonOf = async (_, { logits }) => ({ loss: crossEntropy({ logits }), key: 'labels' });
+
+/** Deviation of random weights, as GPT-2 has it. */
+const SCRATCH_STD = 0.02;
+const LEAVE_OUT = 20;
+/** Samples that are measured on: more say the same and take longer. */
+const MEASURED = 512;
+
+/** A pass of one step: the model that it gets is the one that it gives, with other weights. */
+export async function trainModel(step: string, model: Model, fields: TrainingFields, lessonOf: LessonOf, { jobs, signal, onProgress, seed = 0 }: PassContext, run: StepRun | undefined): Promise<PassResult> {
+  if (!jobs || !run) throw new PenjingError('E_OPTION', `${step} has to run the model, and there is nothing to run it with`);
+  const warnings: string[] = [];
+  const { model: student, missing } = await makeTrainable(cloneModel(model), { ...(signal && { signal }) });
+  if (missing.length > 0) run.onNote(`no gradients for ${missing.join(', ')}: what stands before them cannot be trained`);
+  const reading = { input: run.input, columns: fields.columns, length: fields.length, scale: fields.scale, mean: fields.mean, std: fields.std, signal, onProgress };
+  const data = await openTrainingData(student, { ...reading, data: fields.data });
+  const measured = fields.validation === undefined ? undefined : await openTrainingData(student, { ...reading, data: fields.validation });
+  if (measured?.names?.join('\n') !== undefined && measured.names.join('\n') !== data.names?.join('\n')) throw new PenjingError('E_DATA', `${fields.validation} has other classes than ${fields.data}`);
+  const parts = split(data, measured, fields.leaveOut ?? LEAVE_OUT);
+  const lesson = await lessonOf(student, data, jobs);
+  const select = selection(fields);
+  checkNames(model, student, select);
+  const zeros = fields.zeros === 'train' || fields.scratch ? [] : [...(await prunedWeights(student, { jobs, ...(signal && { signal }) })).keys()].filter(select);
+  if (zeros.length > 0) run.onNote(`${zeros.length} weights are pruned: their zeros stay`);
+
+  const refer = async (columns: ReadonlyMap<string, Parameters<JobHost['refer']>[0]>): Promise<Dataset> => ({
+    columns: Object.fromEntries(await Promise.all([...columns].map(async ([name, tensor]): Promise<[string, TensorReference]> => [name, await jobs.refer(tensor)]))),
+    ...(data.classes !== undefined && { classes: { labels: data.classes } }),
+  });
+  const batch = Math.min(fields.batch ?? (data.task === 'language' ? 8 : 32), parts.size);
+  const optimizer = optimizerOf(fields, Math.ceil(parts.size / (batch * (fields.accumulate ?? 1))), zeros);
+  const plan = { batch, accumulate: fields.accumulate, seed };
+  const key = await sha256(JSON.stringify([step, jobs.digest ? await jobs.digest(model, signal ? { signal } : {}) : '', data.hash, measured?.hash, parts.size, plan, fields.trainable, fields.exclude, zeros, fields.scratch, optimizer.name, optimizer.average === undefined, lesson.key]));
+  const shelves = await openShelves(run.folder, lesson.teacher?.cache === true, jobs);
+  const before = performance.now();
+  try {
+    const result = await train(student, {
+      jobs, data: await refer(parts.train), ...(parts.validation && { validation: await refer(parts.validation) }),
+      loss: lesson.loss, validationLoss: crossEntropy({ logits: data.logits }), metrics: data.task === 'classes' ? { accuracy: accuracy({ logits: data.logits }) } : {},
+      select, optimizer, ...plan, steps: fields.steps, epochs: fields.epochs, minutes: fields.minutes,
+      validateEvery: fields.validateEvery, patience: fields.patience, checkpointEvery: fields.checkpointEvery,
+      ...(lesson.teacher && { teacher: { models: lesson.teacher.models, outputs: lesson.teacher.outputs, cache: shelves.teacher } }),
+      ...(fields.scratch && { scratch: { std: SCRATCH_STD } }),
+      checkpoints: shelves.checkpoints, key, resume: true, unit: data.unit,
+      ...(signal && { signal }), ...(onProgress && { onProgress }),
+    });
+    if (result.resumedAt !== undefined) run.onNote(`went on from step ${result.resumedAt}`);
+    if (result.reason === 'patience') warnings.push(`the training ended after step ${result.state.step}: the last ${fields.patience} measurements were no better`);
+    report(step, result, { data, parts, samplesPerStep: batch * (fields.accumulate ?? 1), seconds: (performance.now() - before) / 1000 }, run);
+    return putBack(step, model, student, result, warnings);
+  } finally {
+    await shelves.dispose();
+  }
+}
+
+interface Parts {
+  readonly train: TrainingData['columns'];
+  readonly validation: TrainingData['columns'] | undefined;
+  /** Samples to train on. */
+  readonly size: number;
+}
+
+/** Samples to learn from and to measure on. */
+function split(data: TrainingData, measured: TrainingData | undefined, leaveOut: number): Parts {
+  if (measured) return { train: data.columns, size: data.size, validation: rowsOf(measured, spread(measured.size, MEASURED)) };
+  const held = leaveOut < 2 ? [] : Array.from({ length: Math.floor(data.size / leaveOut) }, (_, i) => (i + 1) * leaveOut - 1);
+  if (held.length === 0) return { train: data.columns, size: data.size, validation: undefined };
+  const kept = Array.from({ length: data.size }, (_, i) => i).filter((i) => i % leaveOut !== leaveOut - 1);
+  return { train: rowsOf(data, kept), size: kept.length, validation: rowsOf(data, spread(held.length, MEASURED).map((i) => held[i]!)) };
+}
+
+function spread(count: number, most: number): number[] {
+  const taken = Math.min(count, most);
+  return Array.from({ length: taken }, (_, i) => Math.floor((i * count) / taken));
+}
+
+function rowsOf({ columns }: TrainingData, samples: readonly number[]): TrainingData['columns'] {
+  return new Map([...columns].map(([name, column]) => [name, column.shape[0] === 1 ? column : gather(column, samples)]));
+}
+
+function gather(column: DenseTensor, samples: readonly number[]): DenseTensor {
+  const [rows = 1, ...inner] = column.shape;
+  const width = column.byteLength / rows;
+  const bytes = new Uint8Array(samples.length * width);
+  samples.forEach((sample, i) => bytes.set(column.bytes.subarray(sample * width, (sample + 1) * width), i * width));
+  return new DenseTensor(column.dtype, [samples.length, ...inner], bytes);
+}
+
+/** Weights by the rules of the step; those that a lesson brings along are always trained. */
+function selection({ trainable, exclude = [] }: TrainingFields): (name: string) => boolean {
+  const matches = (rules: readonly (string | RegExp)[], name: string): boolean => rules.some((rule) => (typeof rule === 'string' ? rule === name : rule.test(name)));
+  const [wanted, unwanted] = [trainable?.map(weightRule), exclude.map(weightRule)];
+  return (name) => !isConstant(name) && (isAdded(name) || ((!wanted || matches(wanted, name)) && !matches(unwanted, name)));
+}
+
+/** What converters and passes call the constants that they make. */
+const isConstant = (name: string): boolean => /^constant_\d+(_\d+)?$/.test(name);
+
+/** Weights of a lesson, which are thrown away. */
+export const ADDED = 'lesson/';
+const isAdded = (name: string): boolean => name.startsWith(ADDED);
+
+/** Throws `E_UNSUPPORTED` when a weight could not be put back: better now than after hours. */
+function checkNames(model: Model, student: Model, select: (name: string) => boolean): void {
+  for (const [name, { tensor }] of student.graph.initializers) {
+    if (!tensor || tensor.dtype !== 'float32' || tensor.shape.length === 0 || !select(name) || isAdded(name)) continue;
+    const target = model.graph.initializers.get(name)?.tensor;
+    if (target && target.dtype === tensor.dtype && sameShape(target.shape, tensor.shape)) continue;
+    // Constants that a rewrite made: training may read them, and leaves them alone only if it is told so.
+    if (!target) throw new PenjingError('E_UNSUPPORTED', `the weight ${name} is not one of the model itself: it could not be put back`, { hint: `Leave it out: --exclude ${name}` });
+    throw new PenjingError('E_UNSUPPORTED', `${name} is ${tensor.dtype} [${tensor.shape.join(', ')}] where it is trained, ${target.dtype} [${target.shape.join(', ')}] in the model`, { hint: `Leave it out: --exclude ${name}` });
+  }
+}
+
+function optimizerOf(fields: TrainingFields, stepsPerEpoch: number, zeros: readonly string[]): OptimizerPlan {
+  const { optimizer: name = 'adamw', schedule = 'cosine', weightDecay = 0.01, clip = 1, average, steps, epochs } = fields;
+  const length = Math.min(steps ?? Infinity, epochs === undefined ? Infinity : epochs * stepsPerEpoch);
+  const warmup = fields.warmup ?? (Number.isFinite(length) ? Math.ceil(length / 20) : 20);
+  return {
+    name, rate: fields.rate ?? (name === 'lion' ? 5e-5 : 5e-4), schedule: { name: schedule, warmup }, weightDecay,
+    ...(clip > 0 && { clip }), ...(average !== undefined && { average }), ...(zeros.length > 0 && { zeros }),
+    // The shorter memory suits runs of hundreds of steps, and is what language models are trained with.
+    ...(name === 'adamw' && { betas: [0.9, 0.95] as const }), ...(name === 'sgd' && { momentum: 0.9 }),
+  };
+}
+
+/** Checkpoints, and answers of the teacher if they are kept. */
+async function openShelves(folder: string | undefined, cached: boolean, jobs: JobHost): Promise<{ readonly checkpoints: ShelfReference; readonly teacher: ShelfReference | undefined; dispose(): Promise<void> }> {
+  if (folder === undefined) {
+    const shelves = await Promise.all([jobs.openShelf(), ...(cached ? [jobs.openShelf()] : [])]);
+    return { checkpoints: shelves[0], teacher: shelves[1], dispose: async () => void (await Promise.all(shelves.map((shelf) => shelf[Symbol.asyncDispose]()))) };
+  }
+  const { openShelfAt } = await loadRuntime();
+  return { checkpoints: await openShelfAt(folder), teacher: cached ? await openShelfAt(`${folder}-teacher`) : undefined, dispose: async () => {} };
+}
+
+function putBack(step: string, model: Model, student: Model, { records, state }: TrainResult, warnings: readonly string[]): PassResult {
+  const kept = records.filter(({ name }) => !isAdded(name)).map((record) => ({ ...record, method: step }));
+  for (const { name } of kept) model.graph.initializers.get(name)!.tensor = student.graph.initializers.get(name)!.tensor;
+  const harmed = state.best?.step === 0 ? [`no measurement was better than that before the first step: the weights are as they were`] : [];
+  return { model, modified: state.best?.step !== 0, records: kept, warnings: [...warnings, ...harmed] };
+}
+
+interface Counted {
+  readonly data: TrainingData;
+  readonly parts: Parts;
+  readonly samplesPerStep: number;
+  readonly seconds: number;
+}
+
+function report(step: string, { state, reason, resumedAt }: TrainResult, { data, parts, samplesPerStep, seconds }: Counted, run: StepRun): void {
+  const { losses, rates, validations, best } = state;
+  run.onTrained({
+    step, losses, rates, validations, best, reason, resumedAt, seconds,
+    unit: data.unit.name, seen: state.step * samplesPerStep * data.unit.perSample, perEpoch: parts.size * data.unit.perSample,
+  });
+}

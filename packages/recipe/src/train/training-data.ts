@@ -1,0 +1,152 @@
+/** `--data` as the columns that a model is trained on: windows of text, texts with their classes, pictures and arrays with theirs. */
+import { createHash } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { DenseTensor, denseOf, type Feeds, type Model, PenjingError, type TaskOptions, type Value } from '@penjing/core';
+import type { DataSource } from '@penjing/graph-io/data';
+import type { Tokenizer } from '@penjing/runtime';
+import { arrayFeeds } from '../feeds/array-feeds.js';
+import { type ModelInputs, modelInputs } from '../feeds/model-inputs.js';
+import { type Normalisation, pictureFeeds } from '../feeds/picture-feeds.js';
+import { encodeItem, tokenLength } from '../feeds/text-feeds.js';
+import { loadRuntime } from '../load-runtime.js';
+import { tokenStream, trainingWindows } from './token-stream.js';
+
+export interface TrainingDataOptions extends Normalisation, TaskOptions {
+  readonly data: string;
+  /** Columns of a table. */
+  readonly columns?: readonly string[] | undefined;
+  /** Tokens of a window, or the longest text with a class. */
+  readonly length?: number | undefined;
+  /** Whose tokenizer reads text. */
+  readonly input: { readonly path: string };
+}
+
+export interface TrainingData {
+  /** By input of the model, and `labels`. */
+  readonly columns: ReadonlyMap<string, DenseTensor>;
+  readonly size: number;
+  /** Tokens that follow, or classes. */
+  readonly task: 'language' | 'classes';
+  /** How many labels there can be, where the model says. */
+  readonly classes: number | undefined;
+  /** Names of the classes, where the data has names. */
+  readonly names: readonly string[] | undefined;
+  /** The scores of the model, before any softmax. */
+  readonly logits: string;
+  readonly unit: { readonly name: string; readonly perSample: number };
+  /** Of the content and how it is read. */
+  readonly hash: string;
+}
+
+/** Tokens of a window, and of a text with a class, when nobody says. */
+const WINDOW = 256;
+const LONGEST_TEXT = 128;
+
+/** Throws `E_DATA` for data that does not fit the model, or lacks labels; what `openData` throws. */
+export async function openTrainingData(model: Model, options: TrainingDataOptions): Promise<TrainingData> {
+  const { openData } = await import('@penjing/graph-io/data');
+  await using source = await openData(options.data, options.columns ? { columns: options.columns } : {});
+  if (source.count === 0) throw new PenjingError('E_DATA', `the data ${options.data} is empty: there is no batch to train on`);
+  const inputs = modelInputs(model);
+  const { name: logits, rank, classes } = scoresOf(model);
+  const hash = createHash('sha256').update(JSON.stringify([source.hash, options.length, options.scale, options.mean, options.std])).digest('hex');
+  const found = { logits, classes, hash, names: source.classes };
+  const first = await source.item(0);
+  if (first.kind === 'text' && rank === 3) {
+    const windows = await languageColumns(source, inputs, options);
+    return { ...found, ...windows, task: 'language', unit: { name: 'tokens', perSample: windows.length } };
+  }
+  if (!source.labelled) throw new PenjingError('E_DATA', `${options.data} has no labels`, { hint: 'A model with one row of scores for each sample learns classes: a column label of a .csv, "label" in .jsonl, IDX with labels beside it, or one sub-folder per class.' });
+  const columns = first.kind === 'text' ? await textColumns(source, inputs, options) : await itemColumns(source, inputs, options);
+  return { ...found, columns, size: source.count, task: 'classes', unit: { name: 'samples', perSample: 1 } };
+}
+
+/** The output that scores tokens or classes. A softmax at its end is left out: the loss has its own. */
+export function scoresOf(model: Model): { readonly name: string; readonly rank: number | undefined; readonly classes: number | undefined } {
+  const { outputs } = model.graph;
+  const named = outputs.find(({ name }) => name === 'logits') ?? (outputs.length === 1 ? outputs[0] : undefined);
+  if (!named) throw new PenjingError('E_INPUT', `none of the outputs ${outputs.map(({ name }) => name).join(', ')} is called logits`, { hint: 'Give a model with one output, or with one of this name.' });
+  const last = named.producer?.opType === 'Softmax' || named.producer?.opType === 'LogSoftmax' ? named.producer.input(0)! : named;
+  const shape = shapeOf(last) ?? shapeOf(named);
+  const classes = shape?.at(-1);
+  return { name: last.name, rank: shape?.length, classes: typeof classes === 'number' ? classes : undefined };
+}
+
+const shapeOf = ({ type }: Value): readonly unknown[] | undefined => (type?.kind === 'tensor' ? type.shape : undefined);
+
+async function tokenizerBeside({ path }: { readonly path: string }): Promise<Tokenizer> {
+  const { loadTokenizer } = await loadRuntime();
+  return loadTokenizer((await stat(path)).isDirectory() ? path : dirname(path));
+}
+
+async function languageColumns(source: DataSource, inputs: ModelInputs, { input, length, signal, onProgress }: TrainingDataOptions): Promise<{ columns: Map<string, DenseTensor>; size: number; length: number }> {
+  const wanted = tokenLength(inputs) ?? length ?? WINDOW;
+  const tokens = await tokenStream(source, await tokenizerBeside(input), { signal, onProgress: (done, total) => onProgress?.({ phase: 'tokenize', done, total, unit: source.count > 1 ? 'texts' : 'pieces' }) });
+  const windows = trainingWindows(tokens, wanted);
+  const shape = [windows.count, windows.length];
+  const columns = new Map([['input_ids', DenseTensor.of('int64', shape, windows.inputs)], ['labels', DenseTensor.of('int64', shape, windows.labels)], ...besideTokens(inputs, windows.length)]);
+  return { columns, size: windows.count, length: windows.length };
+}
+
+/** What else a model reads beside its tokens, the same for every sample: (1, length). */
+function besideTokens(inputs: ModelInputs, length: number): [string, DenseTensor][] {
+  const values: Readonly<Record<string, (i: number) => number>> = { attention_mask: () => 1, position_ids: (i) => i, token_type_ids: () => 0 };
+  return inputs.all.flatMap(({ name, dtype }) => {
+    const value = values[name];
+    return value ? [[name, denseOf(dtype, [1, length], Array.from({ length }, (_, i) => value(i)))] as [string, DenseTensor]] : [];
+  });
+}
+
+/** Texts of different lengths, filled up to that of the longest behind a mask. */
+async function textColumns(source: DataSource, inputs: ModelInputs, { input, length, signal, onProgress }: TrainingDataOptions): Promise<Map<string, DenseTensor>> {
+  const fixed = tokenLength(inputs);
+  const tokenizer = await tokenizerBeside(input);
+  const most = fixed ?? length ?? Math.min(LONGEST_TEXT, tokenizer.maxLength ?? LONGEST_TEXT);
+  const rows: number[][] = [];
+  const labels: number[] = [];
+  for (let i = 0; i < source.count; i++) {
+    signal?.throwIfAborted();
+    const item = await source.item(i);
+    if (item.kind !== 'text') throw new PenjingError('E_DATA', `item ${i} of the data is no text, the first one was`);
+    rows.push(encodeItem(tokenizer, item.text, most));
+    labels.push(item.label!);
+    if (i % 256 === 0) {
+      onProgress?.({ phase: 'tokenize', done: i, total: source.count, unit: 'texts' });
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+  const width = fixed ?? Math.max(...rows.map((row) => row.length), 1);
+  const fill = ['[PAD]', '<pad>', '<|pad|>'].map((token) => tokenizer.idOf(token)).find((id) => id !== undefined) ?? 0;
+  const table = (value: (row: readonly number[], place: number) => number): DenseTensor => DenseTensor.of('int64', [rows.length, width], BigInt64Array.from({ length: rows.length * width }, (_, i) => BigInt(value(rows[Math.floor(i / width)]!, i % width))));
+  const columns = new Map([...besideTokens(inputs, width), ['input_ids', table((row, place) => row[place] ?? fill)] as const, ['labels', labelColumn(labels)] as const]);
+  if (columns.has('attention_mask')) columns.set('attention_mask', table((row, place) => (place < row.length ? 1 : 0)));
+  return columns;
+}
+
+const labelColumn = (labels: readonly number[]): DenseTensor => denseOf('int64', [labels.length], labels);
+
+/** Pictures and arrays: a sample has a batch of one. */
+async function itemColumns(source: DataSource, inputs: ModelInputs, options: TrainingDataOptions): Promise<Map<string, DenseTensor>> {
+  const labels: number[] = [];
+  const columns = new Map<string, DenseTensor>();
+  for (let i = 0; i < source.count; i++) {
+    const item = await source.item(i);
+    if (item.kind !== 'picture' && item.kind !== 'tensors') throw new PenjingError('E_DATA', `item ${i} of the data is ${item.kind}: classes are learned of texts, pictures and arrays`);
+    const feeds: Feeds = item.kind === 'picture' ? pictureFeeds(inputs, item.picture, options) : arrayFeeds(inputs, item.tensors, `sample ${i}`);
+    for (const [name, tensor] of Object.entries(feeds) as [string, DenseTensor][]) {
+      const [batch = 1, ...inner] = tensor.shape;
+      if (batch !== 1) throw new PenjingError('E_DATA', `sample ${i} has ${name} as [${tensor.shape.join(', ')}]: one sample at a time is needed`);
+      const column = columns.get(name) ?? new DenseTensor(tensor.dtype, [source.count, ...inner], new Uint8Array(tensor.byteLength * source.count));
+      if (tensor.byteLength * source.count !== column.byteLength) throw new PenjingError('E_DATA', `sample ${i} has ${name} as [${tensor.shape.join(', ')}], the first one as [1, ${column.shape.slice(1).join(', ')}]`, { hint: 'Samples of a batch have one shape.' });
+      column.bytes.set(tensor.bytes, i * tensor.byteLength);
+      columns.set(name, column);
+    }
+    labels.push(item.label!);
+    if (i % 256 === 0) {
+      options.signal?.throwIfAborted();
+      options.onProgress?.({ phase: 'read', done: i, total: source.count, unit: 'samples' });
+    }
+  }
+  return columns.set('labels', labelColumn(labels));
+}

@@ -1,0 +1,81 @@
+/** Fields of the steps that train: how long, how fast, on what, which weights. */
+import type { OptimizerPlan, SchedulePlan } from '@penjing/distill';
+import type { Normalisation } from '../feeds/picture-feeds.js';
+import { calibratedFields } from '../steps/step.js';
+import { weightRules } from '../steps/weight-rules.js';
+
+export interface TrainingFields extends Normalisation {
+  /** What to learn from: text, or samples with classes. */
+  readonly data: string;
+  /** What is measured on; every `leaveOut`th sample of the data when absent. */
+  readonly validation?: string;
+  /** 20 when absent; 0 measures on nothing. */
+  readonly leaveOut?: number;
+  readonly columns?: readonly string[];
+  /** Tokens of a window of text (256 when absent), or the most of a text with a class (128). */
+  readonly length?: number;
+  /** 8 windows of text, or 32 samples, when absent. */
+  readonly batch?: number;
+  readonly accumulate?: number;
+  readonly steps?: number;
+  readonly epochs?: number;
+  readonly minutes?: number;
+  readonly optimizer?: OptimizerPlan['name'];
+  /** The highest rate; 5e-4 when absent, a tenth of it for lion. */
+  readonly rate?: number;
+  readonly schedule?: SchedulePlan['name'];
+  /** Steps; a twentieth of the run, or 20, when absent. */
+  readonly warmup?: number;
+  /** 0.01 when absent; vectors do not decay. */
+  readonly weightDecay?: number;
+  /** Limit of the norm of the gradients; 1 when absent, 0 for none. */
+  readonly clip?: number;
+  /** Memory of a moving average of the weights, which then is the result. */
+  readonly average?: number;
+  readonly validateEvery?: number;
+  readonly patience?: number;
+  readonly checkpointEvery?: number;
+  /** Names of weights to train, all when absent; `/…/` is a regular expression. */
+  readonly trainable?: readonly string[];
+  readonly exclude?: readonly string[];
+  /** Whether zeros of pruned weights stay zeros; they do when absent. */
+  readonly zeros?: 'hold' | 'train';
+  /** Begins with random weights. */
+  readonly scratch?: boolean;
+}
+
+// as the tables of the distill package, which is loaded when something is trained only; a test compares
+export const optimizers = ['adamw', 'sgd', 'lion'] as const satisfies readonly OptimizerPlan['name'][];
+export const schedules = ['cosine', 'linear', 'constant'] as const satisfies readonly SchedulePlan['name'][];
+
+const count = { type: 'integer', minimum: 1 };
+
+export const trainingFields = {
+  data: { type: 'string', minLength: 1 },
+  validation: { type: 'string', minLength: 1 },
+  leaveOut: { type: 'integer', minimum: 0 },
+  columns: calibratedFields.columns,
+  scale: calibratedFields.scale,
+  mean: calibratedFields.mean,
+  std: calibratedFields.std,
+  length: { type: 'integer', minimum: 2 },
+  batch: count,
+  accumulate: count,
+  steps: count,
+  epochs: { type: 'number', exclusiveMinimum: 0 },
+  minutes: { type: 'number', exclusiveMinimum: 0 },
+  optimizer: { enum: optimizers },
+  rate: { type: 'number', exclusiveMinimum: 0 },
+  schedule: { enum: schedules },
+  warmup: { type: 'integer', minimum: 0 },
+  weightDecay: { type: 'number', minimum: 0 },
+  clip: { type: 'number', minimum: 0 },
+  average: { type: 'number', exclusiveMinimum: 0, exclusiveMaximum: 1 },
+  validateEvery: count,
+  patience: count,
+  checkpointEvery: count,
+  trainable: weightRules,
+  exclude: weightRules,
+  zeros: { enum: ['hold', 'train'] },
+  scratch: { type: 'boolean' },
+} as const;
