@@ -43,6 +43,8 @@ const variants: readonly (readonly [name: string, args: readonly string[]])[] = 
     ([0.25, 0.5] as const).flatMap((ratio) => [
       [`${structure} −${100 * ratio} %`, shrink(structure, ratio)],
       [`${structure} −${100 * ratio} %, --update`, shrink(structure, ratio, '--method', 'activation', '--update', ...calibrated)],
+      [`${structure} −${100 * ratio} %, taylor`, shrink(structure, ratio, '--method', 'taylor', ...calibrated)],
+      [`${structure} −${100 * ratio} %, activation`, shrink(structure, ratio, '--method', 'activation', ...calibrated)],
       [`${structure} −${100 * ratio} %, obs`, shrink(structure, ratio, '--method', 'obs', ...calibrated)],
     ] as const),
   ),

@@ -6,6 +6,7 @@ export default penjingPackage(
     index: 'src/index.ts',
     'factor-job': 'src/low-rank/factor-job.ts',
     'unit-job': 'src/structured/unit-job.ts',
+    'gate-job': 'src/structured/gate-job.ts',
     'gather-job': 'src/sparse/gather-job.ts',
     'prune-job': 'src/sparse/prune-job.ts',
     'threshold-job': 'src/sparse/threshold-job.ts',

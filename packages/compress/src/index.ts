@@ -7,6 +7,8 @@ export type { SparseCandidate } from './sparse/prune-loss-job.js';
 export { type ActivationMetric, pruneJob, type PruneInput, type PruneOutput } from './sparse/prune-job.js';
 export { lowRank, type LowRankOptions } from './low-rank/low-rank.js';
 export { type FactorMetric, factorsJob, spectrumJob } from './low-rank/factor-job.js';
+export type { Gate } from './structured/gate-job.js';
+export type { GateModel } from './structured/taylor.js';
 export { structuredPrune, type StructuredPruneOptions } from './structured/structured-prune.js';
 export type { RankOptions } from './low-rank/rank-rule.js';
 export { clusterBySensitivity, type ClusterOptions, type ClusterRule, clusterWeights } from './palette/cluster-weights.js';

@@ -6,7 +6,7 @@ import { runSteps, saveOptions } from '../run-steps.js';
 import { cacheWords, calibrationWords, readChosen, stepOptions } from '../step-options.js';
 
 const fields = stepOptions('prune', {
-  method: { flags: '--method <name>', help: 'which weights go: magnitude, the smallest; wanda and sparsegpt, by what the model computes on --data. Of --structure: norm, the smallest; activation, what adds least; obs, what the rest makes up for' },
+  method: { flags: '--method <name>', help: 'which weights go: magnitude, the smallest; wanda and sparsegpt, by what the model computes on --data. Of --structure: norm, the smallest; activation, what adds least; obs, what the rest makes up for; taylor, what changes the loss least, by gradients' },
   sparsity: { flags: '--sparsity <share>', help: 'share of the weights that become 0: 0.5' },
   pattern: { flags: '--pattern <n:m>', help: 'instead: of every m inputs of an output, n stay: 2:4, 4:8' },
   scope: { flags: '--scope <scope>', help: 'of magnitude: one threshold per weight (layer), or one for all (global)' },

@@ -3,15 +3,17 @@ import { cloneModel, type Feeds, type JobHost, lazy, type Model, modelGraphs, Na
 import { calibrateBlocks, orProblem } from '@penjing/core/calibrate';
 import { addProbe, type Consumer, consumersOf, layerKey } from './consumers.js';
 import type { UnitGroup } from './dimensions.js';
+import { type GateModel, taylorScores } from './taylor.js';
 import { compensateJob, type Compensated, scoreJob, type ScoreInput, type ScoreOutput, type UnitStatistic } from './unit-job.js';
 
 export interface UnitTools {
   readonly jobs: JobHost;
-  readonly samples: readonly Feeds[] | undefined;
+  /** Can be read again and again. */
+  readonly samples: AsyncIterable<Feeds> | Iterable<Feeds> | undefined;
   readonly task: TaskOptions;
 }
 
-export type UnitMethod = 'norm' | 'activation' | 'obs';
+export type UnitMethod = 'norm' | 'activation' | 'obs' | 'taylor';
 
 export interface Scored {
   /** One per unit: each weight's votes add up to the number of units. */
@@ -26,15 +28,23 @@ export interface ScoreOptions {
   readonly method: UnitMethod;
   /** How many units of a group will go. */
   readonly count: (group: UnitGroup) => number;
+  /** Of `taylor`. */
+  readonly gateModel?: GateModel | undefined;
   /** Where XᵀX of the layers is put when they will be fitted: one walk over the samples is enough for both. */
   readonly grams: GramShelf | undefined;
 }
 
 /** Scores of every group, in order. */
-export async function scoreUnits(model: Model, groups: readonly UnitGroup[], { method, count, grams }: ScoreOptions, tools: UnitTools): Promise<Scored[]> {
+export async function scoreUnits(model: Model, groups: readonly UnitGroup[], { method, count, grams, gateModel }: ScoreOptions, tools: UnitTools): Promise<Scored[]> {
   const scored = groups.map((group) => ({ scores: new Float64Array(group.units.length), notes: [] as string[] }));
   const missing = new Set(groups.keys());
-  if (method !== 'norm') {
+  if (method === 'taylor') {
+    for (const [g, votes] of (await taylorScores(model, groups, gateModel!, tools)).entries()) {
+      if (!votes) continue;
+      addVotes(scored[g]!.scores, votes);
+      missing.delete(g);
+    }
+  } else if (method !== 'norm') {
     const statistic = method === 'obs' || grams ? 'gram' : 'norms';
     const readers = groups.map(consumersOf);
     const voters = readers.flatMap((consumers, g) => consumers.map((consumer) => ({ g, consumer })));

@@ -1,5 +1,6 @@
 /** Structured pruning: heads, channels and features go, and everything that reads them is cut to fit. */
-import { allGraphs, type Feeds, type Model, type Pass, PenjingError, type Tensor, type Value, type WeightRecord } from '@penjing/core';
+import { allGraphs, type Model, type Pass, PenjingError, type Tensor, type Value, type WeightRecord } from '@penjing/core';
+import { keepSamples } from '@penjing/core/calibrate';
 import { removeDead } from '@penjing/core/rewrite';
 import { type Consumer, consumersOf, layerKey } from './consumers.js';
 import { cut, Kept } from './cut.js';
@@ -7,16 +8,19 @@ import type { Unit, UnitGroup, UnitKind } from './dimensions.js';
 import { dropLayers } from './drop-layers.js';
 import { planUnits } from './plan-units.js';
 import { compensate, featuresOf, type GramShelf, type Scored, scoreUnits, type UnitMethod, type UnitTools } from './score-units.js';
+import type { GateModel } from './taylor.js';
 
 export interface StructuredPruneOptions {
   /** `heads`: attention heads, with the key and value head they share. `ffn`: what lies inside of feed-forward parts. `channels`: filters of convolutions. `layers`: whole residual blocks. */
   readonly structure: UnitKind | 'layers';
   /** Share of the units of each dimension that go. */
   readonly ratio: number;
-  /** `norm`: the smallest weights. `activation`: what adds least to the layer that reads it. `obs`: what the other inputs of that layer can best make up for. `norm` when absent; layers know only their own. */
+  /** `norm`: the smallest weights. `activation`: what adds least to the layer that reads it. `obs`: what the other inputs of that layer can best make up for. `taylor`: what changes the loss least, by `gateModel`. `norm` when absent; layers know only their own. */
   readonly method?: UnitMethod;
   /** Fits the weights that remain in the reading layers to what these computed, by least squares. True for `obs` when absent, false otherwise. */
   readonly update?: boolean;
+  /** Of `taylor`: the gradients, which this package does not make. */
+  readonly gateModel?: GateModel;
   /** Dimensions to leave alone, by the name of a weight: exact names, or patterns. */
   readonly exclude?: readonly (string | RegExp)[];
 }
@@ -27,7 +31,8 @@ export interface StructuredPruneOptions {
  * `E_ENGINE` without a host for jobs, `E_DATA` without samples, `E_NOTHING_TO_DO` with the reasons when no dimension can shrink.
  */
 export function structuredPrune(options: StructuredPruneOptions): Pass {
-  const { structure, ratio, method = 'norm', update = method === 'obs', exclude = [] } = options;
+  const { structure, ratio, method = 'norm', update = method === 'obs', exclude = [], gateModel } = options;
+  if (method === 'taylor' && !gateModel) throw new PenjingError('E_OPTION', 'taylor needs a model of gradients: `gateModel`');
   if (!(ratio > 0 && ratio < 1)) throw new PenjingError('E_OPTION', `a ratio of ${ratio}: more than 0 and less than 1 is possible`);
   if (structure === 'layers') {
     if (options.method !== undefined || options.update) throw new PenjingError('E_OPTION', 'layers are chosen by how little they change what passes through them', { hint: 'Leave out --method and --update.' });
@@ -44,9 +49,10 @@ export function structuredPrune(options: StructuredPruneOptions): Pass {
       const excluded = ({ name: weight }: UnitGroup): boolean => exclude.some((rule) => (typeof rule === 'string' ? rule === weight : weight.search(rule) !== -1));
       const groups = found.filter((group) => group.kind === structure && !excluded(group) && Math.round(ratio * group.units.length) > 0);
       if (groups.length === 0) throw nothingToDo(structure, locked);
-      const tools: UnitTools = { jobs, task, samples: samples && calibrated ? await listOf(samples) : undefined };
+      await using shelved = samples && calibrated ? await keepSamples(jobs, samples, task) : undefined;
+      const tools: UnitTools = { jobs, task, samples: shelved?.samples };
       const grams: GramShelf = new Map();
-      const scored = await scoreUnits(model, groups, { method, count: (group) => removedOf(group, ratio), grams: update ? grams : undefined }, tools);
+      const scored = await scoreUnits(model, groups, { method, count: (group) => removedOf(group, ratio), grams: update ? grams : undefined, gateModel }, tools);
       const chosen = groups.map((group, g) => choose(group, scored[g]!, ratio));
       const kept = new Kept(chosen.flatMap(({ removed }) => removed));
       const notes = new Map<Value, string[]>();
@@ -163,11 +169,4 @@ function firstWeight({ units }: UnitGroup): Value {
 
 function weights(model: Model): Value[] {
   return [...allGraphs(model.graph)].flatMap((graph) => [...graph.initializers.values()]).filter(({ tensor }) => tensor !== undefined && tensor.shape.length >= 1 && tensor.dtype !== 'int64' && tensor.dtype !== 'int32');
-}
-
-export async function listOf(samples: AsyncIterable<Feeds> | Iterable<Feeds>): Promise<readonly Feeds[]> {
-  if (Array.isArray(samples)) return samples as readonly Feeds[];
-  const list: Feeds[] = [];
-  for await (const feeds of samples) list.push(feeds);
-  return list;
 }

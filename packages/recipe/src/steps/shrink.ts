@@ -2,6 +2,7 @@
 import { structuredPrune, type StructuredPruneOptions } from '@penjing/compress';
 import { PenjingError } from '@penjing/core';
 import { keepLayers } from '@penjing/distill';
+import { gateModel } from '../gate-model.js';
 import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, readsNoData, type StepKind, withoutData } from './step.js';
 import { weightRule, weightRules } from './weight-rules.js';
 
@@ -11,7 +12,7 @@ export interface ShrinkStep extends Calibrated {
   readonly ratio?: number;
   /** Of layers, instead of a ratio: which stay, whatever they compute. `half` and `4` (evenly spaced, `even:`), `first:4`, `outer:4` (the first three and the last), or counted from 0: `0,2,4`, `12:0,2,4`. */
   readonly keep?: string;
-  /** How they are chosen. `activation` and `obs` run the model on `data`; layers have their own way, which does so too. */
+  /** How they are chosen. `activation`, `obs` and `taylor` run the model on `data`; layers have their own way, which does so too. */
   readonly method?: NonNullable<StructuredPruneOptions['method']>;
   /** What remains is fitted to what the model computed on `data`; true for `obs`. */
   readonly update?: boolean;
@@ -25,7 +26,7 @@ export const shrinkStep: StepKind<ShrinkStep> = {
       structure: { enum: ['heads', 'ffn', 'channels', 'layers'] },
       ratio: { type: 'number', exclusiveMinimum: 0, exclusiveMaximum: 1 },
       keep: { type: 'string', minLength: 1 },
-      method: { enum: ['norm', 'activation', 'obs'] },
+      method: { enum: ['norm', 'activation', 'obs', 'taylor'] },
       update: { type: 'boolean' },
       ...calibratedFields,
       exclude: weightRules,
@@ -46,7 +47,7 @@ export const shrinkStep: StepKind<ShrinkStep> = {
     if (structure !== 'layers' && method === 'norm' && !update && namesData(step)) {
       throw readsNoData('norm without an update', 'Choose --method activation or obs, add --update');
     }
-    return structuredPrune({ ...options, ratio, exclude: exclude.map(weightRule) });
+    return structuredPrune({ ...options, ratio, ...(method === 'taylor' && { gateModel }), exclude: exclude.map(weightRule) });
   },
   calibration: calibrationOf,
   runsJobs: true,
