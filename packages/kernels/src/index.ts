@@ -4,6 +4,6 @@ export { wasmKernels } from './wasm/index.js';
 export { type BlockCodec, type BlockCodecName, blockCodecs } from './shared/block-codecs.js';
 export {
   KernelError,
-  type Arena, type BlockLayout, type BlockStats, type CellKernels, type ColumnGrid, type DecodeBlocksArgs, type DequantizeBlocksArgs, type EncodeBlocksArgs, type EncodedBlockCodec, type FloatDType, type FromFloatOptions, type GridBits, type GridFit,
-  type IntDType, type Kernels, type NumberDType, type PanelKernels, type ProjectRowsArgs, type PruneCellsArgs, type QuantizeBlocksArgs, type RepackBlocksArgs, type SourceDType, type TypedArray,
+  type AdamWArgs, type Arena, type BlockLayout, type BlockStats, type CellKernels, type ColumnGrid, type DecodeBlocksArgs, type DequantizeBlocksArgs, type EncodeBlocksArgs, type EncodedBlockCodec, type FloatDType, type FromFloatOptions, type GridBits, type GridFit,
+  type IntDType, type Kernels, type LionArgs, type MomentumArgs, type NumberDType, type PanelKernels, type ProjectRowsArgs, type PruneCellsArgs, type QuantizeBlocksArgs, type RepackBlocksArgs, type SourceDType, type TypedArray, type UpdateKernels,
 } from './kernels.js';

@@ -226,6 +226,56 @@ export interface CellKernels {
   pruneCells(args: PruneCellsArgs): number;
 }
 
+/** One step of AdamW over arrays of one length; all arithmetic is in float32. */
+export interface AdamWArgs {
+  /** In place: w ← keep w − size m / (√v correction + ε). */
+  readonly weights: Float32Array;
+  readonly gradients: Float32Array;
+  /** In place: m ← β₁ m + (1 − β₁) g. */
+  readonly mean: Float32Array;
+  /** In place: v ← β₂ v + (1 − β₂) g². */
+  readonly square: Float32Array;
+  readonly keep: number;
+  readonly size: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly correction: number;
+  readonly epsilon: number;
+}
+
+/** One step of Lion: w ← w − rate (sign(β₁ m + (1 − β₁) g) + decay w), then m ← β₂ m + (1 − β₂) g. */
+export interface LionArgs {
+  readonly weights: Float32Array;
+  readonly gradients: Float32Array;
+  readonly mean: Float32Array;
+  readonly rate: number;
+  readonly decay: number;
+  readonly beta1: number;
+  readonly beta2: number;
+}
+
+/** One step with momentum: c = g + decay w, v ← momentum v + c, w ← w − rate v, or w − rate (c + momentum v) with `nesterov`. */
+export interface MomentumArgs {
+  readonly weights: Float32Array;
+  readonly gradients: Float32Array;
+  readonly velocity: Float32Array;
+  readonly rate: number;
+  readonly decay: number;
+  readonly momentum: number;
+  readonly nesterov: boolean;
+}
+
+/** Steps of optimizers, in place. Both implementations round every operation to float32, so they agree bit for bit. */
+export interface UpdateKernels {
+  adamW(args: AdamWArgs): void;
+  lion(args: LionArgs): void;
+  momentum(args: MomentumArgs): void;
+  /** a ← keep a + share b. */
+  blend(a: Float32Array, b: Float32Array, keep: number, share: number): void;
+  /** Σ x², in float64. */
+  sumSquares(x: Float32Array): number;
+}
+
 export interface FromFloatOptions {
   /**
    * Floats only, default false. False: what rounds beyond the largest finite value becomes infinity, or NaN where the type has
@@ -237,7 +287,7 @@ export interface FromFloatOptions {
 }
 
 /** Every function throws `KernelError` (`E_KERNEL_ARGUMENT`) when a size or an array type does not fit. */
-export interface Kernels extends PanelKernels, CellKernels {
+export interface Kernels extends PanelKernels, CellKernels, UpdateKernels {
   readonly name: 'wasm' | 'plain';
   readonly arena: Arena;
 

@@ -1,4 +1,5 @@
 /** Adam with decoupled weight decay. */
+import { updateKernels } from './kernels.js';
 import { eachWeight, type Optimizer, rateAt, type Schedule, zeros } from './optimizer.js';
 
 export interface AdamWOptions {
@@ -25,14 +26,7 @@ export function adamW({ rate, betas: [beta1, beta2] = [0.9, 0.999], epsilon = 1e
         const mean = state.get(`mean/${name}`)!;
         const square = state.get(`square/${name}`)!;
         const kept = decays(name) ? 1 - lr * weightDecay : 1;
-        for (let i = 0; i < w.length; i++) {
-          const gradient = g[i]!;
-          const m = beta1 * mean[i]! + (1 - beta1) * gradient;
-          const v = beta2 * square[i]! + (1 - beta2) * gradient * gradient;
-          mean[i] = m;
-          square[i] = v;
-          w[i] = kept * w[i]! - (size * m) / (Math.sqrt(v) * correction + epsilon);
-        }
+        updateKernels().adamW({ weights: w, gradients: g, mean, square, keep: kept, size, beta1, beta2, correction, epsilon });
       });
     },
   };

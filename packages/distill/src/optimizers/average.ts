@@ -1,4 +1,5 @@
 /** A moving average of weights, which often is the better model. */
+import { updateKernels } from './kernels.js';
 import type { Optimizer } from './optimizer.js';
 
 /**
@@ -9,8 +10,7 @@ export function movingAverage(decay = 0.999): Optimizer {
     init: (weights) => new Map([...weights].map(([name, weight]) => [`average/${name}`, weight.slice()] as const)),
     update(weights, _, state) {
       for (const [name, weight] of weights) {
-        const average = state.get(`average/${name}`)!;
-        for (let i = 0; i < weight.length; i++) average[i] = decay * average[i]! + (1 - decay) * weight[i]!;
+        updateKernels().blend(state.get(`average/${name}`)!, weight, decay, 1 - decay);
       }
     },
   };

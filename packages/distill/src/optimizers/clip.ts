@@ -1,11 +1,12 @@
 /** Limits on gradients, before an optimizer sees them. */
 import { PenjingError } from '@penjing/core';
+import { updateKernels } from './kernels.js';
 import type { Buffers, Optimizer } from './optimizer.js';
 
 /** √Σ g² over all weights. */
 export function globalNorm(gradients: Buffers): number {
   let sum = 0;
-  for (const gradient of gradients.values()) for (let i = 0; i < gradient.length; i++) sum += gradient[i]! * gradient[i]!;
+  for (const gradient of gradients.values()) sum += updateKernels().sumSquares(gradient);
   return Math.sqrt(sum);
 }
 

@@ -1,4 +1,5 @@
 /** Lion: steps of one size, with the sign of a mean of gradients. */
+import { updateKernels } from './kernels.js';
 import { eachWeight, type Optimizer, rateAt, type Schedule, zeros } from './optimizer.js';
 
 export interface LionOptions {
@@ -17,11 +18,7 @@ export function lion({ rate, betas: [beta1, beta2] = [0.9, 0.99], weightDecay = 
       const lr = rateAt(rate, step);
       eachWeight(weights, gradients, (name, w, g) => {
         const mean = state.get(`mean/${name}`)!;
-        for (let i = 0; i < w.length; i++) {
-          const direction = Math.sign(beta1 * mean[i]! + (1 - beta1) * g[i]!);
-          mean[i] = beta2 * mean[i]! + (1 - beta2) * g[i]!;
-          w[i]! -= lr * (direction + weightDecay * w[i]!);
-        }
+        updateKernels().lion({ weights: w, gradients: g, mean, rate: lr, decay: weightDecay, beta1, beta2 });
       });
     },
   };

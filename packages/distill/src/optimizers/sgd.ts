@@ -1,4 +1,5 @@
 /** Stochastic gradient descent. */
+import { updateKernels } from './kernels.js';
 import { eachWeight, type Optimizer, rateAt, type Schedule, zeros } from './optimizer.js';
 
 export interface SgdOptions {
@@ -19,14 +20,8 @@ export function sgd({ rate, momentum = 0, nesterov = false, weightDecay = 0 }: S
       const lr = rateAt(rate, step);
       eachWeight(weights, gradients, (name, w, g) => {
         const velocity = state.get(`momentum/${name}`);
-        for (let i = 0; i < w.length; i++) {
-          let change = g[i]! + weightDecay * w[i]!;
-          if (velocity) {
-            velocity[i] = momentum * velocity[i]! + change;
-            change = nesterov ? change + momentum * velocity[i]! : velocity[i]!;
-          }
-          w[i]! -= lr * change;
-        }
+        if (velocity) updateKernels().momentum({ weights: w, gradients: g, velocity, rate: lr, decay: weightDecay, momentum, nesterov });
+        else updateKernels().blend(w, g, 1 - lr * weightDecay, -lr);
       });
     },
   };

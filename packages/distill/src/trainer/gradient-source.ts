@@ -1,6 +1,7 @@
 /** Where the loss and the gradients of a batch come from: an engine, or several that share the batch. */
 import { DenseTensor, type Executor, type Feeds, PenjingError, rowBytes } from '@penjing/core';
 import { gradientName } from '../gradient/differentiate.js';
+import { updateKernels } from '../optimizers/kernels.js';
 
 export interface LossAndGradients {
   /** Mean over the batch. */
@@ -45,7 +46,7 @@ export function averagedGradients(sources: readonly GradientSource[]): GradientS
 
 /** a ← a + factor · b. */
 export function addScaled(a: Float32Array, b: Float32Array, factor: number): void {
-  for (let i = 0; i < a.length; i++) a[i] = a[i]! + factor * b[i]!;
+  updateKernels().blend(a, b, 1, factor);
 }
 
 /** Rows in N parts that differ by one at most; fewer parts than sources when there are fewer rows. */

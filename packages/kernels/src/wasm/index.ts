@@ -10,6 +10,7 @@ import { packKernels } from './pack.js';
 import { panelKernels } from './panel.js';
 import { statsKernels } from './stats.js';
 import { transposeKernel } from './transpose.js';
+import { updateKernels } from './updates.js';
 
 /**
  * Kernels with an arena of `arenaBytes` (default 16 MiB, reserved at once, at most 4 GiB less 1 MiB). Compiles synchronously, once per
@@ -29,5 +30,6 @@ export function wasmKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: number
     ...cellKernels(instance),
     transpose2d: transposeKernel(instance),
     ...statsKernels(instance),
+    ...updateKernels(instance),
   };
 }

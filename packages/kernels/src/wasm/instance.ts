@@ -38,6 +38,13 @@ export interface Exports extends CodecExports {
   readonly multiplyFloats: (a: number, b: number, dst: number, count: number) => void;
   readonly addScalar: (a: number, value: number, dst: number, count: number) => void;
   readonly multiplyScalar: (a: number, value: number, dst: number, count: number) => void;
+  readonly adamW: (
+    w: number, g: number, m: number, v: number, count: number, keep: number, size: number, beta1: number, rest1: number, beta2: number, rest2: number, correction: number, epsilon: number,
+  ) => void;
+  readonly lion: (w: number, g: number, m: number, count: number, rate: number, decay: number, beta1: number, rest1: number, beta2: number, rest2: number) => void;
+  readonly momentum: (w: number, g: number, v: number, count: number, rate: number, decay: number, kept: number, ahead: number) => void;
+  readonly blend: (a: number, b: number, count: number, keep: number, share: number) => void;
+  readonly sumSquares: (x: number, count: number, out: number) => void;
   readonly scaleCodes: (codes: number, scales: number, mins: number, subs: number, subSize: number, dst: number) => void;
   readonly shiftCodes: (codes: number, count: number, offset: number, values: number) => void;
   readonly pairCodes: (codes: number, count: number, offset: number, values: number) => void;

@@ -28,7 +28,8 @@ export async function runJob(sessions: SessionTable, { module, name, input, seed
   const job = exports[name];
   if (typeof job?.run !== 'function') throw new PenjingError('E_WORKER', `${module} exports no job ${name}`);
   kernels ??= wasmKernels();
-  const options = threads === undefined ? {} : { threads };
+  // Jobs run blocks and gradients, whose intermediate values are large and short-lived.
+  const options = { ...(threads !== undefined && { threads }), memoryPattern: false };
   const kept = job.repeatable && results !== undefined ? keptResult(results, [name, seed], input) : undefined;
   const known = await kept?.read();
   if (known !== undefined) return known;

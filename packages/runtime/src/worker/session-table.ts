@@ -75,6 +75,7 @@ function sessionOptions(settings: SessionSettings): ort.InferenceSession.Session
     intraOpNumThreads: settings.threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
+    enableMemPattern: settings.memoryPattern,
     graphOptimizationLevel: settings.optimization === 'none' ? 'disabled' : settings.optimization,
     // Failures are thrown as well; printing them too would put native text on the user's stderr.
     logSeverityLevel: 4,

@@ -29,6 +29,8 @@ export interface SessionSettings {
   readonly optimization: 'none' | 'basic' | 'extended' | 'all';
   /** False lets idle intra-op threads sleep at once; right when two sessions take turns. */
   readonly spin: boolean;
+  /** False gives memory back as soon as nothing needs it, instead of planning all places at once. */
+  readonly memoryPattern: boolean;
   readonly extra: Readonly<Record<string, string>>;
 }
 
