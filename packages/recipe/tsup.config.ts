@@ -1,3 +1,3 @@
 import { penjingPackage } from '../../tsup.base';
 
-export default penjingPackage({ index: 'src/index.ts' });
+export default penjingPackage({ index: 'src/index.ts', pool: 'src/early-pool.ts' });

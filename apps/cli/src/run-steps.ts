@@ -1,5 +1,5 @@
 /** What convert, quantize and apply share: run a recipe, then say what came out. */
-import type { RecipeFile, RecipeResult, Training } from '@penjing/recipe';
+import type { RecipeFile, RecipeResult, RunRecipeOptions, Training } from '@penjing/recipe';
 import type { CommandContext, CommandResult, OptionSpec } from './command.js';
 import { common, numberOf, textOf } from './options.js';
 import { formatBytes } from './progress.js';
@@ -14,12 +14,17 @@ export const saveOptions: readonly OptionSpec[] = [
   common.report,
 ];
 
-/** Runs steps given on the command line. The recipe schema checks their values, as it does for files. */
-export async function runSteps(context: CommandContext, steps: readonly object[]): Promise<CommandResult> {
-  return runRecipeFile(context, JSON.stringify({ steps }), 'the command line', context.arguments[0]);
+/**
+ * Runs steps given on the command line. The recipe schema checks their values, as it does for files. Where they only stream weights from file to
+ * file, threads for that start before everything else is loaded.
+ */
+export async function runSteps(context: CommandContext, steps: readonly object[], { streams = false }: { readonly streams?: boolean } = {}): Promise<CommandResult> {
+  const [input] = context.arguments;
+  await using pool = streams && input !== undefined ? await (await import('@penjing/recipe/pool')).startPool(input, numberOf(context.options, 'threads')) : undefined;
+  return await runRecipeFile(context, JSON.stringify({ steps }), 'the command line', { input, pool });
 }
 
-export async function runRecipeFile(context: CommandContext, text: string, name: string, input?: string): Promise<CommandResult> {
+export async function runRecipeFile(context: CommandContext, text: string, name: string, { input, pool }: { readonly input?: string | undefined; readonly pool?: RunRecipeOptions['pool'] } = {}): Promise<CommandResult> {
   const { completeRecipe, parseRecipe, runRecipe } = await import('@penjing/recipe');
   const { options } = context;
   const file: RecipeFile = await parseRecipe(text, name);
@@ -38,6 +43,7 @@ export async function runRecipeFile(context: CommandContext, text: string, name:
     ...(context.onProgress ? { onProgress: context.onProgress } : {}),
     ...(context.seed !== undefined && { seed: context.seed }),
     onNote: context.note,
+    ...(pool && { pool }),
   });
   return { json: { ...result }, text: describe(result) };
 }

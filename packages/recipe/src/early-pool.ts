@@ -1,4 +1,4 @@
-/** Threads that start while the calling thread still reads the input and plans: two tenths of a second that a conversion of a gigabyte feels. */
+/** @penjing/recipe/pool: threads that start while the calling thread still loads the package, reads the input and plans: a fifth of a second that a conversion of a gigabyte feels. */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createPool, type Pool } from '@penjing/graph-io/node';

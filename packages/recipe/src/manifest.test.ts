@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { WeightRecord } from '@penjing/core';
-import { readManifestRecords, rememberGraph } from './manifest.js';
+import { saveLayouts } from '@penjing/graph-io/node';
+import { readManifestRecords, withGraphs } from './manifest.js';
 
 let folder = '';
 beforeEach(async () => {
@@ -16,8 +17,11 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 const record: WeightRecord = { name: 'w', method: 'cast float16', elements: 2, bytesBefore: 8, bytesAfter: 4, snrDb: Infinity, maxError: 0 };
 
 test('each graph keeps its records; an infinite ratio survives JSON', async () => {
-  await rememberGraph(folder, 'onnx/model.onnx', { steps: [], records: [record] });
-  await rememberGraph(folder, 'onnx/model_q4.onnx', { steps: [{ quantize: {} }], records: [{ ...record, name: 'q', snrDb: 20 }] });
+  await saveLayouts(folder, [], { manifest: (_, earlier) => withGraphs(earlier, ['onnx/model.onnx'], { steps: [], records: [record] }) });
+  await saveLayouts(folder, [], {
+    add: true,
+    manifest: (_, earlier) => withGraphs(earlier, ['onnx/model_q4.onnx'], { steps: [{ quantize: {} }], records: [{ ...record, name: 'q', snrDb: 20 }] }),
+  });
   expect(await readManifestRecords(join(folder, 'onnx', 'model.onnx'))).toEqual([record]);
   expect((await readManifestRecords(join(folder, 'onnx', 'model_q4.onnx'))).map(({ name }) => name)).toEqual(['q']);
   expect(JSON.parse(await readFile(join(folder, 'penjing.json'), 'utf8'))).toHaveProperty(['graphs', 'onnx/model_q4.onnx', 'steps', 0, 'quantize']);

@@ -2,7 +2,6 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { WeightRecord } from '@penjing/core';
-import { saveLayouts } from '@penjing/graph-io/node';
 import type { RecipeStep } from './steps/steps.js';
 
 interface GraphEntry {
@@ -14,17 +13,16 @@ interface GraphEntry {
 
 type Graphs = Readonly<Record<string, GraphEntry>>;
 
-/** Writes the entry of a graph into the manifest of its folder; the other entries stay. */
-export async function rememberGraph(folder: string, graph: string, entry: GraphEntry): Promise<void> {
-  const { graphs = {} } = await readManifest(folder);
-  await saveLayouts(folder, [], { add: true, manifest: { graphs: { ...graphs, [graph]: entry } } });
+/** Fields of a manifest with one more entry for each of the graphs; those of `earlier` stay. */
+export function withGraphs(earlier: unknown, graphs: readonly string[], entry: GraphEntry): { readonly graphs: Graphs } {
+  return { graphs: { ...graphsOf(earlier), ...Object.fromEntries(graphs.map((graph) => [graph, entry])) } };
 }
 
 /** Records of a graph file, when its folder remembers them; infinite ratios come back from null. */
 export async function readManifestRecords(file: string): Promise<readonly WeightRecord[]> {
   const inner = basename(dirname(file)) === 'onnx';
   const folder = inner ? dirname(dirname(file)) : dirname(file);
-  const { graphs = {} } = await readManifest(folder);
+  const graphs = await readGraphs(folder);
   const entry = graphs[inner ? `onnx/${basename(file)}` : basename(file)];
   const records: unknown = entry?.records;
   return Array.isArray(records) ? records.map(revive).filter(isRecord) : [];
@@ -48,13 +46,16 @@ function isRecord(value: unknown): value is WeightRecord {
 }
 
 /** No manifest, or none that is understood, remembers nothing. */
-async function readManifest(folder: string): Promise<{ readonly graphs?: Graphs }> {
+async function readGraphs(folder: string): Promise<Graphs> {
   try {
-    const value: unknown = JSON.parse(await readFile(join(folder, 'penjing.json'), 'utf8'));
-    return isObject(value) && isObject(value['graphs']) ? { graphs: value['graphs'] as unknown as Graphs } : {};
+    return graphsOf(JSON.parse(await readFile(join(folder, 'penjing.json'), 'utf8')));
   } catch {
     return {};
   }
+}
+
+function graphsOf(manifest: unknown): Graphs {
+  return isObject(manifest) && isObject(manifest['graphs']) ? (manifest['graphs'] as unknown as Graphs) : {};
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -11,7 +11,7 @@ import { startPool } from './early-pool.js';
 import { openEagerWork } from './eager-work.js';
 import type { Input } from './inputs/input.js';
 import { openInput } from './inputs/open-input.js';
-import { rememberGraph } from './manifest.js';
+import { withGraphs } from './manifest.js';
 import type { WrittenGraph } from './layouts/folder-layout.js';
 import { besideGraphs, planVariant, type Variant } from './model-layout.js';
 import { outputFormat } from './outputs/formats.js';
@@ -34,6 +34,8 @@ export interface RunRecipeOptions extends TaskOptions {
   readonly verify?: (graphs: readonly string[]) => Promise<void>;
   /** What the steps came to when they were applied before, for the one graph of the input: they are not applied again. */
   readonly applied?: PassResult | undefined;
+  /** Threads that wait for work already; whoever started them stops them. */
+  readonly pool?: Pool | undefined;
   /** What the manifest of a folder shall remember besides. */
   readonly remember?: { readonly gate?: string };
   /** Things people may want to know while it runs. */
@@ -61,7 +63,9 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   const convert = convertOptions(recipe.steps);
   const format = outputFormat(convert, recipe.output);
   // Steps that compute for long before anything is saved have threads of their own.
-  await using pool = recipe.steps.map(bindStep).some((step) => step.calibration || step.runsJobs) ? undefined : await startPool(recipe.input, options.threads);
+  const eager = recipe.steps.map(bindStep).some((step) => step.calibration || step.runsJobs);
+  await using owned = eager || options.pool ? undefined : await startPool(recipe.input, options.threads);
+  const pool = eager ? undefined : (options.pool ?? owned);
   const input = await openInput(recipe.input);
   assertAccepted(recipe.input, input, convert, buildFields);
   assertAccepted(recipe.output, { format: format.name, accepts: format.accepts }, convert, writeFields);
@@ -98,28 +102,32 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
       },
     }),
   };
+  const completed = (measured: SaveResult['measured']): WeightRecord[] =>
+    completeRecords(onlyMeasured ? records.filter(({ measuredBy = '' }) => measured.has(measuredBy)) : records, measured);
   const saved =
     variant.kind === 'file'
       ? await saveFile(variant.target, files, saving)
-      : await saveLayouts(variant.target, files, { ...saving, add: variant.adds, replace: ['config.json'] });
+      : await saveLayouts(variant.target, files, {
+          ...saving,
+          add: variant.adds,
+          replace: ['config.json'],
+          manifest: (measured, earlier) => withGraphs(earlier, graphs, { steps: recipe.steps, records: completed(measured), ...options.remember }),
+        });
   await work?.remove();
   saved.notes.forEach(onNote);
-  const completed = completeRecords(onlyMeasured ? records.filter(({ measuredBy = '' }) => saved.measured.has(measuredBy)) : records, saved);
-  if (variant.kind === 'folder') {
-    for (const graph of graphs) await rememberGraph(variant.target, graph, { steps: recipe.steps, records: completed, ...options.remember });
-  }
   if (options.report !== undefined) {
     // Plots take 30 ms to load, a tenth of a short run.
     const { recordsPage } = await import('./report/records-page.js');
     const { trainingPage } = await import('./report/training-page.js');
-    await writeReport(options.report, training.length > 0 ? trainingPage(recipe, training, completed) : recordsPage(recipe, completed, saved.bytes));
+    const written = completed(saved.measured);
+    await writeReport(options.report, training.length > 0 ? trainingPage(recipe, training, written) : recordsPage(recipe, written, saved.bytes));
   }
   return {
     output: recipe.output,
     files: saved.files,
     bytes: saved.bytes,
     seconds: (performance.now() - started) / 1000,
-    records: completed,
+    records: completed(saved.measured),
     warnings,
     ...(loaded.length > 0 && { check: mergeChecks(loaded) }),
     ...(training.length > 0 && { training }),
@@ -255,9 +263,9 @@ function convertOptions(steps: readonly RecipeStep[]): ConvertStep {
 }
 
 /** Adds what was measured while the weights were written. */
-function completeRecords(records: readonly WeightRecord[], saved: SaveResult): WeightRecord[] {
+function completeRecords(records: readonly WeightRecord[], measured: SaveResult['measured']): WeightRecord[] {
   return records.map((record) => {
-    const stats = record.measuredBy === undefined ? undefined : saved.measured.get(record.measuredBy);
+    const stats = record.measuredBy === undefined ? undefined : measured.get(record.measuredBy);
     if (!stats) return record;
     const { sumSquares, sumSquaredError, maxError, nonFinite } = stats;
     return {

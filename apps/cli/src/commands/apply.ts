@@ -15,7 +15,7 @@ export const apply: Command = {
   examples: ['penjing apply examples/int4.yaml', 'penjing apply examples/int4.yaml models/sapling -o out/sapling'],
   async run(context) {
     const [file = '', input] = context.arguments;
-    return runRecipeFile(context, await readRecipe(file), file, input);
+    return runRecipeFile(context, await readRecipe(file), file, { input });
   },
 };
 

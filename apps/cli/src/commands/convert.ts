@@ -38,7 +38,7 @@ export const convert: Command = {
     common.threads,
   ],
   examples: ['penjing convert models/sapling -o out/sapling', 'penjing convert model.onnx -o model.tflite', 'penjing convert model.gguf -o out/model', "penjing convert model.pth -o model.onnx --forward 'layer2(relu(layer1(x)))' --input 'x:f32[N,100]'"],
-  run: (context) => runSteps(context, [{ convert: fields.read(context.options) }]),
+  run: (context) => runSteps(context, [{ convert: fields.read(context.options) }], { streams: true }),
 };
 
 /** `--shape x=1,3 --shape y=2` as a record. */

@@ -98,6 +98,6 @@ export const quantize: Command = {
     const before = options['smooth'] === undefined ? undefined : first.smooths;
     const words = before ? joinWords(before, first.words) : first.words;
     readChosen('quantize', { flag: `for ${first.name}`, words }, [weightsAlone, ...choices, { words: smooths }].map((each) => each.words), options);
-    return runSteps(context, [...(before ? [{ smooth: before.read(options) }] : []), { [first.step]: first.words.read(options) }]);
+    return runSteps(context, [...(before ? [{ smooth: before.read(options) }] : []), { [first.step]: first.words.read(options) }], { streams: options['data'] === undefined });
   },
 };

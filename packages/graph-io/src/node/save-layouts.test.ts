@@ -1,7 +1,7 @@
 /** Saving through the pool gives the same bytes as evaluating on the calling thread, atomically. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -160,6 +160,11 @@ describe('an existing output', () => {
     // No bytes but the manifest: no thread is started.
     await saveLayouts(output, [], { add: true, manifest: { recipe: 'second' } });
     expect(await readManifest(output)).toMatchObject({ recipe: 'second', files: [{ name: 'a' }, { name: 'c' }, { name: 'sub/b' }] });
+    // What stands in it may depend on what was written, and on what stood there.
+    const { files, bytes } = await saveLayouts(output, [plain('d', 6)], { pool, add: true, manifest: (measured, earlier) => ({ measured: measured.size, after: earlier?.['recipe'] }) });
+    expect(await readManifest(output)).toMatchObject({ measured: 0, after: 'second', recipe: 'second' });
+    expect(files.map((path) => path.slice(output.length + 1))).toEqual(['d', 'penjing.json']);
+    expect(bytes).toBe((await stat(join(output, 'd'))).size + (await stat(join(output, 'penjing.json'))).size);
   });
 
   test('counts as absent when it does not match its manifest', async () => {

@@ -7,8 +7,8 @@ import { onnxLimits } from '../limits.js';
 import { checkExternalLocation } from '../onnx/external-location.js';
 import { existing, exists, folderState, refuseExisting } from './folder-state.js';
 import { ioError } from './io-error.js';
-import { MANIFEST_NAME, manifestLayout } from './manifest.js';
-import { syncFolder } from './output-file.js';
+import { type Manifest, MANIFEST_NAME, manifestLayout } from './manifest.js';
+import { OutputFile, syncFolder } from './output-file.js';
 import { createPool, type Pool } from './pool.js';
 import { planSave } from './save-plan.js';
 import { openWorkFolder, type WorkFolder } from './work-folder.js';
@@ -35,9 +35,12 @@ export interface SaveFolderOptions extends SaveOptions {
   readonly add?: boolean;
   /** Names of files that may be replaced without `force`, for example a configuration that lists what was added. */
   readonly replace?: readonly string[];
-  /** Fields of `penjing.json` beside the list of files; false writes none. */
-  readonly manifest?: Readonly<Record<string, unknown>> | false;
+  /** Fields of `penjing.json` beside the list of files, or what gives them when all weights are written; false writes none. */
+  readonly manifest?: Readonly<Record<string, unknown>> | ManifestFields | false;
 }
+
+/** `earlier` is the manifest of a folder that files are added to. */
+export type ManifestFields = (measured: SaveResult['measured'], earlier: Manifest | undefined) => Readonly<Record<string, unknown>>;
 
 export interface SaveResult {
   /** Paths of the written files. */
@@ -68,12 +71,13 @@ export async function saveLayouts(folder: string, files: readonly FileLayout[], 
     refuseExisting(folder, state, files, options);
     // A folder of which every file is ours is replaced as a whole; otherwise file by file, leaving the others alone.
     const whole = !state.exists || state.files.length === 0 || (!options.add && state.foreign.length === 0);
-    const listed = options.manifest === false ? [] : [manifestLayout(files, options.manifest ?? {}, options.add ? state.manifest : undefined)];
-    const all = [...files, ...listed];
+    const earlier = options.add ? state.manifest : undefined;
+    const { manifest = {} } = options;
     return {
-      files: all,
-      paths: all.map(({ name }) => join(target, name)),
-      async publish(made) {
+      files,
+      ...(manifest !== false && { last: (measured) => manifestLayout(files, typeof manifest === 'function' ? manifest(measured, earlier) : manifest, earlier) }),
+      folder: target,
+      async publish(made, all) {
         if (!whole) {
           if (!options.add) await rm(join(target, MANIFEST_NAME), { force: true });
           return moveFiles(made, target, all);
@@ -99,16 +103,18 @@ export async function saveFile(path: string, layout: FileLayout | readonly FileL
   return save(target, options, async () => {
     for (const one of paths) if (!options.force && (await exists(one))) throw existing(one);
     if ((await stat(target).catch(() => undefined))?.isDirectory()) throw new PenjingError('E_EXISTS', `${path} is a folder`, { hint: 'Give the name of a file.' });
-    return { files, paths, publish: (made) => moveFiles(made, folder, [...files].reverse()) };
+    return { files, folder, publish: (made) => moveFiles(made, folder, [...files].reverse()) };
   });
 }
 
 interface Prepared {
   readonly files: readonly FileLayout[];
+  /** One more, of bytes alone, when the others are written. */
+  readonly last?: (measured: SaveResult['measured']) => FileLayout;
   /** Where they end up. */
-  readonly paths: readonly string[];
-  /** Moves the finished files from a folder of the work folder to their places. */
-  readonly publish: (made: string) => Promise<void>;
+  readonly folder: string;
+  /** Moves all finished files from a folder of the work folder to their places. */
+  readonly publish: (made: string, all: readonly FileLayout[]) => Promise<void>;
 }
 
 /** `prepare` looks at what is there, under the lock, and may refuse. */
@@ -122,7 +128,7 @@ async function save(target: string, options: SaveOptions, prepare: (work: string
   const work = options.work ?? (await openWorkFolder(target));
   let useless = !options.work && !work.stale;
   try {
-    const { files, paths, publish } = await prepare(work.path);
+    const { files, last, folder, publish } = await prepare(work.path);
     const plan = planSave(files);
     useless = false;
     const notes: string[] = [];
@@ -144,14 +150,17 @@ async function save(target: string, options: SaveOptions, prepare: (work: string
       );
     }
     signal?.throwIfAborted();
-    await syncTree(made, files);
+    const ending = last?.(written.measured);
+    if (ending) await writeBytes(join(made, ending.name), ending);
+    const all = ending ? [...files, ending] : files;
+    await syncTree(made, all);
     await options.verify?.(made);
-    await publish(made);
+    await publish(made, all);
     await syncFolder(dirname(target));
     if (!options.work) await work.remove();
     return {
-      files: paths,
-      bytes: files.reduce((sum, { size }) => sum + size, 0),
+      files: all.map(({ name }) => join(folder, name)),
+      bytes: all.reduce((sum, { size }) => sum + size, 0),
       seconds: (performance.now() - startTime) / 1000,
       measured: written.measured,
       resumedBytes: written.resumedBytes,
@@ -163,6 +172,13 @@ async function save(target: string, options: SaveOptions, prepare: (work: string
     if (useless) await work.remove();
     else if (!options.work) await work[Symbol.asyncDispose]();
   }
+}
+
+/** A file that holds no tensors, synced. */
+async function writeBytes(path: string, { size, pieces }: FileLayout): Promise<void> {
+  await using file = await OutputFile.open(path, size, false);
+  for (const piece of pieces) if (piece.kind === 'bytes') await file.write(piece.bytes, piece.offset);
+  await file.sync();
 }
 
 /** In the given order: the last one makes the output complete. */
