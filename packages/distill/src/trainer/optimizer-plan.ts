@@ -4,6 +4,7 @@ import { adamW } from '../optimizers/adam-w.js';
 import { lion } from '../optimizers/lion.js';
 import type { Buffers, Optimizer } from '../optimizers/optimizer.js';
 import { sgd } from '../optimizers/sgd.js';
+import { type GridConstraint, onGrids } from '../recover/on-grids.js';
 
 export interface OptimizerPlan {
   /** `adamw` when absent. */
@@ -15,6 +16,8 @@ export interface OptimizerPlan {
   readonly weightDecay?: number | undefined;
   /** Weights whose zeros stay zeros, by name. */
   readonly zeros?: readonly string[] | undefined;
+  /** Weights that lie on integer grids after every step, with step sizes that are trained; see `openGrids`. */
+  readonly grids?: readonly GridConstraint[] | undefined;
   /** Limit of the norm of all gradients together; none when absent. */
   readonly clip?: number | undefined;
   /** Memory of Adam and Lion. */
@@ -65,12 +68,13 @@ export function plannedOptimizer(plan: OptimizerPlan, shapesOf: ReadonlyMap<stri
     { takes: isMatrix, optimizer: kinds[name](plan, rate, weightDecay) },
     { takes: (weight: string) => !isMatrix(weight), optimizer: kinds[name](plan, rate, 0) },
   ];
-  return {
+  const optimizer: Optimizer = {
     init: (weights) => new Map(groups.flatMap(({ takes, optimizer }) => [...optimizer.init(some(weights, takes))])),
     update(weights, gradients, state, step) {
       for (const { takes, optimizer } of groups) optimizer.update(some(weights, takes), gradients, state, step);
     },
   };
+  return plan.grids?.length ? onGrids(optimizer, plan.grids) : optimizer;
 }
 
 function some(buffers: Buffers, takes: (name: string) => boolean): Buffers {
