@@ -8,7 +8,7 @@ import { addLoss, differentiate, gradientName, type Loss, makeTrainable } from '
 const TOKENS: ReadonlySet<string> = new Set(['input_ids', 'tokens', 'decoder_input_ids']);
 
 /**
- * The loss is cross-entropy: of the next token for a model that scores tokens of its input, of the class that the model itself ranks highest for others.
+ * The loss is the cross-entropy of the next token for a model that scores tokens of its input; of others, without labels, how far their scores move.
  * Throws `E_UNSUPPORTED` for a model without scores of classes, and naming every operator without a gradient; what `makeTrainable` throws.
  */
 export const gateModel: GateModel = async (original, gates) => {
@@ -46,7 +46,7 @@ function lossOf({ graph }: Model): Loss {
     const given = value(scores.name);
     // what it takes the exponential of
     const logits = given.producer?.opType === 'Softmax' && given.producer.domain === '' ? given.producer.input(0)! : given;
-    return tokens ? nextToken(b, logits, tokens, classes) : ownClass(b, logits, classes);
+    return tokens ? nextToken(b, logits, tokens, classes) : randomDirection(b, logits);
   };
 }
 
@@ -56,8 +56,16 @@ function nextToken(b: GraphBuilder, logits: Value, tokens: Value, classes: numbe
   return crossEntropy(b, part(logits, 0, -1), labels, classes);
 }
 
-function ownClass(b: GraphBuilder, logits: Value, classes: number): Value {
-  return crossEntropy(b, logits, b.op('ArgMax', [logits], { axis: -1, keepdims: 0 }), classes);
+/** Far above 1, so that neighbouring scores have signs that look independent. */
+const FREQUENCY = 12_345.678;
+
+/**
+ * The scores along a direction of random signs, another one for each sample: the mean of the squared slopes is that of how far the scores move, to first order (Hutchinson 1990).
+ * The loss of the class ranked highest says less: where a model is certain it has no slope (measured: `bench/RESULTS.md`, structured pruning).
+ */
+function randomDirection(b: GraphBuilder, logits: Value): Value {
+  const signs = b.op('Sign', [b.op('Sin', [b.op('Mul', [logits, b.constant('float32', FREQUENCY)])])]);
+  return b.op('ReduceSum', [b.op('Mul', [logits, signs])], { keepdims: 0 });
 }
 
 function crossEntropy(b: GraphBuilder, logits: Value, labels: Value, classes: number): Value {
