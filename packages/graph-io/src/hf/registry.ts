@@ -114,5 +114,9 @@ export function supportedClasses(): SupportedClass[] {
   const whole = architectures.flatMap(({ modelType, classes, otherTasks = [] }): SupportedClass[] =>
     Object.entries(classes).map(([className, task]) => ({ modelType, className, tasks: [...new Set([task, ...otherTasks])] })),
   );
-  return [...whole, ...partlySupported.map((row): SupportedClass => ({ ...row, tasks: ['text-generation', 'feature-extraction'], textOnly: true }))];
+  const parts = partlySupported.map(({ modelType, className, part }): SupportedClass => {
+    const [task = 'text-generation'] = whole.find((row) => row.className === part)?.tasks ?? [];
+    return { modelType, className, tasks: [...new Set<Task>([task, 'feature-extraction'])], textOnly: true };
+  });
+  return [...whole, ...parts];
 }

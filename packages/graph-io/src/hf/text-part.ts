@@ -10,13 +10,15 @@ interface Wrapper {
   readonly senses: string;
   /** `model_type` of the decoder; that of `text_config` when absent. */
   readonly textType?: string;
+  /** Other classes, and those of the decoder alone that they hold. */
+  readonly others?: Readonly<Record<string, string>>;
 }
 
 const PICTURES = 'pictures';
 
 /** One row per `model_type`. */
 const wrappers: Readonly<Record<string, Wrapper>> = {
-  gemma3: { className: 'Gemma3ForConditionalGeneration', senses: PICTURES, textType: 'gemma3_text' },
+  gemma3: { className: 'Gemma3ForConditionalGeneration', senses: PICTURES, textType: 'gemma3_text', others: { Gemma3ForSequenceClassification: 'Gemma3TextForSequenceClassification', Gemma3Model: 'Gemma3TextModel' } },
   llava: { className: 'LlavaForConditionalGeneration', senses: PICTURES },
   llava_next: { className: 'LlavaNextForConditionalGeneration', senses: PICTURES },
   mistral3: { className: 'Mistral3ForConditionalGeneration', senses: PICTURES },
@@ -29,8 +31,11 @@ const wrappers: Readonly<Record<string, Wrapper>> = {
 };
 
 /** Classes that convert in part, as `supportedClasses` lists them. */
-export const partlySupported: readonly { readonly modelType: string; readonly className: string }[] =
-  Object.entries(wrappers).map(([modelType, { className }]) => ({ modelType, className }));
+export const partlySupported: readonly { readonly modelType: string; readonly className: string; readonly part: string | undefined }[] =
+  Object.entries(wrappers).flatMap(([modelType, { className, others = {} }]) => [
+    { modelType, className, part: undefined },
+    ...Object.entries(others).map(([other, part]) => ({ modelType, className: other, part })),
+  ]);
 
 /** The class of a decoder that writes, by its `model_type`; and what `text_config` leaves out because the class says it. */
 const decoders: Readonly<Record<string, { readonly className: string; readonly usual?: JsonObject }>> = {
@@ -45,7 +50,7 @@ const decoders: Readonly<Record<string, { readonly className: string; readonly u
 };
 
 /** Of the whole model's config, where the decoder's says nothing of its own; the whole decides on the head. */
-const FROM_WHOLE = ['bos_token_id', 'eos_token_id', 'pad_token_id', 'dtype', 'torch_dtype', 'transformers_version', 'quantization_config'];
+const FROM_WHOLE = ['bos_token_id', 'eos_token_id', 'pad_token_id', 'dtype', 'torch_dtype', 'transformers_version', 'quantization_config', 'id2label', 'label2id', 'num_labels'];
 
 export interface TextPart {
   /** config.json of the decoder alone. */
@@ -58,17 +63,19 @@ export interface TextPart {
 export function textPart(config: JsonObject): TextPart | undefined {
   const type = config['model_type'];
   if (typeof type !== 'string' || !Object.hasOwn(wrappers, type)) return undefined;
-  const { senses, textType } = wrappers[type]!;
+  const { senses, textType, others = {} } = wrappers[type]!;
   // before transformers 4.52 the configs of Qwen2-VL had no part of its own for the decoder
   const given = isObject(config['text_config']) ? config['text_config'] : type === 'qwen2_vl' || type === 'qwen2_5_vl' ? config : {};
   const { vision_config: _vision, ...text } = given;
   const decoder = textType ?? text['model_type'];
   if (typeof decoder !== 'string' || !Object.hasOwn(decoders, decoder)) return undefined;
   const { className, usual = {} } = decoders[decoder]!;
+  const [stated] = Array.isArray(config['architectures']) ? (config['architectures'] as readonly unknown[]) : [];
+  const own = typeof stated === 'string' && Object.hasOwn(others, stated) ? others[stated]! : className;
   const whole = Object.fromEntries(FROM_WHOLE.filter((name) => config[name] !== undefined).map((name) => [name, config[name]]));
   const tied = config['tie_word_embeddings'] ?? text['tie_word_embeddings'];
   return {
-    config: { ...whole, ...usual, ...text, ...(tied !== undefined && { tie_word_embeddings: tied }), architectures: [className], model_type: decoder },
+    config: { ...whole, ...usual, ...text, ...(tied !== undefined && { tie_word_embeddings: tied }), architectures: [own], model_type: decoder },
     leftOut: senses,
   };
 }
@@ -77,6 +84,7 @@ export function textPart(config: JsonObject): TextPart | undefined {
 const DECODER: readonly Renaming[] = [
   [/^language_model\.model\./, 'model.'],
   [/^language_model\.lm_head\./, 'lm_head.'],
+  [/^language_model\./, 'model.'],
   [/^model\.(language_model|text_model)\./, 'model.'],
 ];
 

@@ -24,7 +24,11 @@ export interface EncoderLayerNames extends ProjectionNames {
 
 /** The original order: norm(x + attention(x)), then norm(x + mlp(x)). */
 export function postNormLayer(net: Network, x: Value, names: EncoderLayerNames, shape: EncoderShape, bias?: Value): Value {
-  const attended = encoderAttention(net, x, names, shape.attention, { bias });
+  return afterAttention(net, x, encoderAttention(net, x, names, shape.attention, { bias }), names, shape);
+}
+
+/** The rest of such a layer, behind its attention. */
+export function afterAttention(net: Network, x: Value, attended: Value, names: Pick<EncoderLayerNames, 'attentionNorm' | 'mlp' | 'mlpNorm'>, shape: Pick<EncoderShape, 'mlp' | 'norm'>): Value {
   const middle = layerNorm(net, names.attentionNorm, net.op('Add', [x, attended]), shape.norm);
   const fed = plainMlp(net, middle, { ...shape.mlp, names: names.mlp });
   return layerNorm(net, names.mlpNorm, net.op('Add', [middle, fed]), shape.norm);

@@ -86,8 +86,14 @@ const TEXT_CLASSES: Readonly<Record<string, TextTask>> = {
   ForQuestionAnswering: 'question-answering',
 };
 
-export function textClasses(family: string, { choices = false }: { readonly choices?: boolean } = {}): Record<string, TextTask> {
-  const classes = { ...TEXT_CLASSES, ...(choices && { ForMultipleChoice: 'multiple-choice' as const }) };
+export interface MoreTextClasses {
+  readonly choices?: boolean;
+  /** Suffix of the class that writes: `ForCausalLM`. */
+  readonly writes?: string;
+}
+
+export function textClasses(family: string, { choices = false, writes }: MoreTextClasses = {}): Record<string, Task> {
+  const classes: Readonly<Record<string, Task>> = { ...TEXT_CLASSES, ...(choices && { ForMultipleChoice: 'multiple-choice' }), ...(writes !== undefined && { [writes]: 'text-generation' }) };
   return Object.fromEntries(Object.entries(classes).map(([suffix, task]) => [family + suffix, task]));
 }
 
