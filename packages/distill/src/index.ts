@@ -27,3 +27,4 @@ export type { TeacherOutputs } from './trainer/teacher.js';
 export type { Grid, GridLayout } from './recover/grid.js';
 export { type GridConstraint, onGrids } from './recover/on-grids.js';
 export { type GridTools, type OpenedGrids, openGrids } from './recover/open-grids.js';
+export { hasGrids } from './recover/quantized-weights.js';

@@ -10,15 +10,25 @@ const fields = stepOptions('finetune', {
   scratch: { flags: '--scratch', help: 'begin with random weights instead of those of the model' },
 });
 
+const BITS: Readonly<Record<string, 2 | 3 | 4 | 8>> = { int2: 2, int3: 3, int4: 4, int8: 8 };
+
+const qat = { flags: '--qat <type>', help: 'round the weights to integers first (int2, int3, int4, int8) and train them as such, step sizes too; a model that is quantized already is trained so anyway', choices: Object.keys(BITS) };
+
 export const finetune: Command = {
   name: 'finetune',
   summary: 'train the weights of a model on text, or on samples with labels',
   arguments: [{ name: '<input>', help: 'a folder or file that convert takes' }],
-  options: [common.output, ...fields.specs.map((spec) => (spec.flags.startsWith('--data') ? { ...spec, required: true } : spec)), common.seed, ...saveOptions, common.threads],
+  options: [common.output, ...fields.specs.map((spec) => (spec.flags.startsWith('--data') ? { ...spec, required: true } : spec)), qat, common.seed, ...saveOptions, common.threads],
   examples: [
     'penjing finetune models/sapling -o out/sapling-tuned --data stories.txt --minutes 10 --report training.html',
     'penjing finetune classifier.onnx -o tuned.onnx --data train-images-idx3-ubyte.gz --epochs 3',
     'penjing finetune out/sapling-sparse -o out/sapling-recovered --data train.txt --steps 500   (zeros of pruned weights stay)',
+    'penjing finetune models/sapling -o out/sapling-int2 --data train.txt --qat int2 --steps 500',
   ],
-  run: (context) => runSteps(context, [{ finetune: fields.read(context.options) }]),
+  run(context) {
+    const step = { finetune: fields.read(context.options) };
+    const type = context.options['qat'];
+    // Scales of least error: training goes on from there.
+    return runSteps(context, type === undefined ? [step] : [{ quantize: { bits: BITS[type as string]!, scales: 'squares' } }, step]);
+  },
 };

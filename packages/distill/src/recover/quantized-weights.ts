@@ -1,5 +1,5 @@
 /** Quantized weights of a graph: MatMulNBits, GatherBlockQuantized, and DequantizeLinear of a constant. */
-import { elementCount, type Graph, type Node, type Tensor, type Value } from '@penjing/core';
+import { elementCount, type Graph, type Model, type Node, type Tensor, type Value } from '@penjing/core';
 import type { GridLayout } from './grid.js';
 import type { CodeForm } from './grid-codes.js';
 
@@ -36,6 +36,9 @@ export function quantizedWeights(graph: Graph): { readonly weights: readonly Qua
   for (const [values, sites] of blocks) found.push(blockWeight(values, sites));
   return { weights: found.filter((one): one is QuantizedWeight => 'form' in one), left: found.filter((one): one is LeftQuantized => 'reason' in one) };
 }
+
+/** Whether `openGrids` finds weights to open. */
+export const hasGrids = ({ graph }: Model): boolean => quantizedWeights(graph).weights.length > 0;
 
 /** The initializer, itself or reshaped: a lookup and a product want different shapes of the same bytes. */
 function storedValue(value: Value | undefined): Value | undefined {

@@ -1,7 +1,6 @@
 /** The step `shrink`: heads, features, channels or layers go, and the model is smaller and faster. */
 import { structuredPrune, type StructuredPruneOptions } from '@penjing/compress';
 import { PenjingError } from '@penjing/core';
-import { keepLayers } from '@penjing/distill';
 import { gateModel } from '../gate-model.js';
 import { type Calibrated, calibratedFields, calibrationOf, namesData, objectSchema, readsNoData, type StepKind, withoutData } from './step.js';
 import { weightRule, weightRules } from './weight-rules.js';
@@ -41,7 +40,8 @@ export const shrinkStep: StepKind<ShrinkStep> = {
       if (ratio !== undefined || options.method !== undefined || options.update !== undefined || namesData(step)) {
         throw new PenjingError('E_OPTION', 'layers that are named are not chosen', { hint: 'Give keep alone, or ratio and data.' });
       }
-      return keepLayers({ keep });
+      // Loaded when it is used only.
+      return { name: `keep layers ${keep}`, run: async (model, context) => (await import('@penjing/distill')).keepLayers({ keep }).run(model, context) };
     }
     if (ratio === undefined) throw new PenjingError('E_OPTION', 'what share goes is not said', { hint: structure === 'layers' ? 'Give a ratio (0.5 for a half), or keep: half, outer:4 or 0,2,4.' : 'Give a ratio: 0.25 for a quarter of the parts.' });
     if (structure !== 'layers' && method === 'norm' && !update && namesData(step)) {

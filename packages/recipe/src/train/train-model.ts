@@ -1,6 +1,6 @@
 /** Trains a model that is made to be deployed: in a form that has gradients, on columns of data, with the weights put back by name. */
 import { cloneModel, DenseTensor, type JobHost, type Model, type PassContext, type PassResult, PenjingError, sameShape, sha256, type ShelfReference, type TensorReference } from '@penjing/core';
-import { accuracy, crossEntropy, type Dataset, type Loss, makeTrainable, type OptimizerPlan, prunedWeights, train, type TrainResult } from '@penjing/distill';
+import { accuracy, crossEntropy, type Dataset, type GridTools, hasGrids, type Loss, makeTrainable, openGrids, type OpenedGrids, type OptimizerPlan, prunedWeights, train, type TrainResult } from '@penjing/distill';
 import { loadRuntime } from '../load-runtime.js';
 import type { StepRun } from '../steps/step.js';
 import { weightRule } from '../steps/weight-rules.js';
@@ -26,10 +26,12 @@ const LEAVE_OUT = 20;
 /** Samples that are measured on: more say the same and take longer. */
 const MEASURED = 512;
 
-/** A pass of one step: the model that it gets is the one that it gives, with other weights. */
-export async function trainModel(step: string, model: Model, fields: TrainingFields, lessonOf: LessonOf, { jobs, signal, onProgress, seed = 0 }: PassContext, run: StepRun | undefined): Promise<PassResult> {
+/** A pass of one step: the model that it gets is the one that it gives, with other weights; integers that are quantized weights are trained as such. */
+export async function trainModel(step: string, quantizedOrNot: Model, fields: TrainingFields, lessonOf: LessonOf, { jobs, signal, onProgress, seed = 0 }: PassContext, run: StepRun | undefined): Promise<PassResult> {
   if (!jobs || !run) throw new PenjingError('E_OPTION', `${step} has to run the model, and there is nothing to run it with`);
   const warnings: string[] = [];
+  const opened = hasGrids(quantizedOrNot) ? await openIntegers(quantizedOrNot, fields, { jobs, ...(signal && { signal }), ...(onProgress && { onProgress }) }) : undefined;
+  const model = opened?.model ?? quantizedOrNot;
   const { model: student, missing } = await makeTrainable(cloneModel(model), { ...(signal && { signal }) });
   if (missing.length > 0) run.onNote(`no gradients for ${missing.join(', ')}: what stands before them cannot be trained`);
   const reading = { input: run.input, columns: fields.columns, length: fields.length, scale: fields.scale, mean: fields.mean, std: fields.std, signal, onProgress };
@@ -48,9 +50,10 @@ export async function trainModel(step: string, model: Model, fields: TrainingFie
     ...(data.classes !== undefined && { classes: { labels: data.classes } }),
   });
   const batch = Math.min(fields.batch ?? (data.task === 'language' ? 8 : 32), parts.size);
-  const optimizer = optimizerOf(fields, Math.ceil(parts.size / (batch * (fields.accumulate ?? 1))), zeros);
+  const optimizer = optimizerOf(fields, Math.ceil(parts.size / (batch * (fields.accumulate ?? 1))), { zeros, grids: opened?.grids.filter(({ weight }) => select(weight)) ?? [] });
+  if (opened) run.onNote(`${optimizer.grids?.length ?? 0} weights are integers: they are trained on their grids`);
   const plan = { batch, accumulate: fields.accumulate, seed };
-  const key = await sha256(JSON.stringify([step, jobs.digest ? await jobs.digest(model, signal ? { signal } : {}) : '', data.hash, measured?.hash, parts.size, plan, fields.trainable, fields.exclude, zeros, fields.scratch, optimizer.name, optimizer.average === undefined, lesson.key]));
+  const key = await sha256(JSON.stringify([step, jobs.digest ? await jobs.digest(quantizedOrNot, signal ? { signal } : {}) : '', data.hash, measured?.hash, parts.size, plan, fields.trainable, fields.exclude, zeros, fields.scratch, optimizer.name, optimizer.average === undefined, lesson.key]));
   const shelves = await openShelves(run.folder, lesson.teacher?.cache === true, jobs);
   const before = performance.now();
   try {
@@ -67,10 +70,28 @@ export async function trainModel(step: string, model: Model, fields: TrainingFie
     if (result.resumedAt !== undefined) run.onNote(`went on from step ${result.resumedAt}`);
     if (result.reason === 'patience') warnings.push(`the training ended after step ${result.state.step}: the last ${fields.patience} measurements were no better`);
     report(step, result, { data, parts, samplesPerStep: batch * (fields.accumulate ?? 1), seconds: (performance.now() - before) / 1000 }, run);
-    return putBack(step, model, student, result, warnings);
+    const trained = putBack(step, model, student, result, warnings);
+    return opened ? await storeIntegers(opened, trained, { jobs, ...(signal && { signal }), ...(onProgress && { onProgress }) }) : trained;
   } finally {
     await shelves.dispose();
   }
+}
+
+/** Throws `E_OPTION` for what no grid survives. */
+async function openIntegers(model: Model, { scratch, average }: TrainingFields, tools: GridTools): Promise<OpenedGrids> {
+  if (scratch) throw new PenjingError('E_OPTION', 'a quantized model cannot begin with random weights', { hint: 'Train it first, and quantize it then.' });
+  if (average !== undefined) throw new PenjingError('E_OPTION', 'averages of integers are no integers', { hint: 'Leave out --average.' });
+  return openGrids(model, tools);
+}
+
+async function storeIntegers(opened: OpenedGrids, { records, warnings, modified }: PassResult, tools: GridTools): Promise<PassResult> {
+  const closed = await opened.close(opened.model, tools);
+  const integers = new Map(closed.records.map((record) => [record.name, record]));
+  const stored = records.map((record) => {
+    const { method, bytesBefore, bytesAfter, note } = integers.get(record.name) ?? record;
+    return { ...record, method, bytesBefore, bytesAfter, ...(note !== undefined && { note }) };
+  });
+  return { ...closed, modified, records: stored, warnings: [...warnings, ...closed.warnings] };
 }
 
 interface Parts {
@@ -132,13 +153,13 @@ function checkNames(model: Model, student: Model, select: (name: string) => bool
   }
 }
 
-function optimizerOf(fields: TrainingFields, stepsPerEpoch: number, zeros: readonly string[]): OptimizerPlan {
+function optimizerOf(fields: TrainingFields, stepsPerEpoch: number, { zeros = [], grids = [] }: Pick<OptimizerPlan, 'zeros' | 'grids'>): OptimizerPlan {
   const { optimizer: name = 'adamw', schedule = 'cosine', weightDecay = 0.01, clip = 1, average, steps, epochs } = fields;
   const length = Math.min(steps ?? Infinity, epochs === undefined ? Infinity : epochs * stepsPerEpoch);
   const warmup = fields.warmup ?? (Number.isFinite(length) ? Math.ceil(length / 20) : 20);
   return {
     name, rate: fields.rate ?? (name === 'lion' ? 5e-5 : 5e-4), schedule: { name: schedule, warmup }, weightDecay,
-    ...(clip > 0 && { clip }), ...(average !== undefined && { average }), ...(zeros.length > 0 && { zeros }),
+    ...(clip > 0 && { clip }), ...(average !== undefined && { average }), ...(zeros.length > 0 && { zeros }), ...(grids.length > 0 && { grids }),
     // The shorter memory suits runs of hundreds of steps, and is what language models are trained with.
     ...(name === 'adamw' && { betas: [0.9, 0.95] as const }), ...(name === 'sgd' && { momentum: 0.9 }),
   };
