@@ -1,6 +1,7 @@
 /** @penjing/distill: training of ONNX graphs with any engine: gradients as graph transformations, optimizers over buffers that the caller owns. */
 export { type DifferentiateOptions, differentiate, gradientName, missingGradients } from './gradient/differentiate.js';
 export { makeTrainable, type Trainable } from './trainable/make-trainable.js';
+export { batchStatistics, type RunningStatistic } from './trainable/batch-statistics.js';
 export { type TrainableOptions, trainableInputs } from './trainable-inputs.js';
 export type { Buffers, Optimizer, Schedule } from './optimizers/optimizer.js';
 export { chain } from './optimizers/chain.js';

@@ -57,8 +57,10 @@ export function differentiate(model: Model, { loss: lossName, of }: Differentiat
       if (outputs.every((gradient) => gradient === undefined)) continue;
       ops.scope(node.name || node.opType, () => {
         const context = contextOf(node, ops, outputs, flows);
+        // A rule may rewrite the forward pass: gradients are those of what the node read before.
+        const inputs = [...node.inputs];
         gradientRules[nameOf(node)]!(context).forEach((rule, index) => {
-          const input = node.input(index);
+          const input = inputs[index];
           if (rule && input && context.needs(index)) addGradient(input, rule());
         });
       });
@@ -137,6 +139,7 @@ function contextOf(node: Node, ops: GradientOps, outputs: readonly (Value | unde
     if (!value) throw new PenjingError('E_GRAPH', `${node.describe()} lacks input ${index}`);
     return value;
   };
+  const given = [...node.inputs];
   return {
     node, ops, input, unsupported,
     optional: (index) => node.input(index),
@@ -155,9 +158,18 @@ function contextOf(node: Node, ops: GradientOps, outputs: readonly (Value | unde
       else node.addOutput(value);
       return value;
     },
+    substitute(index, make) {
+      const old = node.outputs[index];
+      const { graph } = node;
+      if (!old || old.name === '' || !graph || (old.useCount === 0 && !graph.outputs.includes(old))) return;
+      const made = ops.op('Identity', [make()]);
+      const { type } = old;
+      node.replaceOutput(index, new Value('', type));
+      made.producer!.replaceOutput(0, old);
+    },
     needs: (index) => {
-      const value = node.input(index);
-      return value !== undefined && flows.has(value);
+      const value = given[index];
+      return value ? flows.has(value) : false;
     },
     ints(index) {
       const values = ops.knownInts(input(index));

@@ -16,6 +16,8 @@ export interface GradientContext {
   gradientOf(index: number): Value | undefined;
   /** Output `index`, which the node is given when it has none yet. */
   require(index: number, dtype: DType): Value;
+  /** Lets what reads output `index` read the value that `make` gives instead, where anything reads it; an output of the graph keeps its name. */
+  substitute(index: number, make: () => Value): void;
   /** Whether the gradient of an input is wanted. */
   needs(index: number): boolean;
   /** Elements of a small integer input that are known before a run. Throws `E_UNSUPPORTED` otherwise. */

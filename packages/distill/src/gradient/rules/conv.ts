@@ -2,14 +2,8 @@
 import { denseOf, type Value } from '@penjing/core';
 import { dimsOf, dtypeOf, rankOf } from '../ops.js';
 import type { GradientContext, GradientRule } from '../rule.js';
-
-interface Window {
-  readonly kernel: readonly number[];
-  readonly strides: readonly number[];
-  readonly dilations: readonly number[];
-  /** Before each spatial axis, then after each. */
-  readonly pads: readonly number[];
-}
+import { kernelGradient } from './kernel-gradient.js';
+import { attributesOf, type Window } from './window.js';
 
 /** The window of a node over the spatial axes of `x`, with padding in numbers. */
 function windowOf(c: GradientContext, x: Value, kernel: readonly number[]): Window {
@@ -36,8 +30,6 @@ function kernelOf(c: GradientContext, weights: Value): number[] {
   if (!dims?.every((dim): dim is number => typeof dim === 'number')) throw c.unsupported(`${c.node.opType} with a kernel of unknown size`);
   return dims;
 }
-
-const attributesOf = ({ kernel, strides, dilations, pads }: Window, group: number): Record<string, number | readonly number[]> => ({ kernel_shape: kernel, strides, dilations, pads, group });
 
 /** Sizes that a stride left over, which only ConvTranspose's output_padding gives back; undefined where they show at run time. */
 function leftOver(x: Value, { kernel, strides, dilations, pads }: Window): number[] | undefined {
@@ -86,30 +78,6 @@ function swapChannels(c: GradientContext, weights: Value, group: number): Value 
   const split = c.ops.op('Reshape', [weights, c.ops.ints([group, dims[0]! / group, ...dims.slice(1)])]);
   const turned = c.ops.transpose(split, [0, 2, 1, ...rest.map((axis) => axis + 1)]);
   return c.ops.op('Reshape', [turned, c.ops.ints([group * dims[1]!, dims[0]! / group, ...dims.slice(2)])]);
-}
-
-/**
- * Σ over images and windows of `gradient` (N, O, P) times the patch of `x` (N, I, …) under the window: (O, I / group, …), the gradient of a kernel. Patches are
- * cut by a convolution with kernels of a single one, which beats shifted products and a convolution over the batch in ONNX Runtime.
- */
-function kernelGradient(c: GradientContext, gradient: Value, x: Value, window: Window, group: number): Value {
-  const { ops } = c;
-  const [inputs, outputs] = [dimsOf(x)?.[1], dimsOf(gradient)?.[1]];
-  if (typeof inputs !== 'number' || typeof outputs !== 'number') throw c.unsupported(`${c.node.opType} with an unknown number of channels`);
-  const taps = window.kernel.reduce((count, size) => count * size, 1);
-  const pointwise = taps === 1 && window.strides.every((stride) => stride === 1) && window.pads.every((pad) => pad === 0);
-  const patches = pointwise ? x : ops.op('Conv', [x, singleOnes(c, inputs, window.kernel, x)], attributesOf(window, inputs));
-  const grouped = (value: Value, channels: number): Value => ops.op('Reshape', [value, ops.ints(group === 1 ? [0, channels, -1] : [0, group, channels / group, -1])]);
-  const each = ops.matmul(grouped(gradient, outputs), ops.transposeLast(grouped(patches, inputs * taps)));
-  return ops.op('Reshape', [ops.sum(each, [0], false), ops.ints([outputs, inputs / group, ...window.kernel])]);
-}
-
-/** (channels · taps, 1, …): kernel t of each channel is 1 at tap t and 0 elsewhere. */
-function singleOnes(c: GradientContext, channels: number, kernel: readonly number[], like: Value): Value {
-  const taps = kernel.reduce((count, size) => count * size, 1);
-  const ones = new Array<number>(channels * taps * taps).fill(0);
-  for (let channel = 0; channel < channels; channel++) for (let tap = 0; tap < taps; tap++) ones[(channel * taps + tap) * taps + tap] = 1;
-  return c.ops.weight('taps', denseOf(dtypeOf(like), [channels * taps, 1, ...kernel], ones));
 }
 
 const allButChannels = (rank: number): number[] => [...Array(rank).keys()].filter((axis) => axis !== 1);

@@ -131,7 +131,8 @@ export const elementwiseGradients = {
     () => c.ops.sumTo(c.ops.mul(c.gradient, c.ops.op('Min', [c.input(0), c.ops.scalar(0, c.input(0))])), c.input(1)),
   ],
   Reciprocal: unary((c, _, y) => c.ops.neg(square(c, y))),
-  Relu: passWhere((c, _, y) => compare(c, 'Greater', y, 0)),
+  // y is never below 0; a product, since ONNX Runtime's Where walks over its elements three times.
+  Relu: unary((c, _, y) => c.ops.op('Sign', [y])),
   Selu: (c) => [() => {
     const x = c.input(0);
     const [alpha, gamma] = [c.node.float('alpha', 1.67326319217681884765625), c.node.float('gamma', 1.05070102214813232421875)];
