@@ -9,6 +9,8 @@ export interface KeptSamples extends AsyncDisposable {
   /** As often as one likes, in the order in which they came. */
   readonly samples: AsyncIterable<Feeds>;
   readonly count: number;
+  /** One of them, counted from 0. */
+  readonly at: (index: number) => Promise<Feeds>;
 }
 
 /** Puts samples on a shelf of the host, one at a time, from where they come back one at a time; disposing deletes them. Throws `E_DATA` for feeds that are no plain tensors. */
@@ -29,15 +31,17 @@ export async function keepSamples(jobs: Pick<JobHost, 'openShelf'>, samples: Asy
     await shelf[Symbol.asyncDispose]();
     throw error;
   }
+  const at = async (sample: number): Promise<Feeds> => {
+    const feeds: Record<string, DenseTensor> = {};
+    for (const name of names[sample] ?? []) feeds[name] = await shelf.get(`${sample}/${name}`);
+    return feeds;
+  };
   return {
     count: names.length,
+    at,
     samples: {
       async *[Symbol.asyncIterator]() {
-        for (const [sample, list] of names.entries()) {
-          const feeds: Record<string, DenseTensor> = {};
-          for (const name of list) feeds[name] = await shelf.get(`${sample}/${name}`);
-          yield feeds;
-        }
+        for (let sample = 0; sample < names.length; sample++) yield await at(sample);
       },
     },
     [Symbol.asyncDispose]: () => shelf[Symbol.asyncDispose](),

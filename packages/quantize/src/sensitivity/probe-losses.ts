@@ -6,8 +6,8 @@ import { type ProbedWeight, probeJob, type ProbeMetric } from './probe-job.js';
 
 export interface ProbeLossOptions extends TaskOptions {
   readonly jobs: JobHost;
-  /** A few: the loss of one weight hardly varies between them. They stay in memory, as do what the model gives for them. */
-  readonly samples: readonly Feeds[];
+  /** A few: the loss of one weight hardly varies between them. What the model gives for them stays in memory. */
+  readonly samples: AsyncIterable<Feeds> | Iterable<Feeds>;
   /** `divergence` is of `logits`, the output of language models; `energy` of every output of floats. */
   readonly metric: ProbeMetric;
   /** What to round which weight to, by name; without data. */
@@ -21,7 +21,6 @@ export interface ProbeLossOptions extends TaskOptions {
  */
 export async function probeLosses(model: Model, { jobs, samples, metric, probes, ...task }: ProbeLossOptions): Promise<Map<string, readonly number[]>> {
   const { signal } = task;
-  if (samples.length === 0) throw new PenjingError('E_DATA', 'there are no samples to probe with');
   const outputs = model.graph.outputs.flatMap(({ name, type }) => (type?.kind === 'tensor' && type.dtype && dtypes[type.dtype].kind === 'float' && (metric === 'energy' || name === 'logits') ? [name] : []));
   if (outputs.length === 0) throw new PenjingError('E_OPTION', `the model has no ${metric === 'divergence' ? 'logits' : 'outputs of floats'} to measure`);
   const layers = weightMatrices(model, ['matmul', 'gemm', 'gather']).matrices.filter(({ owner, weight, matrix }) => owner === model.graph && matrix.dtype === 'float32' && probes.has(weight.name));
@@ -29,19 +28,22 @@ export async function probeLosses(model: Model, { jobs, samples, metric, probes,
   const inputs = model.graph.inputs.map(({ name }) => name).filter((name) => !model.graph.initializers.has(name));
 
   await using shelf = await jobs.openShelf();
-  for (const [i, feeds] of samples.entries()) {
+  let count = 0;
+  for await (const feeds of samples) {
     for (const name of inputs) {
       const tensor = feeds[name];
-      if (tensor?.kind !== 'dense') throw new PenjingError('E_DATA', `sample ${i} has no tensor for the input ${name}`);
-      await shelf.put(`${i}/${name}`, tensor);
+      if (tensor?.kind !== 'dense') throw new PenjingError('E_DATA', `sample ${count} has no tensor for the input ${name}`);
+      await shelf.put(`${count}/${name}`, tensor);
     }
+    count++;
   }
+  if (count === 0) throw new PenjingError('E_DATA', 'there are no samples to probe with');
   await using prepared = await jobs.prepare(withWeightInputs(model, inputs, layers, outputs), signal ? { signal } : {});
   const weights: ProbedWeight[] = [];
   for (const { weight, matrix, turned } of layers) {
     weights.push({ name: weight.name, matrix: await jobs.refer(lazy.cast(matrix, 'float32')), turned, candidates: probes.get(weight.name)! });
   }
-  const input = { model: { kind: prepared.kind, reference: prepared.reference }, shelf: { kind: shelf.kind, reference: shelf.reference }, samples: samples.length, inputs, outputs, metric, weights };
+  const input = { model: { kind: prepared.kind, reference: prepared.reference }, shelf: { kind: shelf.kind, reference: shelf.reference }, samples: count, inputs, outputs, metric, weights };
   const losses = await jobs.run(probeJob, input, task);
   return new Map(weights.map(({ name }, i) => [name, losses[i]!]));
 }

@@ -9,7 +9,7 @@ import { lossCurve } from './loss-curve.js';
 export interface ProbeOptions {
   readonly jobs: JobHost;
   /** A few samples: the loss of one weight hardly varies between them. */
-  readonly samples: readonly Feeds[];
+  readonly samples: AsyncIterable<Feeds>;
   readonly metric: ProbeMetric;
   /** Measures a whole model, for the weights that cannot be inputs of a session. */
   readonly compare: (model: Model) => Promise<Comparison>;

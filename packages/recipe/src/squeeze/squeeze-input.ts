@@ -78,10 +78,10 @@ export async function squeezeInput(options: SqueezeOptions): Promise<SqueezeResu
   const input = await openInput(options.input);
   const model = await onlyGraph(input, signal);
   const reading = Object.fromEntries(Object.entries({ samples, columns, scale, mean, std }).filter(([, value]) => value !== undefined));
-  const split = await openSqueezeData(model, { input, data, ...reading });
   const { ortJobs, openComparison } = await loadRuntime();
   await using work = await temporaryFolder();
   await using jobs = ortJobs({ ...(threads !== undefined && { threads }), work: work.path });
+  await using split = await openSqueezeData(model, jobs, { input, data, ...reading });
   const calibration: Calibrated = { data, ...reading, leaveOut: LEAVE_OUT };
 
   onNote('measuring what each weight would lose');
