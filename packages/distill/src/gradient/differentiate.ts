@@ -37,6 +37,8 @@ export function differentiate(model: Model, { loss: lossName, of }: Differentiat
   const path = nodesBetween(model, new Set(targets), loss);
   checkRules(path);
 
+  const forward = new Set(model.graph.nodes());
+  const readers = (value: Value): Node[] => value.uses().map(({ node }) => node).filter((node) => forward.has(node) || node.graph !== model.graph);
   const gradients = new Map<Value, Value[]>();
   const addGradient = (value: Value, gradient: Value): void => void gradients.set(value, [...(gradients.get(value) ?? []), gradient]);
   // Summed once, when every use has given its part: nodes come in reverse order.
@@ -56,7 +58,7 @@ export function differentiate(model: Model, { loss: lossName, of }: Differentiat
       const outputs = node.outputs.map(gradientOf);
       if (outputs.every((gradient) => gradient === undefined)) continue;
       ops.scope(node.name || node.opType, () => {
-        const context = contextOf(node, ops, outputs, flows);
+        const context = contextOf(node, ops, { outputs, flows, gradientAt: gradientOf, readers });
         // A rule may rewrite the forward pass: gradients are those of what the node read before.
         const inputs = [...node.inputs];
         gradientRules[nameOf(node)]!(context).forEach((rule, index) => {
@@ -132,7 +134,14 @@ function valueOf(values: ReadonlyMap<string, Value>, name: string): Value {
   return value;
 }
 
-function contextOf(node: Node, ops: GradientOps, outputs: readonly (Value | undefined)[], flows: ReadonlySet<Value>): GradientContext {
+interface Surroundings extends Pick<GradientContext, 'gradientAt' | 'readers'> {
+  /** Gradients of the node's outputs. */
+  readonly outputs: readonly (Value | undefined)[];
+  /** Values whose gradients are wanted. */
+  readonly flows: ReadonlySet<Value>;
+}
+
+function contextOf(node: Node, ops: GradientOps, { outputs, flows, gradientAt, readers }: Surroundings): GradientContext {
   const unsupported = (what: string): PenjingError => new PenjingError('E_UNSUPPORTED', `no gradient for ${what} (${node.describe()})`);
   const input = (index: number): Value => {
     const value = node.input(index);
@@ -141,7 +150,7 @@ function contextOf(node: Node, ops: GradientOps, outputs: readonly (Value | unde
   };
   const given = [...node.inputs];
   return {
-    node, ops, input, unsupported,
+    node, ops, input, unsupported, gradientAt, readers,
     optional: (index) => node.input(index),
     output: (index = 0) => node.output(index),
     get gradient() {

@@ -14,6 +14,10 @@ export interface GradientContext {
   readonly gradient: Value;
   /** The gradient of output `index`; undefined when the loss does not depend on it. */
   gradientOf(index: number): Value | undefined;
+  /** The gradient of a value that comes after the node; undefined when the loss does not depend on it. */
+  gradientAt(value: Value): Value | undefined;
+  /** Nodes of the forward pass that read a value. */
+  readers(value: Value): readonly Node[];
   /** Output `index`, which the node is given when it has none yet. */
   require(index: number, dtype: DType): Value;
   /** Lets what reads output `index` read the value that `make` gives instead, where anything reads it; an output of the graph keeps its name. */

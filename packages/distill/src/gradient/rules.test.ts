@@ -51,6 +51,18 @@ const cases: readonly (GradientCase & { readonly covers?: string })[] = [
     { name: `${name} of an unknown batch`, inputs: [[2, 3, 4]], symbols: [['n', 3, 'm']], draw: positive, build: (b, [x]) => b.op(name, [x, b.constant('int64', [1])]) },
   ]),
   op('Softmax', [[2, 3, 4]]), op('Softmax', [[2, 3, 4]], { axis: 1 }), op('LogSoftmax', [[2, 3, 4]]), op('LogSoftmax', [[2, 3, 4]], { axis: 0 }),
+  ...[false, true].map((stacked): GradientCase => ({
+    name: `Softmax of attention${stacked ? ', heads of a group below each other' : ''}`, inputs: [[2, 4, 3, 5], [2, stacked ? 2 : 4, 5, 3]],
+    build(b, [scores, v]) {
+      const weights = b.op('Softmax', [scores]);
+      return b.op('MatMul', [stacked ? b.op('Reshape', [weights, b.constant('int64', [0, 2, -1, 5])]) : weights, v]);
+    },
+  })),
+  { name: 'Softmax before a product that repeats it', inputs: [[3, 5], [2, 5, 3]], build: (b, [scores, v]) => b.op('MatMul', [b.op('Softmax', [scores]), v]) },
+  { name: 'Softmax before a product with itself', inputs: [[4, 4]], build(b, [scores]) {
+    const weights = b.op('Softmax', [scores]);
+    return b.op('MatMul', [weights, weights]);
+  } },
   { name: 'CumSum', inputs: [X], build: (b, [x]) => b.op('CumSum', [x, b.constant('int64', 1)], { exclusive: 1 }) },
   { name: 'CumSum backward', inputs: [X], build: (b, [x]) => b.op('CumSum', [x, b.constant('int64', 0)], { reverse: 1 }) },
   ...['mean', 'sum', 'none'].flatMap((reduction) => ['SoftmaxCrossEntropyLoss', 'NegativeLogLikelihoodLoss'].flatMap((loss): GradientCase[] => [

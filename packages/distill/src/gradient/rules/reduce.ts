@@ -1,6 +1,6 @@
 /** Gradients of reductions, softmax and the losses of classification. */
-import { dtypes, type Value } from '@penjing/core';
-import { axesOf, rankOf } from '../ops.js';
+import { dtypes, type Node, type Value } from '@penjing/core';
+import { axesOf, dimsOf, dtypeOf, rankOf } from '../ops.js';
 import type { GradientContext, GradientRule } from '../rule.js';
 
 /** The reduced axes, in [0, rank); all of them when none are given. */
@@ -51,10 +51,16 @@ function elementWeights(c: GradientContext, like: Value): { readonly weights: Va
   const labels = c.input(1);
   const ignored = c.node.int('ignore_index');
   const table = c.optional(2);
-  const safe = ignored === undefined ? labels : c.ops.op('Where', [isIgnored(c, ignored), c.ops.op('CastLike', [c.ops.ints([0]), labels]), labels]);
-  const given = table ? c.ops.op('Gather', [table, safe]) : c.ops.expandLike(c.ops.scalar(1, like), labels);
+  const given = table ? c.ops.op('Gather', [table, readableLabels(c)]) : c.ops.expandLike(c.ops.scalar(1, like), labels);
   if (ignored === undefined) return { weights: given, ignoring: false };
   return { weights: c.ops.op('Where', [isIgnored(c, ignored), c.ops.scalar(0, like), given]), ignoring: true };
+}
+
+/** int64 labels, those that are ignored as 0. */
+function readableLabels(c: GradientContext): Value {
+  const ignored = c.node.int('ignore_index');
+  const labels = ignored === undefined ? c.input(1) : c.ops.op('Where', [isIgnored(c, ignored), c.ops.op('CastLike', [c.ops.ints([0]), c.input(1)]), c.input(1)]);
+  return dtypeOf(labels) === 'int64' ? labels : c.ops.op('Cast', [labels], { to: dtypes.int64.onnx });
 }
 
 const isIgnored = (c: GradientContext, index: number): Value => c.ops.op('Equal', [c.input(1), c.ops.op('CastLike', [c.ops.ints([index]), c.input(1)])]);
@@ -65,6 +71,35 @@ function elementGradients(c: GradientContext, like: Value): Value {
   const { weights } = elementWeights(c, like);
   const gradient = c.ops.mul(weights, c.gradient);
   return reduction === 'mean' ? c.ops.div(gradient, c.ops.sum(weights, axesOf(weights), false)) : gradient;
+}
+
+/**
+ * Σ p g of each row where p, on its last axis, is only read as the left side of a product o = p v, through a Reshape of its rows or not: then it is Σ (dL/do) o, which are shorter rows (Dao et al. 2022,
+ * arXiv:2205.14135, appendix B). Undefined elsewhere.
+ */
+function attentionSums(c: GradientContext): Value | undefined {
+  const rank = rankOf(c.output());
+  if (axisOf(c) !== rank - 1 || rank < 2) return undefined;
+  const reader = onlyReader(c, c.output());
+  const reshape = reader?.opType === 'Reshape' && reader.domain === '' ? reader : undefined;
+  const product = reshape ? onlyReader(c, reshape.output()) : reader;
+  const read = (reshape ?? c.node).output();
+  if (product?.opType !== 'MatMul' || product.domain !== '' || product.input(0) !== read || product.input(1) === read || rankOf(product.input(1)!) < 2) return undefined;
+  const [mixed, before, after] = [product.output(), dimsOf(c.output())!, dimsOf(read)];
+  const gradient = c.gradientAt(mixed);
+  // No batch is repeated by the product, and a Reshape leaves rows whole.
+  const whole = after?.at(-1) === before.at(-1) && typeof before.at(-1) !== 'object' && JSON.stringify(dimsOf(mixed)?.slice(0, -1)) === JSON.stringify(after?.slice(0, -1)) && !dimsOf(mixed)!.slice(0, -1).includes(null);
+  if (!gradient || !whole) return undefined;
+  const sums = c.ops.sum(c.ops.mul(gradient, mixed), [rankOf(mixed) - 1]);
+  if (!reshape) return sums;
+  const rows = before.slice(0, -1);
+  if (rows.filter((dim) => typeof dim !== 'number').length <= 1) return c.ops.op('Reshape', [sums, c.ops.ints([...rows.map((dim) => (typeof dim === 'number' ? dim : -1)), 1])]);
+  return c.ops.op('Reshape', [sums, c.ops.op('Concat', [c.ops.sizes(c.output(), 0, rank - 1), c.ops.ints([1])], { axis: 0 })]);
+}
+
+function onlyReader(c: GradientContext, value: Value): Node | undefined {
+  const readers = c.readers(value);
+  return readers.length === 1 ? readers[0] : undefined;
 }
 
 const LOSS_AXIS = 1;
@@ -92,6 +127,8 @@ export const reduceGradients = {
   ReduceSumSquare: reduction((c, x) => c.ops.scale(x, 2)),
   // p (g − Σ p g).
   Softmax: (c) => [() => {
+    const sums = attentionSums(c);
+    if (sums) return c.ops.mul(c.output(), c.ops.sub(c.gradient, sums));
     const weighted = c.ops.mul(c.output(), c.gradient);
     return c.ops.sub(weighted, c.ops.mul(c.output(), c.ops.sum(weighted, [axisOf(c)])));
   }],
@@ -100,8 +137,12 @@ export const reduceGradients = {
     () => {
       if (c.gradientOf(1)) throw c.unsupported('a loss whose log probabilities are used too');
       const logits = c.input(0);
-      const errors = c.ops.sub(c.ops.op('Softmax', [logits], { axis: LOSS_AXIS }), oneHot(c, c.input(1), logits, LOSS_AXIS));
-      return c.ops.mul(errors, c.ops.unsqueeze(elementGradients(c, logits), [LOSS_AXIS]));
+      // The loss computes these already; ones are taken off at the labels alone, since a table of them would be as large as the logits.
+      const logProbabilities = c.require(1, dtypeOf(logits));
+      logProbabilities.type = logits.type;
+      const gradients = c.ops.unsqueeze(elementGradients(c, logits), [LOSS_AXIS]);
+      const shares = c.ops.mul(c.ops.op('Exp', [logProbabilities]), gradients);
+      return c.ops.op('ScatterElements', [shares, c.ops.unsqueeze(readableLabels(c), [LOSS_AXIS]), c.ops.neg(gradients)], { axis: LOSS_AXIS, reduction: 'add' });
     },
     undefined, undefined,
   ],
