@@ -1,5 +1,5 @@
 /** What lies at the place of an output already, and what of it may be touched. */
-import { readdir, stat } from 'node:fs/promises';
+import { lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PenjingError } from '@penjing/core';
 import type { FileLayout } from '../layout.js';
@@ -14,8 +14,17 @@ export interface FolderState {
   readonly foreign: readonly string[];
 }
 
+/** A link to a folder stands for that folder: the link stays, and the work folder lies on the same disk. Links to files are replaced, what they link to may be shared. */
+export async function followFolder(path: string): Promise<string> {
+  const linked = await lstat(path).then((info) => info.isSymbolicLink(), () => false);
+  return linked && (await stat(path).then((info) => info.isDirectory(), () => false)) ? realpath(path) : path;
+}
+
 export async function folderState(target: string): Promise<FolderState> {
   const info = await stat(target).catch(() => undefined);
+  if (!info && (await lstat(target).catch(() => undefined))) {
+    throw new PenjingError('E_EXISTS', `${target} is a link to what is not there`, { hint: 'Make the folder that it names, or remove it.' });
+  }
   if (!info) return { exists: false, manifest: undefined, files: [], foreign: [] };
   if (!info.isDirectory()) throw new PenjingError('E_EXISTS', `${target} is a file`, { hint: 'Give the name of a folder.' });
   const manifest = await readManifest(target);

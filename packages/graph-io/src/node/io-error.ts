@@ -17,6 +17,7 @@ const rows: Readonly<Record<string, Row>> = {
   EEXIST: ['E_EXISTS', 'a part of the path is a file', 'Choose another path.'],
   EISDIR: ['E_FORMAT', 'it is a folder', 'Give the path of a file.'],
   ELOOP: ['E_SOURCE_CHANGED', 'it became a link', 'Let nothing write to the input while it is read.'],
+  ENAMETOOLONG: ['E_OPTION', 'the name is too long for the file system', 'Choose a shorter name.'],
   EFBIG: ['E_DISK_FULL', 'the file system allows no file of this size', 'Write to another disk, or in smaller files.'],
 };
 

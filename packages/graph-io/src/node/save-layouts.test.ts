@@ -1,7 +1,7 @@
 /** Saving through the pool gives the same bytes as evaluating on the calling thread, atomically. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -165,6 +165,17 @@ describe('an existing output', () => {
     expect(await readManifest(output)).toMatchObject({ measured: 0, after: 'second', recipe: 'second' });
     expect(files.map((path) => path.slice(output.length + 1))).toEqual(['d', 'penjing.json']);
     expect(bytes).toBe((await stat(join(output, 'd'))).size + (await stat(join(output, 'penjing.json'))).size);
+  });
+
+  test('may be a link to a folder, which stays one', async () => {
+    const [real, link] = [join(folder, 'elsewhere'), join(folder, 'linked')];
+    await symlink(real, link);
+    await expect(saveLayouts(link, [plain('a', 1)], { pool })).rejects.toMatchObject({ code: 'E_EXISTS', message: expect.stringContaining('link') as string });
+    expect((await readdir(folder)).filter((name) => name.endsWith('.penjing'))).toEqual([]);
+    await mkdir(real);
+    await saveLayouts(link, [plain('a', 1)], { pool });
+    expect((await lstat(link)).isSymbolicLink()).toBe(true);
+    expect((await readManifest(real))!.files.map(({ name }) => name)).toEqual(['a']);
   });
 
   test('counts as absent when it does not match its manifest', async () => {

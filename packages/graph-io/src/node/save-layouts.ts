@@ -5,7 +5,7 @@ import { PenjingError, type QuantizeStats, type TaskOptions } from '@penjing/cor
 import type { FileLayout } from '../layout.js';
 import { onnxLimits } from '../limits.js';
 import { checkExternalLocation } from '../onnx/external-location.js';
-import { existing, exists, folderState, refuseExisting } from './folder-state.js';
+import { existing, exists, folderState, followFolder, refuseExisting } from './folder-state.js';
 import { ioError } from './io-error.js';
 import { type Manifest, MANIFEST_NAME, manifestLayout } from './manifest.js';
 import { OutputFile, syncFolder } from './output-file.js';
@@ -61,7 +61,7 @@ export interface SaveResult {
  * the output is complete or as it was; what was finished stays in `FOLDER.penjing` for `resume`.
  */
 export async function saveLayouts(folder: string, files: readonly FileLayout[], options: SaveFolderOptions = {}): Promise<SaveResult> {
-  const target = resolve(folder);
+  const target = await followFolder(resolve(folder));
   checkNames(files);
   return save(target, options, async (work) => {
     // A run that was killed between putting the old folder aside and placing the new one.

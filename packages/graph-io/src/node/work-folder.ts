@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { link, mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { PenjingError } from '@penjing/core';
+import { followFolder } from './folder-state.js';
 import { ioError } from './io-error.js';
 
 export interface WorkFolder extends AsyncDisposable {
@@ -19,7 +20,7 @@ const LOCK = 'lock';
 
 /** Throws `E_BUSY` while another run works on the same output. Disposing gives up the lock and keeps the rest. */
 export async function openWorkFolder(output: string): Promise<WorkFolder> {
-  const path = `${resolve(output)}.penjing`;
+  const path = `${await followFolder(resolve(output))}.penjing`;
   try {
     await mkdir(dirname(path), { recursive: true });
     const stale = await makeFolder(path).then((made) => !made && readdir(path).then((names) => names.length > 0));

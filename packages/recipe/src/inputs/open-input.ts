@@ -13,14 +13,19 @@ const notRead: Readonly<Partial<Record<FormatName, string>>> = {
   gzip: 'Unpack the archive first.',
 };
 
+const WEIGHTS = /\.safetensors$|^pytorch_model.*\.bin$/;
+
 /** Throws `E_NOT_FOUND`, or `E_FORMAT` for a file or folder that is no model this version reads. */
 export async function openInput(path: string): Promise<Input> {
   const info = await stat(path).catch((cause: unknown) => {
-    throw new PenjingError('E_NOT_FOUND', `${path} is not there`, { cause, hint: 'Check the path.' });
+    // Node turns bytes of a name that are no UTF-8 into this character, and such a file cannot be opened.
+    const hint = path.includes('\uFFFD') ? 'Its name is no UTF-8: rename it.' : 'Check the path.';
+    throw new PenjingError('E_NOT_FOUND', `${path || "''"} is not there`, { cause, hint });
   });
   if (info.isDirectory()) return openFolderInput(path);
   // A pipe would be waited for, a device has no end.
   if (!info.isFile()) throw new PenjingError('E_FORMAT', `${path} is no regular file`, { hint: 'Give the path of a file or folder.' });
+  if (info.size === 0) throw new PenjingError('E_FORMAT', `${path} is empty`, { hint: 'Download it again.', details: { path } });
   const format = await formatOf(path);
   const found = inputFormats.find(({ files }) => files?.includes(format));
   if (found) return found.open(path);
@@ -49,7 +54,9 @@ async function openFolderInput(path: string): Promise<Input> {
   throw new PenjingError('E_FORMAT', `${path} holds no model that this version reads`, {
     hint: names.includes('config.json')
       ? 'Its weights must be there too: model.safetensors or pytorch_model.bin, or shards with their index.'
-      : 'A model folder has a config.json and weights, or onnx/model.onnx.',
+      : names.some((name) => WEIGHTS.test(name))
+        ? 'It has weights and no config.json, which says what they are the weights of.'
+        : 'A model folder has a config.json and weights, or onnx/model.onnx.',
   });
 }
 
