@@ -18,8 +18,7 @@ export const saveOptions: readonly OptionSpec[] = [
  * Runs steps given on the command line. The recipe schema checks their values, as it does for files. Where they only stream weights from file to
  * file, threads for that start before everything else is loaded.
  */
-export async function runSteps(context: CommandContext, steps: readonly object[], { streams = false }: { readonly streams?: boolean } = {}): Promise<CommandResult> {
-  const [input] = context.arguments;
+export async function runSteps(context: CommandContext, steps: readonly object[], { input = context.arguments[0], streams = false }: { readonly input?: string | undefined; readonly streams?: boolean } = {}): Promise<CommandResult> {
   await using pool = streams && input !== undefined ? await (await import('@penjing/recipe/pool')).startPool(input, numberOf(context.options, 'threads')) : undefined;
   return await runRecipeFile(context, JSON.stringify({ steps }), 'the command line', { input, pool });
 }

@@ -4,6 +4,7 @@ import { bench } from './commands/bench.js';
 import { cluster } from './commands/cluster.js';
 import { compare } from './commands/compare.js';
 import { convert } from './commands/convert.js';
+import { distill } from './commands/distill.js';
 import { doctor } from './commands/doctor.js';
 import { evaluate } from './commands/eval.js';
 import { finetune } from './commands/finetune.js';
@@ -17,4 +18,4 @@ import { simplify } from './commands/simplify.js';
 import { squeeze } from './commands/squeeze.js';
 import type { Command } from './command.js';
 
-export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, finetune, squeeze, evaluate, compare, bench, run, generate, apply, doctor];
+export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, run, generate, apply, doctor];
