@@ -36,9 +36,14 @@ export async function openEagerWork(variant: Variant, { force, resume, onNote }:
     async [Symbol.asyncDispose]() {
       // The folder may be another run's by now.
       if (removed) return;
-      const useful = await Promise.all(['spills', 'files', 'calibration/entries', 'training'].map((name) => readdir(join(work.path, name)).then((files) => files.length > 0, () => false)));
+      const useful = await Promise.all(['spills', 'files', 'calibration/entries', 'training'].map((name) => holdsFiles(join(work.path, name))));
       if (useful.includes(true)) await work[Symbol.asyncDispose]();
       else await remove();
     },
   };
+}
+
+async function holdsFiles(folder: string): Promise<boolean> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  return entries.some((entry) => entry.isFile());
 }

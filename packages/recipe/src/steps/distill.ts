@@ -1,18 +1,22 @@
 /** The step `distill`: the weights of a student, trained on what a teacher says. */
 import { type TeachingFields, teachingFields } from '../train/teaching-fields.js';
+import { checkLength } from '../train/training-fields.js';
 import { objectSchema, type StepKind } from './step.js';
 
 export type DistillStep = TeachingFields;
 
 export const distillStep: StepKind<DistillStep> = {
   schema: objectSchema(teachingFields, ['teachers', 'data']),
-  pass: (fields, { run }) => ({
-    name: 'distill',
-    async run(model, context) {
-      // Loaded when something is trained only.
-      const [{ trainModel }, { teachingLesson }] = await Promise.all([import('../train/train-model.js'), import('../train/lessons.js')]);
-      return trainModel('distill', model, fields, teachingLesson(fields), context, run);
-    },
-  }),
+  pass(fields, { run }) {
+    checkLength(fields);
+    return {
+      name: 'distill',
+      async run(model, context) {
+        // Loaded when something is trained only.
+        const [{ trainModel }, { teachingLesson }] = await Promise.all([import('../train/train-model.js'), import('../train/lessons.js')]);
+        return trainModel('distill', model, fields, teachingLesson(fields), context, run);
+      },
+    };
+  },
   runsJobs: true,
 };

@@ -143,14 +143,17 @@ const isAdded = (name: string): boolean => name.startsWith(ADDED);
 
 /** Throws `E_UNSUPPORTED` when a weight could not be put back: better now than after hours. */
 function checkNames(model: Model, student: Model, select: (name: string) => boolean): void {
+  let trained = 0;
   for (const [name, { tensor }] of student.graph.initializers) {
     if (!tensor || tensor.dtype !== 'float32' || tensor.shape.length === 0 || !select(name) || isAdded(name)) continue;
+    trained++;
     const target = model.graph.initializers.get(name)?.tensor;
     if (target && target.dtype === tensor.dtype && sameShape(target.shape, tensor.shape)) continue;
     // Constants that a rewrite made: training may read them, and leaves them alone only if it is told so.
     if (!target) throw new PenjingError('E_UNSUPPORTED', `the weight ${name} is not one of the model itself: it could not be put back`, { hint: `Leave it out: --exclude ${name}` });
     throw new PenjingError('E_UNSUPPORTED', `${name} is ${tensor.dtype} [${tensor.shape.join(', ')}] where it is trained, ${target.dtype} [${target.shape.join(', ')}] in the model`, { hint: `Leave it out: --exclude ${name}` });
   }
+  if (trained === 0) throw new PenjingError('E_NOTHING_TO_DO', 'no weight is to be trained', { hint: 'The choice leaves out every float32 weight; see `penjing inspect`.' });
 }
 
 function optimizerOf(fields: TrainingFields, stepsPerEpoch: number, { zeros = [], grids = [] }: Pick<OptimizerPlan, 'zeros' | 'grids'>): OptimizerPlan {

@@ -1,4 +1,5 @@
 /** Fields of the steps that train: how long, how fast, on what, which weights. */
+import { PenjingError } from '@penjing/core';
 import type { OptimizerPlan, SchedulePlan } from '@penjing/distill';
 import type { Normalisation } from '../feeds/picture-feeds.js';
 import { calibratedFields } from '../steps/step.js';
@@ -79,3 +80,8 @@ export const trainingFields = {
   zeros: { enum: ['hold', 'train'] },
   scratch: { type: 'boolean' },
 } as const;
+
+/** Throws `E_OPTION` for a training that never ends. */
+export function checkLength({ steps, epochs, minutes }: TrainingFields): void {
+  if (steps === undefined && epochs === undefined && minutes === undefined) throw new PenjingError('E_OPTION', 'how long to train is not said', { hint: 'Give steps, epochs or minutes.' });
+}

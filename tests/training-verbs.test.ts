@@ -1,0 +1,48 @@
+/** `finetune` and `distill` on the command line: a short training, and what they refuse. */
+import { existsSync, readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runCaptured as run } from '../apps/cli/src/testing/run-captured.js';
+import { printed as json, trainingFolder, weightsOf } from './support/training-verbs.js';
+
+let folder: Awaited<ReturnType<typeof trainingFolder>>;
+const at = (name: string): string => folder.at(name);
+
+beforeAll(async () => void (folder = await trainingFolder()));
+afterAll(() => folder[Symbol.asyncDispose]());
+
+test('a classifier learns, only the weights that are named, and the page shows how', async () => {
+  const { code, stdout } = await run('finetune', at('small.onnx'), '-o', at('tuned.onnx'), '--data', at('data.jsonl'), '--epochs', '20', '--rate', '0.02', '--seed', '1', '--trainable', '/^sec/', '--report', at('page.html'), '--json');
+  expect(code).toBe(0);
+  const { validations } = json(stdout).training[0]!;
+  expect(Math.min(...validations.map(({ loss }) => loss))).toBeLessThan(0.9 * validations[0]!.loss);
+  expect(readFileSync(at('page.html'), 'utf8')).toMatch(/<polyline class="curve/);
+  const [before, after] = [await weightsOf(at('small.onnx')), await weightsOf(at('tuned.onnx'))];
+  expect(after['first']).toEqual(before['first']);
+  expect(after['second']).not.toEqual(before['second']);
+}, 30_000);
+
+describe('refused', () => {
+  test.each<[argv: string[], code: string, message: RegExp]>([
+    [['--data', 'wrong.jsonl', '--steps', '2'], 'E_DATA', /label 3.*classes from 0 to 2/],
+    [['--data', 'bare.jsonl', '--steps', '2'], 'E_DATA', /no labels/],
+    [['--data', 'empty.jsonl', '--steps', '2'], 'E_DATA', /empty/],
+    [['--data', 'data.jsonl', '--steps', '2', '--trainable', 'third'], 'E_NOTHING_TO_DO', /no weight/],
+    [['--data', 'data.jsonl'], 'E_OPTION', /how long/],
+    [['--data', 'data.jsonl', '--steps', '0'], 'E_USAGE', /at least 1/],
+    [['--data', 'nothing.jsonl', '--steps', '2'], 'E_NOT_FOUND', /nothing/],
+  ])('%j', async (argv, code, message) => {
+    const given = argv.map((word) => (word.endsWith('.jsonl') ? at(word) : word));
+    const { stdout } = await run('finetune', at('small.onnx'), '-o', at('never.onnx'), ...given, '--json');
+    expect(json(stdout).error).toMatchObject({ code, message: expect.stringMatching(message) as string });
+    expect(existsSync(at('never.onnx'))).toBe(false);
+    expect(existsSync(at('never.onnx.penjing'))).toBe(false);
+  });
+
+  test('losses on layers that there are none of, and no layers to choose', async () => {
+    const distil = async (...more: string[]): Promise<string> => json((await run('distill', at('large.onnx'), '-o', at('never.onnx'), '--data', at('data.jsonl'), '--steps', '2', '--json', ...more)).stdout).error.code;
+    expect(await distil('--student', at('small.onnx'), '--preset', 'distilbert')).toBe('E_OPTION');
+    expect(await distil('--student', at('small.onnx'), '--soft', '0', '--hard', '0')).toBe('E_OPTION');
+    expect(await distil('--student', 'layers:')).toBe('E_OPTION');
+    expect(await distil('--student', 'layers:half')).toBe('E_NOTHING_TO_DO');
+  });
+});
