@@ -1,4 +1,5 @@
 /** @penjing/distill: training of ONNX graphs with any engine: gradients as graph transformations, optimizers over buffers that the caller owns. */
+export { blockOutputs } from './gradient/recompute.js';
 export { type DifferentiateOptions, differentiate, gradientName, missingGradients } from './gradient/differentiate.js';
 export { makeTrainable, type Trainable } from './trainable/make-trainable.js';
 export { batchStatistics, type RunningStatistic } from './trainable/batch-statistics.js';

@@ -1,6 +1,7 @@
 /** Reverse-mode differentiation as a graph transformation. */
 import { allNodes, type DType, dtypes, type Model, type Node, PenjingError, tensorType, Value } from '@penjing/core';
 import { dimsOf, dtypeOf, GradientOps } from './ops.js';
+import { recomputation } from './recompute.js';
 import type { GradientContext } from './rule.js';
 import { constantOperators, gradientRules } from './rules.js';
 
@@ -9,6 +10,11 @@ export interface DifferentiateOptions {
   readonly loss: string;
   /** Names of the values whose gradients are wanted: inputs of the graph, initializers or results of nodes. */
   readonly of: readonly string[];
+  /**
+   * Names of values that are kept for the backward pass, the outputs of blocks for example (`blockOutputs`): what lies between two of them is computed once more when its gradients are. That takes the
+   * memory of one block instead of all, and about a third more time. When absent, everything is kept.
+   */
+  readonly keep?: readonly string[] | undefined;
 }
 
 /** Operators take their axes as inputs since then, and scatter with additions. */
@@ -24,7 +30,7 @@ export const gradientName = (name: string): string => `gradient/${name}`;
  * Throws `E_UNSUPPORTED` with every operator on the way that has no gradient, before anything is changed; `E_INPUT` for a name that the graph does not have or a loss that is not one
  * floating-point number; `E_OPSET` below opset 18.
  */
-export function differentiate(model: Model, { loss: lossName, of }: DifferentiateOptions): void {
+export function differentiate(model: Model, { loss: lossName, of, keep = [] }: DifferentiateOptions): void {
   const opset = model.opsetImports.get('') ?? 0;
   if (opset < OLDEST_OPSET) throw new PenjingError('E_OPSET', `gradients need opset ${OLDEST_OPSET}, the model has ${opset}`, { hint: 'Raise it first: upgradeOpset of @penjing/core/rewrite.' });
   const ops = new GradientOps(model);
@@ -38,7 +44,6 @@ export function differentiate(model: Model, { loss: lossName, of }: Differentiat
   checkRules(path);
 
   const forward = new Set(model.graph.nodes());
-  const readers = (value: Value): Node[] => value.uses().map(({ node }) => node).filter((node) => forward.has(node) || node.graph !== model.graph);
   const gradients = new Map<Value, Value[]>();
   const addGradient = (value: Value, gradient: Value): void => void gradients.set(value, [...(gradients.get(value) ?? []), gradient]);
   // Summed once, when every use has given its part: nodes come in reverse order.
@@ -50,6 +55,9 @@ export function differentiate(model: Model, { loss: lossName, of }: Differentiat
     return sum;
   };
 
+  const again = recomputation(path, new Set(keep.map((name) => valueOf(values, name))), ops, gradientOf);
+  const readers = (value: Value): Node[] => value.uses().map(({ node }) => node).filter((node) => forward.has(node) || again.twins.has(node) || node.graph !== model.graph);
+
   ops.scope('gradient', () => {
     addGradient(loss, ops.expandLike(ops.scalar(1, loss), loss));
     const flows = new Set(targets);
@@ -58,12 +66,13 @@ export function differentiate(model: Model, { loss: lossName, of }: Differentiat
       const outputs = node.outputs.map(gradientOf);
       if (outputs.every((gradient) => gradient === undefined)) continue;
       ops.scope(node.name || node.opType, () => {
-        const context = contextOf(node, ops, { outputs, flows, gradientAt: gradientOf, readers });
+        const twin = again.twin(node);
+        const context = contextOf(twin, ops, { outputs, flows: (value) => flows.has(again.original(value)), gradientAt: (value) => gradientOf(again.original(value)), readers });
         // A rule may rewrite the forward pass: gradients are those of what the node read before.
-        const inputs = [...node.inputs];
+        const inputs = [...twin.inputs];
         gradientRules[nameOf(node)]!(context).forEach((rule, index) => {
           const input = inputs[index];
-          if (rule && input && context.needs(index)) addGradient(input, rule());
+          if (rule && input && context.needs(index)) addGradient(again.original(input), rule());
         });
       });
     }
@@ -137,8 +146,8 @@ function valueOf(values: ReadonlyMap<string, Value>, name: string): Value {
 interface Surroundings extends Pick<GradientContext, 'gradientAt' | 'readers'> {
   /** Gradients of the node's outputs. */
   readonly outputs: readonly (Value | undefined)[];
-  /** Values whose gradients are wanted. */
-  readonly flows: ReadonlySet<Value>;
+  /** Whether the gradient of a value is wanted. */
+  readonly flows: (value: Value) => boolean;
 }
 
 function contextOf(node: Node, ops: GradientOps, { outputs, flows, gradientAt, readers }: Surroundings): GradientContext {
@@ -178,7 +187,7 @@ function contextOf(node: Node, ops: GradientOps, { outputs, flows, gradientAt, r
     },
     needs: (index) => {
       const value = given[index];
-      return value ? flows.has(value) : false;
+      return value ? flows(value) : false;
     },
     ints(index) {
       const values = ops.knownInts(input(index));

@@ -1,5 +1,5 @@
 /** Nodes of a gradient graph: the arithmetic that the rules are written in, with shapes known as soon as a node stands. */
-import { type AttributeInput, type DenseTensor, type Dim, type DType, GraphBuilder, GrowingInference, type Model, type Node, type NodeOptions, PenjingError, type Value } from '@penjing/core';
+import { type AttributeInput, type DenseTensor, type Dim, type DType, dtypes, GraphBuilder, GrowingInference, type Model, type Node, type NodeOptions, PenjingError, type Value } from '@penjing/core';
 
 /** Builds gradients at the end of a graph. Every value of the graph, and every one it gives, has the type that can be inferred. */
 export class GradientOps {
@@ -143,6 +143,18 @@ export class GradientOps {
   shape(x: Value): Value {
     const dims = dimsOf(x);
     return dims?.every((dim): dim is number => typeof dim === 'number') ? this.ints(dims) : this.op('Shape', [x]);
+  }
+
+  /**
+   * `x`, but only once `earlier` is computed: a Reshape to its own shape plus 0 times an element of `earlier`, which engines can neither see through nor merge with `x`. It
+   * moves nothing.
+   */
+  after(x: Value, earlier: Value): Value {
+    const element = this.op('Gather', [this.op('Reshape', [earlier, this.ints([-1])]), this.ints([0])]);
+    const nothing = this.mul(this.op('Cast', [this.op('IsNaN', [element])], { to: dtypes.int64.onnx }), this.ints([0]));
+    const value = this.op('Reshape', [x, this.add(this.op('Shape', [x]), nothing)], { allowzero: 1 });
+    if (x.type) this.#inference.refine(value, x.type);
+    return value;
   }
 
   /** `x` with the shape of `like`, which has as many elements. */
