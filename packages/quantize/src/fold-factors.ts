@@ -1,6 +1,7 @@
 /** Divides an activation by a factor per channel where that costs nothing: in what computed it, or else by a Mul before the layers. */
 import { blocks, DenseTensor, type Graph, inferShapes, lazy, type Model, type Names, Node, type Tensor, Value } from '@penjing/core';
 import type { LayerGroup } from '@penjing/core/calibrate';
+import { attentionValue } from './attention-value.js';
 
 /** Inputs of normalisations whose last dimension is the channels: the gain, and the bias where there is one. */
 const NORMS: Readonly<Record<string, readonly number[]>> = {
@@ -39,7 +40,9 @@ export function factorFolder(model: Model, names: Names, { calibrating }: { read
     if (!alone(activation) || !activation.uses().every((use) => sites.has(use.node)) || ![...sites].every((site) => here(site.output()))) return undefined;
     const producer = activation.producer!;
     if (producer.outputs[0] === activation && foldIntoNorm(producer, inverse, model.graph, names)) return `factors in ${producer.name || producer.opType}`;
-    const layer = foldIntoLayer(producer, (value) => alone(value) && value.useCount === 1, inverse, model.graph, names);
+    const own = (value: Value): boolean => alone(value) && value.useCount === 1;
+    const mixed = attentionValue(activation, inverse.length, own);
+    const layer = foldIntoLayer(producer, own, inverse, model.graph, names) ?? (mixed && foldIntoValues(mixed, own, inverse, model.graph, names));
     return layer === undefined ? undefined : `factors in ${layer}`;
   };
 
@@ -80,6 +83,19 @@ function foldIntoLayer(producer: Node, mayChange: (value: Value) => boolean, inv
     if (scaleOutputs(layer, inverse, graph, names)) return layer.name || value.name;
   }
   return undefined;
+}
+
+/** The projection of the values of an attention, with its bias: what it mixes over tokens it does not mix over channels. */
+function foldIntoValues(value: Value, own: (value: Value) => boolean, inverse: Float32Array, graph: Graph, names: Names): string | undefined {
+  const sum = value.producer!;
+  if (sum.opType !== 'Add' || sum.domain !== '') return scaleOutputs(sum, inverse, graph, names) ? sum.name || value.name : undefined;
+  const place = [0, 1].find((index) => sum.input(index)?.tensor);
+  const product = place === undefined ? undefined : sum.input(1 - place);
+  const bias = place === undefined ? undefined : sum.input(place)?.tensor;
+  if (!product?.producer || !own(product) || bias?.dtype !== 'float32' || bias.shape.length !== 1 || bias.shape[0] !== inverse.length) return undefined;
+  if (!scaleOutputs(product.producer, inverse, graph, names)) return undefined;
+  replaceInput(sum, place!, lazy.multiply(bias, vector(inverse, [inverse.length])), graph, names);
+  return product.producer.name || product.name;
 }
 
 function scaleOutputs(layer: Node, inverse: Float32Array, graph: Graph, names: Names): boolean {

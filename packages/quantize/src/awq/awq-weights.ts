@@ -12,8 +12,8 @@ export interface AwqWeightsOptions extends WeightOptions {
 
 /**
  * An eager pass: runs the model over `context.samples`, block by block, and looks for the factors and the cuts with the least error
- * of every layer's output (Lin et al. 2023, arXiv:2306.00978). The factors go into the normalisation or the layer before; where
- * something else reads the activation too, a Mul divides it. Lookup tables and matrices in subgraphs are rounded to the nearest.
+ * of every layer's output (Lin et al. 2023, arXiv:2306.00978). The factors go into the normalisation or the layer before, behind an attention
+ * into the projection of its values (`attentionValue`); where something else reads the activation too, a Mul divides it. Lookup tables and matrices in subgraphs are rounded to the nearest.
  * Throws `E_OPTION` for a scheme without a kernel, `E_DATA` without samples, `E_NOTHING_TO_DO` when no weight fits.
  */
 export function awqWeights(options: AwqWeightsOptions = {}): Pass {
