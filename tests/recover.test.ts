@@ -2,7 +2,7 @@
 import { assertSound, cloneModel, createRng, type DenseTensor, denseOf, type Feeds, GraphBuilder, inlineJobs, type JobHost, Model, type Pass, tensorType, toDense, type Value } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { magnitudePrune } from '@penjing/compress';
-import { type Dataset, keepLayers, makeTrainable, openGrids, type OptimizerPlan, prunedWeights, train, type TrainOptions } from '@penjing/distill';
+import { addLora, type Dataset, keepLayers, makeTrainable, openGrids, type OptimizerPlan, prunedWeights, train, type TrainOptions } from '@penjing/distill';
 import { wasmKernels } from '@penjing/kernels';
 import { quantizeWeights, type WeightOptions } from '@penjing/quantize';
 import { describe, expect, test } from 'vitest';
@@ -31,11 +31,11 @@ function network(): Model {
 const jobs = inlineJobs({ engine: referenceEngine(), kernels: wasmKernels() });
 
 /** The next token is a rule of the last one. */
-async function sequences(host: JobHost, count: number, seed: number): Promise<Dataset> {
+async function sequences(host: JobHost, count: number, seed: number, factor = 5): Promise<Dataset> {
   const rng = createRng(seed);
   const rows = Array.from({ length: count }, () => {
     const row = [rng.below(TOKENS)];
-    while (row.length <= LENGTH) row.push((5 * row.at(-1)! + 3 + (rng.uniform() < 0.1 ? 1 : 0)) % TOKENS);
+    while (row.length <= LENGTH) row.push((factor * row.at(-1)! + 3 + (rng.uniform() < 0.1 ? 1 : 0)) % TOKENS);
     return row;
   });
   const ints = (from: number): DenseTensor => denseOf('int64', [count, LENGTH], rows.flatMap((row) => row.slice(from, from + LENGTH)));
@@ -121,6 +121,65 @@ describe('on integer grids', () => {
     }
     expect(largestDifference(await logits(closed), await logits(model))).toBeLessThan(1e-4);
     expect(await contents(closed)).not.toEqual(before);
+  });
+});
+
+describe('LoRA', () => {
+  test('begins as the model, learns beside frozen weights, and merges into them', async () => {
+    const base = await teacher();
+    const [wanted, frozen] = [await logits(base), await contents(base)];
+    const lora = addLora(base, { rank: 2, targets: [/^(up|down)\d$/] });
+    assertSound(lora.model);
+    expect(lora.adapters.map(({ a, b }) => [a, b])).toEqual(['up0', 'down0', 'up1', 'down1'].map((name) => [`${name}.lora_A`, `${name}.lora_B`]));
+    expect(await logits(lora.model)).toEqual(wanted);
+    // other sequences than the teacher's, which it has to learn
+    const { first, last } = await trained(lora.model, {}, { select: lora.select, data: await sequences(jobs, 64, 5, 7), validation: await sequences(jobs, 16, 6, 7) });
+    expect(last).toBeLessThan(first);
+    expect(await contents(lora.model)).toMatchObject(frozen);
+    const learnt = await logits(lora.model);
+    const { model: merged, records } = lora.merge(lora.model);
+    expect(records.map(({ name }) => name)).toEqual(['up0', 'down0', 'up1', 'down1']);
+    expect(merged.graph.initializers.has('up0.lora_A')).toBe(false);
+    expect(largestDifference(await logits(merged), learnt)).toBeLessThan(1e-5);
+    expect(largestDifference(await logits(merged), wanted)).toBeGreaterThan(1e-3);
+  });
+
+  test('beside integers, which stay as they are', async () => {
+    const quantized = await quantizedTo({ bits: 4 });
+    const integers = await contents(quantized);
+    const lora = addLora(quantized, { rank: 2, targets: [/^(up|down)\d$/] });
+    expect(lora.adapters.map(({ weight }) => weight)).toEqual(['up0', 'down0', 'up1', 'down1']);
+    const opened = await openGrids(lora.model, { jobs });
+    const { first, last } = await trained(opened.model, {}, { select: lora.select, data: await sequences(jobs, 64, 5, 7), validation: await sequences(jobs, 16, 6, 7) });
+    expect(last).toBeLessThan(first);
+    const { model: closed } = await opened.close(opened.model, { jobs });
+    expect(await contents(closed)).toMatchObject(integers);
+    expect(largestDifference(await logits(closed), await logits(opened.model))).toBeLessThan(1e-5);
+    expect(() => lora.merge(closed)).toThrow(/is integers/);
+  });
+
+  test('as PEFT stores it: names of modules, matrices turned', async () => {
+    const model = new Model();
+    model.opsetImports.set('', 21);
+    const b = new GraphBuilder(model.graph);
+    const weight = (name: string): Value => b.initializer(name, denseOf('float32', [4, 4], new Array<number>(16).fill(1)));
+    let x = b.input('x', tensorType('float32', ['n', 4]));
+    for (const name of ['layers.0.q_proj.weight', 'layers.0.up_proj.weight', 'layers.1.q_proj.weight', 'layers.1.up_proj.weight']) x = b.op('MatMul', [x, weight(name)]);
+    b.output(x, 'y');
+    const lora = addLora(model, { rank: 2, alpha: 6, targets: [/q_proj/, 'layers.1.up_proj.weight'] });
+    lora.model.graph.initializers.get('layers.0.q_proj.weight.lora_B')!.tensor = denseOf('float32', [2, 4], [1, 2, 3, 4, 5, 6, 7, 8]);
+    const { checkpoint: { tensors }, config } = lora.peft(lora.model, { taskType: 'CAUSAL_LM', base: 'base' });
+    expect([...tensors].map(([name, { shape }]) => [name, shape])).toEqual(['layers.0.q_proj', 'layers.1.q_proj', 'layers.1.up_proj'].flatMap((module) => [[`base_model.model.${module}.lora_A.weight`, [2, 4]], [`base_model.model.${module}.lora_B.weight`, [4, 2]]]));
+    expect([...((await toDense(tensors.get('base_model.model.layers.0.q_proj.lora_B.weight')!)).data as Float32Array)]).toEqual([1, 5, 2, 6, 3, 7, 4, 8]);
+    // every q_proj has one, and of up_proj only one
+    expect(config).toMatchObject({ peft_type: 'LORA', task_type: 'CAUSAL_LM', base_model_name_or_path: 'base', r: 2, lora_alpha: 6, target_modules: ['layers.1.up_proj', 'q_proj'] });
+  });
+
+  test('what does not fit is named', async () => {
+    const base = await teacher();
+    for (const options of [{ rank: 0 }, { rank: 33 }, { rank: 2, alpha: 0 }]) expect(() => addLora(base, options)).toThrow(expect.objectContaining({ code: 'E_OPTION' }) as Error);
+    expect(() => addLora(base, { targets: ['nothing'] })).toThrow(expect.objectContaining({ code: 'E_NOTHING_TO_DO' }) as Error);
+    expect(() => addLora(base, { rank: 2 }).peft(base)).toThrow(/is not named as a module/);
   });
 });
 

@@ -30,3 +30,4 @@ export type { Grid, GridLayout } from './recover/grid.js';
 export { type GridConstraint, onGrids } from './recover/on-grids.js';
 export { type GridTools, type OpenedGrids, openGrids } from './recover/open-grids.js';
 export { hasGrids } from './recover/quantized-weights.js';
+export { addLora, type Lora, type LoraAdapter, type LoraOptions, type PeftAdapter, type PeftOptions } from './recover/lora.js';

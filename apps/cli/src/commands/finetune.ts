@@ -8,6 +8,10 @@ import { trainingWords } from '../training-words.js';
 const fields = stepOptions('finetune', {
   ...trainingWords,
   scratch: { flags: '--scratch', help: 'begin with random weights instead of those of the model' },
+  lora: { flags: '--lora <rank>', help: 'train adapters of this rank beside frozen weights instead, and merge them into these; beside integers they stay' },
+  loraAlpha: { flags: '--lora-alpha <f>', help: 'adapters count alpha / rank times (twice the rank when absent)' },
+  loraTargets: { flags: '--lora-target <name>', help: 'a matrix that gets an adapter, all when absent; /…/ is a pattern; may be repeated', repeat: true },
+  adapter: { flags: '--adapter <folder>', help: 'save the adapters for PEFT too: adapter_model.safetensors and adapter_config.json' },
 });
 
 const BITS: Readonly<Record<string, 2 | 3 | 4 | 8>> = { int2: 2, int3: 3, int4: 4, int8: 8 };
@@ -24,6 +28,7 @@ export const finetune: Command = {
     'penjing finetune classifier.onnx -o tuned.onnx --data train-images-idx3-ubyte.gz --epochs 3',
     'penjing finetune out/sapling-sparse -o out/sapling-recovered --data train.txt --steps 500   (zeros of pruned weights stay)',
     'penjing finetune models/sapling -o out/sapling-int2 --data train.txt --qat int2 --steps 500',
+    'penjing finetune models/sapling -o out/sapling-tuned --data train.txt --lora 8 --adapter out/sapling-adapter --steps 500',
   ],
   run(context) {
     const step = { finetune: fields.read(context.options) };

@@ -4,6 +4,7 @@ import { accuracy, crossEntropy, type Dataset, type GridTools, hasGrids, type Lo
 import { loadRuntime } from '../load-runtime.js';
 import type { StepRun } from '../steps/step.js';
 import { weightRule } from '../steps/weight-rules.js';
+import { loraOf, saveAdapter, withAdapters } from './lora.js';
 import { openTrainingData, type TrainingData } from './training-data.js';
 import type { TrainingFields } from './training-fields.js';
 
@@ -27,11 +28,13 @@ const LEAVE_OUT = 20;
 const MEASURED = 512;
 
 /** A pass of one step: the model that it gets is the one that it gives, with other weights; integers that are quantized weights are trained as such. */
-export async function trainModel(step: string, quantizedOrNot: Model, fields: TrainingFields, lessonOf: LessonOf, { jobs, signal, onProgress, seed = 0 }: PassContext, run: StepRun | undefined): Promise<PassResult> {
+export async function trainModel(step: string, given: Model, fields: TrainingFields, lessonOf: LessonOf, { jobs, signal, onProgress, seed = 0 }: PassContext, run: StepRun | undefined): Promise<PassResult> {
   if (!jobs || !run) throw new PenjingError('E_OPTION', `${step} has to run the model, and there is nothing to run it with`);
   const warnings: string[] = [];
-  const opened = hasGrids(quantizedOrNot) ? await openIntegers(quantizedOrNot, fields, { jobs, ...(signal && { signal }), ...(onProgress && { onProgress }) }) : undefined;
-  const model = opened?.model ?? quantizedOrNot;
+  const lora = loraOf(given, fields, seed);
+  const adapted = lora?.model ?? given;
+  const opened = hasGrids(adapted) ? await openIntegers(adapted, fields, { jobs, ...(signal && { signal }), ...(onProgress && { onProgress }) }) : undefined;
+  const model = opened?.model ?? adapted;
   const { model: student, missing } = await makeTrainable(cloneModel(model), { ...(signal && { signal }) });
   if (missing.length > 0) run.onNote(`no gradients for ${missing.join(', ')}: what stands before them cannot be trained`);
   const reading = { input: run.input, columns: fields.columns, length: fields.length, scale: fields.scale, mean: fields.mean, std: fields.std, signal, onProgress };
@@ -40,7 +43,7 @@ export async function trainModel(step: string, quantizedOrNot: Model, fields: Tr
   if (measured?.names?.join('\n') !== undefined && measured.names.join('\n') !== data.names?.join('\n')) throw new PenjingError('E_DATA', `${fields.validation} has other classes than ${fields.data}`);
   const parts = split(data, measured, fields.leaveOut ?? LEAVE_OUT);
   const lesson = await lessonOf(student, data, jobs);
-  const select = selection(fields);
+  const select = selection(fields, lora?.select);
   checkNames(model, student, select);
   const zeros = fields.zeros === 'train' || fields.scratch ? [] : [...(await prunedWeights(student, { jobs, ...(signal && { signal }) })).keys()].filter(select);
   if (zeros.length > 0) run.onNote(`${zeros.length} weights are pruned: their zeros stay`);
@@ -51,9 +54,9 @@ export async function trainModel(step: string, quantizedOrNot: Model, fields: Tr
   });
   const batch = Math.min(fields.batch ?? (data.task === 'language' ? 8 : 32), parts.size);
   const optimizer = optimizerOf(fields, Math.ceil(parts.size / (batch * (fields.accumulate ?? 1))), { zeros, grids: opened?.grids.filter(({ weight }) => select(weight)) ?? [] });
-  if (opened) run.onNote(`${optimizer.grids?.length ?? 0} weights are integers: they are trained on their grids`);
+  if (optimizer.grids) run.onNote(`${optimizer.grids.length} weights are integers: they are trained on their grids`);
   const plan = { batch, accumulate: fields.accumulate, seed };
-  const key = await sha256(JSON.stringify([step, jobs.digest ? await jobs.digest(quantizedOrNot, signal ? { signal } : {}) : '', data.hash, measured?.hash, parts.size, plan, fields.trainable, fields.exclude, zeros, fields.scratch, optimizer.name, optimizer.average === undefined, lesson.key]));
+  const key = await sha256(JSON.stringify([step, jobs.digest ? await jobs.digest(adapted, signal ? { signal } : {}) : '', data.hash, measured?.hash, parts.size, plan, fields.trainable, fields.exclude, zeros, fields.scratch, optimizer.name, optimizer.average === undefined, lesson.key]));
   const shelves = await openShelves(run.folder, lesson.teacher?.cache === true, jobs);
   const before = performance.now();
   try {
@@ -71,7 +74,9 @@ export async function trainModel(step: string, quantizedOrNot: Model, fields: Tr
     if (result.reason === 'patience') warnings.push(`the training ended after step ${result.state.step}: the last ${fields.patience} measurements were no better`);
     report(step, result, { data, parts, samplesPerStep: batch * (fields.accumulate ?? 1), seconds: (performance.now() - before) / 1000 }, run);
     const trained = putBack(step, model, student, result, warnings);
-    return opened ? await storeIntegers(opened, trained, { jobs, ...(signal && { signal }), ...(onProgress && { onProgress }) }) : trained;
+    const stored = opened ? await storeIntegers(opened, trained, { jobs, ...(signal && { signal }), ...(onProgress && { onProgress }) }) : trained;
+    if (lora && fields.adapter !== undefined) await saveAdapter(fields.adapter, lora, stored.model, { base: run.input.path, causal: data.task === 'language', ...(signal && { signal }) });
+    return lora ? withAdapters(lora, stored, opened !== undefined) : stored;
   } finally {
     await shelves.dispose();
   }
@@ -128,7 +133,8 @@ function gather(column: DenseTensor, samples: readonly number[]): DenseTensor {
 }
 
 /** Weights by the rules of the step; those that a lesson brings along are always trained. */
-function selection({ trainable, exclude = [] }: TrainingFields): (name: string) => boolean {
+function selection({ trainable, exclude = [] }: TrainingFields, only: ((name: string) => boolean) | undefined): (name: string) => boolean {
+  if (only) return (name) => isAdded(name) || only(name);
   const matches = (rules: readonly (string | RegExp)[], name: string): boolean => rules.some((rule) => (typeof rule === 'string' ? rule === name : rule.test(name)));
   const [wanted, unwanted] = [trainable?.map(weightRule), exclude.map(weightRule)];
   return (name) => !isConstant(name) && (isAdded(name) || ((!wanted || matches(wanted, name)) && !matches(unwanted, name)));

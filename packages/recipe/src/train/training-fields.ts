@@ -43,6 +43,14 @@ export interface TrainingFields extends Normalisation {
   readonly zeros?: 'hold' | 'train';
   /** Begins with random weights. */
   readonly scratch?: boolean;
+  /** Trains adapters of this rank beside frozen weights instead (LoRA), which are merged into them afterwards; beside integers they stay. */
+  readonly lora?: number;
+  /** Adapters count alpha / rank times; twice the rank when absent. */
+  readonly loraAlpha?: number;
+  /** Names of the matrices that get adapters, all when absent; `/…/` is a regular expression. */
+  readonly loraTargets?: readonly string[];
+  /** A folder for the adapters as PEFT stores them. */
+  readonly adapter?: string;
 }
 
 // as the tables of the distill package, which is loaded when something is trained only; a test compares
@@ -79,6 +87,10 @@ export const trainingFields = {
   exclude: weightRules,
   zeros: { enum: ['hold', 'train'] },
   scratch: { type: 'boolean' },
+  lora: count,
+  loraAlpha: { type: 'number', exclusiveMinimum: 0 },
+  loraTargets: weightRules,
+  adapter: { type: 'string', minLength: 1 },
 } as const;
 
 /** Throws `E_OPTION` for a training that never ends. */
