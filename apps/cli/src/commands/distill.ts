@@ -41,7 +41,7 @@ export const distill: Command = {
     const [first] = teachers;
     if (student.startsWith('layers:') && (layers === undefined || first === undefined)) throw new PenjingError('E_OPTION', `${student} names no layers`, { hint: 'For example --student layers:half.' });
     const step = { distill: { teachers, ...fields.read(options) } };
-    const steps = layers === undefined ? [step] : [{ student: { layers } }, step];
+    const steps = layers === undefined ? [step] : [{ shrink: { structure: 'layers', keep: layers } }, step];
     return runSteps(context, steps, { input: layers === undefined ? student : first });
   },
 };

@@ -13,10 +13,9 @@ import { quantizeStaticStep } from './quantize-static.js';
 import { shrinkStep } from './shrink.js';
 import { simplifyStep } from './simplify.js';
 import { smoothStep } from './smooth.js';
-import { studentStep } from './student.js';
 import type { Calibration, StepKind, StepTarget, StoredAs } from './step.js';
 
-export const stepKinds = { convert: convertStep, simplify: simplifyStep, prune: pruneStep, shrink: shrinkStep, lowrank: lowRankStep, cluster: clusterStep, quantize: quantizeStep, smooth: smoothStep, quantizeStatic: quantizeStaticStep, quantizeDynamic: quantizeDynamicStep, cast: castStep, student: studentStep, finetune: finetuneStep, distill: distillStep } as const;
+export const stepKinds = { convert: convertStep, simplify: simplifyStep, prune: pruneStep, shrink: shrinkStep, lowrank: lowRankStep, cluster: clusterStep, quantize: quantizeStep, smooth: smoothStep, quantizeStatic: quantizeStaticStep, quantizeDynamic: quantizeDynamicStep, cast: castStep, finetune: finetuneStep, distill: distillStep } as const;
 
 type Kinds = typeof stepKinds;
 type OptionsOf<Kind> = Kind extends StepKind<infer Options> ? Options : never;
