@@ -1,10 +1,13 @@
 /** `finetune` and `distill` on a small classifier: a teacher and its student, the same bits with the same seed, a run that diverges. */
 import { existsSync } from 'node:fs';
+import { copyFile, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { createRng, denseOf, GraphBuilder, Model, tensorType, type Value } from '@penjing/core';
 import { readOnnx } from '@penjing/graph-io';
 import { fileSource } from '@penjing/graph-io/node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runCaptured as run } from '../apps/cli/src/testing/run-captured.js';
-import { printed as json, trainingFolder, weightsOf } from './support/training-verbs.js';
+import { printed as json, trainingFolder, weightsOf, writeModel } from './support/training-verbs.js';
 
 let folder: Awaited<ReturnType<typeof trainingFolder>>;
 const at = (name: string): string => folder.at(name);
@@ -58,3 +61,35 @@ test('a run that diverges leaves no output, and goes on from its last good check
   expect(existsSync(at('cut.onnx.penjing'))).toBe(false);
 });
 
+
+/** Mean of the embeddings of the tokens that are there → logits (n, 2). */
+function bagOfWords(): Model {
+  const model = new Model();
+  model.opsetImports.set('', 21);
+  const b = new GraphBuilder(model.graph);
+  const rng = createRng(4);
+  const weight = (name: string, shape: [number, number]) => b.initializer(name, denseOf('float32', shape, Array.from({ length: shape[0] * shape[1] }, () => rng.normal() / 10)));
+  const mask = b.op('Cast', [b.op('Unsqueeze', [b.input('attention_mask', tensorType('int64', ['n', 't'])), b.constant('int64', [-1])])], { to: 1 });
+  const words = b.op('Mul', [b.op('Gather', [weight('words', [4096, 16]), b.input('input_ids', tensorType('int64', ['n', 't']))]), mask]);
+  const sum = (x: Value): Value => b.op('ReduceSum', [x, b.constant('int64', [1])], { keepdims: 0 });
+  const mean = b.op('Div', [sum(words), sum(mask)]);
+  b.output(b.op('MatMul', [mean, weight('head', [16, 2])]), 'logits', tensorType('float32', ['n', 2]));
+  return model;
+}
+
+test('texts of different lengths are filled up behind a mask, and their classes have names', async () => {
+  await writeModel(at('texts.onnx'), bagOfWords());
+  for (const file of ['tokenizer.json', 'tokenizer_config.json']) await copyFile(fileURLToPath(new URL(`../models/sapling/${file}`, import.meta.url)), at(file));
+  const words = { sea: ['ship', 'wave', 'sail', 'storm'], land: ['horse', 'road', 'field', 'house'] };
+  const rows = Array.from({ length: 200 }, (_, i) => {
+    const name = i % 2 === 0 ? 'sea' : 'land';
+    return `"${Array.from({ length: 1 + (i % 5) }, (__, k) => words[name][(i * 7 + k * 3) % 4]).join(' ')}",${name}`;
+  });
+  await writeFile(at('texts.csv'), ['text,label', ...rows].join('\n'));
+  await writeFile(at('other.csv'), ['text,label', ...rows.map((row) => row.replace(/land$/, 'air'))].join('\n'));
+  const tune = (...more: string[]): ReturnType<typeof run> => run('finetune', at('texts.onnx'), '-o', at('tuned-texts.onnx'), '--data', at('texts.csv'), '--epochs', '10', '--rate', '0.02', '--seed', '1', '--json', ...more);
+  expect(json((await tune('--validation', at('other.csv'))).stdout).error).toMatchObject({ code: 'E_DATA', message: expect.stringMatching(/other classes/) as string });
+  const { code, stdout } = await tune();
+  expect(code).toBe(0);
+  expect(json(stdout).training[0]!.validations.at(-1)!.metrics.accuracy).toBeGreaterThan(0.95);
+});

@@ -18,7 +18,7 @@ function classifier(hidden: number): Model {
   return model;
 }
 
-async function writeModel(path: string, model: Model): Promise<void> {
+export async function writeModel(path: string, model: Model): Promise<void> {
   const [file] = serializeOnnx(model);
   await writeFile(path, await layoutToBytes(file!));
 }

@@ -22,7 +22,9 @@ export function teachingLesson(fields: TeachingFields): LessonOf {
     }
     inferShapes(student);
     const { loss, outputs } = lossOf(student, teachers, data, weights);
-    return { loss, teacher: { models: teachers, outputs, cache: fields.cacheTeacher === true }, key: JSON.stringify([weights, digests]) };
+    // Labels alone: nobody is asked.
+    const teacher = Object.keys(outputs).length > 0 ? { models: teachers, outputs, cache: fields.cacheTeacher === true } : undefined;
+    return { loss, teacher, key: JSON.stringify([weights, digests]) };
   };
 }
 
