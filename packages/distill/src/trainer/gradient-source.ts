@@ -1,6 +1,7 @@
 /** Where the loss and the gradients of a batch come from: an engine, or several that share the batch. */
 import { DenseTensor, type Executor, type Feeds, PenjingError, rowBytes } from '@penjing/core';
 import { gradientName } from '../gradient/differentiate.js';
+import type { RunningStatistic } from '../trainable/batch-statistics.js';
 import { updateKernels } from '../optimizers/kernels.js';
 
 export interface LossAndGradients {
@@ -13,12 +14,13 @@ export interface LossAndGradients {
 /** Feeds (samples, …) and weights in, the mean loss and its gradients out. */
 export type GradientSource = (feeds: Feeds, weights: Feeds) => Promise<LossAndGradients>;
 
-/** One engine with the graph that `differentiate` made. Throws `E_DIVERGED` for a loss that is not finite. */
-export function engineGradients(executor: Executor, names: readonly string[]): GradientSource {
-  const outputs = ['loss', ...names.map(gradientName)];
+/** One engine with the graph that `differentiate` made. Running statistics among the weights get their next values in place. Throws `E_DIVERGED` for a loss that is not finite. */
+export function engineGradients(executor: Executor, names: readonly string[], running: readonly RunningStatistic[] = []): GradientSource {
+  const outputs = ['loss', ...names.map(gradientName), ...running.map(({ output }) => output)];
   return async (feeds, weights) => {
     const fetched = await executor.run({ ...feeds, ...weights }, { outputs });
     const buffer = (name: string): Float32Array => (fetched[name] as DenseTensor).data as Float32Array;
+    for (const { name, output } of running) ((weights[name] as DenseTensor).data as Float32Array).set(buffer(output));
     return { loss: buffer('loss')[0]!, gradients: new Map(names.map((name) => [name, buffer(gradientName(name))])) };
   };
 }

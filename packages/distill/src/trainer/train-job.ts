@@ -4,6 +4,7 @@ import type { Buffers } from '../optimizers/optimizer.js';
 import { Checkpoints, type RunState, type Validation } from './checkpoints.js';
 import { type Dataset, type OpenDataset, openDataset } from './dataset.js';
 import { engineGradients } from './gradient-source.js';
+import type { RunningStatistic } from '../trainable/batch-statistics.js';
 import { plannedOptimizer } from './optimizer-plan.js';
 import { sampleOrder } from './sample-order.js';
 import { cachedTeacher, livingTeacher, type TeacherOutputs } from './teacher.js';
@@ -14,7 +15,7 @@ export interface TrainInput {
   readonly seed: number;
   /** Samples of a batch. */
   readonly batch: number;
-  readonly graph: { readonly model: PreparedModel; readonly inputs: readonly string[] };
+  readonly graph: { readonly model: PreparedModel; readonly inputs: readonly string[]; readonly running: readonly RunningStatistic[] };
   readonly evaluation: { readonly model: PreparedModel; readonly inputs: readonly string[]; readonly metrics: readonly string[] };
   readonly weights: Readonly<Record<string, TensorReference>>;
   /** Begins with random weights instead. */
@@ -80,7 +81,7 @@ async function train(input: TrainInput, context: JobContext): Promise<TrainOutpu
     const teach = teacher && livingTeacher(teachers, teacher.outputs, data);
     const taught = teach && teacher.cache ? await cachedTeacher(teach, { size: data.size, batch: input.batch, shelf: context.shelf(teacher.cache), onChunk: (done, total) => context.onProgress?.({ phase: 'teacher', done, total, unit: 'samples' }) }) : teach;
     checkColumns(input.graph.inputs, data, teacher, 'the data');
-    const source = engineGradients(await load(input.graph.model), [...weights.keys()]);
+    const source = engineGradients(await load(input.graph.model), [...weights.keys()].filter((name) => !input.graph.running.some((statistic) => statistic.name === name)), input.graph.running);
     const feeds = feedsOf(weights, shapes);
     const order = sampleOrder(data.size, seed);
     const validate = input.validation && (await validation(input, await openDataset(input.validation, wanted, context), teachers, await load(input.evaluation.model)));
@@ -114,14 +115,14 @@ function feedsOf(buffers: Buffers, shapes: ReadonlyMap<string, Shape>): Record<s
   return Object.fromEntries([...buffers].map(([name, buffer]) => [name, DenseTensor.of('float32', shapes.get(name)!, buffer as Float32Array<ArrayBuffer>)]));
 }
 
-/** The model's own, or random ones: matrices and kernels normal with a deviation of `std`, biases 0, what scales 1. */
+/** The model's own, or random ones: matrices and kernels normal with a deviation of `std`, biases and running means 0, what scales and running variances 1. */
 async function firstWeights({ weights, scratch, seed }: TrainInput, { read }: JobContext): Promise<Map<string, Float32Array>> {
   const first = new Map<string, Float32Array>();
   const rng = createRng(seed);
   for (const [name, reference] of Object.entries(weights)) {
     const buffer = (await read(reference)).data as Float32Array;
     if (scratch) {
-      const value = reference.shape.length > 1 ? () => scratch.std * rng.normal() : /bias/i.test(name) ? () => 0 : () => 1;
+      const value = reference.shape.length > 1 ? () => scratch.std * rng.normal() : /bias|mean/i.test(name) ? () => 0 : () => 1;
       for (let i = 0; i < buffer.length; i++) buffer[i] = value();
     } else if (!buffer.every(Number.isFinite)) throw new PenjingError('E_DATA', `the weight ${name} has values that are not finite`, { hint: 'The model is damaged; start from another.' });
     first.set(name, buffer);

@@ -1,5 +1,5 @@
 /** The trainer on small networks: it learns, goes on where it was cut off, averages, and stops where it must. */
-import { denseOf, type JobHost, lazy, type PenjingError, print, type Progress } from '@penjing/core';
+import { denseOf, GraphBuilder, type JobHost, lazy, type PenjingError, print, type Progress } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { describe, expect, test } from 'vitest';
 import { softTargets } from '../losses/soft-targets.js';
@@ -34,6 +34,23 @@ describe('train', () => {
     expect(model.graph.outputs.map(({ name }) => name)).toEqual(['logits']);
     expect(print(model)).toBe(nodes);
     expect(progress.at(-1)!.figures).toMatchObject({ step: 60, loss: state.losses.at(-1) });
+  });
+
+  test('batches move the statistics that the model is deployed with', async () => {
+    const jobs = testJobs();
+    const model = classifier();
+    const b = new GraphBuilder(model.graph);
+    const gemm = [...model.graph.nodes()].at(-1)!;
+    const vector = (name: string, value: number) => b.initializer(name, denseOf('float32', [6], new Array<number>(6).fill(value)));
+    gemm.setInput(0, b.before(gemm, () => b.op('BatchNormalization', [gemm.input(0), vector('norm.scale', 1), vector('norm.bias', 0), vector('norm.mean', 0), vector('norm.variance', 1)])));
+    const nodes = print(model);
+    const { records } = await train(model, await options(jobs, { statistics: 'batch', validation: await samples(jobs, 30, 8), steps: 60 }));
+    const after = await weightsOf(model);
+    expect(print(model)).toBe(nodes);
+    expect(records.map(({ name }) => name)).toEqual(expect.arrayContaining(['norm.scale', 'norm.mean', 'norm.variance']) as string[]);
+    // Tanh gives values in (−1, 1): no variance is near 1 any more, no mean is 0.
+    expect(after['norm.variance']!.every((value) => value > 0 && value < 0.9)).toBe(true);
+    expect(after['norm.mean']!.every((value) => value !== 0 && Math.abs(value) < 1)).toBe(true);
   });
 
   test('the same seed gives the same bits, another seed others', async () => {

@@ -23,6 +23,11 @@ export interface TrainOptions extends TaskOptions {
   readonly metrics?: Readonly<Record<string, Loss>> | undefined;
   /** Which weights are trained, by name; all that the loss depends on when absent. */
   readonly select?: ((name: string) => boolean) | undefined;
+  /**
+   * What batch normalization goes by in steps: `stored` statistics, which stay as they are, or those of the `batch`, which move the stored ones; measurements go by the stored ones. `stored` when absent: what a
+   * trained network is tuned with. From scratch, and wherever batches are large, `batch`.
+   */
+  readonly statistics?: 'stored' | 'batch' | undefined;
   readonly optimizer: OptimizerPlan;
   /** Samples of a batch. */
   readonly batch: number;
@@ -75,7 +80,7 @@ export async function train(model: Model, options: TrainOptions): Promise<TrainR
   if (validation) sampleCount(validation);
   const { steps, seconds } = lengthOf(options, Math.ceil(size / (batch * accumulate)));
   const shapes = new Map<string, Shape>(Object.entries(data.columns).map(([name, { shape }]) => [name, [batch, ...shape.slice(1)]]));
-  const graph = trainingGraph(model, { loss, select: options.select, shapes });
+  const graph = trainingGraph(model, { loss, select: options.select, shapes, statistics: options.statistics });
   const evaluation = evaluationGraph(model, { loss: options.validationLoss ?? loss, metrics: options.metrics ?? {}, weights: graph.weights });
 
   await using prepared = await jobs.prepare(graph.model);
@@ -93,7 +98,7 @@ export async function train(model: Model, options: TrainOptions): Promise<TrainR
         validateEvery: options.validateEvery ?? (steps === undefined ? 100 : Math.max(1, Math.ceil(steps / 20))),
       },
       seed, batch,
-      graph: { model: plain(prepared), inputs: graph.inputs },
+      graph: { model: plain(prepared), inputs: graph.inputs, running: graph.running },
       evaluation: { model: plain(measured), inputs: evaluation.inputs, metrics: evaluation.metrics },
       weights: Object.fromEntries(references),
       scratch: options.scratch, data, validation,

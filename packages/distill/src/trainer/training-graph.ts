@@ -2,13 +2,16 @@
 import { allNodes, cloneModel, type Model, type Node, PenjingError, type Shape, type Tensor, tensorType, type Value } from '@penjing/core';
 import { differentiate } from '../gradient/differentiate.js';
 import { addLoss, type Loss } from '../losses/loss.js';
+import { batchStatistics, type RunningStatistic } from '../trainable/batch-statistics.js';
 import { detachWeights, isTrainable } from '../trainable-inputs.js';
 
 export interface TrainingGraph {
   /** Batches and weights in, `loss` and gradients out. */
   readonly model: Model;
-  /** What the weights are before the first step. */
+  /** What the weights are before the first step, and running means and variances. */
   readonly weights: ReadonlyMap<string, Tensor>;
+  /** Those of them that have no gradient: the step gives their next values. */
+  readonly running: readonly RunningStatistic[];
   /** Inputs that a batch fills. */
   readonly inputs: readonly string[];
 }
@@ -18,19 +21,22 @@ export interface TrainingGraphOptions {
   readonly select?: ((name: string) => boolean) | undefined;
   /** Shapes of the feeds of a step: a graph of known sizes has fewer nodes. */
   readonly shapes: ReadonlyMap<string, Shape>;
+  /** What batch normalization goes by: see `TrainOptions.statistics`. */
+  readonly statistics?: 'stored' | 'batch' | undefined;
 }
 
 /**
  * Weights that the loss does not depend on are left alone. Throws `E_NOTHING_TO_DO` when none is left, `E_DTYPE` for weights that are not float32, and what `differentiate` throws
  * for operators without gradients.
  */
-export function trainingGraph(model: Model, { loss, select, shapes }: TrainingGraphOptions): TrainingGraph {
+export function trainingGraph(model: Model, { loss, select, shapes, statistics = 'stored' }: TrainingGraphOptions): TrainingGraph {
   const graph = cloneModel(model);
   for (const value of graph.graph.inputs) {
     const shape = shapes.get(value.name);
     if (shape && value.type?.kind === 'tensor' && value.type.dtype && fits(value.type.shape, shape)) value.type = tensorType(value.type.dtype, shape);
   }
-  addLoss(graph, loss);
+  const running = statistics === 'batch' ? batchStatistics(graph) : [];
+  addLoss(graph, loss, { keep: running.map(({ output }) => output) });
   const used = upstream(graph.graph.outputs.find(({ name }) => name === 'loss')!);
   const stored = graph.graph.initializers;
   const weights = detachWeights(graph, { select: (name) => used.has(name) && isTrainable(name, stored.get(name)!.tensor!, select) });
@@ -39,7 +45,8 @@ export function trainingGraph(model: Model, { loss, select, shapes }: TrainingGr
     if (dtype !== 'float32') throw new PenjingError('E_DTYPE', `${name} is ${dtype}: weights are trained in float32`, { hint: 'Convert the model with --dtype float32 first.' });
   }
   differentiate(graph, { loss: 'loss', of: [...weights.keys()] });
-  return { model: graph, weights, inputs: batchInputs(graph, weights) };
+  for (const { name } of running) weights.set(name, model.graph.initializers.get(name)!.tensor!);
+  return { model: graph, weights, running, inputs: batchInputs(graph, weights) };
 }
 
 export interface EvaluationGraph {
