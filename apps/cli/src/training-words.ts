@@ -27,6 +27,7 @@ export const trainingWords = {
   trainable: { flags: '--trainable <name>', help: 'a weight to train, all when absent; /…/ is a pattern; may be repeated', repeat: true },
   exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true },
   zeros: { flags: '--zeros <what>', help: 'whether the zeros of pruned weights stay zeros (hold, when absent) or are trained' },
+  statistics: { flags: '--statistics <which>', help: 'what batch normalization goes by: stored statistics, which stay (when absent), or those of the batch (with --scratch), which move the stored ones' },
   columns: { flags: '--columns <names>', help: 'columns of a .csv: that of the text, or those of numbers', parse: names },
   scale, mean, std,
 } as const satisfies Readonly<Record<string, StepWord>>;

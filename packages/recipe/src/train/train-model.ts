@@ -56,14 +56,14 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   const optimizer = optimizerOf(fields, Math.ceil(parts.size / (batch * (fields.accumulate ?? 1))), { zeros, grids: opened?.grids.filter(({ weight }) => select(weight)) ?? [] });
   if (optimizer.grids) run.onNote(`${optimizer.grids.length} weights are integers: they are trained on their grids`);
   const plan = { batch, accumulate: fields.accumulate, seed };
-  const key = await sha256(JSON.stringify([step, jobs.digest ? await jobs.digest(adapted, signal ? { signal } : {}) : '', data.hash, measured?.hash, parts.size, plan, fields.trainable, fields.exclude, zeros, fields.scratch, optimizer.name, optimizer.average === undefined, lesson.key]));
+  const key = await sha256(JSON.stringify([step, jobs.digest ? await jobs.digest(adapted, signal ? { signal } : {}) : '', data.hash, measured?.hash, parts.size, plan, fields.trainable, fields.exclude, zeros, fields.scratch, fields.statistics, optimizer.name, optimizer.average === undefined, lesson.key]));
   const shelves = await openShelves(run.folder, lesson.teacher?.cache === true, jobs);
   const before = performance.now();
   try {
     const result = await train(student, {
       jobs, data: await refer(parts.train), ...(parts.validation && { validation: await refer(parts.validation) }),
       loss: lesson.loss, validationLoss: crossEntropy({ logits: data.logits }), metrics: data.task === 'classes' ? { accuracy: accuracy({ logits: data.logits }) } : {},
-      select, optimizer, ...plan, steps: fields.steps, epochs: fields.epochs, minutes: fields.minutes,
+      select, optimizer, ...plan, statistics: fields.statistics ?? (fields.scratch ? 'batch' : 'stored'), steps: fields.steps, epochs: fields.epochs, minutes: fields.minutes,
       validateEvery: fields.validateEvery, patience: fields.patience, checkpointEvery: fields.checkpointEvery,
       ...(lesson.teacher && { teacher: { models: lesson.teacher.models, outputs: lesson.teacher.outputs, cache: shelves.teacher } }),
       ...(fields.scratch && { scratch: { std: SCRATCH_STD } }),

@@ -41,6 +41,8 @@ export interface TrainingFields extends Normalisation {
   readonly exclude?: readonly string[];
   /** Whether zeros of pruned weights stay zeros; they do when absent. */
   readonly zeros?: 'hold' | 'train';
+  /** What batch normalization goes by: `stored` statistics, which stay, or those of the `batch`, which move the stored ones; `batch` from scratch, `stored` otherwise, when absent. */
+  readonly statistics?: 'stored' | 'batch';
   /** Begins with random weights. */
   readonly scratch?: boolean;
   /** Trains adapters of this rank beside frozen weights instead (LoRA), which are merged into them afterwards; beside integers they stay. */
@@ -86,6 +88,7 @@ export const trainingFields = {
   trainable: weightRules,
   exclude: weightRules,
   zeros: { enum: ['hold', 'train'] },
+  statistics: { enum: ['stored', 'batch'] },
   scratch: { type: 'boolean' },
   lora: count,
   loraAlpha: { type: 'number', exclusiveMinimum: 0 },
