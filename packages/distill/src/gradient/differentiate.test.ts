@@ -33,6 +33,15 @@ test('what the loss does not depend on has a gradient of zeros, and integers sto
   expect(await gradients(model, ['w', 'x'])).toEqual({ w: [0, 0, 0, 0], x: [0.5, 0.5] });
 });
 
+test('a gate whose own gradient is wanted gets it', async () => {
+  const model = network((b, x, w) => {
+    const h = b.op('MatMul', [x, w]);
+    return b.op('Mul', [h, b.op('Sigmoid', [h], {}, { outputs: ['gate'] })]);
+  });
+  // the mean of two products with h = [-2, -2]
+  expect(await gradients(model, ['gate'])).toEqual({ gate: [-1, -1] });
+});
+
 test('operators without a gradient are named, and the graph stays as it was', () => {
   const model = network((b, x, w) => b.op('Det', [b.op('Mod', [b.op('MatMul', [x, w]), x], { fmod: 1 })]));
   const before = print(cloneModel(model));

@@ -60,6 +60,7 @@ export function differentiate(model: Model, { loss: lossName, of, keep = [] }: D
 
   ops.scope('gradient', () => {
     addGradient(loss, ops.expandLike(ops.scalar(1, loss), loss));
+    const asked = new Set(targets);
     const flows = new Set(targets);
     for (const node of path) for (const output of node.outputs.filter(isContinuous)) flows.add(output);
     for (const node of [...path].reverse()) {
@@ -67,7 +68,7 @@ export function differentiate(model: Model, { loss: lossName, of, keep = [] }: D
       if (outputs.every((gradient) => gradient === undefined)) continue;
       ops.scope(node.name || node.opType, () => {
         const twin = again.twin(node);
-        const context = contextOf(twin, ops, { outputs, flows: (value) => flows.has(again.original(value)), gradientAt: (value) => gradientOf(again.original(value)), readers });
+        const context = contextOf(twin, ops, { outputs, flows: (value) => flows.has(again.original(value)), gradientAt: (value) => gradientOf(again.original(value)), isTarget: (value) => asked.has(again.original(value)), readers });
         // A rule may rewrite the forward pass: gradients are those of what the node read before.
         const inputs = [...twin.inputs];
         gradientRules[nameOf(node)]!(context).forEach((rule, index) => {
@@ -143,14 +144,14 @@ function valueOf(values: ReadonlyMap<string, Value>, name: string): Value {
   return value;
 }
 
-interface Surroundings extends Pick<GradientContext, 'gradientAt' | 'readers'> {
+interface Surroundings extends Pick<GradientContext, 'gradientAt' | 'isTarget' | 'readers'> {
   /** Gradients of the node's outputs. */
   readonly outputs: readonly (Value | undefined)[];
   /** Whether the gradient of a value is wanted. */
   readonly flows: (value: Value) => boolean;
 }
 
-function contextOf(node: Node, ops: GradientOps, { outputs, flows, gradientAt, readers }: Surroundings): GradientContext {
+function contextOf(node: Node, ops: GradientOps, { outputs, flows, gradientAt, isTarget, readers }: Surroundings): GradientContext {
   const unsupported = (what: string): PenjingError => new PenjingError('E_UNSUPPORTED', `no gradient for ${what} (${node.describe()})`);
   const input = (index: number): Value => {
     const value = node.input(index);
@@ -159,7 +160,7 @@ function contextOf(node: Node, ops: GradientOps, { outputs, flows, gradientAt, r
   };
   const given = [...node.inputs];
   return {
-    node, ops, input, unsupported, gradientAt, readers,
+    node, ops, input, unsupported, gradientAt, isTarget, readers,
     optional: (index) => node.input(index),
     output: (index = 0) => node.output(index),
     get gradient() {

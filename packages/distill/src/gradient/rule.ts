@@ -16,6 +16,8 @@ export interface GradientContext {
   gradientOf(index: number): Value | undefined;
   /** The gradient of a value that comes after the node; undefined when the loss does not depend on it. */
   gradientAt(value: Value): Value | undefined;
+  /** Whether the gradient of a value is asked for by name: it must be whole then. */
+  isTarget(value: Value): boolean;
   /** Nodes of the forward pass that read a value. */
   readers(value: Value): readonly Node[];
   /** Output `index`, which the node is given when it has none yet. */

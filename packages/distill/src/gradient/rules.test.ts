@@ -38,6 +38,13 @@ const cases: readonly (GradientCase & { readonly covers?: string })[] = [
   op('Div', [X, [3, 1]], {}, { draw: positive }), op('Pow', [X, [4]], {}, { draw: positive }),
   op('PRelu', [[2, 3, 4], [3, 1]], {}, { draw: away }),
   op('Max', [X, [4], [3, 1]]), op('Min', [X, X]), op('Mean', [X, [4]]), op('Sum', [X, [4], [3, 1]]),
+  ...[false, true].map((turned): GradientCase => ({
+    name: `Mul by its own sigmoid${turned ? ', turned' : ''}`, inputs: [X],
+    build(b, [x]) {
+      const gate = b.op('Sigmoid', [x]);
+      return b.op('Add', [b.op('Mul', turned ? [gate, x] : [x, gate]), gate]);
+    },
+  })),
   { name: 'Clip', inputs: [X], build: (b, [x]) => b.op('Clip', [x, b.constant('float64', -0.5), b.constant('float64', 0.4)]) },
   { name: 'Where', inputs: [X, [4]], build: (b, [x, y]) => b.op('Where', [b.op('Greater', [x, b.constant('float64', 0.1)]), x, y]) },
   { name: 'Cast', inputs: [X], build: (b, [x]) => b.op('Cast', [x], { to: 11 }) },

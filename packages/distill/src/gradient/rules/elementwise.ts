@@ -20,6 +20,18 @@ function swishDerivative(c: GradientContext, x: Value, alpha: number): Value {
   return c.ops.mul(s, c.ops.add(c.ops.scalar(1, x), c.ops.mul(c.ops.scale(x, alpha), oneMinus(c, s))));
 }
 
+/** y = x σ(x), as converters spell it: σ + y − y σ, in four walks over the elements instead of six by way of σ. Undefined for another product. */
+function swish(c: GradientContext): ReturnType<GradientRule> | undefined {
+  const gate = [0, 1].find((index) => {
+    const { producer } = c.input(index);
+    return producer?.opType === 'Sigmoid' && producer.domain === '' && producer.input(0) === c.input(1 - index);
+  });
+  if (gate === undefined || c.isTarget(c.input(gate))) return undefined;
+  const [s, y] = [c.input(gate), c.output()];
+  const gradient = (): Value => c.ops.mul(c.gradient, c.ops.add(c.ops.sub(y, c.ops.mul(y, s)), s));
+  return gate === 1 ? [gradient, undefined] : [undefined, gradient];
+}
+
 /** Φ(x) + x φ(x), exact or with the hyperbolic tangent of Hendrycks and Gimpel 2016 (arXiv:1606.08415). */
 function geluDerivative(c: GradientContext, x: Value, approximate: boolean): Value {
   const { ops } = c;
@@ -108,7 +120,7 @@ export const elementwiseGradients = {
     const t = c.ops.op('Tanh', [c.ops.op('Softplus', [x])]);
     return c.ops.add(t, c.ops.mul(c.ops.mul(x, c.ops.op('Sigmoid', [x])), oneMinus(c, square(c, t))));
   }),
-  Mul: (c) => [
+  Mul: (c) => swish(c) ?? [
     () => c.ops.sumTo(c.ops.mul(c.gradient, c.input(1)), c.input(0)),
     () => c.ops.sumTo(c.ops.mul(c.gradient, c.input(0)), c.input(1)),
   ],
