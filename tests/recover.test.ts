@@ -4,7 +4,7 @@ import { referenceEngine } from '@penjing/core/reference';
 import { magnitudePrune } from '@penjing/compress';
 import { addLora, type Dataset, keepLayers, makeTrainable, openGrids, type OptimizerPlan, prunedWeights, train, type TrainOptions } from '@penjing/distill';
 import { wasmKernels } from '@penjing/kernels';
-import { quantizeWeights, type WeightOptions } from '@penjing/quantize';
+import { quantizeStatic, quantizeWeights, type WeightOptions } from '@penjing/quantize';
 import { describe, expect, test } from 'vitest';
 
 const TOKENS = 24;
@@ -122,6 +122,38 @@ describe('on integer grids', () => {
     expect(largestDifference(await logits(closed), await logits(model))).toBeLessThan(1e-4);
     expect(await contents(closed)).not.toEqual(before);
   });
+});
+
+test.each([{ weights: 'per-channel' }, { weights: 'per-tensor' }] as const)('static int8, $weights: weights are trained through the rounding of activations', async ({ weights }) => {
+  const rng = createRng(9);
+  const model = new Model();
+  model.opsetImports.set('', 21);
+  const b = new GraphBuilder(model.graph);
+  const weight = (name: string, shape: readonly number[]): Value => b.initializer(name, denseOf('float32', shape, Array.from({ length: shape.reduce((x, y) => x * y, 1) }, () => rng.normal() / 3)));
+  const hidden = b.op('Relu', [b.op('Gemm', [b.input('x', tensorType('float32', ['n', 8])), weight('first', [16, 8]), weight('first_bias', [16])], { transB: 1 })]);
+  b.output(b.op('Gemm', [hidden, weight('second', [4, 16]), weight('second_bias', [4])], { transB: 1 }), 'logits', tensorType('float32', ['n', 4]));
+  const x = (seed: number, count: number): DenseTensor => {
+    const draw = createRng(seed);
+    return denseOf('float32', [count, 8], Array.from({ length: count * 8 }, () => draw.normal()));
+  };
+  const data = async (seed: number, count: number): Promise<Dataset> => {
+    const inputs = x(seed, count);
+    const labels = Array.from({ length: count }, (_, i) => [0, 1, 2, 3].reduce((best, c) => (inputs.data[8 * i + c]! > inputs.data[8 * i + best]! ? c : best), 0));
+    return { columns: { x: await jobs.refer(inputs), labels: await jobs.refer(denseOf('int64', [count], labels)) } };
+  };
+  const { model: quantized } = await quantizeStatic({ perChannel: weights === 'per-channel' }).run(model, { jobs, samples: [{ x: x(1, 64) }] });
+  const before = await contents(quantized);
+  const opened = await openGrids(quantized, { jobs });
+  expect(opened.grids.map((grid) => [grid.weight, grid.fixed]).sort()).toEqual([['first', true], ['second', true]]);
+  const { model: trainable, missing } = await makeTrainable(cloneModel(opened.model));
+  expect(missing).toEqual([]);
+  const { first, last } = await trained(trainable, { grids: opened.grids }, { data: await data(2, 256), validation: await data(3, 64), steps: 30, rate: 1e-2 });
+  expect(last).toBeLessThan(0.9 * first);
+  const { model: closed } = await opened.close(trainable, { jobs });
+  assertSound(closed);
+  const after = await contents(closed);
+  expect(Object.keys(after).filter((name) => Buffer.compare(after[name]!, before[name]!) !== 0)).toEqual(['first_codes', 'second_codes']);
+  expect(largestDifference(await logits(closed, { x: x(4, 8) }), await logits(trainable, { x: x(4, 8) }))).toBeLessThan(1e-5);
 });
 
 describe('LoRA', () => {

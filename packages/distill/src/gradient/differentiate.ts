@@ -122,8 +122,9 @@ function nodesBetween(model: Model, targets: ReadonlySet<Value>, loss: Value): N
   }).reverse();
 }
 
-/** Whether small changes can pass through a value: integers and booleans stop them. */
-function isContinuous({ type }: Value): boolean {
+/** Whether small changes can pass through a value: integers and booleans stop them, but for codes, whose gradients go straight through. */
+function isContinuous({ type, producer }: Value): boolean {
+  if (producer?.opType === 'QuantizeLinear' && producer.domain === '') return true;
   return type?.kind !== 'tensor' || type.dtype === undefined || dtypes[type.dtype].kind === 'float';
 }
 

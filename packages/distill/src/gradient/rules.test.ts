@@ -165,7 +165,8 @@ describe('gradients against central differences', () => {
   });
 
   test('no rule is without a case', () => {
-    const tried = new Set(cases.map(({ name }) => name.split(/[ ,]/)[0]!));
+    // Those that round are no derivatives: see rules/quantized.test.ts.
+    const tried = new Set([...cases.map(({ name }) => name.split(/[ ,]/)[0]!), 'QuantizeLinear', 'DequantizeLinear']);
     expect(Object.keys(gradientRules).filter((name) => !tried.has(name))).toEqual([]);
   });
 });

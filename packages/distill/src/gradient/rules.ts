@@ -7,11 +7,12 @@ import { gatherNDGradients } from './rules/gather-nd.js';
 import { linalgGradients } from './rules/linalg.js';
 import { movementGradients } from './rules/movement.js';
 import { normGradients } from './rules/norm.js';
+import { quantizedGradients } from './rules/quantized.js';
 import { reduceGradients } from './rules/reduce.js';
 import { resizeGradients } from './rules/resize.js';
 import { rotaryGradients } from './rules/rotary.js';
 
-const rules = { ...elementwiseGradients, ...reduceGradients, ...movementGradients, ...linalgGradients, ...convGradients, ...normGradients, ...rotaryGradients, ...gatherNDGradients, ...resizeGradients };
+const rules = { ...elementwiseGradients, ...reduceGradients, ...movementGradients, ...linalgGradients, ...convGradients, ...normGradients, ...rotaryGradients, ...gatherNDGradients, ...resizeGradients, ...quantizedGradients };
 
 export const gradientRules: Readonly<Partial<Record<string, GradientRule>>> = rules;
 
@@ -28,7 +29,7 @@ export const constantOperators: ReadonlySet<string> = new Set(constants);
 /** Operators whose gradient is missing: training names them before it starts. */
 export const withoutGradient = [
   'Attention', 'CausalConvWithState', 'LinearAttention', 'GRU', 'LSTM', 'RNN', 'If', 'Loop', 'Scan',
-  'ConvInteger', 'DequantizeLinear', 'DynamicQuantizeLinear', 'MatMulInteger', 'QLinearConv', 'QLinearMatMul', 'QuantizeLinear',
+  'ConvInteger', 'DynamicQuantizeLinear', 'MatMulInteger', 'QLinearConv', 'QLinearMatMul',
   'ConcatFromSequence', 'Optional', 'OptionalGetElement', 'SequenceAt', 'SequenceConstruct', 'SequenceEmpty', 'SequenceErase', 'SequenceInsert', 'SequenceMap', 'SplitToSequence',
   'DFT', 'STFT', 'CumProd', 'Mod', 'SwiGLU', 'Det', 'CenterCropPad', 'Col2Im', 'Compress',
   'ReverseSequence', 'Scatter', 'TensorScatter', 'Unique', 'AffineGrid', 'DeformConv', 'GlobalLpPool', 'GridSample', 'LpPool', 'MaxRoiPool',

@@ -83,6 +83,10 @@ export function straightThrough(gradient: Float32Array, rounded: Float32Array, l
   const sum = new Float64Array(inner);
   eachRow(grid, scales, ({ inverse, low, high }, at, lines, first) => {
     sum.fill(0);
+    if (inner === 1) {
+      sums[first] = factor * lineSum({ gradient, rounded, latent }, at, at + lines, inverse[0]!, low[0]!, high[0]!);
+      return;
+    }
     for (let line = 0; line < lines; line++) {
       for (let i = 0; i < inner; i++) {
         const place = at + line * inner + i;
@@ -97,4 +101,18 @@ export function straightThrough(gradient: Float32Array, rounded: Float32Array, l
     for (let i = 0; i < inner; i++) sums[first + i] = factor * sum[i]!;
   });
   return sums;
+}
+
+/** The same for one block of neighbours, summed in a register. */
+function lineSum({ gradient, rounded, latent }: { readonly gradient: Float32Array; readonly rounded: Float32Array; readonly latent: Float32Array }, start: number, end: number, inverse: number, low: number, high: number): number {
+  let sum = 0;
+  for (let place = start; place < end; place++) {
+    const v = latent[place]!;
+    const steps = v * inverse;
+    const inside = steps >= low && steps <= high;
+    const g = gradient[place]!;
+    sum += g * (inside ? rounded[place]! - v : rounded[place]!);
+    if (!inside) gradient[place] = 0;
+  }
+  return sum;
 }

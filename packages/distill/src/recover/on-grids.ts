@@ -7,6 +7,8 @@ export interface GridConstraint extends Grid {
   readonly weight: string;
   /** To begin with. */
   readonly scales: Float32Array;
+  /** The scales stay as they are: something else is measured in them. */
+  readonly fixed?: boolean | undefined;
 }
 
 /** Largest change of a scale in one step, as a logarithm: Adam's first steps are as long as its rate, whatever the gradient. */
@@ -23,7 +25,7 @@ export function onGrids(inner: Optimizer, grids: readonly GridConstraint[]): Opt
     init(weights) {
       const here = present(grids, weights);
       const seen = new Map(weights);
-      for (const { weight, scales } of here) seen.set(logScale(weight), new Float32Array(scales.length));
+      for (const { weight, scales, fixed } of here) if (!fixed) seen.set(logScale(weight), new Float32Array(scales.length));
       const own = here.flatMap(({ weight, scales }): [string, Float32Array][] => [[`latent/${weight}`, weights.get(weight)!.slice()], [`step/${weight}`, scales.slice()]]);
       return new Map([...inner.init(seen), ...own]);
     },
@@ -35,16 +37,18 @@ export function onGrids(inner: Optimizer, grids: readonly GridConstraint[]): Opt
         const { weight } = grid;
         const latent = state.get(`latent/${weight}`)!;
         const scales = state.get(`step/${weight}`)!;
-        flows.set(logScale(weight), straightThrough(gradients.get(weight)!, weights.get(weight)!, latent, scales, grid));
+        const change = straightThrough(gradients.get(weight)!, weights.get(weight)!, latent, scales, grid);
         seen.set(weight, latent);
+        if (grid.fixed) continue;
+        flows.set(logScale(weight), change);
         seen.set(logScale(weight), new Float32Array(scales.length));
       }
       inner.update(seen, flows, state, step);
       for (const grid of here) {
         const { weight } = grid;
         const scales = state.get(`step/${weight}`)!;
-        const change = seen.get(logScale(weight))!;
-        for (let i = 0; i < scales.length; i++) scales[i]! *= Math.exp(Math.max(-LARGEST_STEP, Math.min(LARGEST_STEP, change[i]!)));
+        const change = seen.get(logScale(weight));
+        if (change) for (let i = 0; i < scales.length; i++) scales[i]! *= Math.exp(Math.max(-LARGEST_STEP, Math.min(LARGEST_STEP, change[i]!)));
         project(state.get(`latent/${weight}`)!, weights.get(weight)!, scales, grid);
       }
     },

@@ -4,7 +4,7 @@ import { orProblem } from '@penjing/core/calibrate';
 import { removeDead } from '@penjing/core/rewrite';
 import { closeGridJob, openGridJob, type OpenGridOutput } from './grid-job.js';
 import type { GridConstraint } from './on-grids.js';
-import { type LeftQuantized, type QuantizedWeight, quantizedWeights } from './quantized-weights.js';
+import { COUNTED, type LeftQuantized, type QuantizedWeight, quantizedWeights } from './quantized-weights.js';
 
 export interface GridTools extends Pick<TaskOptions, 'signal' | 'onProgress'> {
   readonly jobs: JobHost;
@@ -54,7 +54,9 @@ export async function openGrids(quantized: Model, tools: GridTools): Promise<Ope
   }
   removeDead(model);
   model.origin = undefined;
-  const grids = opened.map(({ name, open: { grid, scales } }): GridConstraint => ({ ...grid, weight: name, scales }));
+  // Biases of int32 are counted in units of input scale times weight scale.
+  const counted = left.some(({ reason }) => reason === COUNTED);
+  const grids = opened.map(({ name, open: { grid, scales } }): GridConstraint => ({ ...grid, weight: name, scales, ...(counted && { fixed: true }) }));
   return { model, grids, left, close: (trained, closing) => closeGrids(quantized, trained, opened, closing) };
 }
 

@@ -59,6 +59,7 @@ function blockWeight(values: Value, sites: readonly Node[]): Found {
   if (![2, 4, 8].includes(bits)) return left(`it has ${bits} bits`);
   if (values.tensor!.dtype !== 'uint8') return left(`its codes are ${values.tensor!.dtype}`);
   if (scales?.tensor?.dtype !== 'float32') return left('its scales are no float32 constants');
+  if (scales.uses().some((use) => !sites.includes(use.node))) return left('its scales are shared');
   if (zeroPoints && zeroPoints.tensor?.dtype !== 'uint8') return left('its zero points are no integers');
   if (product?.input(4)) return left('it has g_idx');
   if (sites.some((node) => node.opType === 'GatherBlockQuantized' && (node.int('gather_axis', 0) !== 0 || ![1, -1].includes(node.int('quantize_axis', 1))))) return left('it is looked up along another axis than its rows');
@@ -73,13 +74,17 @@ const INTEGERS: Readonly<Record<string, { readonly bits: 2 | 4 | 8; readonly sig
   int2: { bits: 2, signed: true }, uint2: { bits: 2, signed: false }, int4: { bits: 4, signed: true }, uint4: { bits: 4, signed: false }, int8: { bits: 8, signed: true }, uint8: { bits: 8, signed: false },
 };
 
+/** Why int32 constants stay. */
+export const COUNTED = 'it is a bias in units of the scales of a product';
+
 function linearWeight(node: Node): Found {
   const [values, scales, zeroPoints] = [node.input(0)!, node.input(1), node.input(2)];
   const left = (reason: string): LeftQuantized => ({ name: values.name, reason });
   const integer = INTEGERS[values.tensor!.dtype];
-  if (!integer) return left(`its codes are ${values.tensor!.dtype}`);
+  if (!integer) return left(values.tensor!.dtype === 'int32' ? COUNTED : `its codes are ${values.tensor!.dtype}`);
   if (scales?.tensor?.dtype !== 'float32') return left('its scales are no float32 constants');
   if (zeroPoints && !zeroPoints.tensor) return left('its zero points are computed');
+  if ([values, scales].some((value) => value.uses().some((use) => use.node !== node))) return left('its codes or scales are shared');
   const { shape } = values.tensor!;
   const layout = layoutOf(shape, scales.tensor, node);
   if (!layout) return left('its channels lie on an axis between others');

@@ -91,6 +91,8 @@ function upstream(value: Value): ReadonlySet<string> {
 }
 
 function inputsOf(node: Node): Value[] {
+  // Scales and zero points are no weights: a step that suits weights would be many times a scale.
+  if (node.domain === '' && (node.opType === 'QuantizeLinear' || node.opType === 'DequantizeLinear')) return node.inputs.slice(0, 1).filter((value) => value !== null);
   const inner = [...node.subgraphs()].flatMap((graph) => [...allNodes(graph)]);
   return [node, ...inner].flatMap(({ inputs }) => inputs.filter((value): value is Value => value !== null));
 }
