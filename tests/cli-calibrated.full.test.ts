@@ -1,5 +1,4 @@
 /** Calibrated runs of the command itself: killed in the middle and resumed, and the options that come before or beside integers. */
-import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { root } from './architecture/sources.js';
+import { digestFolder } from './support/digest-folder.js';
 import { penjing, startPenjing } from './support/penjing-process.js';
 
 const sapling = join(root, 'models/sapling');
@@ -22,13 +22,6 @@ beforeAll(async () => {
   writeFileSync(text, readFileSync(join(sapling, 'heldout.txt')).subarray(0, 60_000));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-function digest(path: string): string {
-  const hash = createHash('sha256');
-  const names = readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  for (const name of names.sort()) hash.update(name.slice(path.length)).update(readFileSync(name));
-  return hash.digest('hex');
-}
 
 /** Outputs of jobs that a run has kept so far. */
 function keptResults(output: string): number {
@@ -55,7 +48,7 @@ describe('GPTQ of the embedded model', () => {
   test('killed after some of its layers it goes on behind them, to the same bytes', async () => {
     const whole = join(folder, 'whole');
     expect(await penjing(quantize(whole), { milliseconds: 400_000 })).toMatchObject({ code: 0 });
-    const wanted = digest(whole);
+    const wanted = digestFolder(whole);
     for (const moment of MOMENTS) {
       const output = join(folder, `killed-${moment}`);
       const run = startPenjing(quantize(output), { milliseconds: 400_000 });
@@ -72,7 +65,7 @@ describe('GPTQ of the embedded model', () => {
       while (again.process.exitCode === null && keptResults(output) === kept) await wait(2);
       if (keptResults(output) > kept) for (const [name, time] of written) expect(statSync(join(results, name), { throwIfNoEntry: false })?.mtimeMs ?? time).toBe(time);
       expect(await again.ended).toMatchObject({ code: 0 });
-      expect(digest(output)).toBe(wanted);
+      expect(digestFolder(output)).toBe(wanted);
       await rm(output, { recursive: true });
     }
   }, 900_000);
@@ -91,7 +84,7 @@ describe('options beside integers', () => {
     expect(new Set(smoothed(smooth))).toEqual(new Set(['smooth α 0.5']));
     expect(new Set(smoothed(less))).toEqual(new Set(['smooth α 0.3']));
     expect(smooth.records.filter(({ method }) => method.startsWith('dynamic')).length).toBe(plain.records.filter(({ method }) => method.startsWith('dynamic')).length);
-    expect(digest(join(folder, 'smooth'))).not.toBe(digest(join(folder, 'plain')));
+    expect(digestFolder(join(folder, 'smooth'))).not.toBe(digestFolder(join(folder, 'plain')));
     const multiplied = await json(...dynamic('multiplied', '--smooth', '--smooth-multiply', ...data));
     expect(smoothed(multiplied).length).toBeGreaterThan(smoothed(smooth).length);
     expect((await json(...dynamic('no-data', '--smooth'))).error?.code).toMatch(/E_(DATA|OPTION)/);

@@ -1,6 +1,5 @@
 /** Kills the command itself, ten times in the middle of its work: no output, only the work folder; resumed it gives the same bytes. */
-import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createRng } from '@penjing/core';
 import { makeCheckpoint } from '../bench/make-checkpoint.js';
+import { digestFolder } from './support/digest-folder.js';
 import { type Ended, penjing, type Running, startPenjing } from './support/penjing-process.js';
 
 const MOMENTS = 10;
@@ -30,19 +30,11 @@ beforeAll(async () => {
   const watch = setInterval(() => (journalBytes = Math.max(journalBytes, journalSize(output))), 5);
   expect(await run.ended).toMatchObject({ code: 0, stderr: '' });
   clearInterval(watch);
-  wanted = digest(output);
+  wanted = digestFolder(output);
   await rm(output, { recursive: true });
 }, 300_000);
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-/** Names and bytes of everything in a folder, in a fixed order. */
-function digest(path: string): string {
-  const hash = createHash('sha256');
-  const names = readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  for (const name of names.sort()) hash.update(name.slice(path.length)).update(readFileSync(name));
-  return hash.digest('hex');
-}
 
 /** -1 before there is one. */
 function journalSize(output: string): number {
@@ -84,7 +76,7 @@ describe('a conversion of 0.9 GB', () => {
       const again = await penjing(convert(output, ...(clean ? [] : ['--resume'])).filter((word) => word !== '--quiet'));
       expect(again).toMatchObject({ code: 0 });
       expect(again.stderr).toMatch(clean ? /left by a run that did not finish, was deleted/ : /bytes were finished by an earlier run/);
-      expect(digest(output)).toBe(wanted);
+      expect(digestFolder(output)).toBe(wanted);
       expect(existsSync(`${output}.penjing`)).toBe(false);
       await rm(output, { recursive: true });
     }
@@ -98,7 +90,7 @@ describe('a conversion of 0.9 GB', () => {
     expect(after).toBeLessThan(2000);
     expectOnlyWorkFolder(output);
     expect(await penjing(convert(output, '--resume'))).toMatchObject({ code: 0 });
-    expect(digest(output)).toBe(wanted);
+    expect(digestFolder(output)).toBe(wanted);
     await rm(output, { recursive: true });
   });
 
@@ -117,7 +109,7 @@ describe('a conversion of 0.9 GB', () => {
     expect(second.code).toBe(1);
     expect(JSON.parse(second.stdout)).toMatchObject({ error: { code: 'E_BUSY' } });
     expect(await first.ended).toMatchObject({ code: 0 });
-    expect(digest(output)).toBe(wanted);
+    expect(digestFolder(output)).toBe(wanted);
   });
 });
 

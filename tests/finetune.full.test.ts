@@ -1,5 +1,4 @@
 /** The embedded model, finetuned by the command and killed in the middle: resumed it gives the same bytes, and half of its layers learn from all of them. */
-import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { digestFolder } from './support/digest-folder.js';
 import { penjing, startPenjing } from './support/penjing-process.js';
 
 const sapling = fileURLToPath(new URL('../models/sapling', import.meta.url));
@@ -20,13 +20,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Weights and tables, wherever they stand in a folder; the manifest says when it was written. */
-function digest(path: string): string {
-  const hash = createHash('sha256');
-  const names = readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile() && entry.name !== 'penjing.json').map((entry) => join(entry.parentPath, entry.name));
-  for (const name of names.sort()) hash.update(name.slice(path.length)).update(readFileSync(name));
-  return hash.digest('hex');
-}
+/** Weights and tables; the manifest says when it was written. */
+const digest = (path: string): string => digestFolder(path, { without: 'penjing.json' });
 
 const finetune = (output: string, ...more: string[]): string[] =>
   ['finetune', sapling, '-o', output, '--data', text, '--steps', '24', '--batch', '2', '--length', '32', '--checkpoint-every', '4', '--validate-every', '8', '--seed', '3', '--json', ...more];

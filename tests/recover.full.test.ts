@@ -25,7 +25,7 @@ const cases: readonly (readonly [string, RecipeStep, number])[] = [
   ['half of the layers', { shrink: { structure: 'layers', keep: 'half' } }, 1e-3],
 ];
 
-describe.skipIf(!process.env['PENJING_FULL'])('the embedded model recovers', () => {
+describe('the embedded model recovers', () => {
   test.each(cases)('%s', async (name, step, rate) => {
     const finetune = { data, steps: 24, batch: 8, length: 128, rate, leaveOut: 0 };
     const perplexity = async (suffix: string, steps: readonly RecipeStep[]): Promise<number> => {

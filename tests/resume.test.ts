@@ -1,9 +1,8 @@
 /** A killed save loses nothing: no output, only the work folder; resumed it gives the same bytes, without it starts clean. */
 import { type ChildProcess, fork } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { appendFile, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createRng, DenseTensor } from '@penjing/core';
 import { type FileLayout, openSafetensors, safetensorsLayout } from '@penjing/graph-io';
 import { createPool, fileSource, type Pool, saveFile, saveLayouts } from '@penjing/graph-io/node';
+import { digestFolder } from './support/digest-folder.js';
 import { plannedSave } from './tools/planned-save.js';
 
 const MOMENTS = 4;
@@ -34,7 +34,7 @@ beforeAll(async () => {
   await saveFile(join(folder, 'model.safetensors'), safetensorsLayout({ tensors, metadata: new Map() }), { pool });
   layouts = await plan();
   await saveLayouts(join(folder, 'wanted'), layouts, { pool });
-  wanted = await digest(join(folder, 'wanted'));
+  wanted = digestFolder(join(folder, 'wanted'));
 }, 60_000);
 
 afterAll(async () => {
@@ -44,14 +44,6 @@ afterAll(async () => {
 
 async function plan(): Promise<FileLayout[]> {
   return plannedSave(await openSafetensors(await fileSource(join(folder, 'model.safetensors'))));
-}
-
-/** Names and bytes of everything in a folder. */
-async function digest(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  const names = (await readdir(path, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  for (const name of names.sort()) hash.update(name.slice(path.length)).update(await readFile(name));
-  return hash.digest('hex');
 }
 
 interface Child {
@@ -91,7 +83,7 @@ describe('a killed save', () => {
       if (existsSync(output)) {
         // It was faster than the signal: then it must be whole.
         expect(i).toBeGreaterThanOrEqual(MOMENTS - 2);
-        expect(await digest(output)).toBe(wanted);
+        expect(digestFolder(output)).toBe(wanted);
         continue;
       }
       unfinished++;
@@ -103,7 +95,7 @@ describe('a killed save', () => {
       } else {
         resumedBytes += (await saveLayouts(output, layouts, { pool, resume: true })).resumedBytes;
       }
-      expect(await digest(output)).toBe(wanted);
+      expect(digestFolder(output)).toBe(wanted);
       expect(existsSync(`${output}.penjing`)).toBe(false);
     }
     expect(unfinished).toBeGreaterThanOrEqual(MOMENTS - 2);
@@ -133,14 +125,14 @@ describe('a work folder', () => {
     await writeFile(path, bytes);
     await appendFile(join(`${output}.penjing`, 'journal.jsonl'), '{"g":1,"c"');
     await saveLayouts(output, layouts, { pool, resume: true });
-    expect(await digest(output)).toBe(wanted);
+    expect(digestFolder(output)).toBe(wanted);
   });
 
   test('with a cut file is repaired', async () => {
     const output = await interrupted('cut');
     await truncate(join(`${output}.penjing`, 'files', 'straight.bin'), 100);
     await saveLayouts(output, layouts, { pool, resume: true });
-    expect(await digest(output)).toBe(wanted);
+    expect(digestFolder(output)).toBe(wanted);
   });
 
   test('of another plan is not used', async () => {
@@ -148,7 +140,7 @@ describe('a work folder', () => {
     const { notes, resumedBytes } = await saveLayouts(output, layouts, { pool, resume: true, planKey: 'another' });
     expect(notes.join()).toMatch(/another plan/);
     expect(resumedBytes).toBe(0);
-    expect(await digest(output)).toBe(wanted);
+    expect(digestFolder(output)).toBe(wanted);
   });
 
   test('of an input that changed since is not used', async () => {
@@ -161,7 +153,7 @@ describe('a work folder', () => {
     layouts = await plan();
     const { resumedBytes } = await saveLayouts(output, layouts, { pool, resume: true });
     expect(resumedBytes).toBe(0);
-    expect(await digest(output)).toBe(wanted);
+    expect(digestFolder(output)).toBe(wanted);
   });
 
   test('is locked while a run lives, and taken over when it is dead', async () => {
@@ -173,6 +165,6 @@ describe('a work folder', () => {
     const killed = await interrupted('locked');
     await writeFile(join(`${killed}.penjing`, 'lock'), '4194304 1');
     await saveLayouts(killed, layouts, { pool, resume: true });
-    expect(await digest(killed)).toBe(wanted);
+    expect(digestFolder(killed)).toBe(wanted);
   });
 });
