@@ -10,6 +10,8 @@ export interface OptionSpec {
   readonly required?: boolean;
   /** May be given several times; the values arrive as a list. */
   readonly repeat?: boolean;
+  /** Heading under which --help lists it. */
+  readonly group?: string;
 }
 
 /** What a verb works with. */

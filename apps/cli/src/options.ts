@@ -29,10 +29,28 @@ export function oneOf(allowed: readonly number[]): (text: string) => number {
 }
 
 export function decimal(min: number, max: number): (text: string) => number {
+  return numberWithin({ minimum: min, maximum: max });
+}
+
+/** Limits of a number, as JSON schema names them. */
+export interface NumberLimits {
+  readonly minimum?: number | undefined;
+  readonly maximum?: number | undefined;
+  readonly exclusiveMinimum?: number | undefined;
+  readonly exclusiveMaximum?: number | undefined;
+}
+
+/** A finite number within limits. */
+export function numberWithin({ minimum = -Infinity, maximum = Infinity, exclusiveMinimum = -Infinity, exclusiveMaximum = Infinity }: NumberLimits): (text: string) => number {
+  const bounds = [
+    ...(minimum > -Infinity && maximum < Infinity ? [`from ${minimum} to ${maximum}`] : [...(minimum > -Infinity ? [`of at least ${minimum}`] : []), ...(maximum < Infinity ? [`of at most ${maximum}`] : [])]),
+    ...(exclusiveMinimum > -Infinity ? [`above ${exclusiveMinimum}`] : []),
+    ...(exclusiveMaximum < Infinity ? [`below ${exclusiveMaximum}`] : []),
+  ];
   return (text) => {
     const value = text.trim() === '' ? Number.NaN : Number(text);
-    if (!(value >= min && value <= max)) throw new InvalidArgumentError(`a number from ${min} to ${max} is needed.`);
-    return value;
+    if (Number.isFinite(value) && value >= minimum && value <= maximum && value > exclusiveMinimum && value < exclusiveMaximum) return value;
+    throw new InvalidArgumentError(`a number ${bounds.join(' and ')}${bounds.length > 0 ? ' ' : ''}is needed.`);
   };
 }
 
@@ -64,7 +82,7 @@ export function namedNumbers(text: string): readonly [name: string, numbers: rea
 }
 
 export const common = {
-  output: { flags: '-o, --output <path>', help: 'where the result goes', required: true, parse: filled },
+  output: { flags: '-o, --output <path>', help: 'where the result goes', required: true, parse: filled, group: 'Output' },
   force: { flags: '--force', help: 'replace an existing output' },
   resume: { flags: '--resume', help: 'go on from the work folder of a run that was cut off' },
   report: { flags: '--report <file.html>', help: 'write a page with plots' },
@@ -73,6 +91,11 @@ export const common = {
   seed: { flags: '--seed <n>', help: 'seed of every random choice', parse: integer(0, 2 ** 32 - 1) },
   threads: { flags: '--threads <n>', help: 'worker threads (all cores when absent)', parse: integer(1, 1024) },
 } as const satisfies Record<string, OptionSpec>;
+
+/** Options under a heading of --help. */
+export function underHeading(group: string, specs: readonly OptionSpec[]): OptionSpec[] {
+  return specs.map((spec) => ({ ...spec, group }));
+}
 
 /** Options that every verb has. */
 export const everywhere: readonly OptionSpec[] = [

@@ -60,6 +60,7 @@ function declare(verb: Command, action: (args: string[], options: Record<string,
 function toOption(spec: OptionSpec): Option {
   const option = new Option(spec.flags, spec.help).makeOptionMandatory(spec.required === true);
   if (spec.choices) option.choices(spec.choices);
+  if (spec.group) option.helpGroup(`${spec.group}:`);
   const { parse = (text: string): unknown => text } = spec;
   if (spec.repeat) {
     option.argParser<unknown[]>((text, previous) => [...(previous ?? []), parse(text)]);

@@ -1,18 +1,18 @@
 /** What convert, quantize and apply share: run a recipe, then say what came out. */
 import type { RecipeFile, RecipeResult, RunRecipeOptions, Training } from '@penjing/recipe';
 import type { CommandContext, CommandResult, OptionSpec } from './command.js';
-import { common, numberOf, textOf } from './options.js';
+import { common, numberOf, textOf, underHeading } from './options.js';
 import { formatBytes } from './progress.js';
 import { formatTable } from './table.js';
 
 /** Options of every verb that writes a model. */
-export const saveOptions: readonly OptionSpec[] = [
+export const saveOptions: readonly OptionSpec[] = underHeading('Output', [
   common.force,
   common.resume,
   { flags: '--external-data <when>', help: 'weights in a file of their own', choices: ['auto', 'always', 'never'] },
   { flags: '--no-check', help: 'do not load the result with ONNX Runtime afterwards' },
   common.report,
-];
+]);
 
 /**
  * Runs steps given on the command line. The recipe schema checks their values, as it does for files. Where they only stream weights from file to

@@ -4,31 +4,39 @@ import { PenjingError } from '@penjing/core';
 import recipeSchema from '@penjing/recipe/recipe.schema.json' with { type: 'json' };
 import { Option } from 'commander';
 import type { OptionSpec } from './command.js';
-import { decimal, filled, integer, names, numbers, oneOf } from './options.js';
+import { filled, integer, names, type NumberLimits, numbers, numberWithin, oneOf } from './options.js';
 
 type StepName = RecipeStep extends infer Step ? (Step extends unknown ? keyof Step : never) : never;
 type FieldsOf<Name extends StepName> = keyof Extract<RecipeStep, Readonly<Record<Name, unknown>>>[Name] & string;
 
 /** How a field is called on the command line. */
-export interface StepWord extends Pick<OptionSpec, 'flags' | 'help' | 'parse' | 'repeat'> {
+export interface StepWord extends Pick<OptionSpec, 'flags' | 'help' | 'parse' | 'repeat' | 'required' | 'group'> {
   /** The field from the option; undefined leaves it out. The value itself when absent. */
   readonly from?: (value: unknown) => unknown;
 }
 
+/** Words under a heading of --help. */
+export function inGroup<Words extends Readonly<Record<string, StepWord>>>(group: string, words: Words): Words {
+  return Object.fromEntries(Object.entries(words).map(([field, word]) => [field, { ...word, group }])) as Words;
+}
+
 /** Words for what a step is calibrated with, the same in every verb. */
-export const calibrationWords = {
+export const calibrationWords = inGroup('Data', {
   data: { flags: '--data <path>', help: 'what to calibrate with: text, .jsonl, .npz, .npy, IDX, .csv, .wav, a folder of pictures or of input_*.pb; PATH#FROM:TO takes a part; random:N to try things out' },
   samples: { flags: '--samples <n>', help: 'how many samples of the data to use (128 when absent); of text, windows of 512 tokens' },
   columns: { flags: '--columns <names>', help: 'columns of a .csv: that of the text, or those of numbers', parse: names },
   scale: { flags: '--scale <f>', help: 'pictures become (pixel · scale − mean) / std; 1/255 when absent' },
   mean: { flags: '--mean <f,…>', help: 'one number, or one per channel (0 when absent)', parse: numbers },
   std: { flags: '--std <f,…>', help: 'one number, or one per channel (1 when absent)', parse: numbers },
-} as const satisfies Readonly<Record<string, StepWord>>;
+} as const satisfies Readonly<Record<string, StepWord>>);
 
 /** The same for what was gathered from it, in the verbs that change a model. */
-export const cacheWords = {
+export const cacheWords = inGroup('Data', {
   cache: { flags: '--cache <file>', help: 'calibration cache: statistics of earlier runs (.safetensors): what fits the model, the samples and the method is taken from it, the rest is gathered and added' },
-} as const satisfies Readonly<Record<string, StepWord>>;
+} as const satisfies Readonly<Record<string, StepWord>>);
+
+/** A word for weights that a step leaves alone. */
+export const excludeWord = { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true, group: 'Weights' } as const satisfies StepWord;
 
 export interface StepOptions {
   readonly specs: readonly OptionSpec[];
@@ -42,8 +50,8 @@ export interface StepOptions {
 export function stepOptions<Name extends StepName>(step: Name, words: { readonly [Field in FieldsOf<Name>]?: StepWord }): StepOptions {
   const fields = (recipeSchema.properties.steps.items.properties as Readonly<Record<string, { readonly properties: object }>>)[step]!.properties as Readonly<Record<string, FieldSchema>>;
   const entries = (Object.entries(words) as [string, StepWord][]).map(([field, { from = (value: unknown) => value, ...word }]) => {
-    const { flags, help, repeat } = word;
-    const spec: OptionSpec = { flags, help, ...(repeat && { repeat }), ...(takesValue(flags) && { ...reader(fields[field]!), ...(word.parse && { parse: word.parse }) }) };
+    const { flags, help, repeat, required, group } = word;
+    const spec: OptionSpec = { flags, help, ...(repeat && { repeat }), ...(required && { required }), ...(group !== undefined && { group }), ...(takesValue(flags) && { ...reader(fields[field]!), ...(word.parse && { parse: word.parse }) }) };
     return { field, from, spec, name: new Option(flags).attributeName() };
   });
   const valuesOf = (options: Readonly<Record<string, unknown>>): { field: string; flag: string; value: unknown }[] =>
@@ -80,11 +88,9 @@ export function readChosen(verb: string, { flag, words }: StepChoice, all: reado
   return words.read(options);
 }
 
-interface FieldSchema {
+interface FieldSchema extends NumberLimits {
   readonly type?: string;
   readonly enum?: readonly (string | number)[];
-  readonly minimum?: number;
-  readonly maximum?: number;
   readonly minLength?: number;
 }
 
@@ -94,10 +100,10 @@ function takesValue(flags: string): boolean {
 }
 
 /** Text to what the field holds; wrong usage where the schema would refuse it. */
-function reader({ type, enum: values, minimum, maximum, minLength }: FieldSchema): Pick<OptionSpec, 'parse' | 'choices'> {
+function reader({ type, enum: values, minLength, ...limits }: FieldSchema): Pick<OptionSpec, 'parse' | 'choices'> {
   if (values?.every((value) => typeof value === 'string')) return { choices: values };
   if (values) return { parse: oneOf(values.map(Number)) };
-  if (type === 'integer') return { parse: integer(minimum ?? Number.MIN_SAFE_INTEGER, maximum) };
-  if (type === 'number') return { parse: decimal(minimum ?? -Infinity, maximum ?? Infinity) };
+  if (type === 'integer') return { parse: integer(limits.minimum ?? Number.MIN_SAFE_INTEGER, limits.maximum) };
+  if (type === 'number') return { parse: numberWithin(limits) };
   return (minLength ?? 0) > 0 ? { parse: filled } : {};
 }

@@ -2,7 +2,7 @@
 import type { Command } from '../command.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
-import { cacheWords, calibrationWords, stepOptions } from '../step-options.js';
+import { cacheWords, calibrationWords, excludeWord, stepOptions } from '../step-options.js';
 
 const fields = stepOptions('cluster', {
   bits: { flags: '--bits <n>', help: '1 to 8: a codebook has 2 to the power of it entries (4 when absent)' },
@@ -12,7 +12,7 @@ const fields = stepOptions('cluster', {
   ...cacheWords,
   // commander gives true when --no-embeddings is absent
   embeddings: { flags: '--no-embeddings', help: 'leave lookup tables as they are', from: (value) => (value === false ? false : undefined) },
-  exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true },
+  exclude: excludeWord,
 });
 
 export const cluster: Command = {

@@ -3,19 +3,21 @@ import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
 import { common, filled, textOf } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
-import { stepOptions } from '../step-options.js';
+import { inGroup, stepOptions } from '../step-options.js';
 import { trainingWords } from '../training-words.js';
 
 const fields = stepOptions('distill', {
-  preset: { flags: '--preset <name>', help: 'losses as a published recipe weighs them: hinton (when absent), distilbert, tinybert (layers and maps of attention too), minitron (the logits alone)' },
-  temperature: { flags: '--temperature <f>', help: 'of the probabilities that are learned' },
-  soft: { flags: '--soft <weight>', help: 'how much the probabilities of the teacher count' },
-  hard: { flags: '--hard <weight>', help: 'how much labels, or the words that follow, count' },
-  hidden: { flags: '--hidden <weight>', help: 'how much what goes out of layers counts' },
-  attention: { flags: '--attention <weight>', help: 'how much maps of attention count' },
-  cacheTeacher: { flags: '--cache-teacher', help: 'ask the teacher once for each sample and keep the answers in the work folder' },
+  ...inGroup('Teaching', {
+    preset: { flags: '--preset <name>', help: 'losses as a published recipe weighs them: hinton (when absent), distilbert, tinybert (layers and maps of attention too), minitron (the logits alone)' },
+    temperature: { flags: '--temperature <f>', help: 'of the probabilities that are learned' },
+    soft: { flags: '--soft <weight>', help: 'how much the probabilities of the teacher count' },
+    hard: { flags: '--hard <weight>', help: 'how much labels, or the words that follow, count' },
+    hidden: { flags: '--hidden <weight>', help: 'how much what goes out of layers counts' },
+    attention: { flags: '--attention <weight>', help: 'how much maps of attention count' },
+    cacheTeacher: { flags: '--cache-teacher', help: 'ask the teacher once for each sample and keep the answers in the work folder' },
+  }),
   ...trainingWords,
-  scratch: { flags: '--scratch', help: 'the student begins with random weights' },
+  ...inGroup('Weights', { scratch: { flags: '--scratch', help: 'the student begins with random weights' } }),
 });
 
 export const distill: Command = {
@@ -24,8 +26,8 @@ export const distill: Command = {
   arguments: [{ name: '<teacher...>', help: 'a folder or file that convert takes; the answers of several are averaged' }],
   options: [
     common.output,
-    { flags: '--student <model>', help: 'the model that learns: a folder or file, or layers:MAP for some layers of the teacher: layers:half, layers:3, layers:0,2,4', required: true, parse: filled },
-    ...fields.specs.map((spec) => (spec.flags.startsWith('--data') ? { ...spec, required: true } : spec)),
+    { flags: '--student <model>', help: 'the model that learns: a folder or file, or layers:MAP for some layers of the teacher: layers:half, layers:3, layers:0,2,4', required: true, parse: filled, group: 'Teaching' },
+    ...fields.specs,
     common.seed,
     ...saveOptions,
     common.threads,

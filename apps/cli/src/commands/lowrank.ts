@@ -2,7 +2,7 @@
 import type { Command } from '../command.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
-import { cacheWords, calibrationWords, stepOptions } from '../step-options.js';
+import { cacheWords, calibrationWords, excludeWord, stepOptions } from '../step-options.js';
 
 const factors = stepOptions('lowrank', {
   method: { flags: '--method <name>', help: 'svd: the nearest weights; asvd, svd-llm: by what the model computes on --data (the best is svd-llm)' },
@@ -13,7 +13,7 @@ const factors = stepOptions('lowrank', {
   alpha: { flags: '--alpha <f>', help: 'how strongly asvd scales inputs, 0 to 1 (0.5 when absent)' },
   ...calibrationWords,
   ...cacheWords,
-  exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true },
+  exclude: excludeWord,
 });
 
 export const lowrank: Command = {

@@ -3,25 +3,31 @@ import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
-import { cacheWords, calibrationWords, readChosen, stepOptions } from '../step-options.js';
+import { cacheWords, calibrationWords, excludeWord, inGroup, readChosen, stepOptions } from '../step-options.js';
 
 const fields = stepOptions('prune', {
-  method: { flags: '--method <name>', help: 'which weights go: magnitude, the smallest; wanda and sparsegpt, by what the model computes on --data. Of --structure: norm, the smallest; activation, what adds least; obs, what the rest makes up for; taylor, what changes the loss least, by gradients' },
-  sparsity: { flags: '--sparsity <share>', help: 'share of the weights that become 0: 0.5' },
-  pattern: { flags: '--pattern <n:m>', help: 'instead: of every m inputs of an output, n stay: 2:4, 4:8' },
-  scope: { flags: '--scope <scope>', help: 'of magnitude: one threshold per weight (layer), or one for all (global)' },
-  store: { flags: '--store <form>', help: 'sparse: only what is not 0, and where, in each weight that gets smaller so (more than 2/3 zeros of float32)' },
+  ...inGroup('Weights', {
+    method: { flags: '--method <name>', help: 'which weights go: magnitude, the smallest; wanda and sparsegpt, by what the model computes on --data. Of --structure: norm, the smallest; activation, what adds least; obs, what the rest makes up for; taylor, what changes the loss least, by gradients' },
+  }),
+  ...inGroup('Zeros', {
+    sparsity: { flags: '--sparsity <share>', help: 'share of the weights that become 0: 0.5' },
+    pattern: { flags: '--pattern <n:m>', help: 'instead: of every m inputs of an output, n stay: 2:4, 4:8' },
+    scope: { flags: '--scope <scope>', help: 'of magnitude: one threshold per weight (layer), or one for all (global)' },
+    store: { flags: '--store <form>', help: 'sparse: only what is not 0, and where, in each weight that gets smaller so (more than 2/3 zeros of float32)' },
+  }),
   ...calibrationWords,
   ...cacheWords,
-  exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true },
+  exclude: excludeWord,
 });
 
 const shrink = stepOptions('shrink', {
-  structure: { flags: '--structure <name>', help: 'take whole parts out instead, and cut what reads them: attention heads, features inside of feed-forward parts (ffn), channels of convolutions, layers' },
-  ratio: { flags: '--ratio <share>', help: 'of --structure: share of the parts that go' },
-  keep: { flags: '--keep <layers>', help: 'of --structure layers, instead of --ratio: which stay: half or 4 (evenly spaced), first:4, outer:4 (the first three and the last), or counted from 0: 0,2,4' },
+  ...inGroup('Whole parts', {
+    structure: { flags: '--structure <name>', help: 'take whole parts out instead, and cut what reads them: attention heads, features inside of feed-forward parts (ffn), channels of convolutions, layers' },
+    ratio: { flags: '--ratio <share>', help: 'of --structure: share of the parts that go' },
+    keep: { flags: '--keep <layers>', help: 'of --structure layers, instead of --ratio: which stay: half or 4 (evenly spaced), first:4, outer:4 (the first three and the last), or counted from 0: 0,2,4' },
+    update: { flags: '--update', help: 'of --structure: fit what remains to what the model computed on --data (obs does so anyway)' },
+  }),
   method: { flags: '--method <name>', help: '' },
-  update: { flags: '--update', help: 'of --structure: fit what remains to what the model computed on --data (obs does so anyway)' },
   ...calibrationWords,
   ...cacheWords,
   exclude: { flags: '--exclude <name>', help: '', repeat: true },

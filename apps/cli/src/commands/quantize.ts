@@ -1,59 +1,59 @@
 /** `penjing quantize`: weights in 2, 3, 4 or 8 bits, or weights and activations in 8, from a checkpoint or from an ONNX model. */
 import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
-import { common } from '../options.js';
+import { common, underHeading } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
-import { cacheWords, calibrationWords, joinWords, readChosen, type StepOptions, stepOptions } from '../step-options.js';
-
-const exclude = { exclude: { flags: '--exclude <name>', help: 'a weight to leave alone; /…/ is a pattern; may be repeated', repeat: true } } as const;
+import { cacheWords, calibrationWords, excludeWord, inGroup, joinWords, readChosen, type StepOptions, stepOptions } from '../step-options.js';
 
 const integers = stepOptions('quantize', {
-  bits: { flags: '--bits <n>', help: '2, 3 (stored in 4), 4 or 8 (4 when absent)' },
-  blockSize: { flags: '--block-size <n>', help: 'weights per scale: 16, 32, 64, 128 or 256 (32 when absent)' },
-  symmetric: { flags: '--asymmetric', help: 'a zero point per block: smaller error, a little larger', from: () => false },
-  method: { flags: '--method <name>', help: 'how integers are chosen: rtn, the nearest; hqq, on grids that forgive outliers; awq, with inputs enlarged that matter on --data; gptq, by what the model computes on --data' },
-  scales: { flags: '--scales <how>', help: 'from the range of a block (when absent, but for gptq), or those of least squared error (gptq)' },
+  ...inGroup('Weights alone', {
+    bits: { flags: '--bits <n>', help: '2, 3 (stored in 4), 4 or 8 (4 when absent)' },
+    blockSize: { flags: '--block-size <n>', help: 'weights per scale: 16, 32, 64, 128 or 256 (32 when absent)' },
+    symmetric: { flags: '--asymmetric', help: 'a zero point per block: smaller error, a little larger', from: () => false },
+    method: { flags: '--method <name>', help: 'how integers are chosen: rtn, the nearest; hqq, on grids that forgive outliers; awq, with inputs enlarged that matter on --data; gptq, by what the model computes on --data' },
+    scales: { flags: '--scales <how>', help: 'from the range of a block (when absent, but for gptq), or those of least squared error (gptq)' },
+    format: { flags: '--format <name>', help: 'MatMulNBits, or standard DequantizeLinear' },
+    accuracyLevel: { flags: '--accuracy-level <n>', help: '4: int8 activations (fast), 1: float32 activations' },
+    // commander gives true when --no-embeddings is absent
+    embeddings: { flags: '--no-embeddings', help: 'leave lookup tables as they are', from: (value) => (value === false ? false : undefined) },
+  }),
   ...calibrationWords,
   ...cacheWords,
-  format: { flags: '--format <name>', help: 'MatMulNBits, or standard DequantizeLinear' },
-  accuracyLevel: { flags: '--accuracy-level <n>', help: '4: int8 activations (fast), 1: float32 activations' },
-  // commander gives true when --no-embeddings is absent
-  embeddings: { flags: '--no-embeddings', help: 'leave lookup tables as they are', from: (value) => (value === false ? false : undefined) },
-  ...exclude,
+  exclude: excludeWord,
 });
 
-const cpu = { cpu: { flags: '--cpu <kind>', help: 'the processor that --static and --dynamic write for (this machine when absent)' } } as const;
+const cpu = inGroup('Weights and activations', { cpu: { flags: '--cpu <kind>', help: 'the processor that --static and --dynamic write for (this machine when absent)' } });
 
-const ranges = {
+const ranges = inGroup('Weights and activations', {
   calibrate: { flags: '--calibrate <how>', help: 'how --static chooses the range of an activation (minmax when absent)' },
   percentile: { flags: '--percentile <p>', help: 'per cent of the values that percentile keeps (99.999 when absent)' },
   perChannel: { flags: '--per-tensor', help: 'one scale for a whole weight, not one for each output channel', from: () => false },
-} as const;
+});
 
 const own = stepOptions('quantizeStatic', { ...ranges, ...cpu });
-const statics = stepOptions('quantizeStatic', { ...ranges, ...cpu, ...calibrationWords, ...cacheWords, ...exclude });
-const dynamics = stepOptions('quantizeDynamic', { ...cpu, ...exclude });
+const statics = stepOptions('quantizeStatic', { ...ranges, ...cpu, ...calibrationWords, ...cacheWords, exclude: excludeWord });
+const dynamics = stepOptions('quantizeDynamic', { ...cpu, exclude: excludeWord });
 
-const smoothing = {
+const smoothing = inGroup('Weights and activations', {
   alpha: { flags: '--smooth [alpha]', help: 'before --static or --dynamic: divide channels of activations that are far larger than others on --data, and multiply weights in turn (SmoothQuant; 0 to 1, 0.5 when left out)', from: (value: unknown) => (value === true ? 0.5 : value) },
   multiply: { flags: '--smooth-multiply', help: 'with --smooth: by a Mul where no normalization or layer can take the factors, as in BERT' },
-} as const;
+});
 const ownSmoothing = stepOptions('smooth', smoothing);
-const smooths = stepOptions('smooth', { ...smoothing, ...calibrationWords, ...cacheWords, ...exclude });
+const smooths = stepOptions('smooth', { ...smoothing, ...calibrationWords, ...cacheWords, exclude: excludeWord });
 
 /** The kinds of quantization that are chosen by a flag. */
-const kinds = [
+const kinds = underHeading('Weights and activations', [
   { flags: '--static', help: 'weights and activations as int8, with scales that --data decides' },
   { flags: '--dynamic', help: 'weights as int8, activations rounded over the range they have in each run' },
-];
+]);
 
-const floating = {
+const floating = inGroup('16-bit floats', {
   dtype: { flags: '--dtype <dtype>', help: 'store weights as 16-bit floats instead of integers' },
   compute: { flags: '--compute', help: 'with --dtype float16: compute in it too; what overflows on --data stays float32' },
   headroom: { flags: '--headroom <f>', help: 'with --compute: how many times larger than on --data values may become (2 when absent)' },
-} as const;
+});
 const ownFloats = stepOptions('cast', floating);
-const floats = stepOptions('cast', { ...floating, ...calibrationWords, ...cacheWords, ...exclude });
+const floats = stepOptions('cast', { ...floating, ...calibrationWords, ...cacheWords, exclude: excludeWord });
 
 /** What the verb becomes, by the flag that chooses it. */
 const weightsAlone: Omit<Choice, 'when'> = { name: 'weights alone', step: 'quantize', words: integers };

@@ -3,14 +3,14 @@ import { PenjingError } from '@penjing/core';
 import type { SqueezeOptions, SqueezeResult } from '@penjing/recipe';
 import { InvalidArgumentError } from 'commander';
 import type { Command } from '../command.js';
-import { common, decimal, numberOf, textOf } from '../options.js';
+import { common, decimal, numberOf, textOf, underHeading } from '../options.js';
 import { formatBytes } from '../progress.js';
 import { saveOptions } from '../run-steps.js';
 import { calibrationWords, stepOptions } from '../step-options.js';
 import { formatFacts, formatTable } from '../table.js';
 
 // Data is read as a calibrated step reads it, since one of those comes out.
-const reading = stepOptions('quantize', calibrationWords);
+const reading = stepOptions('quantize', { ...calibrationWords, data: { ...calibrationWords.data, required: true } });
 
 export const squeeze: Command = {
   name: 'squeeze',
@@ -18,12 +18,14 @@ export const squeeze: Command = {
   arguments: [{ name: '<input>', help: 'a checkpoint or an .onnx file that becomes one graph' }],
   options: [
     { ...common.output, required: false },
-    ...reading.specs.map((spec) => (spec.flags.startsWith('--data') ? { ...spec, required: true } : spec)),
-    { flags: '--target-size <size>', help: 'how large the result may be: a share of the float model (25%), or bytes (900kB, 40MB)', parse: targetSize },
-    { flags: '--target-sparsity <share>', help: 'instead: how many of the weights of matrices shall become zero (50%), shared out over the layers', parse: share },
-    { flags: '--max-loss <percent>', help: 'what may be lost on the held-out samples: 1% more perplexity, 1 point of accuracy, or 1% error of the outputs', parse: percent },
-    { flags: '--methods <names>', help: 'what may be chosen from: int, palette (files only: expanded when loaded); or zeros: sparse, 2:4 (int when absent)', parse: methods },
-    { flags: '--dry-run', help: 'measure and plan, write no model' },
+    ...reading.specs,
+    ...underHeading('Goal', [
+      { flags: '--target-size <size>', help: 'how large the result may be: a share of the float model (25%), or bytes (900kB, 40MB)', parse: targetSize },
+      { flags: '--target-sparsity <share>', help: 'instead: how many of the weights of matrices shall become zero (50%), shared out over the layers', parse: share },
+      { flags: '--max-loss <percent>', help: 'what may be lost on the held-out samples: 1% more perplexity, 1 point of accuracy, or 1% error of the outputs', parse: percent },
+      { flags: '--methods <names>', help: 'what may be chosen from: int, palette (files only: expanded when loaded); or zeros: sparse, 2:4 (int when absent)', parse: methods },
+      { flags: '--dry-run', help: 'measure and plan, write no model' },
+    ]),
     common.seed,
     ...saveOptions.filter(({ flags }) => !flags.startsWith('--resume')),
     common.threads,

@@ -164,7 +164,8 @@ function report({ step, elapsed, losses, rates, validations }: RunState, { plan,
   const count = byTime && plan.seconds !== undefined ? { done: Math.min(Math.floor(elapsed), plan.seconds), total: plan.seconds, unit: 'seconds' } : { done: step, total: plan.steps ?? step, unit: 'steps' };
   onProgress({
     phase: 'train', ...count,
-    item: `step ${step}, loss ${loss.toFixed(4)}${last ? ` (validation ${last.loss.toFixed(4)})` : ''}, rate ${rate.toPrecision(2)}, ${speed.toPrecision(3)} ${unit.name}/s`,
+    // What matters most first: a narrow terminal shows the beginning.
+    item: `loss ${loss.toFixed(4)}${last ? ` (validation ${last.loss.toFixed(4)})` : ''}, rate ${rate.toPrecision(2)}, ${speed >= 100 ? Math.round(speed) : speed.toPrecision(3)} ${unit.name}/s${count.unit === 'steps' ? '' : `, step ${step}`}`,
     figures: { step, loss, rate, [`${unit.name}PerSecond`]: speed },
   });
 }
