@@ -97,6 +97,13 @@ export function blend(a: usize, b: usize, count: i32, keep: f32, share: f32): vo
   for (let i = count & 3; i > 0; i--, a += 4, b += 4) store<f32>(a, keep * load<f32>(a) + share * load<f32>(b));
 }
 
+/** g ← 0 where w is 0 or −0. */
+export function holdZeros(g: usize, w: usize, count: i32): void {
+  const zero = f32x4.splat(0);
+  for (const end = g + (<usize>(count & ~3) << 2); g < end; g += 16, w += 16) v128.store(g, v128.and(v128.load(g), f32x4.ne(v128.load(w), zero)));
+  for (let i = count & 3; i > 0; i--, g += 4, w += 4) if (load<f32>(w) == 0) store<f32>(g, 0);
+}
+
 /** Adds Σ x² to the float64 at `out`. */
 export function sumSquares(x: usize, count: i32, out: usize): void {
   let low = f64x2.splat(0);

@@ -4,6 +4,6 @@ export { wasmKernels } from './wasm/index.js';
 export { type BlockCodec, type BlockCodecName, blockCodecs } from './shared/block-codecs.js';
 export {
   KernelError,
-  type AdamWArgs, type Arena, type BlockLayout, type BlockStats, type CellKernels, type ColumnGrid, type DecodeBlocksArgs, type DequantizeBlocksArgs, type EncodeBlocksArgs, type EncodedBlockCodec, type FloatDType, type FromFloatOptions, type GridBits, type GridFit,
-  type IntDType, type Kernels, type LionArgs, type MomentumArgs, type NumberDType, type PanelKernels, type ProjectRowsArgs, type PruneCellsArgs, type QuantizeBlocksArgs, type RepackBlocksArgs, type SourceDType, type TypedArray, type UpdateKernels,
+  type AdamWArgs, type Arena, type BlockLayout, type BlockStats, type CellKernels, type ColumnGrid, type DecodeBlocksArgs, type DequantizeBlocksArgs, type EncodeBlocksArgs, type EncodedBlockCodec, type FloatDType, type FromFloatOptions, type GridBits, type GridFit, type GridKernels,
+  type IntDType, type Kernels, type LionArgs, type MomentumArgs, type NumberDType, type PanelKernels, type ProjectOnGridArgs, type ProjectRowsArgs, type PruneCellsArgs, type QuantizeBlocksArgs, type RepackBlocksArgs, type SourceDType, type StraightThroughArgs, type TypedArray, type UpdateKernels, type WeightGrid,
 } from './kernels.js';

@@ -1,5 +1,6 @@
 /** The one interface of this package: everything `plainKernels()` and `wasmKernels()` can do, with shapes, units and errors. */
 
+import type { GridKernels } from './grid-kernels.js';
 import type { BlockCodecName } from './shared/block-codecs.js';
 
 /** Float element types, spelled as in the dtype table of `@penjing/core`. */
@@ -274,6 +275,8 @@ export interface UpdateKernels {
   blend(a: Float32Array, b: Float32Array, keep: number, share: number): void;
   /** Σ x², in float64. */
   sumSquares(x: Float32Array): number;
+  /** g ← 0 where w is 0 or −0. */
+  holdZeros(gradients: Float32Array, weights: Float32Array): void;
 }
 
 export interface FromFloatOptions {
@@ -287,7 +290,7 @@ export interface FromFloatOptions {
 }
 
 /** Every function throws `KernelError` (`E_KERNEL_ARGUMENT`) when a size or an array type does not fit. */
-export interface Kernels extends PanelKernels, CellKernels, UpdateKernels {
+export interface Kernels extends PanelKernels, CellKernels, UpdateKernels, GridKernels {
   readonly name: 'wasm' | 'plain';
   readonly arena: Arena;
 

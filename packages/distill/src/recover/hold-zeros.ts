@@ -1,6 +1,7 @@
 /** Zeros that stay zeros while the other weights are trained. */
 import { elementCount, type JobHost, type Model, type TaskOptions } from '@penjing/core';
 import { weightMatrices } from '@penjing/core/calibrate';
+import { updateKernels } from '../optimizers/kernels.js';
 import type { Optimizer } from '../optimizers/optimizer.js';
 import { zerosJob } from './zeros-job.js';
 
@@ -20,8 +21,7 @@ export function holdZeros({ select = () => true }: HoldZerosOptions = {}): Optim
     update(weights, gradients) {
       for (const [name, gradient] of gradients) {
         const weight = weights.get(name);
-        if (!weight || !select(name)) continue;
-        for (let i = 0; i < gradient.length; i++) if (weight[i] === 0) gradient[i] = 0;
+        if (weight && select(name)) updateKernels().holdZeros(gradient, weight);
       }
     },
   };

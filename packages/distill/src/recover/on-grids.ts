@@ -37,7 +37,7 @@ export function onGrids(inner: Optimizer, grids: readonly GridConstraint[]): Opt
         const { weight } = grid;
         const latent = state.get(`latent/${weight}`)!;
         const scales = state.get(`step/${weight}`)!;
-        const change = straightThrough(gradients.get(weight)!, weights.get(weight)!, latent, scales, grid);
+        const change = straightThrough(gradients.get(weight)!, latent, scales, grid);
         seen.set(weight, latent);
         if (grid.fixed) continue;
         flows.set(logScale(weight), change);

@@ -52,3 +52,8 @@ export function sumSquares(x: Float32Array): number {
   for (let i = 0; i < x.length; i++) sum += x[i]! * x[i]!;
   return sum;
 }
+
+export function holdZeros(gradients: Float32Array, weights: Float32Array): void {
+  checkSameLength(gradients, weights);
+  for (let i = 0; i < weights.length; i++) if (weights[i] === 0) gradients[i] = 0;
+}

@@ -6,6 +6,7 @@ import { blockKernels } from './blocks.js';
 import { castKernels } from './cast.js';
 import { cellKernels } from './cells.js';
 import { instantiate } from './instance.js';
+import { gridKernels } from './on-grid.js';
 import { packKernels } from './pack.js';
 import { panelKernels } from './panel.js';
 import { statsKernels } from './stats.js';
@@ -31,5 +32,6 @@ export function wasmKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: number
     transpose2d: transposeKernel(instance),
     ...statsKernels(instance),
     ...updateKernels(instance),
+    ...gridKernels(instance),
   };
 }

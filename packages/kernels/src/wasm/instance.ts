@@ -45,6 +45,12 @@ export interface Exports extends CodecExports {
   readonly momentum: (w: number, g: number, v: number, count: number, rate: number, decay: number, kept: number, ahead: number) => void;
   readonly blend: (a: number, b: number, count: number, keep: number, share: number) => void;
   readonly sumSquares: (x: number, count: number, out: number) => void;
+  readonly holdZeros: (g: number, w: number, count: number) => void;
+  readonly projectBlocks: (from: number, to: number, blocks: number, size: number, scales: number, zeros: number, lowest: number, highest: number) => void;
+  readonly straightThroughBlocks: (g: number, latent: number, blocks: number, size: number, scales: number, zeros: number, lowest: number, highest: number, sums: number) => void;
+  readonly gridColumns: (scales: number, zeros: number, width: number, lowest: number, highest: number, columns: number) => void;
+  readonly projectLines: (from: number, to: number, lines: number, width: number, columns: number) => void;
+  readonly straightThroughLines: (g: number, latent: number, lines: number, width: number, columns: number) => void;
   readonly scaleCodes: (codes: number, scales: number, mins: number, subs: number, subSize: number, dst: number) => void;
   readonly shiftCodes: (codes: number, count: number, offset: number, values: number) => void;
   readonly pairCodes: (codes: number, count: number, offset: number, values: number) => void;

@@ -20,6 +20,7 @@ const steps: Readonly<Record<string, Step>> = {
   momentum: (kernels, [weights, gradients, velocity]) => kernels.momentum({ weights, gradients, velocity, rate: 0.1, decay: 0.01, momentum: 0.9, nesterov: false }),
   nesterov: (kernels, [weights, gradients, velocity]) => kernels.momentum({ weights, gradients, velocity, rate: 0.1, decay: 0, momentum: 0.9, nesterov: true }),
   blend: (kernels, [a, b]) => kernels.blend(a, b, 0.9, -0.1),
+  holdZeros: (kernels, [gradients, weights]) => kernels.holdZeros(gradients, weights),
 };
 
 describe.each(Object.entries(steps))('%s', (_, step) => {

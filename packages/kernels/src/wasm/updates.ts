@@ -44,6 +44,7 @@ export function updateKernels(instance: Instance): UpdateKernels {
       each([[weights, true], [gradients, false], [velocity, true]], ([w, g, v], count) => exports.momentum(w!, g!, v!, count, rate, decay, momentum, nesterov ? 1 : 0));
     },
     blend: (a, b, keep, share) => each([[a, true], [b, false]], ([x, y], count) => exports.blend(x!, y!, count, keep, share)),
+    holdZeros: (gradients, weights) => each([[gradients, true], [weights, false]], ([g, w], count) => exports.holdZeros(g!, w!, count)),
     sumSquares(x) {
       sum[0] = 0;
       each([[x, false]], ([at], count) => exports.sumSquares(at!, count, JOB));
