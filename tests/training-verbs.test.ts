@@ -21,6 +21,12 @@ test('a classifier learns, only the weights that are named, and the page shows h
   expect(after['second']).not.toEqual(before['second']);
 }, 30_000);
 
+test('engines, passes that are computed twice and memories of the optimizer are options', async () => {
+  const { code, stdout } = await run('finetune', at('small.onnx'), '-o', at('shared.onnx'), '--data', at('data.jsonl'), '--steps', '20', '--batch', '8', '--rate', '0.02', '--engines', '2', '--threads', '2', '--recompute', '--betas', '0.8,0.9', '--json');
+  expect(code).toBe(0);
+  expect(json(stdout).training[0]!.losses).toHaveLength(20);
+}, 30_000);
+
 describe('refused', () => {
   test.each<[argv: string[], code: string, message: RegExp]>([
     [['--data', 'wrong.jsonl', '--steps', '2'], 'E_DATA', /label 3.*classes from 0 to 2/],
@@ -30,6 +36,10 @@ describe('refused', () => {
     [['--data', 'data.jsonl'], 'E_OPTION', /how long/],
     [['--data', 'data.jsonl', '--steps', '0'], 'E_USAGE', /at least 1/],
     [['--data', 'nothing.jsonl', '--steps', '2'], 'E_NOT_FOUND', /nothing/],
+    [['--data', 'data.jsonl', '--steps', '2', '--optimizer', 'sgd', '--betas', '0.9,0.99'], 'E_OPTION', /betas/],
+    [['--data', 'data.jsonl', '--steps', '2', '--momentum', '0.9'], 'E_OPTION', /momentum/],
+    [['--data', 'data.jsonl', '--steps', '2', '--betas', '0.9'], 'E_RECIPE', /betas/],
+    [['--data', 'data.jsonl', '--steps', '2', '--batch', '9', '--engines', '2'], 'E_OPTION', /evenly by 2 engines/],
   ])('%j', async (argv, code, message) => {
     const given = argv.map((word) => (word.endsWith('.jsonl') ? at(word) : word));
     const { stdout } = await run('finetune', at('small.onnx'), '-o', at('never.onnx'), ...given, '--json');

@@ -1,5 +1,5 @@
 /** Words for what the verbs that train have in common. */
-import { names } from './options.js';
+import { names, numbers } from './options.js';
 import { calibrationWords, excludeWord, inGroup, type StepWord } from './step-options.js';
 
 const { scale, mean, std } = calibrationWords;
@@ -24,11 +24,15 @@ export const trainingWords = {
   ...inGroup('Learning', {
     batch: { flags: '--batch <n>', help: 'samples of a step (8 windows of text, 32 of others when absent)' },
     accumulate: { flags: '--accumulate <n>', help: 'batches whose gradients are averaged for one step' },
+    engines: { flags: '--engines <n>', help: 'engines that share each batch and average their gradients, each with its share of --threads (1 when absent)' },
+    recompute: { flags: '--recompute', help: 'compute what lies between the blocks of the model twice instead of holding it: less memory, about a third more time' },
     optimizer: { flags: '--optimizer <name>', help: 'adamw when absent' },
     rate: { flags: '--rate <f>', help: 'the highest learning rate (5e-4 when absent)' },
     schedule: { flags: '--schedule <name>', help: 'how the rate falls (cosine when absent)' },
     warmup: { flags: '--warmup <steps>', help: 'steps in which the rate rises (a twentieth of them when absent)' },
     weightDecay: { flags: '--weight-decay <f>', help: 'of matrices and kernels (0.01 when absent)' },
+    betas: { flags: '--betas <f,f>', help: 'memory of adamw (0.9,0.95 when absent) or lion (0.9,0.99)', parse: numbers },
+    momentum: { flags: '--momentum <f>', help: 'memory of sgd (0.9 when absent)' },
     clip: { flags: '--clip <f>', help: 'limit of the norm of the gradients (1 when absent, 0 for none)' },
     average: { flags: '--average <f>', help: 'keep a moving average of the weights with this memory (0.999), and give that' },
   }),

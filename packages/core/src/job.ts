@@ -14,6 +14,11 @@ export interface JobContext extends TaskOptions {
   readonly kernels: Kernels;
   /** Loads a model that the host prepared. */
   readonly load: (model: PreparedModel) => Promise<Executor>;
+  /**
+   * The same `count` times, each with an equal share of the threads: where the host has threads to give, all but the last one run in threads of their own, at the same time as the
+   * last one, which runs in this thread. Start runs in order.
+   */
+  readonly loadCopies: (model: PreparedModel, count: number) => Promise<readonly Executor[]>;
   readonly shelf: (shelf: ShelfReference) => Shelf;
   /** Computes a tensor in this thread: a weight comes from its file and never passes through the calling thread. The result is the job's to overwrite. */
   readonly read: (tensor: TensorReference) => Promise<DenseTensor>;
@@ -121,17 +126,20 @@ export function inlineJobs({ engine, kernels }: Pick<JobContext, 'engine' | 'ker
     },
     refer: async (tensor) => inMemory(tensor),
     tensor: async ({ reference }) => reference as Tensor,
-    run: (job, input, { transfer: _transfer, stop, ...task } = {}) =>
-      job.run(input, {
+    run: (job, input, { transfer: _transfer, stop, ...task } = {}) => {
+      const load = ({ reference }: PreparedModel): Promise<Executor> => engine.load(reference as Model, task.signal ? { signal: task.signal } : {});
+      return job.run(input, {
         ...task,
         ...(stop && { signal: task.signal ? AbortSignal.any([task.signal, stop]) : stop }),
         engine,
         kernels,
-        load: ({ reference }) => engine.load(reference as Model, task.signal ? { signal: task.signal } : {}),
+        load,
+        loadCopies: (model, count) => Promise.all(Array.from({ length: count }, () => load(model))),
         shelf: ({ reference }) => reference as Shelf,
         read: ({ reference }) => ownDense(reference as Tensor),
         spill: async (tensor) => inMemory(tensor),
-      }),
+      });
+    },
   };
 }
 

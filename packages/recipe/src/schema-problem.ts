@@ -23,6 +23,7 @@ const checks: Readonly<Record<string, Check>> = {
   exclusiveMinimum: (limit: number, value: number) => (value > limit ? undefined : `must be > ${limit}`),
   exclusiveMaximum: (limit: number, value: number) => (value < limit ? undefined : `must be < ${limit}`),
   minItems: (limit: number, value: readonly unknown[]) => (value.length >= limit ? undefined : `must NOT have fewer than ${limit} items`),
+  maxItems: (limit: number, value: readonly unknown[]) => (value.length <= limit ? undefined : `must NOT have more than ${limit} items`),
   minProperties: (limit: number, value: object) => (Object.keys(value).length >= limit ? undefined : `must NOT have fewer than ${limit} properties`),
   maxProperties: (limit: number, value: object) => (Object.keys(value).length <= limit ? undefined : `must NOT have more than ${limit} properties`),
   required: (names: readonly string[], value: object) => {

@@ -31,14 +31,16 @@ export function liveSessionHosts(): number {
 
 export class SessionHost implements AsyncDisposable {
   readonly #worker: Worker;
-  readonly #gate = new RunGate();
+  readonly #gate: RunGate;
   readonly #pending = new Map<number, Pending>();
   readonly #exited: Promise<void>;
   #next = 1;
   #failure: PenjingError | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(start: (gate: SharedArrayBuffer) => Worker = startSessionWorker) {
+  /** A worker that has workers of its own gives them its gate: who closes it closes theirs. */
+  constructor(start: (gate: SharedArrayBuffer) => Worker = startSessionWorker, gate: RunGate = new RunGate()) {
+    this.#gate = gate;
     const worker = start(this.#gate.cells.buffer);
     this.#worker = worker;
     if (hosts.size === 0) process.on('exit', closeGates);

@@ -9,25 +9,30 @@ export interface LossAndGradients {
   readonly loss: number;
   /** By weight; the buffers are the caller's. */
   readonly gradients: ReadonlyMap<string, Float32Array>;
+  /** Next values of running statistics, by name, where there are any. */
+  readonly running?: ReadonlyMap<string, Float32Array>;
 }
 
 /** Feeds (samples, …) and weights in, the mean loss and its gradients out. */
 export type GradientSource = (feeds: Feeds, weights: Feeds) => Promise<LossAndGradients>;
 
-/** One engine with the graph that `differentiate` made. Running statistics among the weights get their next values in place. Throws `E_DIVERGED` for a loss that is not finite. */
+/** One engine with the graph that `differentiate` made. */
 export function engineGradients(executor: Executor, names: readonly string[], running: readonly RunningStatistic[] = []): GradientSource {
   const outputs = ['loss', ...names.map(gradientName), ...running.map(({ output }) => output)];
   return async (feeds, weights) => {
     const fetched = await executor.run({ ...feeds, ...weights }, { outputs });
     const buffer = (name: string): Float32Array => (fetched[name] as DenseTensor).data as Float32Array;
-    for (const { name, output } of running) ((weights[name] as DenseTensor).data as Float32Array).set(buffer(output));
-    return { loss: buffer('loss')[0]!, gradients: new Map(names.map((name) => [name, buffer(gradientName(name))])) };
+    return {
+      loss: buffer('loss')[0]!,
+      gradients: new Map(names.map((name) => [name, buffer(gradientName(name))])),
+      ...(running.length > 0 && { running: new Map(running.map(({ name, output }) => [name, buffer(output)])) }),
+    };
   };
 }
 
 /**
  * y = 1/N Σ fᵢ over N sources at the same time, each with an equal part of the batch, as data-parallel training has it; the parts count by their number of samples. The loss must
- * be a mean over samples.
+ * be a mean over samples for the average to be that of the whole batch; batch normalization by statistics of the batch goes by those of each part.
  */
 export function averagedGradients(sources: readonly GradientSource[]): GradientSource {
   return async (feeds, weights) => {
@@ -37,13 +42,19 @@ export function averagedGradients(sources: readonly GradientSource[]): GradientS
     const shares = parts.map(({ samples }) => samples / total);
     const [first] = results;
     if (!first) throw new PenjingError('E_OPTION', 'an average over no engines');
-    const gradients = new Map([...first.gradients].map(([name, gradient]) => {
-      const mean = new Float32Array(gradient.length);
-      results.forEach((result, i) => addScaled(mean, result.gradients.get(name)!, shares[i]!));
-      return [name, mean] as const;
-    }));
-    return { loss: results.reduce((sum, { loss }, i) => sum + shares[i]! * loss, 0), gradients };
+    const loss = results.reduce((sum, result, i) => sum + shares[i]! * result.loss, 0);
+    const gradients = averageOf(results.map((result) => result.gradients), shares);
+    return { loss, gradients, ...(first.running && { running: averageOf(results.map(({ running }) => running!), shares) }) };
   };
+}
+
+/** In the order of the parts, whoever was first: the same bits every time. */
+function averageOf(parts: readonly ReadonlyMap<string, Float32Array>[], shares: readonly number[]): Map<string, Float32Array> {
+  return new Map([...parts[0]!].map(([name, { length }]) => {
+    const mean = new Float32Array(length);
+    parts.forEach((part, i) => addScaled(mean, part.get(name)!, shares[i]!));
+    return [name, mean] as const;
+  }));
 }
 
 /** a ← a + factor · b. */

@@ -3,7 +3,7 @@ import { createRng, DenseTensor, type Executor, type Job, type JobContext, jobMo
 import type { Buffers } from '../optimizers/optimizer.js';
 import { Checkpoints, type RunState, type Validation } from './checkpoints.js';
 import { type Dataset, type OpenDataset, openDataset } from './dataset.js';
-import { engineGradients } from './gradient-source.js';
+import { averagedGradients, engineGradients, type GradientSource } from './gradient-source.js';
 import type { RunningStatistic } from '../trainable/batch-statistics.js';
 import { plannedOptimizer } from './optimizer-plan.js';
 import { sampleOrder } from './sample-order.js';
@@ -15,6 +15,8 @@ export interface TrainInput {
   readonly seed: number;
   /** Samples of a batch. */
   readonly batch: number;
+  /** That share each batch. */
+  readonly engines: number;
   readonly graph: { readonly model: PreparedModel; readonly inputs: readonly string[]; readonly running: readonly RunningStatistic[] };
   readonly evaluation: { readonly model: PreparedModel; readonly inputs: readonly string[]; readonly metrics: readonly string[] };
   readonly weights: Readonly<Record<string, TensorReference>>;
@@ -68,7 +70,7 @@ async function train(input: TrainInput, context: JobContext): Promise<TrainOutpu
     const checkpoints = await Checkpoints.open(context.shelf(input.checkpoints), input.key);
     const loaded = input.resume ? await checkpoints.load() : undefined;
     const weights = loaded?.weights ?? (await firstWeights(input, context));
-    const average = plan.optimizer.average === undefined ? undefined : (loaded?.average ?? copies(weights));
+    const average = plan.optimizer.average === undefined ? undefined : (loaded?.average ?? copiesOf(weights));
     const shapes = new Map<string, Shape>(Object.entries(input.weights).map(([name, { shape }]) => [name, shape]));
     let rate = 0;
     const optimizer = plannedOptimizer(plan.optimizer, shapes, () => rate);
@@ -81,7 +83,11 @@ async function train(input: TrainInput, context: JobContext): Promise<TrainOutpu
     const teach = teacher && livingTeacher(teachers, teacher.outputs, data);
     const taught = teach && teacher.cache ? await cachedTeacher(teach, { size: data.size, batch: input.batch, shelf: context.shelf(teacher.cache), onChunk: (done, total) => context.onProgress?.({ phase: 'teacher', done, total, unit: 'samples' }) }) : teach;
     checkColumns(input.graph.inputs, data, teacher, 'the data');
-    const source = engineGradients(await load(input.graph.model), [...weights.keys()].filter((name) => !input.graph.running.some((statistic) => statistic.name === name)), input.graph.running);
+    const { running } = input.graph;
+    const copies = await context.loadCopies(input.graph.model, input.engines);
+    executors.push(...copies);
+    const learned = [...weights.keys()].filter((name) => !running.some((statistic) => statistic.name === name));
+    const source = averagedOver(copies.map((executor) => engineGradients(executor, learned, running)));
     const feeds = feedsOf(weights, shapes);
     const order = sampleOrder(data.size, seed);
     const validate = input.validation && (await validation(input, await openDataset(input.validation, wanted, context), teachers, await load(input.evaluation.model)));
@@ -96,7 +102,9 @@ async function train(input: TrainInput, context: JobContext): Promise<TrainOutpu
       start: loaded?.state ?? { step: 0, elapsed: 0, losses: [], rates: [], validations: [], worse: 0 },
       async batch(n) {
         const samples = Array.from({ length: input.batch }, (_, i) => order(n * input.batch + i));
-        return source({ ...data.batch(samples, input.graph.inputs), ...(await taught?.(samples)) }, feeds);
+        const result = await source({ ...data.batch(samples, input.graph.inputs), ...(await taught?.(samples)) }, feeds);
+        for (const [name, next] of result.running ?? []) weights.get(name)!.set(next);
+        return result;
       },
       onStep: (at) => report(at, input, (at.step - firstStep) / now(), context),
       stopped: () => context.signal?.aborted === true,
@@ -108,7 +116,13 @@ async function train(input: TrainInput, context: JobContext): Promise<TrainOutpu
   }
 }
 
-const copies = (buffers: Buffers): Map<string, Float32Array> => new Map([...buffers].map(([name, buffer]) => [name, buffer.slice()]));
+/** One source as it is: an average would copy its gradients. */
+function averagedOver(sources: readonly GradientSource[]): GradientSource {
+  const [first, ...others] = sources;
+  return first && others.length === 0 ? first : averagedGradients(sources);
+}
+
+const copiesOf = (buffers: Buffers): Map<string, Float32Array> => new Map([...buffers].map(([name, buffer]) => [name, buffer.slice()]));
 
 /** The buffers themselves as tensors: what an optimizer changes, the next run sees. */
 function feedsOf(buffers: Buffers, shapes: ReadonlyMap<string, Shape>): Record<string, DenseTensor> {

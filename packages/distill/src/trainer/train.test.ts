@@ -95,6 +95,22 @@ describe('train', () => {
     for (const [name, values] of Object.entries(one)) values.forEach((value, i) => expect(four[name]![i]).toBeCloseTo(value, 4));
   });
 
+  test('engines that share batches, and passes that are computed twice, give what one engine gives', async () => {
+    const run = async (more: Partial<TrainOptions>): Promise<Record<string, number[]>> => {
+      const jobs = testJobs();
+      const model = classifier();
+      await train(model, await options(jobs, { steps: 6, ...more }));
+      return weightsOf(model);
+    };
+    const one = await run({});
+    expect(await run({ recompute: true })).toEqual(one);
+    const four = await run({ engines: 4 });
+    expect(four).not.toEqual(one);
+    expect(await run({ engines: 4 })).toEqual(four);
+    for (const [name, values] of Object.entries(one)) values.forEach((value, i) => expect(four[name]![i]).toBeCloseTo(value, 5));
+    await expect(run({ engines: 3 })).rejects.toEqual(failure('E_OPTION', /8 samples cannot be shared evenly by 3 engines/));
+  });
+
   test('the best measurement is the result, and the end comes when none is better', async () => {
     const jobs = testJobs();
     const model = classifier();

@@ -33,6 +33,13 @@ export interface TrainOptions extends TaskOptions {
   readonly batch: number;
   /** Batches whose gradients are averaged for one step; 1 when absent. */
   readonly accumulate?: number | undefined;
+  /**
+   * Engines that share each batch evenly and average their gradients, each in a thread of its own with its share of the threads; 1 when absent. Equal to one engine up to rounding where the loss is a mean over
+   * samples; batch normalization by statistics of the batch goes by those of each part.
+   */
+  readonly engines?: number | undefined;
+  /** Computes what lies between the blocks of the model once more for its gradients instead of holding it: less memory, about a third more time. */
+  readonly recompute?: boolean | undefined;
   /** At least one of the three ends the run. */
   readonly steps?: number | undefined;
   readonly epochs?: number | undefined;
@@ -74,13 +81,14 @@ export interface TrainResult {
  * checkpoint finds no room, `E_RESUME` for checkpoints of something else. The last good checkpoint stays, and errors on the way name it.
  */
 export async function train(model: Model, options: TrainOptions): Promise<TrainResult> {
-  const { jobs, data, validation, loss = crossEntropy(), batch, accumulate = 1, seed = 0, signal, onProgress } = options;
+  const { jobs, data, validation, loss = crossEntropy(), batch, accumulate = 1, engines = 1, seed = 0, signal, onProgress } = options;
   const size = sampleCount(data);
   if (!(batch >= 1)) throw new PenjingError('E_OPTION', `a batch of ${batch} samples`, { hint: 'At least one is needed.' });
+  if (!Number.isInteger(engines) || engines < 1 || batch % engines !== 0) throw new PenjingError('E_OPTION', `a batch of ${batch} samples cannot be shared evenly by ${engines} engines`, { hint: 'Choose a batch that is a multiple of the engines.' });
   if (validation) sampleCount(validation);
   const { steps, seconds } = lengthOf(options, Math.ceil(size / (batch * accumulate)));
-  const shapes = new Map<string, Shape>(Object.entries(data.columns).map(([name, { shape }]) => [name, [batch, ...shape.slice(1)]]));
-  const graph = trainingGraph(model, { loss, select: options.select, shapes, statistics: options.statistics });
+  const shapes = new Map<string, Shape>(Object.entries(data.columns).map(([name, { shape }]) => [name, [batch / engines, ...shape.slice(1)]]));
+  const graph = trainingGraph(model, { loss, select: options.select, shapes, statistics: options.statistics, recompute: options.recompute });
   const evaluation = evaluationGraph(model, { loss: options.validationLoss ?? loss, metrics: options.metrics ?? {}, weights: graph.weights });
 
   await using prepared = await jobs.prepare(graph.model);
@@ -97,7 +105,7 @@ export async function train(model: Model, options: TrainOptions): Promise<TrainR
         optimizer: options.optimizer, accumulate, steps, seconds, patience: options.patience, checkpointEvery: options.checkpointEvery,
         validateEvery: options.validateEvery ?? (steps === undefined ? 100 : Math.max(1, Math.ceil(steps / 20))),
       },
-      seed, batch,
+      seed, batch, engines,
       graph: { model: plain(prepared), inputs: graph.inputs, running: graph.running },
       evaluation: { model: plain(measured), inputs: evaluation.inputs, metrics: evaluation.metrics },
       weights: Object.fromEntries(references),

@@ -1,6 +1,7 @@
 /** The graphs of a run: one step of training, and a measurement. The model itself stays as it is. */
 import { allNodes, cloneModel, type Model, type Node, PenjingError, type Shape, type Tensor, tensorType, type Value } from '@penjing/core';
 import { differentiate } from '../gradient/differentiate.js';
+import { blockOutputs } from '../gradient/recompute.js';
 import { addLoss, type Loss } from '../losses/loss.js';
 import { batchStatistics, type RunningStatistic } from '../trainable/batch-statistics.js';
 import { detachWeights, isTrainable } from '../trainable-inputs.js';
@@ -23,13 +24,15 @@ export interface TrainingGraphOptions {
   readonly shapes: ReadonlyMap<string, Shape>;
   /** What batch normalization goes by: see `TrainOptions.statistics`. */
   readonly statistics?: 'stored' | 'batch' | undefined;
+  /** Keeps what goes from block to block only, and computes the rest once more for its gradients. */
+  readonly recompute?: boolean | undefined;
 }
 
 /**
  * Weights that the loss does not depend on are left alone. Throws `E_NOTHING_TO_DO` when none is left, `E_DTYPE` for weights that are not float32, and what `differentiate` throws
  * for operators without gradients.
  */
-export function trainingGraph(model: Model, { loss, select, shapes, statistics = 'stored' }: TrainingGraphOptions): TrainingGraph {
+export function trainingGraph(model: Model, { loss, select, shapes, statistics = 'stored', recompute = false }: TrainingGraphOptions): TrainingGraph {
   const graph = cloneModel(model);
   for (const value of graph.graph.inputs) {
     const shape = shapes.get(value.name);
@@ -37,6 +40,7 @@ export function trainingGraph(model: Model, { loss, select, shapes, statistics =
   }
   const running = statistics === 'batch' ? batchStatistics(graph) : [];
   addLoss(graph, loss, { keep: running.map(({ output }) => output) });
+  const keep = recompute ? blockOutputs(graph) : [];
   const used = upstream(graph.graph.outputs.find(({ name }) => name === 'loss')!);
   const stored = graph.graph.initializers;
   const weights = detachWeights(graph, { select: (name) => used.has(name) && isTrainable(name, stored.get(name)!.tensor!, select) });
@@ -44,7 +48,7 @@ export function trainingGraph(model: Model, { loss, select, shapes, statistics =
   for (const [name, { dtype }] of weights) {
     if (dtype !== 'float32') throw new PenjingError('E_DTYPE', `${name} is ${dtype}: weights are trained in float32`, { hint: 'Convert the model with --dtype float32 first.' });
   }
-  differentiate(graph, { loss: 'loss', of: [...weights.keys()] });
+  differentiate(graph, { loss: 'loss', of: [...weights.keys()], keep });
   for (const { name } of running) weights.set(name, model.graph.initializers.get(name)!.tensor!);
   return { model: graph, weights, running, inputs: batchInputs(graph, weights) };
 }

@@ -52,7 +52,10 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
     columns: Object.fromEntries(await Promise.all([...columns].map(async ([name, tensor]): Promise<[string, TensorReference]> => [name, await jobs.refer(tensor)]))),
     ...(data.classes !== undefined && { classes: { labels: data.classes } }),
   });
-  const batch = Math.min(fields.batch ?? (data.task === 'language' ? 8 : 32), parts.size);
+  const { engines = 1 } = fields;
+  const wanted = fields.batch ?? (data.task === 'language' ? 8 : 32);
+  // of a few samples as many as all engines have the same number of
+  const batch = wanted <= parts.size ? wanted : Math.max(engines, parts.size - (parts.size % engines));
   const optimizer = optimizerOf(fields, Math.ceil(parts.size / (batch * (fields.accumulate ?? 1))), { zeros, grids: opened?.grids.filter(({ weight }) => select(weight)) ?? [] });
   if (optimizer.grids) run.onNote(`${optimizer.grids.length} weights are integers: they are trained on their grids`);
   const plan = { batch, accumulate: fields.accumulate, seed };
@@ -63,7 +66,7 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
     const result = await train(student, {
       jobs, data: await refer(parts.train), ...(parts.validation && { validation: await refer(parts.validation) }),
       loss: lesson.loss, validationLoss: crossEntropy({ logits: data.logits }), metrics: data.task === 'classes' ? { accuracy: accuracy({ logits: data.logits }) } : {},
-      select, optimizer, ...plan, statistics: fields.statistics ?? (fields.scratch ? 'batch' : 'stored'), steps: fields.steps, epochs: fields.epochs, minutes: fields.minutes,
+      select, optimizer, ...plan, engines, recompute: fields.recompute, statistics: fields.statistics ?? (fields.scratch ? 'batch' : 'stored'), steps: fields.steps, epochs: fields.epochs, minutes: fields.minutes,
       validateEvery: fields.validateEvery, patience: fields.patience, checkpointEvery: fields.checkpointEvery,
       ...(lesson.teacher && { teacher: { models: lesson.teacher.models, outputs: lesson.teacher.outputs, cache: shelves.teacher } }),
       ...(fields.scratch && { scratch: { std: SCRATCH_STD } }),
@@ -163,14 +166,16 @@ function checkNames(model: Model, student: Model, select: (name: string) => bool
 }
 
 function optimizerOf(fields: TrainingFields, stepsPerEpoch: number, { zeros = [], grids = [] }: Pick<OptimizerPlan, 'zeros' | 'grids'>): OptimizerPlan {
-  const { optimizer: name = 'adamw', schedule = 'cosine', weightDecay = 0.01, clip = 1, average, steps, epochs } = fields;
+  const { optimizer: name = 'adamw', schedule = 'cosine', weightDecay = 0.01, clip = 1, average, betas, momentum = 0.9, steps, epochs } = fields;
+  if (betas && name === 'sgd') throw new PenjingError('E_OPTION', 'betas mean nothing to sgd', { hint: 'Give momentum.' });
+  if (fields.momentum !== undefined && name !== 'sgd') throw new PenjingError('E_OPTION', `momentum means nothing to ${name}`, { hint: 'Give betas, or choose the optimizer sgd.' });
   const length = Math.min(steps ?? Infinity, epochs === undefined ? Infinity : epochs * stepsPerEpoch);
   const warmup = fields.warmup ?? (Number.isFinite(length) ? Math.ceil(length / 20) : 20);
   return {
     name, rate: fields.rate ?? (name === 'lion' ? 5e-5 : 5e-4), schedule: { name: schedule, warmup }, weightDecay,
     ...(clip > 0 && { clip }), ...(average !== undefined && { average }), ...(zeros.length > 0 && { zeros }), ...(grids.length > 0 && { grids }),
     // The shorter memory suits runs of hundreds of steps, and is what language models are trained with.
-    ...(name === 'adamw' && { betas: [0.9, 0.95] as const }), ...(name === 'sgd' && { momentum: 0.9 }),
+    ...(betas ? { betas: [betas[0]!, betas[1]!] as const } : name === 'adamw' && { betas: [0.9, 0.95] as const }), ...(name === 'sgd' && { momentum }),
   };
 }
 

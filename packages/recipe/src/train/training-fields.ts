@@ -18,6 +18,10 @@ export interface TrainingFields extends Normalisation {
   /** 8 windows of text, or 32 samples, when absent. */
   readonly batch?: number;
   readonly accumulate?: number;
+  /** That share each batch and average their gradients, each with its share of the threads; 1 when absent. */
+  readonly engines?: number;
+  /** Computes what lies between blocks twice instead of holding it. */
+  readonly recompute?: boolean;
   readonly steps?: number;
   readonly epochs?: number;
   readonly minutes?: number;
@@ -29,6 +33,10 @@ export interface TrainingFields extends Normalisation {
   readonly warmup?: number;
   /** 0.01 when absent; vectors do not decay. */
   readonly weightDecay?: number;
+  /** Memory of adamw (0.9 and 0.95 when absent) and of lion (0.9 and 0.99). */
+  readonly betas?: readonly number[];
+  /** Of sgd; 0.9 when absent. */
+  readonly momentum?: number;
   /** Limit of the norm of the gradients; 1 when absent, 0 for none. */
   readonly clip?: number;
   /** Memory of a moving average of the weights, which then is the result. */
@@ -72,6 +80,8 @@ export const trainingFields = {
   length: { type: 'integer', minimum: 2 },
   batch: count,
   accumulate: count,
+  engines: { type: 'integer', minimum: 1, maximum: 64 },
+  recompute: { type: 'boolean' },
   steps: count,
   epochs: { type: 'number', exclusiveMinimum: 0 },
   minutes: { type: 'number', exclusiveMinimum: 0 },
@@ -80,6 +90,8 @@ export const trainingFields = {
   schedule: { enum: schedules },
   warmup: { type: 'integer', minimum: 0 },
   weightDecay: { type: 'number', minimum: 0 },
+  betas: { type: 'array', items: { type: 'number', minimum: 0, exclusiveMaximum: 1 }, minItems: 2, maxItems: 2 },
+  momentum: { type: 'number', minimum: 0, exclusiveMaximum: 1 },
   clip: { type: 'number', minimum: 0 },
   average: { type: 'number', exclusiveMinimum: 0, exclusiveMaximum: 1 },
   validateEvery: count,

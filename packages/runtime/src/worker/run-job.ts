@@ -5,6 +5,7 @@ import { folderShelf } from '../jobs/folder-shelf.js';
 import { readReference, spillTensor, type StoredTensor } from '../jobs/stored-tensor.js';
 import { type StoredForJobs, loadStored, localEngine } from './local-engine.js';
 import { keptResult } from './kept-result.js';
+import { loadCopies } from './load-copies.js';
 import type { SessionTable } from './session-table.js';
 import type { CallContext } from './wire-types.js';
 
@@ -37,6 +38,7 @@ export async function runJob(sessions: SessionTable, { module, name, input, seed
     engine: localEngine(sessions, options),
     kernels,
     load: ({ reference }) => loadStored(sessions, reference as StoredForJobs, options),
+    loadCopies: ({ reference }, count) => loadCopies(sessions, reference as StoredForJobs, count, options),
     shelf: ({ reference }) => folderShelf(reference as string),
     read: async ({ reference }) => readReference(reference as StoredTensor, kernels!),
     spill: async (tensor) => ({ kind: 'tensor', dtype: tensor.dtype, shape: tensor.shape, reference: await spillTensor(spills, tensor) }),
