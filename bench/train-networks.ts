@@ -1,8 +1,10 @@
 /** The networks whose training steps are timed, with one batch of data each. The peers in `peers/bench` build the same. */
-import { denseOf, DenseTensor, type Feeds, GraphBuilder, inferShapes, Model, type Shape, tensorType, type Value } from '@penjing/core';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createRng, denseOf, DenseTensor, type Feeds, GraphBuilder, inferShapes, Model, type Shape, tensorType, type Value } from '@penjing/core';
 import { addLoss, batchStatistics, crossEntropy, differentiate, makeTrainable, trainableInputs } from '@penjing/distill';
-import { convertHuggingFace, openHuggingFaceFolder } from '@penjing/graph-io';
-import { openFolder } from '@penjing/graph-io/node';
+import { convertHuggingFace, openHuggingFaceFolder, safetensorsLayout } from '@penjing/graph-io';
+import { openFolder, saveFile } from '@penjing/graph-io/node';
 
 export interface TrainingStep {
   readonly model: Model;
@@ -11,6 +13,35 @@ export interface TrainingStep {
   /** Further inputs that a step gives the next value of, by input: the output that has it. */
   readonly state: ReadonlyMap<string, string>;
   readonly feeds: Feeds;
+}
+
+/** 10.0 million parameters in ten narrow layers. */
+const NARROW = {
+  architectures: ['LlamaForCausalLM'], model_type: 'llama', vocab_size: 4096, hidden_size: 256, intermediate_size: 688, num_hidden_layers: 10, num_attention_heads: 8, num_key_value_heads: 8, head_dim: 32,
+  hidden_act: 'silu', max_position_embeddings: 512, rms_norm_eps: 1e-5, rope_theta: 10000, attention_bias: false, mlp_bias: false, tie_word_embeddings: false, bos_token_id: 0, eos_token_id: 1, torch_dtype: 'float32',
+};
+
+/** Writes a Llama with random weights as a Hugging Face folder, for both sides to read. */
+export async function writeNarrowLlama(folder: string): Promise<void> {
+  const { hidden_size: width, intermediate_size: inner, vocab_size: tokens } = NARROW;
+  const rng = createRng(1);
+  const tensors = new Map<string, DenseTensor>();
+  const matrix = (name: string, rows: number, columns: number): unknown => tensors.set(`${name}.weight`, DenseTensor.of('float32', [rows, columns], Float32Array.from({ length: rows * columns }, () => 0.02 * rng.normal())));
+  const ones = (name: string): unknown => tensors.set(`${name}.weight`, DenseTensor.of('float32', [width], new Float32Array(width).fill(1)));
+  matrix('model.embed_tokens', tokens, width);
+  for (let layer = 0; layer < NARROW.num_hidden_layers; layer++) {
+    const name = `model.layers.${layer}`;
+    for (const part of ['q', 'k', 'v', 'o']) matrix(`${name}.self_attn.${part}_proj`, width, width);
+    for (const part of ['gate', 'up']) matrix(`${name}.mlp.${part}_proj`, inner, width);
+    matrix(`${name}.mlp.down_proj`, width, inner);
+    ones(`${name}.input_layernorm`);
+    ones(`${name}.post_attention_layernorm`);
+  }
+  ones('model.norm');
+  matrix('lm_head', tokens, width);
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'config.json'), JSON.stringify(NARROW));
+  await saveFile(join(folder, 'model.safetensors'), safetensorsLayout({ tensors, metadata: new Map([['format', 'pt']]) })[0]!, { force: true });
 }
 
 /** A Llama from a Hugging Face folder: the deployable model, made trainable. */

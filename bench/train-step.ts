@@ -1,17 +1,20 @@
 /**
- * One training step beside PyTorch's, on the same cores: cross-entropy, every weight trained. A Llama with AdamW, or a ResNet-14 on pictures of 28 × 28 with momentum.
+ * One training step beside PyTorch's, on the same cores: cross-entropy, every weight trained. A narrow Llama of 10 million parameters or one from a folder, with AdamW, or a ResNet-14 on pictures of 28 × 28 with momentum.
+ * `npx tsx --conditions=@penjing/source bench/train-step.ts --network narrow --python .venv/bin/python [--batch 8] [--length 256] [--steps 12] [--threads 2]`
  * `npx tsx --conditions=@penjing/source bench/train-step.ts --network llama --model models/pine --python .venv/bin/python [--batch 8] [--length 256] [--steps 12] [--threads 2]`
  * `npx tsx --conditions=@penjing/source bench/train-step.ts --network resnet --python .venv/bin/python [--batch 128] [--steps 12] [--threads 2]`
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { loadavg } from 'node:os';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { DenseTensor, TensorReference } from '@penjing/core';
 import { ortJobs } from '@penjing/runtime';
 import { median } from './timed.js';
-import { llamaStep, resnetStep, type TrainingStep } from './train-networks.js';
+import { llamaStep, resnetStep, type TrainingStep, writeNarrowLlama } from './train-networks.js';
 import { trainStepJob } from './train-step-job.js';
 
 const { values } = parseArgs({
@@ -30,11 +33,17 @@ interface Network {
   readonly peer: (batch: number) => readonly string[];
 }
 
-const networks: Readonly<Record<string, Network>> = {
-  llama: { optimizer: 'adamw', batch: 8, make: (batch) => llamaStep(values.model, batch, length), peer: (batch) => ['train_step.py', values.model, String(batch), String(length)] },
-  resnet: { optimizer: 'sgd', batch: 128, make: (batch) => resnetStep(batch), peer: (batch) => ['train_resnet.py', String(batch)] },
+await using scratch = { path: await mkdtemp(join(tmpdir(), 'penjing-step-')), [Symbol.asyncDispose]: () => rm(scratch.path, { recursive: true, force: true }) };
+const llama = (folder: string): Network => ({ optimizer: 'adamw', batch: 8, make: (batch) => llamaStep(folder, batch, length), peer: (batch) => ['train_step.py', folder, String(batch), String(length)] });
+const networks: Readonly<Record<string, () => Promise<Network>>> = {
+  narrow: async () => {
+    await writeNarrowLlama(scratch.path);
+    return llama(scratch.path);
+  },
+  llama: async () => llama(values.model),
+  resnet: async () => ({ optimizer: 'sgd', batch: 128, make: (batch) => resnetStep(batch), peer: (batch) => ['train_resnet.py', String(batch)] }),
 };
-const network = networks[values.network];
+const network = await networks[values.network]?.();
 if (!network) throw new Error(`--network is one of ${Object.keys(networks).join(', ')}`);
 const batch = values.batch === undefined ? network.batch : Number(values.batch);
 

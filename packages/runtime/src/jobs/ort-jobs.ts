@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import type { Job, JobHost, JobOptions, Progress, Tensor } from '@penjing/core';
 import { SessionHost } from '../session-host.js';
 import { storeForJobs } from '../worker/local-engine.js';
+import { blockedConvolutions, hasFedConvolutions } from '../engine/blocked-convolutions.js';
+import { blockedLayoutJob } from './blocked-layout-job.js';
 import { digestJob } from './digest-job.js';
 import { digestModel, tensorsToHash } from './digest-model.js';
 import { openFolderShelf } from './folder-shelf.js';
@@ -63,6 +65,9 @@ export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availab
     }
   }
 
+  let channels: Promise<number> | undefined;
+  const block = (): Promise<number> => (channels ??= run(blockedLayoutJob, undefined));
+
   /** A tensor is never changed: what was computed of it holds as long as it does. */
   const hashes = new WeakMap<Tensor, string>();
 
@@ -83,7 +88,8 @@ export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availab
     refer: referTensor,
     tensor: async ({ reference }) => spilledTensor(reference as Parameters<typeof spilledTensor>[0]),
     async prepare(model, options = {}) {
-      const stored = await storeForJobs(model, options, await folder());
+      const suited = hasFedConvolutions(model) ? blockedConvolutions(model, await block()) : model;
+      const stored = await storeForJobs(suited, options, await folder());
       return { kind: 'model', reference: stored.model, [Symbol.asyncDispose]: stored.cleanup };
     },
     run,
