@@ -28,7 +28,7 @@ export async function weightsOf(path: string): Promise<Record<string, number[]>>
   return Object.fromEntries(await Promise.all([...graph.initializers].map(async ([name, { tensor }]) => [name, Array.from(new DenseTensor(tensor!.dtype, tensor!.shape, (await tensor!.load()).slice()).data as Float32Array)] as const)));
 }
 
-/** `large.onnx` and `small.onnx`, which need no runtime to be written, and samples: `data`, `wrong` (a label too high), `bare` (no labels) and `empty`, each .jsonl. */
+/** `large.onnx` and `small.onnx`, which need no runtime to be written, and samples: `data`, `wrong` (a label too high), `infinite` (a number too large), `bare` (no labels) and `empty`, each .jsonl. */
 export async function trainingFolder(): Promise<AsyncDisposable & { at(name: string): string }> {
   const folder = await mkdtemp(join(tmpdir(), 'penjing-train-'));
   const at = (name: string): string => join(folder, name);
@@ -42,6 +42,7 @@ export async function trainingFolder(): Promise<AsyncDisposable & { at(name: str
   await writeFile(at('data.jsonl'), lines.map((line) => JSON.stringify(line)).join('\n'));
   await writeFile(at('wrong.jsonl'), lines.map((line, i) => JSON.stringify({ ...line, label: i === 77 ? 3 : line.label })).join('\n'));
   await writeFile(at('bare.jsonl'), lines.map(({ x }) => JSON.stringify({ x })).join('\n'));
+  await writeFile(at('infinite.jsonl'), lines.map((line, i) => JSON.stringify(line).replace('[', i === 5 ? '[1e999,' : '[').replace(i === 5 ? /,[^,]*\]/ : /$/, i === 5 ? ']' : '')).join('\n'));
   await writeFile(at('empty.jsonl'), '');
   return { at, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
 }

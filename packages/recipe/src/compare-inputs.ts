@@ -1,6 +1,5 @@
 /** What a smaller model lost: the comparison of the runtime, errors layer by layer, and a page with plots. */
-import { writeFile } from 'node:fs/promises';
-import { PenjingError, type TaskOptions } from '@penjing/core';
+import type { TaskOptions } from '@penjing/core';
 import type { Tokenizer } from '@penjing/runtime';
 import { evaluationData, type ReadingOptions } from './evaluation-data.js';
 import type { InputComparison } from './input-comparison.js';
@@ -8,6 +7,7 @@ import { compareLayers } from './layer-errors.js';
 import { loadRuntime } from './load-runtime.js';
 import { readManifestRecords } from './manifest.js';
 import { type ModelChoice, type RunnableModel, runnableModel } from './model-reference.js';
+import { writeReport } from './report/write-report.js';
 
 export interface CompareInputsOptions extends TaskOptions, ReadingOptions {
   readonly reference: ModelChoice;
@@ -52,10 +52,4 @@ export async function compareInputs(options: CompareInputsOptions): Promise<Inpu
 
 export async function tokenizerOf({ tokenizer }: RunnableModel): Promise<{ tokenizer?: Tokenizer }> {
   return tokenizer ? { tokenizer: await tokenizer() } : {};
-}
-
-export async function writeReport(path: string, html: string): Promise<void> {
-  await writeFile(path, html).catch((cause: unknown) => {
-    throw new PenjingError('E_OUTPUT', `the report cannot be written to ${path}`, { cause });
-  });
 }

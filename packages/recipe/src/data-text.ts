@@ -14,8 +14,8 @@ export async function readText(path: string): Promise<string> {
   if (info.size > MAX_TEXT_BYTES) {
     throw new PenjingError('E_LIMIT', `${path} takes ${info.size} bytes`, { hint: `Give at most ${MAX_TEXT_BYTES} bytes of text.` });
   }
-  const text = new TextDecoder('utf-8', { fatal: false }).decode(await readFile(path));
-  if (text.includes('\0')) throw new PenjingError('E_DATA', `${path} is no text`, { hint: 'Give a .txt or .jsonl file.' });
+  const { utf8Text } = await import('@penjing/graph-io/data');
+  const text = utf8Text(path, await readFile(path), { hint: 'Give a .txt or .jsonl file.' });
   if (!path.endsWith('.jsonl')) return text;
   return text
     .split('\n')

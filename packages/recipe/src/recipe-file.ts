@@ -20,9 +20,7 @@ export async function parseRecipe(text: string, name = 'recipe'): Promise<Recipe
   const value = parseJson(text) ?? (await parseYaml(text, name));
   const problem = schemaProblem(recipeSchema, value);
   if (problem === undefined) return value as RecipeFile;
-  throw new PenjingError('E_RECIPE', `${name}: ${problem}`, {
-    hint: 'A recipe is a list `steps:` of `- convert: {}`, `- quantize: { bits: 4 }`, `- cast: { dtype: float16 }`.',
-  });
+  throw new PenjingError('E_RECIPE', `${name}: ${problem}`, { hint: 'A recipe is a list `steps:` of `- convert: {}`, `- quantize: { bits: 4 }` …: docs/recipes.md has the fields of every step.' });
 }
 
 /** Undefined for what is not JSON: the command line speaks it, and loading a reader of YAML takes 50 ms. */

@@ -6,7 +6,6 @@ import { type Pool, saveFile, saveLayouts, type SaveResult } from '@penjing/grap
 import { applySteps, type OpenedStep, openSteps } from './apply-steps.js';
 import { checkEquivalent, type PlannedComparison } from './check-equivalent.js';
 import { checkLoads, type LoadCheck } from './check-loads.js';
-import { writeReport } from './compare-inputs.js';
 import { startPool } from './early-pool.js';
 import { openEagerWork } from './eager-work.js';
 import type { Input } from './inputs/input.js';
@@ -17,6 +16,7 @@ import { besideGraphs, planVariant, type Variant } from './model-layout.js';
 import { outputFormat } from './outputs/formats.js';
 import type { GraphOutput, WeightsOutput, WeightsOutputOptions } from './outputs/output-format.js';
 import type { Recipe } from './recipe-schema.js';
+import { checkReport, writeReport } from './report/write-report.js';
 import { buildFields, type ConvertStep, writeFields } from './steps/convert.js';
 import type { Training } from './steps/step.js';
 import { bindStep, type RecipeStep } from './steps/steps.js';
@@ -61,6 +61,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   const { signal, onProgress, seed, onNote = () => {} } = options;
   const task: TaskOptions = { ...(signal && { signal }), ...(onProgress && { onProgress }), ...(seed !== undefined && { seed }) };
   const convert = convertOptions(recipe.steps);
+  if (options.report !== undefined) await checkReport(options.report);
   const format = outputFormat(convert, recipe.output);
   // Steps that compute for long before anything is saved have threads of their own.
   const eager = recipe.steps.map(bindStep).some((step) => step.calibration || step.runsJobs);

@@ -1,4 +1,5 @@
 /** Checks values against the few keywords of JSON schema that the schema of recipes uses: a compiler of schemas took a quarter of a short run. */
+import { nearestName } from './nearest-name.js';
 
 export type Schema = Readonly<Record<string, unknown>>;
 
@@ -32,7 +33,8 @@ const checks: Readonly<Record<string, Check>> = {
   },
   additionalProperties: (_: false, value: object, { properties }) => {
     const unknown = Object.keys(value).find((name) => !Object.hasOwn(properties as object, name));
-    return unknown === undefined ? undefined : `has an unknown field '${unknown}'`;
+    const near = unknown === undefined ? undefined : nearestName(unknown, Object.keys(properties as object));
+    return unknown === undefined ? undefined : `has an unknown field '${unknown}'${near === undefined ? '' : ` (did you mean '${near}'?)`}`;
   },
 };
 

@@ -96,7 +96,10 @@ async function loop(parts: LoopParts): Promise<{ readonly state: RunState; reado
   for (;;) {
     state = { ...state, elapsed: parts.now() - started };
     if (state.step >= (plan.steps ?? Infinity)) return end('steps');
-    if (state.elapsed >= (plan.seconds ?? Infinity)) return end('time');
+    if (state.elapsed >= (plan.seconds ?? Infinity)) {
+      if (state.step === 0) throw new PenjingError('E_OPTION', `the ${plan.seconds} seconds of the training were over before its first step`, { hint: `Measuring took ${state.elapsed.toPrecision(2)} seconds: train for minutes, or for a number of steps.` });
+      return end('time');
+    }
     if (state.worse >= (plan.patience ?? Infinity)) return end('patience');
     if (parts.stopped()) return end('stopped');
 

@@ -1,3 +1,4 @@
 /** @penjing/graph-io/data: readers of data to calibrate and measure with. */
 export type { DataItem, DataSource, Picture, Sound } from './data-source.js';
 export { openData, type OpenDataOptions } from './open-data.js';
+export { utf8Text } from './utf8-text.js';

@@ -4,8 +4,9 @@ import { dataLimits } from '../limits.js';
 import { type DataItem, type DataSource, dataSource, numberLabels } from './data-source.js';
 import { hashOf } from './read-bounded.js';
 
-export function openJsonLines(path: string, bytes: Uint8Array): DataSource {
-  const lines = new TextDecoder().decode(bytes).split('\n').map((line, i) => ({ line, where: `${path}:${i + 1}` })).filter(({ line }) => line.trim() !== '');
+/** `text` is what the bytes say. */
+export function openJsonLines(path: string, bytes: Uint8Array, text: string): DataSource {
+  const lines = text.split('\n').map((line, i) => ({ line, where: `${path}:${i + 1}` })).filter(({ line }) => line.trim() !== '');
   const objects = lines.map(({ line, where }) => parse(line, where));
   const labels = objects.map(({ label }) => (typeof label === 'number' || typeof label === 'string' ? String(label) : undefined));
   const labelled = labels.length > 0 && labels.every((label) => label !== undefined);

@@ -11,6 +11,7 @@ import { openPictureFolder } from './picture-folder.js';
 import { openProtoFolder, protoSets } from './proto-folder.js';
 import { hashOf, readBounded } from './read-bounded.js';
 import { openTable, type TableOptions } from './table.js';
+import { utf8Text } from './utf8-text.js';
 import { isWave, openWave } from './wave.js';
 
 export type OpenDataOptions = TableOptions;
@@ -55,11 +56,10 @@ async function openWhole(path: string, options: OpenDataOptions): Promise<DataSo
 }
 
 function openText(path: string, bytes: Uint8Array, options: OpenDataOptions): DataSource {
-  if (bytes.includes(0)) throw new PenjingError('E_DATA', `${path} is no text, and no other data that is known`, { hint: 'Known: text, JSON lines, .npy, .npz, IDX, .csv, .wav, PNG, JPEG, folders of pictures or of input_*.pb.' });
+  const text = utf8Text(path, bytes, { hint: 'It is no other data that is known either: JSON lines, .npy, .npz, IDX, .csv, .wav, PNG, JPEG, folders of pictures or of input_*.pb.' });
   const name = path.replace(/\.gz$/, '');
   if (/\.(csv|tsv)$/i.test(name) || options.columns) return openTable(path, bytes, options);
-  if (/\.(jsonl|ndjson)$/i.test(name)) return openJsonLines(path, bytes);
-  const text = new TextDecoder('utf-8', { fatal: false }).decode(bytes);
+  if (/\.(jsonl|ndjson)$/i.test(name)) return openJsonLines(path, bytes, text);
   return dataSource({ format: 'text', count: 1, hash: hashOf(bytes), item: async () => ({ kind: 'text', text }) });
 }
 

@@ -1,6 +1,5 @@
 /** The step `distill`: the weights of a student, trained on what a teacher says. */
-import { type TeachingFields, teachingFields } from '../train/teaching-fields.js';
-import { checkLength } from '../train/training-fields.js';
+import { checkTeaching, type TeachingFields, teachingFields } from '../train/teaching-fields.js';
 import { objectSchema, type StepKind } from './step.js';
 
 export type DistillStep = TeachingFields;
@@ -8,7 +7,7 @@ export type DistillStep = TeachingFields;
 export const distillStep: StepKind<DistillStep> = {
   schema: objectSchema(teachingFields, ['teachers', 'data']),
   pass(fields, { run }) {
-    checkLength(fields);
+    checkTeaching(fields);
     return {
       name: 'distill',
       async run(model, context) {

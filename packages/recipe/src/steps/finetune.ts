@@ -1,5 +1,5 @@
 /** The step `finetune`: the weights of a model, trained on labels or on the words that follow. */
-import { checkLength, type TrainingFields, trainingFields } from '../train/training-fields.js';
+import { checkTraining, type TrainingFields, trainingFields } from '../train/training-fields.js';
 import { objectSchema, type StepKind } from './step.js';
 
 export type FinetuneStep = TrainingFields;
@@ -7,7 +7,7 @@ export type FinetuneStep = TrainingFields;
 export const finetuneStep: StepKind<FinetuneStep> = {
   schema: objectSchema(trainingFields, ['data']),
   pass(fields, { run }) {
-    checkLength(fields);
+    checkTraining(fields);
     return {
       name: 'finetune',
       async run(model, context) {

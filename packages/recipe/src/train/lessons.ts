@@ -5,7 +5,7 @@ import { cosineDistance, crossEntropy, type Loss, makeTrainable, meanSquare, sof
 import { openInput } from '../inputs/open-input.js';
 import { ADDED, type LessonOf } from './train-model.js';
 import { scoresOf, type TrainingData } from './training-data.js';
-import { type LossWeights, presets, type TeachingFields } from './teaching-fields.js';
+import { type LossWeights, lossWeights, type TeachingFields } from './teaching-fields.js';
 
 /** Throws `E_OPTION` for a teacher of other classes, and for losses on layers or heads that the two do not have. */
 export function teachingLesson(fields: TeachingFields): LessonOf {
@@ -26,13 +26,6 @@ export function teachingLesson(fields: TeachingFields): LessonOf {
     const teacher = Object.keys(outputs).length > 0 ? { models: teachers, outputs, cache: fields.cacheTeacher === true } : undefined;
     return { loss, teacher, key: JSON.stringify([weights, digests]) };
   };
-}
-
-function lossWeights({ preset = 'hinton', soft, hard, hidden, attention, temperature }: TeachingFields): LossWeights {
-  const given = Object.fromEntries(Object.entries({ soft, hard, hidden, attention, temperature }).filter(([, value]) => value !== undefined));
-  const weights: LossWeights = { ...presets[preset], ...given };
-  if (weights.soft + weights.hard + weights.hidden + weights.attention <= 0) throw new PenjingError('E_OPTION', 'all losses of the lesson have no weight', { hint: 'Give --soft, --hard, --hidden or --attention above 0.' });
-  return weights;
 }
 
 async function onlyGraph(path: string): Promise<Model> {

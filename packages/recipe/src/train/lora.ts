@@ -24,12 +24,17 @@ export interface SaveAdapterOptions extends Pick<TaskOptions, 'signal'> {
   readonly causal: boolean;
 }
 
-/** adapter_model.safetensors and adapter_config.json. Throws `E_UNSUPPORTED` for a module that the folder of the base does not have: PEFT would not find it either. */
-export async function saveAdapter(target: string, lora: Lora, trained: Model, { base, causal, signal }: SaveAdapterOptions): Promise<void> {
-  const { checkpoint, config } = lora.peft(trained, { base, taskType: causal ? 'CAUSAL_LM' : undefined });
+/** Throws `E_UNSUPPORTED` for adapters that PEFT has no place for: better now than after hours. */
+export async function checkAdapter(lora: Lora, base: string): Promise<void> {
+  lora.peft(lora.model);
   const known = await openHuggingFaceFolder(openFolder(base)).then(({ checkpoint: { tensors } }) => [...tensors.keys()], () => undefined);
   const strange = known && lora.adapters.find(({ weight }) => !known.some((name) => name === weight || weight.endsWith(`.${name}`)));
   if (strange) throw new PenjingError('E_UNSUPPORTED', `${base} has no ${strange.weight}: it is a part of a larger matrix there, beside which PEFT has its adapters`, { hint: 'Leave out the adapter; the result has it merged.' });
+}
+
+/** adapter_model.safetensors and adapter_config.json. */
+export async function saveAdapter(target: string, lora: Lora, trained: Model, { base, causal, signal }: SaveAdapterOptions): Promise<void> {
+  const { checkpoint, config } = lora.peft(trained, { base, taskType: causal ? 'CAUSAL_LM' : undefined });
   const bytes = new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`);
   const files = [...safetensorsLayout(checkpoint, { name: 'adapter_model.safetensors' }), { name: 'adapter_config.json', size: bytes.length, pieces: [{ kind: 'bytes' as const, offset: 0, bytes }] }];
   await saveLayouts(target, files, { force: true, manifest: false, ...(signal && { signal }) });

@@ -1,5 +1,6 @@
 /** Fields of the step that distils: who teaches, and what counts how much. */
-import { type TrainingFields, trainingFields } from './training-fields.js';
+import { PenjingError } from '@penjing/core';
+import { checkTraining, type TrainingFields, trainingFields } from './training-fields.js';
 
 export interface LossWeights {
   /** T² KL(teacher ‖ student) of the logits at a temperature. */
@@ -33,6 +34,21 @@ export interface TeachingFields extends TrainingFields, Partial<Pick<LossWeights
   readonly preset?: keyof typeof presets;
   /** Asks the teacher once for each sample, and keeps the answers in the work folder. */
   readonly cacheTeacher?: boolean;
+}
+
+/** The preset with what was chosen otherwise. */
+export function lossWeights({ preset = 'hinton', soft, hard, hidden, attention, temperature }: TeachingFields): LossWeights {
+  const given = Object.fromEntries(Object.entries({ soft, hard, hidden, attention, temperature }).filter(([, value]) => value !== undefined));
+  return { ...presets[preset], ...given };
+}
+
+/** As `checkTraining`, with losses of no weight, and what is said about a teacher whom nobody asks. */
+export function checkTeaching(fields: TeachingFields): void {
+  checkTraining(fields);
+  const { soft, hard, hidden, attention } = lossWeights(fields);
+  if (soft + hard + hidden + attention <= 0) throw new PenjingError('E_OPTION', 'all losses of the lesson have no weight', { hint: 'Give --soft, --hard, --hidden or --attention above 0.' });
+  if (soft === 0 && fields.temperature !== undefined) throw new PenjingError('E_OPTION', 'temperature means nothing where the probabilities of the teacher do not count (soft 0)', { hint: 'Leave it out, or give soft above 0.' });
+  if (soft + hidden + attention === 0 && fields.cacheTeacher) throw new PenjingError('E_OPTION', 'cacheTeacher means nothing where the teacher is not asked: labels alone count', { hint: 'Leave it out.' });
 }
 
 const weight = { type: 'number', minimum: 0 };

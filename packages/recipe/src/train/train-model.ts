@@ -4,7 +4,7 @@ import { accuracy, crossEntropy, type Dataset, type GridTools, hasGrids, type Lo
 import { loadRuntime } from '../load-runtime.js';
 import type { StepRun } from '../steps/step.js';
 import { weightRule } from '../steps/weight-rules.js';
-import { loraOf, saveAdapter, withAdapters } from './lora.js';
+import { checkAdapter, loraOf, saveAdapter, withAdapters } from './lora.js';
 import { openTrainingData, type TrainingData } from './training-data.js';
 import type { TrainingFields } from './training-fields.js';
 
@@ -32,6 +32,7 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   if (!jobs || !run) throw new PenjingError('E_OPTION', `${step} has to run the model, and there is nothing to run it with`);
   const warnings: string[] = [];
   const lora = loraOf(given, fields, seed);
+  if (lora && fields.adapter !== undefined) await checkAdapter(lora, run.input.path);
   const adapted = lora?.model ?? given;
   const opened = hasGrids(adapted) ? await openIntegers(adapted, fields, { jobs, ...(signal && { signal }), ...(onProgress && { onProgress }) }) : undefined;
   const model = opened?.model ?? adapted;
@@ -42,9 +43,11 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   const measured = fields.validation === undefined ? undefined : await openTrainingData(student, { ...reading, data: fields.validation });
   if (measured?.names?.join('\n') !== undefined && measured.names.join('\n') !== data.names?.join('\n')) throw new PenjingError('E_DATA', `${fields.validation} has other classes than ${fields.data}`);
   const parts = split(data, measured, fields.leaveOut ?? LEAVE_OUT);
+  if (!parts.validation && fields.leaveOut !== 0) run.onNote(`${data.size} samples are too few to leave every ${fields.leaveOut ?? LEAVE_OUT}th out: nothing is measured, and the result is the weights of the last step`);
   const lesson = await lessonOf(student, data, jobs);
   const select = selection(fields, lora?.select);
   checkNames(model, student, select);
+  for (const rule of unmatched(fields, student)) run.onNote(`no weight is called ${rule}`);
   const zeros = fields.zeros === 'train' || fields.scratch ? [] : [...(await prunedWeights(student, { jobs, ...(signal && { signal }) })).keys()].filter(select);
   if (zeros.length > 0) run.onNote(`${zeros.length} weights are pruned: their zeros stay`);
 
@@ -56,12 +59,12 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   const wanted = fields.batch ?? (data.task === 'language' ? 8 : 32);
   // of a few samples as many as all engines have the same number of
   const batch = wanted <= parts.size ? wanted : Math.max(engines, parts.size - (parts.size % engines));
+  if (batch < (fields.batch ?? 0)) run.onNote(`there are only ${parts.size} samples: a batch is ${batch}`);
   const optimizer = optimizerOf(fields, Math.ceil(parts.size / (batch * (fields.accumulate ?? 1))), { zeros, grids: opened?.grids.filter(({ weight }) => select(weight)) ?? [] });
   if (optimizer.grids) run.onNote(`${optimizer.grids.length} weights are integers: they are trained on their grids`);
   const plan = { batch, accumulate: fields.accumulate, seed };
   const key = await sha256(JSON.stringify([step, jobs.digest ? await jobs.digest(adapted, signal ? { signal } : {}) : '', data.hash, measured?.hash, parts.size, plan, fields.trainable, fields.exclude, zeros, fields.scratch, fields.statistics, optimizer.name, optimizer.average === undefined, lesson.key]));
   const shelves = await openShelves(run.folder, lesson.teacher?.cache === true, jobs);
-  const before = performance.now();
   try {
     const result = await train(student, {
       jobs, data: await refer(parts.train), ...(parts.validation && { validation: await refer(parts.validation) }),
@@ -72,10 +75,13 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
       ...(fields.scratch && { scratch: { std: SCRATCH_STD } }),
       checkpoints: shelves.checkpoints, key, resume: true, unit: data.unit,
       ...(signal && { signal }), ...(onProgress && { onProgress }),
+    }).catch((error: unknown) => {
+      if (signal?.aborted && run.folder !== undefined) run.onNote('stopped behind a step, with a checkpoint: the same command with --resume goes on from it');
+      throw error;
     });
     if (result.resumedAt !== undefined) run.onNote(`went on from step ${result.resumedAt}`);
     if (result.reason === 'patience') warnings.push(`the training ended after step ${result.state.step}: the last ${fields.patience} measurements were no better`);
-    report(step, result, { data, parts, samplesPerStep: batch * (fields.accumulate ?? 1), seconds: (performance.now() - before) / 1000 }, run);
+    report(step, result, { data, parts, samplesPerStep: batch * (fields.accumulate ?? 1) }, run);
     const trained = putBack(step, model, student, result, warnings);
     const stored = opened ? await storeIntegers(opened, trained, { jobs, ...(signal && { signal }), ...(onProgress && { onProgress }) }) : trained;
     if (lora && fields.adapter !== undefined) await saveAdapter(fields.adapter, lora, stored.model, { base: run.input.path, causal: data.task === 'language', ...(signal && { signal }) });
@@ -143,6 +149,15 @@ function selection({ trainable, exclude = [] }: TrainingFields, only: ((name: st
   return (name) => !isConstant(name) && (isAdded(name) || ((!wanted || matches(wanted, name)) && !matches(unwanted, name)));
 }
 
+/** Rules that say nothing, for a slip of the pen: names as they were given. */
+function unmatched({ trainable = [], exclude = [] }: TrainingFields, { graph }: Model): string[] {
+  const names = [...graph.initializers.keys()];
+  return [...trainable, ...exclude].filter((text) => {
+    const rule = weightRule(text);
+    return !names.some((name) => (typeof rule === 'string' ? rule === name : rule.test(name)));
+  });
+}
+
 /** What converters and passes call the constants that they make. */
 const isConstant = (name: string): boolean => /^constant_\d+(_\d+)?$/.test(name);
 
@@ -200,11 +215,11 @@ interface Counted {
   readonly data: TrainingData;
   readonly parts: Parts;
   readonly samplesPerStep: number;
-  readonly seconds: number;
 }
 
-function report(step: string, { state, reason, resumedAt }: TrainResult, { data, parts, samplesPerStep, seconds }: Counted, run: StepRun): void {
-  const { losses, rates, validations, best } = state;
+function report(step: string, { state, reason, resumedAt }: TrainResult, { data, parts, samplesPerStep }: Counted, run: StepRun): void {
+  // of earlier parts of the run too, as what was seen is
+  const { losses, rates, validations, best, elapsed: seconds } = state;
   run.onTrained({
     step, losses, rates, validations, best, reason, resumedAt, seconds,
     unit: data.unit.name, seen: state.step * samplesPerStep * data.unit.perSample, perEpoch: parts.size * data.unit.perSample,

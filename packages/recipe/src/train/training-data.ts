@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { DenseTensor, denseOf, type Feeds, type Model, PenjingError, type TaskOptions, type Value } from '@penjing/core';
+import { DenseTensor, denseOf, dtypes, type Feeds, type Model, PenjingError, type TaskOptions, type Value } from '@penjing/core';
+import { IGNORED_LABEL } from '@penjing/distill';
 import type { DataSource } from '@penjing/graph-io/data';
 import type { Tokenizer } from '@penjing/runtime';
 import { arrayFeeds } from '../feeds/array-feeds.js';
@@ -53,12 +54,13 @@ export async function openTrainingData(model: Model, options: TrainingDataOption
   const hash = createHash('sha256').update(JSON.stringify([source.hash, options.length, options.scale, options.mean, options.std])).digest('hex');
   const found = { logits, classes, hash, names: source.classes };
   const first = await source.item(0);
+  checkReading(first.kind, inputs, options);
   if (first.kind === 'text' && rank === 3) {
     const windows = await languageColumns(source, inputs, options);
     return { ...found, ...windows, task: 'language', unit: { name: 'tokens', perSample: windows.length } };
   }
   if (!source.labelled) throw new PenjingError('E_DATA', `${options.data} has no labels`, { hint: 'A model with one row of scores for each sample learns classes: a column label of a .csv, "label" in .jsonl, IDX with labels beside it, or one sub-folder per class.' });
-  const columns = first.kind === 'text' ? await textColumns(source, inputs, options) : await itemColumns(source, inputs, options);
+  const columns = first.kind === 'text' ? await textColumns(source, inputs, { ...options, classes }) : await itemColumns(source, inputs, { ...options, classes });
   return { ...found, columns, size: source.count, task: 'classes', unit: { name: 'samples', perSample: 1 } };
 }
 
@@ -99,7 +101,7 @@ function besideTokens(inputs: ModelInputs, length: number): [string, DenseTensor
 }
 
 /** Texts of different lengths, filled up to that of the longest behind a mask. */
-async function textColumns(source: DataSource, inputs: ModelInputs, { input, length, signal, onProgress }: TrainingDataOptions): Promise<Map<string, DenseTensor>> {
+async function textColumns(source: DataSource, inputs: ModelInputs, { input, length, signal, onProgress, ...options }: LabelledDataOptions): Promise<Map<string, DenseTensor>> {
   const fixed = tokenLength(inputs);
   const tokenizer = await tokenizerBeside(input);
   const most = fixed ?? length ?? Math.min(LONGEST_TEXT, tokenizer.maxLength ?? LONGEST_TEXT);
@@ -110,7 +112,7 @@ async function textColumns(source: DataSource, inputs: ModelInputs, { input, len
     const item = await source.item(i);
     if (item.kind !== 'text') throw new PenjingError('E_DATA', `item ${i} of the data is no text, the first one was`);
     rows.push(encodeItem(tokenizer, item.text, most));
-    labels.push(item.label!);
+    labels.push(checkedLabel(i, item.label!, source, options));
     if (i % 256 === 0) {
       onProgress?.({ phase: 'tokenize', done: i, total: source.count, unit: 'texts' });
       await new Promise((resolve) => setImmediate(resolve));
@@ -124,10 +126,30 @@ async function textColumns(source: DataSource, inputs: ModelInputs, { input, len
   return columns;
 }
 
+interface LabelledDataOptions extends TrainingDataOptions {
+  /** How many classes the model tells apart, where it says so. */
+  readonly classes: number | undefined;
+}
+
+/** The label of a sample. Throws `E_DATA` for one that the model has no class for, by its place in the data: after the split nobody could find it. */
+function checkedLabel(sample: number, label: number, { classes: names }: DataSource, { data, classes }: Pick<LabelledDataOptions, 'data' | 'classes'>): number {
+  if (classes === undefined || label === IGNORED_LABEL || (label >= 0 && label < classes)) return label;
+  throw new PenjingError('E_DATA', `sample ${sample} of ${data} has the label ${label}${names?.[label] === undefined ? '' : ` (${names[label]})`}, the model has classes from 0 to ${classes - 1}`, { hint: 'Correct the data, or train a model with as many classes.' });
+}
+
+/** Throws `E_OPTION` for words about how data is read that mean nothing for it. */
+function checkReading(kind: string, inputs: ModelInputs, { length, scale, mean, std }: TrainingDataOptions): void {
+  const normalised = Object.entries({ scale, mean, std }).find(([, value]) => value !== undefined)?.[0];
+  if (normalised !== undefined && kind !== 'picture') throw new PenjingError('E_OPTION', `${normalised} is for pictures, the data is ${kind === 'text' ? 'text' : 'arrays'}`);
+  const fixed = kind === 'text' ? tokenLength(inputs) : undefined;
+  if (length !== undefined && kind !== 'text') throw new PenjingError('E_OPTION', 'a length in tokens is for texts, the data is something else');
+  if (length !== undefined && fixed !== undefined && fixed !== length) throw new PenjingError('E_OPTION', `the model reads ${fixed} tokens, not ${length}`, { hint: 'Leave out --length.' });
+}
+
 const labelColumn = (labels: readonly number[]): DenseTensor => denseOf('int64', [labels.length], labels);
 
 /** Pictures and arrays: a sample has a batch of one. */
-async function itemColumns(source: DataSource, inputs: ModelInputs, options: TrainingDataOptions): Promise<Map<string, DenseTensor>> {
+async function itemColumns(source: DataSource, inputs: ModelInputs, options: LabelledDataOptions): Promise<Map<string, DenseTensor>> {
   const labels: number[] = [];
   const columns = new Map<string, DenseTensor>();
   for (let i = 0; i < source.count; i++) {
@@ -136,13 +158,14 @@ async function itemColumns(source: DataSource, inputs: ModelInputs, options: Tra
     const feeds: Feeds = item.kind === 'picture' ? pictureFeeds(inputs, item.picture, options) : arrayFeeds(inputs, item.tensors, `sample ${i}`);
     for (const [name, tensor] of Object.entries(feeds) as [string, DenseTensor][]) {
       const [batch = 1, ...inner] = tensor.shape;
+      if (dtypes[tensor.dtype].kind === 'float' && !(tensor.data as Float32Array).every(Number.isFinite)) throw new PenjingError('E_DATA', `sample ${i} of ${options.data} has values in ${name} that are not finite`, { hint: 'Leave it out: nothing can be learned from NaN or infinity.' });
       if (batch !== 1) throw new PenjingError('E_DATA', `sample ${i} has ${name} as [${tensor.shape.join(', ')}]: one sample at a time is needed`);
       const column = columns.get(name) ?? new DenseTensor(tensor.dtype, [source.count, ...inner], new Uint8Array(tensor.byteLength * source.count));
       if (tensor.byteLength * source.count !== column.byteLength) throw new PenjingError('E_DATA', `sample ${i} has ${name} as [${tensor.shape.join(', ')}], the first one as [1, ${column.shape.slice(1).join(', ')}]`, { hint: 'Samples of a batch have one shape.' });
       column.bytes.set(tensor.bytes, i * tensor.byteLength);
       columns.set(name, column);
     }
-    labels.push(item.label!);
+    labels.push(checkedLabel(i, item.label!, source, options));
     if (i % 256 === 0) {
       options.signal?.throwIfAborted();
       options.onProgress?.({ phase: 'read', done: i, total: source.count, unit: 'samples' });

@@ -108,7 +108,18 @@ export const trainingFields = {
   adapter: { type: 'string', minLength: 1 },
 } as const;
 
-/** Throws `E_OPTION` for a training that never ends. */
-export function checkLength({ steps, epochs, minutes }: TrainingFields): void {
+/** Throws `E_OPTION` for a training that never ends, and for fields that would be ignored beside others. */
+export function checkTraining(fields: TrainingFields): void {
+  const { steps, epochs, minutes, leaveOut } = fields;
   if (steps === undefined && epochs === undefined && minutes === undefined) throw new PenjingError('E_OPTION', 'how long to train is not said', { hint: 'Give steps, epochs or minutes.' });
+  if (leaveOut === 1) throw new PenjingError('E_OPTION', 'leaveOut 1 leaves every sample out: nothing is left to learn from', { hint: 'Give 2 or more, or 0 to measure on nothing.' });
+  const [ignored, because] = Object.entries(idle).flatMap(([reason, { when, what }]) => (when(fields) ? what.filter((name) => fields[name] !== undefined).map((name) => [name, reason] as const) : []))[0] ?? [];
+  if (ignored !== undefined) throw new PenjingError('E_OPTION', `${ignored} means nothing ${because}`, { hint: 'Leave out one of them.' });
 }
+
+/** Fields that say nothing where another one is as it is. */
+const idle: Readonly<Record<string, { readonly when: (fields: TrainingFields) => boolean; readonly what: readonly (keyof TrainingFields)[] }>> = {
+  'beside validation': { when: ({ validation }) => validation !== undefined, what: ['leaveOut'] },
+  'where nothing is measured (leaveOut 0)': { when: ({ validation, leaveOut }) => validation === undefined && leaveOut === 0, what: ['patience', 'validateEvery'] },
+  'for random weights (scratch)': { when: ({ scratch }) => scratch === true, what: ['zeros'] },
+};
