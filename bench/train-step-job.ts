@@ -39,7 +39,7 @@ async function train({ model, weights: references, feeds, state: running, steps,
     const [started, used] = [performance.now(), process.cpuUsage()];
     const outputs = await executor.run({ ...data, ...inputs });
     const ran = performance.now();
-    optimizer.update(weights, new Map([...weights.keys()].map((name) => [name, (outputs[gradientName(name)] as DenseTensor).data as Float32Array])), state, step);
+    await optimizer.update(weights, new Map([...weights.keys()].map((name) => [name, (outputs[gradientName(name)] as DenseTensor).data as Float32Array])), state, step);
     for (const [name, output] of Object.entries(running)) (data[name]!.data as Float32Array).set((outputs[output] as DenseTensor).data as Float32Array);
     losses.push((outputs['loss'] as DenseTensor).data[0] as number);
     run.push(ran - started);

@@ -128,7 +128,7 @@ test('fifty steps of a Llama follow the losses of PyTorch', async () => {
     const ids = (ahead: number): DenseTensor => denseOf('int64', [4, 16], Array.from({ length: 64 }, (_, i) => 1 + ((7 * (step % 5) + 13 * Math.floor(i / 16) + 3 * ((i % 16) + ahead) ** 2) % 90)));
     const outputs = await session.run({ input_ids: ids(0), labels: ids(1), ...decoderFeeds(model, [4, 16]), ...Object.fromEntries(inputs) });
     losses.push(outputs['loss']!.data[0] as number);
-    optimizer.update(weights, new Map([...weights.keys()].map((name) => [name, outputs[gradientName(name)]!.data as Float32Array])), state, step);
+    await optimizer.update(weights, new Map([...weights.keys()].map((name) => [name, outputs[gradientName(name)]!.data as Float32Array])), state, step);
   }
   expect(losses.map((loss, step) => Math.abs(loss - wanted[step]!)).filter((error) => !(error < 1e-3))).toEqual([]);
   expect(losses.at(-1)!).toBeLessThan(0.6 * losses[0]!);

@@ -1,6 +1,7 @@
 /** Optimizers step by step against PyTorch's. */
 import { readFileSync } from 'node:fs';
-import { adamW, chain, clipByNorm, clipByValue, cosineDecay, linearDecay, lion, movingAverage, type Optimizer, sgd } from '@penjing/distill';
+import { referenceEngine } from '@penjing/core/reference';
+import { adamW, chain, clipByNorm, clipByValue, cosineDecay, linearDecay, lion, movingAverage, muon, newtonSchulz, type Optimizer, sgd } from '@penjing/distill';
 import { describe, expect, test } from 'vitest';
 
 type Step = Readonly<Record<string, readonly number[]>>;
@@ -24,30 +25,45 @@ test('every recorded optimizer is tried', () => {
   expect(Object.keys(cases)).toEqual(Object.keys(expected));
 });
 
-test.each(Object.entries(cases))('%s', (name, optimizer) => {
+test.each(Object.entries(cases))('%s', async (name, optimizer) => {
   const weights = start();
   const state = optimizer.init(weights);
-  expected[name]!.forEach((row, step) => {
-    optimizer.update(weights, gradientsAt(weights, step), state, step);
+  for (const [step, row] of expected[name]!.entries()) {
+    await optimizer.update(weights, gradientsAt(weights, step), state, step);
     for (const [key, weight] of weights) row[key]!.forEach((value, i) => expect(Math.abs(weight[i]! - value)).toBeLessThan(1e-6));
-  });
+  }
+});
+
+/** (rows, cols) by name, and weights after each step. */
+const muonCases = JSON.parse(readFileSync(new URL('./fixtures/optimizers/muon.json', import.meta.url), 'utf8')) as { readonly shapes: Readonly<Record<string, readonly [number, number]>>; readonly steps: readonly Step[] };
+
+test("muon as PyTorch's", async () => {
+  const shapes = Object.entries(muonCases.shapes);
+  const weights = new Map(shapes.map(([name, [rows, cols]], t) => [name, Float32Array.from({ length: rows * cols }, (_, i) => Math.sin(i + t))]));
+  await using orthogonalizer = newtonSchulz(referenceEngine());
+  const optimizer = muon({ rate: 0.05, weightDecay: 0.1, momentum: 0.9, matrices: shapes.map(([name, [rows, cols]]) => ({ name, rows, cols, turned: false })), orthogonalizer });
+  const state = optimizer.init(weights);
+  for (const [step, row] of muonCases.steps.entries()) {
+    await optimizer.update(weights, gradientsAt(weights, step), state, step);
+    for (const [key, weight] of weights) row[key]!.forEach((value, i) => expect(Math.abs(weight[i]! - value)).toBeLessThan(5e-5));
+  }
 });
 
 describe('beside PyTorch', () => {
-  test('lion steps by the rate, in the direction of the remembered sign', () => {
+  test('lion steps by the rate, in the direction of the remembered sign', async () => {
     const weights = new Map([['w', Float32Array.of(1, 1, 1)]]);
     const optimizer = lion({ rate: 0.25, weightDecay: 0.5 });
     const state = optimizer.init(weights);
-    optimizer.update(weights, new Map([['w', Float32Array.of(3, -0.1, 0)]]), state, 0);
+    await optimizer.update(weights, new Map([['w', Float32Array.of(3, -0.1, 0)]]), state, 0);
     expect([...weights.get('w')!]).toEqual([0.625, 1.125, 0.875]);
     // 0.9 · 0.03 against 0.1 · −0.2: the memory wins.
-    optimizer.update(weights, new Map([['w', Float32Array.of(-0.2, 0, 0)]]), state, 1);
+    await optimizer.update(weights, new Map([['w', Float32Array.of(-0.2, 0, 0)]]), state, 1);
     expect(weights.get('w')![0]).toBeCloseTo(0.625 - 0.25 * (1 + 0.5 * 0.625), 6);
   });
 
-  test('values are cut one by one', () => {
+  test('values are cut one by one', async () => {
     const gradients = new Map([['w', Float32Array.of(3, -0.5, -9)]]);
-    clipByValue(1).update(new Map(), gradients, new Map(), 0);
+    await clipByValue(1).update(new Map(), gradients, new Map(), 0);
     expect([...gradients.get('w')!]).toEqual([1, -0.5, -1]);
   });
 
@@ -55,11 +71,11 @@ describe('beside PyTorch', () => {
     expect(() => clipByNorm(1).update(new Map(), new Map([['w', Float32Array.of(1, NaN)]]), new Map(), 4)).toThrow(expect.objectContaining({ code: 'E_DIVERGED' }) as Error);
   });
 
-  test('the moving average follows the weights and is part of the state', () => {
+  test('the moving average follows the weights and is part of the state', async () => {
     const weights = new Map([['w', Float32Array.of(1)]]);
     const optimizer = chain(sgd({ rate: 1 }), movingAverage(0.5));
     const state = optimizer.init(weights);
-    optimizer.update(weights, new Map([['w', Float32Array.of(2)]]), state, 0);
+    await optimizer.update(weights, new Map([['w', Float32Array.of(2)]]), state, 0);
     expect([...state].map(([name, [value]]) => [name, value])).toEqual([['1/average/w', 0]]);
   });
 
@@ -68,10 +84,10 @@ describe('beside PyTorch', () => {
     expect([0, 1, 2, 6, 10, 99].map(linear)).toEqual([0.5, 1, 1, 0.75, 0.5, 0.5]);
   });
 
-  test('weights without a gradient stay', () => {
+  test('weights without a gradient stay', async () => {
     const weights = start();
     const optimizer = adamW({ rate: 1, weightDecay: 1 });
-    optimizer.update(weights, new Map(), optimizer.init(weights), 0);
+    await optimizer.update(weights, new Map(), optimizer.init(weights), 0);
     expect(weights).toEqual(start());
   });
 });

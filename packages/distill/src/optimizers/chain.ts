@@ -6,8 +6,8 @@ export function chain(...links: readonly Optimizer[]): Optimizer {
   const prefix = (index: number): string => `${index}/`;
   return {
     init: (weights) => new Map(links.flatMap((link, index) => [...link.init(weights)].map(([name, buffer]) => [prefix(index) + name, buffer] as const))),
-    update(weights, gradients, state, step) {
-      links.forEach((link, index) => link.update(weights, gradients, under(state, prefix(index)), step));
+    async update(weights, gradients, state, step) {
+      for (const [index, link] of links.entries()) await link.update(weights, gradients, under(state, prefix(index)), step);
     },
   };
 }

@@ -10,7 +10,8 @@ export type Buffers = ReadonlyMap<string, Float32Array>;
 export interface Optimizer {
   /** Buffers of the state, which a checkpoint holds beside the weights. */
   init(weights: Buffers): Buffers;
-  update(weights: Buffers, gradients: Buffers, state: Buffers, step: number): void;
+  /** One that has an engine multiply gives a promise, and is to be waited for; the others are done when they return. */
+  update(weights: Buffers, gradients: Buffers, state: Buffers, step: number): void | Promise<void>;
 }
 
 /** Learning rate by step, from 0. */

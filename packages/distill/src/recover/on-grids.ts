@@ -29,7 +29,7 @@ export function onGrids(inner: Optimizer, grids: readonly GridConstraint[]): Opt
       const own = here.flatMap(({ weight, scales }): [string, Float32Array][] => [[`latent/${weight}`, weights.get(weight)!.slice()], [`step/${weight}`, scales.slice()]]);
       return new Map([...inner.init(seen), ...own]);
     },
-    update(weights, gradients, state, step) {
+    async update(weights, gradients, state, step) {
       const here = present(grids, gradients);
       const seen = new Map(weights);
       const flows = new Map(gradients);
@@ -43,7 +43,7 @@ export function onGrids(inner: Optimizer, grids: readonly GridConstraint[]): Opt
         flows.set(logScale(weight), change);
         seen.set(logScale(weight), new Float32Array(scales.length));
       }
-      inner.update(seen, flows, state, step);
+      await inner.update(seen, flows, state, step);
       for (const grid of here) {
         const { weight } = grid;
         const scales = state.get(`step/${weight}`)!;

@@ -1,10 +1,13 @@
 /** A run of training in one job: weights are read, trained and spilled in its thread, beside the engine. */
 import { createRng, DenseTensor, type Executor, type Job, type JobContext, jobModule, PenjingError, type PreparedModel, type Shape, type ShelfReference, type TensorReference } from '@penjing/core';
+import type { MatrixForm } from '../optimizers/muon.js';
+import { newtonSchulz } from '../optimizers/newton-schulz.js';
 import type { Buffers } from '../optimizers/optimizer.js';
 import { Checkpoints, type RunState, type Validation } from './checkpoints.js';
 import { type Dataset, type OpenDataset, openDataset } from './dataset.js';
 import { averagedGradients, engineGradients, type GradientSource } from './gradient-source.js';
 import type { RunningStatistic } from '../trainable/batch-statistics.js';
+import type { Draw } from './initial-weights.js';
 import { plannedOptimizer } from './optimizer-plan.js';
 import { sampleOrder } from './sample-order.js';
 import { cachedTeacher, livingTeacher, type TeacherOutputs } from './teacher.js';
@@ -20,8 +23,10 @@ export interface TrainInput {
   readonly graph: { readonly model: PreparedModel; readonly inputs: readonly string[]; readonly running: readonly RunningStatistic[] };
   readonly evaluation: { readonly model: PreparedModel; readonly inputs: readonly string[]; readonly metrics: readonly string[] };
   readonly weights: Readonly<Record<string, TensorReference>>;
-  /** Begins with random weights instead. */
-  readonly scratch: { readonly std: number } | undefined;
+  /** Matrices of hidden layers, for muon. */
+  readonly matrices: readonly MatrixForm[];
+  /** Begins with random weights instead, drawn so. */
+  readonly scratch: Readonly<Record<string, Draw>> | undefined;
   readonly data: Dataset;
   readonly validation: Dataset | undefined;
   readonly teacher: TeacherInput | undefined;
@@ -73,7 +78,8 @@ async function train(input: TrainInput, context: JobContext): Promise<TrainOutpu
     const average = plan.optimizer.average === undefined ? undefined : (loaded?.average ?? copiesOf(weights));
     const shapes = new Map<string, Shape>(Object.entries(input.weights).map(([name, { shape }]) => [name, shape]));
     let rate = 0;
-    const optimizer = plannedOptimizer(plan.optimizer, shapes, () => rate);
+    await using orthogonalizer = newtonSchulz(context.engine);
+    const optimizer = plannedOptimizer(plan.optimizer, shapes, () => rate, { matrices: input.matrices, orthogonalizer });
     const optimizerState = loaded?.optimizer ?? optimizer.init(weights);
 
     const teachers = [];
@@ -129,15 +135,15 @@ function feedsOf(buffers: Buffers, shapes: ReadonlyMap<string, Shape>): Record<s
   return Object.fromEntries([...buffers].map(([name, buffer]) => [name, DenseTensor.of('float32', shapes.get(name)!, buffer as Float32Array<ArrayBuffer>)]));
 }
 
-/** The model's own, or random ones: matrices and kernels normal with a deviation of `std`, biases and running means 0, what scales and running variances 1. */
+/** The model's own, or random ones. */
 async function firstWeights({ weights, scratch, seed }: TrainInput, { read }: JobContext): Promise<Map<string, Float32Array>> {
   const first = new Map<string, Float32Array>();
   const rng = createRng(seed);
   for (const [name, reference] of Object.entries(weights)) {
     const buffer = (await read(reference)).data as Float32Array;
     if (scratch) {
-      const value = reference.shape.length > 1 ? () => scratch.std * rng.normal() : /bias|mean/i.test(name) ? () => 0 : () => 1;
-      for (let i = 0; i < buffer.length; i++) buffer[i] = value();
+      const { mean, std } = scratch[name]!;
+      for (let i = 0; i < buffer.length; i++) buffer[i] = std === 0 ? mean : mean + std * rng.normal();
     } else if (!buffer.every(Number.isFinite)) throw new PenjingError('E_DATA', `the weight ${name} has values that are not finite`, { hint: 'The model is damaged; start from another.' });
     first.set(name, buffer);
   }

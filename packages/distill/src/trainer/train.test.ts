@@ -1,5 +1,5 @@
 /** The trainer on small networks: it learns, goes on where it was cut off, averages, and stops where it must. */
-import { denseOf, GraphBuilder, type JobHost, lazy, type PenjingError, print, type Progress } from '@penjing/core';
+import { denseOf, GraphBuilder, type JobHost, lazy, type Model, type PenjingError, print, type Progress } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { describe, expect, test } from 'vitest';
 import { softTargets } from '../losses/soft-targets.js';
@@ -12,6 +12,16 @@ const optimizer = { rate: 0.02, schedule: { name: 'cosine', warmup: 3 }, weightD
 
 async function options(jobs: JobHost, more: Partial<TrainOptions> = {}): Promise<TrainOptions> {
   return { jobs, data: await samples(jobs, 48), optimizer, batch: 8, steps: 24, seed: 3, ...more };
+}
+
+/** With a hidden matrix, for muon. */
+function deepClassifier(): Model {
+  const model = classifier();
+  const b = new GraphBuilder(model.graph);
+  const last = [...model.graph.nodes()].at(-1)!;
+  const weight = b.initializer('hidden.weight', denseOf('float32', [6, 6], Array.from({ length: 36 }, (_, i) => 0.4 * Math.sin(i))));
+  last.setInput(0, b.before(last, () => b.op('Tanh', [b.op('MatMul', [last.input(0), weight])])));
+  return model;
 }
 
 const failure = (code: string, message?: RegExp): unknown => expect.objectContaining({ code, ...(message && { message: expect.stringMatching(message) as string }) });
@@ -65,10 +75,11 @@ describe('train', () => {
     expect(await run(4)).not.toEqual(first);
   });
 
-  test.each([1, 7, 8, 23])('a run that was stopped after step %i goes on to the same bits', async (cut) => {
-    const more = { validateEvery: 5, checkpointEvery: 4, accumulate: 2, optimizer: { ...optimizer, average: 0.9 } };
+  test.each([[1, 'adamw'], [7, 'adamw'], [8, 'muon'], [23, 'muon']] as const)('a run that was stopped after step %i goes on to the same bits with %s', async (cut, name) => {
+    const more = { validateEvery: 5, checkpointEvery: 4, accumulate: 2, optimizer: { ...optimizer, name, average: 0.9 } };
     const jobs = testJobs();
     const validation = await samples(jobs, 20, 8);
+    const classifier = deepClassifier;
     const whole = classifier();
     const expected = await train(whole, await options(jobs, { ...more, validation }));
 
@@ -123,16 +134,38 @@ describe('train', () => {
     expect(again.state.validations[0]!.loss).toBeCloseTo(state.best!.loss, 6);
   });
 
-  test.each(['adamw', 'sgd', 'lion'] as const)('%s: vectors do not decay', async (name) => {
+  test('muon steps hidden matrices by its own rate, the rest by that of AdamW, and leaves zeros that stay to AdamW', async () => {
+    const moved = async (more: Partial<TrainOptions['optimizer']>): Promise<(name: string) => number[]> => {
+      const jobs = testJobs();
+      const model = deepClassifier();
+      const before = await weightsOf(model);
+      await train(model, await options(jobs, { steps: 1, optimizer: { name: 'muon', rate: 0.02, ...more } }));
+      const after = await weightsOf(model);
+      return (name) => after[name]!.map((value, i) => value - before[name]![i]!);
+    };
+    const length = (changes: readonly number[]): number => Math.hypot(...changes);
+    const plain = await moved({});
+    // singular values near 1, six of them at most; the first step of Adam is as long as its rate
+    expect(length(plain('hidden.weight'))).toBeGreaterThan(0.02 * 0.7);
+    expect(length(plain('hidden.weight'))).toBeLessThan(0.02 * 1.3 * Math.sqrt(6));
+    for (const name of ['first.weight', 'second.weight', 'first.bias']) expect(Math.max(...plain(name).map(Math.abs))).toBeCloseTo(0.003, 5);
+    const other = await moved({ adamwRate: 0.01 });
+    expect(other('hidden.weight')).toEqual(plain('hidden.weight'));
+    expect(Math.max(...other('first.weight').map(Math.abs))).toBeCloseTo(0.01, 5);
+    expect(Math.max(...(await moved({ zeros: ['hidden.weight'] }))('hidden.weight').map(Math.abs))).toBeCloseTo(0.003, 5);
+  });
+
+  test.each(['adamw', 'sgd', 'lion', 'muon'] as const)('%s: vectors do not decay', async (name) => {
     const jobs = testJobs();
-    const model = classifier();
+    const model = deepClassifier();
     const before = await weightsOf(model);
     // without a gradient only decay is left
     const data = { columns: { ...(await samples(jobs, 8)).columns, labels: await jobs.refer(denseOf('int64', [8], Array<number>(8).fill(-100))) } };
     await train(model, await options(jobs, { data, steps: 1, optimizer: { name, rate: 0.1, weightDecay: 0.5 }, loss: ({ b, value }) => b.op('ReduceSum', [b.op('Mul', [value('logits'), b.constant('float32', 0)])], { keepdims: 0 }) }));
     const after = await weightsOf(model);
     expect(after['first.bias']).toEqual(before['first.bias']);
-    expect(after['first.weight']![0]).toBeCloseTo(before['first.weight']![0]! * 0.95, 5);
+    if (name !== 'muon') expect(after['first.weight']![0]).toBeCloseTo(before['first.weight']![0]! * 0.95, 5);
+    expect(after['hidden.weight']![1]).toBeCloseTo(before['hidden.weight']![1]! * 0.95, 5);
   });
 
   test('time ends a run, and starts over with random weights', async () => {

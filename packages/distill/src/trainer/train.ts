@@ -2,8 +2,10 @@
 import { type JobHost, type Model, PenjingError, type Shape, type ShelfReference, type TaskOptions, type WeightRecord } from '@penjing/core';
 import { crossEntropy } from '../losses/cross-entropy.js';
 import type { Loss } from '../losses/loss.js';
+import { hiddenMatrices } from '../optimizers/hidden-matrices.js';
 import type { RunState } from './checkpoints.js';
 import { type Dataset, sampleCount } from './dataset.js';
+import { initialWeights } from './initial-weights.js';
 import type { OptimizerPlan } from './optimizer-plan.js';
 import type { TeacherOutputs } from './teacher.js';
 import { trainJob } from './train-job.js';
@@ -52,7 +54,7 @@ export interface TrainOptions extends TaskOptions {
   readonly checkpointEvery?: number | undefined;
   /** Models that are run on each batch; the mean of their outputs fills inputs of the loss. */
   readonly teacher?: { readonly models: readonly Model[]; readonly outputs: TeacherOutputs; readonly cache?: ShelfReference | undefined } | undefined;
-  /** Begins with random weights: matrices normal with this deviation. */
+  /** Begins with random weights: matrices normal with this deviation, the rest as `initialWeights` says. */
   readonly scratch?: { readonly std: number } | undefined;
   /** Where checkpoints lie, for a run that goes on later; a shelf of the run when absent. */
   readonly checkpoints?: ShelfReference | undefined;
@@ -109,7 +111,8 @@ export async function train(model: Model, options: TrainOptions): Promise<TrainR
       graph: { model: plain(prepared), inputs: graph.inputs, running: graph.running },
       evaluation: { model: plain(measured), inputs: evaluation.inputs, metrics: evaluation.metrics },
       weights: Object.fromEntries(references),
-      scratch: options.scratch, data, validation,
+      matrices: options.optimizer.name === 'muon' ? hiddenMatrices(model).filter(({ name }) => graph.weights.has(name)) : [],
+      scratch: options.scratch && initialWeights(model, graph.weights, options.scratch), data, validation,
       teacher: options.teacher && { models: teachers.map(plain), outputs: options.teacher.outputs, cache: options.teacher.cache && { kind: 'shelf', reference: options.teacher.cache.reference } },
       checkpoints: { kind: 'shelf', reference: shelf.reference },
       key: options.key ?? '', resume: options.resume ?? false,

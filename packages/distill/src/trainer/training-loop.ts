@@ -105,14 +105,14 @@ async function loop(parts: LoopParts): Promise<{ readonly state: RunState; reado
 
     const { loss, gradients } = await accumulated(parts, state.step);
     if (!Number.isFinite(loss)) throw diverged(`the loss of step ${state.step + 1} is ${loss}`);
-    hold?.update(weights, gradients, new Map(), state.step);
-    if (clip) clip.update(weights, gradients, new Map(), state.step);
+    await hold?.update(weights, gradients, new Map(), state.step);
+    if (clip) await clip.update(weights, gradients, new Map(), state.step);
     else if (!Number.isFinite(globalNorm(gradients))) throw diverged(`the gradients of step ${state.step + 1} are not finite`);
     const share = Math.max(state.step / (plan.steps ?? Infinity), state.elapsed / (plan.seconds ?? Infinity));
     const rate = plannedRate(plan.optimizer, state.step, share);
     parts.setRate(rate);
-    optimizer.update(weights, gradients, optimizerState, state.step);
-    if (averages) follow?.update(weights, gradients, averages, state.step);
+    await optimizer.update(weights, gradients, optimizerState, state.step);
+    if (averages) await follow?.update(weights, gradients, averages, state.step);
     state.losses.push(loss);
     state.rates.push(rate);
     state = { ...state, step: state.step + 1, elapsed: parts.now() - started };

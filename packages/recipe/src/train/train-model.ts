@@ -180,17 +180,23 @@ function checkNames(model: Model, student: Model, select: (name: string) => bool
   if (trained === 0) throw new PenjingError('E_NOTHING_TO_DO', 'no weight is to be trained', { hint: 'The choice leaves out every float32 weight; see `penjing inspect`.' });
 }
 
+type OptimizerName = NonNullable<TrainingFields['optimizer']>;
+
+/** For weights that were trained before. */
+const RATES: Readonly<Record<OptimizerName, number>> = { adamw: 5e-4, sgd: 5e-4, lion: 5e-5, muon: 2e-3 };
+/** The shorter memory suits runs of hundreds of steps, and is what language models are trained with. */
+const RECENT: Readonly<Partial<Record<OptimizerName, readonly number[]>>> = { adamw: [0.9, 0.95], muon: [0.9, 0.95] };
+const MOMENTUM: Readonly<Partial<Record<OptimizerName, number>>> = { sgd: 0.9, muon: 0.95 };
+
 function optimizerOf(fields: TrainingFields, stepsPerEpoch: number, { zeros = [], grids = [] }: Pick<OptimizerPlan, 'zeros' | 'grids'>): OptimizerPlan {
-  const { optimizer: name = 'adamw', schedule = 'cosine', weightDecay = 0.01, clip = 1, average, betas, momentum = 0.9, steps, epochs } = fields;
-  if (betas && name === 'sgd') throw new PenjingError('E_OPTION', 'betas mean nothing to sgd', { hint: 'Give momentum.' });
-  if (fields.momentum !== undefined && name !== 'sgd') throw new PenjingError('E_OPTION', `momentum means nothing to ${name}`, { hint: 'Give betas, or choose the optimizer sgd.' });
+  const name = fields.optimizer ?? 'adamw';
+  const { schedule = 'cosine', weightDecay = 0.01, clip = 1, average, adamwRate, betas = RECENT[name], momentum = MOMENTUM[name], steps, epochs } = fields;
   const length = Math.min(steps ?? Infinity, epochs === undefined ? Infinity : epochs * stepsPerEpoch);
   const warmup = fields.warmup ?? (Number.isFinite(length) ? Math.ceil(length / 20) : 20);
   return {
-    name, rate: fields.rate ?? (name === 'lion' ? 5e-5 : 5e-4), schedule: { name: schedule, warmup }, weightDecay,
+    name, rate: fields.rate ?? (name === 'muon' && fields.scratch ? 0.02 : RATES[name]), ...(adamwRate !== undefined && { adamwRate }), schedule: { name: schedule, warmup }, weightDecay,
     ...(clip > 0 && { clip }), ...(average !== undefined && { average }), ...(zeros.length > 0 && { zeros }), ...(grids.length > 0 && { grids }),
-    // The shorter memory suits runs of hundreds of steps, and is what language models are trained with.
-    ...(betas ? { betas: [betas[0]!, betas[1]!] as const } : name === 'adamw' && { betas: [0.9, 0.95] as const }), ...(name === 'sgd' && { momentum }),
+    ...(betas && { betas: [betas[0]!, betas[1]!] as const }), ...(momentum !== undefined && { momentum }),
   };
 }
 

@@ -26,16 +26,18 @@ export interface TrainingFields extends Normalisation {
   readonly epochs?: number;
   readonly minutes?: number;
   readonly optimizer?: OptimizerPlan['name'];
-  /** The highest rate; 5e-4 when absent, a tenth of it for lion. */
+  /** The highest rate; 5e-4 when absent, a tenth of it for lion, 2e-3 for muon, 0.02 for muon from scratch. */
   readonly rate?: number;
+  /** With muon: the highest rate of AdamW, which trains embeddings, first and last layers and vectors; 0.15 of `rate` when absent. */
+  readonly adamwRate?: number;
   readonly schedule?: SchedulePlan['name'];
   /** Steps; a twentieth of the run, or 20, when absent. */
   readonly warmup?: number;
   /** 0.01 when absent; vectors do not decay. */
   readonly weightDecay?: number;
-  /** Memory of adamw (0.9 and 0.95 when absent) and of lion (0.9 and 0.99). */
+  /** Memory of adamw, beside muon too (0.9 and 0.95 when absent), and of lion (0.9 and 0.99). */
   readonly betas?: readonly number[];
-  /** Of sgd; 0.9 when absent. */
+  /** Of sgd (0.9 when absent) and muon (0.95). */
   readonly momentum?: number;
   /** Limit of the norm of the gradients; 1 when absent, 0 for none. */
   readonly clip?: number;
@@ -64,7 +66,7 @@ export interface TrainingFields extends Normalisation {
 }
 
 // as the tables of the distill package, which is loaded when something is trained only; a test compares
-export const optimizers = ['adamw', 'sgd', 'lion'] as const satisfies readonly OptimizerPlan['name'][];
+export const optimizers = ['adamw', 'sgd', 'lion', 'muon'] as const satisfies readonly OptimizerPlan['name'][];
 export const schedules = ['cosine', 'linear', 'constant'] as const satisfies readonly SchedulePlan['name'][];
 
 const count = { type: 'integer', minimum: 1 };
@@ -87,6 +89,7 @@ export const trainingFields = {
   minutes: { type: 'number', exclusiveMinimum: 0 },
   optimizer: { enum: optimizers },
   rate: { type: 'number', exclusiveMinimum: 0 },
+  adamwRate: { type: 'number', exclusiveMinimum: 0 },
   schedule: { enum: schedules },
   warmup: { type: 'integer', minimum: 0 },
   weightDecay: { type: 'number', minimum: 0 },
@@ -121,5 +124,8 @@ export function checkTraining(fields: TrainingFields): void {
 const idle: Readonly<Record<string, { readonly when: (fields: TrainingFields) => boolean; readonly what: readonly (keyof TrainingFields)[] }>> = {
   'beside validation': { when: ({ validation }) => validation !== undefined, what: ['leaveOut'] },
   'where nothing is measured (leaveOut 0)': { when: ({ validation, leaveOut }) => validation === undefined && leaveOut === 0, what: ['patience', 'validateEvery'] },
+  'to optimizers other than muon': { when: ({ optimizer }) => optimizer !== 'muon', what: ['adamwRate'] },
+  'to optimizers other than sgd and muon': { when: ({ optimizer }) => optimizer !== 'sgd' && optimizer !== 'muon', what: ['momentum'] },
+  'to sgd': { when: ({ optimizer }) => optimizer === 'sgd', what: ['betas'] },
   'for random weights (scratch)': { when: ({ scratch }) => scratch === true, what: ['zeros'] },
 };
