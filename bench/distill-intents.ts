@@ -1,6 +1,6 @@
 /**
  * BANKING77: teachers that read whole texts, alone and as a mean of several, and a student of a quarter of their size or less, taught by labels alone and by labels and the mean.
- * `npx tsx --conditions=@penjing/source bench/distill-intents.ts FOLDER [--seeds 5] [--epochs 20] [--threads 2] [--out FILE]`; FOLDER has train.csv and test.csv.
+ * `npx tsx --conditions=@penjing/source bench/distill-intents.ts FOLDER [--seeds 5] [--epochs 20] [--passes 40,80] [--threads 2] [--out FILE]`; FOLDER has train.csv and test.csv.
  */
 import { writeFile } from 'node:fs/promises';
 import { loadavg } from 'node:os';
@@ -16,12 +16,12 @@ import { textEncoder } from './intent-networks.js';
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    seeds: { type: 'string', default: '5' }, epochs: { type: 'string', default: '20' }, 'student-epochs': { type: 'string', default: '40' }, threads: { type: 'string', default: '2' }, copies: { type: 'string', default: '3' },
-    temperature: { type: 'string', default: '2' }, labels: { type: 'string', default: '0.1' }, out: { type: 'string', default: 'bench/results/distill-intents.json' },
+    seeds: { type: 'string', default: '5' }, epochs: { type: 'string', default: '20' }, passes: { type: 'string', default: '40,80' }, threads: { type: 'string', default: '2' }, copies: { type: 'string', default: '8' },
+    temperature: { type: 'string', default: '4' }, labels: { type: 'string', default: '0.1' }, out: { type: 'string', default: 'bench/results/distill-intents.json' },
   },
 });
-const number = (name: Exclude<keyof typeof values, 'out'>): number => Number(values[name]);
-const [LENGTH, RARE] = [32, 2];
+const number = (name: Exclude<keyof typeof values, 'out' | 'passes'>): number => Number(values[name]);
+const [LENGTH, RARE, TEACHER_COPIES] = [32, 2, 3];
 
 interface Text {
   readonly words: readonly string[];
@@ -45,13 +45,16 @@ for (const word of learned.flatMap(({ words }) => words)) counts.set(word, (coun
 const places = new Map([...counts].filter(([, count]) => count >= RARE).map(([word], i) => [word, i + 2] as const));
 
 await using jobs = ortJobs({ threads: number('threads') });
-/** The texts, and copies in which every tenth word is forgotten. */
-async function dataset(texts: readonly Text[], copies: number): Promise<Dataset> {
+/** The texts, and copies in which some words are forgotten and some are others: words as frequent as they are in all texts. */
+async function dataset(texts: readonly Text[], { copies = 1, forgotten = 0, exchanged = 0 }: { readonly copies?: number; readonly forgotten?: number; readonly exchanged?: number } = {}): Promise<Dataset> {
   const rng = createRng(5);
+  const all = texts.flatMap(({ words }) => words.slice(0, LENGTH));
   const rows = Array.from({ length: copies }, (_, copy) => texts.map(({ words }) => Array.from({ length: LENGTH }, (_, i) => {
     const word = words[i];
     if (word === undefined) return 0;
-    return copy > 0 && rng.uniform() < 0.1 ? 1 : (places.get(word) ?? 1);
+    if (copy === 0) return places.get(word) ?? 1;
+    if (rng.uniform() < exchanged) return places.get(all[Math.floor(rng.uniform() * all.length)]!) ?? 1;
+    return rng.uniform() < forgotten ? 1 : (places.get(word) ?? 1);
   }))).flat();
   const labels = Array.from({ length: copies }, () => texts.map(({ category }) => categories.indexOf(category))).flat();
   return {
@@ -59,7 +62,9 @@ async function dataset(texts: readonly Text[], copies: number): Promise<Dataset>
     classes: { labels: categories.length },
   };
 }
-const [data, validation] = [await dataset(learned, number('copies')), await dataset(unseen, 1)];
+const data = await dataset(learned, { copies: TEACHER_COPIES, forgotten: 0.1 });
+const studied = await dataset(learned, { copies: number('copies'), forgotten: 0.2, exchanged: 0.1 });
+const validation = await dataset(unseen);
 
 /** Share of the test texts that are right after the last step: nothing is chosen by them. */
 async function learn(model: Model, options: Partial<TrainOptions>): Promise<number> {
@@ -77,7 +82,7 @@ const teachers: Model[] = [];
 const alone: number[] = [];
 for (let seed = 1; seed <= number('seeds'); seed++) {
   const teacher = textEncoder({ ...common, seed, width: 128, heads: 4, layers: 2, hidden: 256 });
-  alone.push(await learn(teacher, { seed, epochs: number('epochs') / number('copies'), optimizer: { rate: 1e-3, schedule: { name: 'cosine', warmup: 100 }, weightDecay: 0.1, clip: 1 } }));
+  alone.push(await learn(teacher, { seed, epochs: number('epochs') / TEACHER_COPIES, optimizer: { rate: 1e-3, schedule: { name: 'cosine', warmup: 100 }, weightDecay: 0.1, clip: 1 } }));
   teachers.push(teacher);
 }
 const whole = parameters(teachers[0]!);
@@ -88,19 +93,23 @@ const together = await agreement();
 
 const student = (seed: number): Model => textEncoder({ ...common, seed, width: 32, heads: 2, layers: 1, hidden: 64 });
 await using said = await jobs.openShelf();
-const results: Record<'labels' | 'teacher', number[]> = { labels: [], teacher: [] };
-for (let seed = 1; seed <= number('seeds'); seed++) {
-  const options = { seed, epochs: number('student-epochs') / number('copies') };
-  results.labels.push(await learn(student(seed), options));
-  const both = weightedSum([[number('labels'), crossEntropy()], [1 - number('labels'), softTargets({ temperature: number('temperature') })]]);
-  results.teacher.push(await learn(student(seed), { ...options, loss: both, validationLoss: crossEntropy(), teacher: { ...mean, cache: said } }));
-}
+const both = weightedSum([[number('labels'), crossEntropy()], [1 - number('labels'), softTargets({ temperature: number('temperature') })]]);
 const size = parameters(student(1));
-const average = (of: readonly number[]): number => of.reduce((a, b) => a + b, 0) / of.length;
-const [low, high] = [average(results.labels), average(results.teacher)];
-say(`student (${size} parameters, ${((100 * size) / whole).toFixed(1)} %): labels ${describe(results.labels)}, teacher ${describe(results.teacher)}`);
+say(`student: ${size} parameters, ${((100 * size) / whole).toFixed(1)} %`);
+const results: { passes: number; labels: number[]; taught: number[] }[] = [];
+for (const passes of values.passes.split(',').map(Number)) {
+  const [labels, taught]: [number[], number[]] = [[], []];
+  for (let seed = 1; seed <= number('seeds'); seed++) {
+    const options = { seed, data: studied, epochs: passes / number('copies') };
+    labels.push(await learn(student(seed), options));
+    taught.push(await learn(student(seed), { ...options, loss: both, validationLoss: crossEntropy(), teacher: { ...mean, cache: said } }));
+  }
+  results.push({ passes, labels, taught });
+  say(`${passes} passes: labels ${describe(labels)}, taught ${describe(taught)}`);
+}
+const [low, high] = [Math.max(...results.map(({ labels }) => average(labels))), Math.max(...results.map(({ taught }) => average(taught)))];
 console.log(`of the gap to the mean of the teachers (${(100 * (together - low)).toFixed(2)} points) ${((100 * (high - low)) / (together - low)).toFixed(0)} % are closed; of the gap to one teacher (${(100 * (average(alone) - low)).toFixed(2)} points) ${((100 * (high - low)) / (average(alone) - low)).toFixed(0)} %`);
-await writeFile(values.out, `${JSON.stringify({ teacher: { parameters: whole, alone, together }, student: { parameters: size, ...results }, options: values }, undefined, 2)}\n`);
+await writeFile(values.out, `${JSON.stringify({ teacher: { parameters: whole, alone, together }, student: { parameters: size, results }, options: values }, undefined, 2)}\n`);
 process.exit(0);
 
 /** Accuracy of the mean of the teachers' scores. */
@@ -118,6 +127,10 @@ async function agreement(): Promise<number> {
   }).length;
   say(`the mean of them: ${((100 * right) / rows.length).toFixed(2)} %`);
   return right / rows.length;
+}
+
+function average(of: readonly number[]): number {
+  return of.reduce((a, b) => a + b, 0) / of.length;
 }
 
 /** Percent: mean ± standard deviation (smallest to largest). */
