@@ -18,7 +18,7 @@ export { cosineDecay, type DecayOptions, linearDecay } from './optimizers/schedu
 export { addLoss, type Loss, type LossContext, weightedSum } from './losses/loss.js';
 export { crossEntropy, type CrossEntropyOptions } from './losses/cross-entropy.js';
 export { softTargets, type SoftTargetsOptions } from './losses/soft-targets.js';
-export { cosineDistance, type MatchOptions, meanSquare } from './losses/regression.js';
+export { cosineDistance, type MatchOptions, meanSquare, relativeSquare } from './losses/regression.js';
 export { holdZeros, type HoldZerosOptions, prunedWeights } from './recover/hold-zeros.js';
 export { keepLayers, type KeepLayersOptions } from './students/keep-layers.js';
 export { chooseLayers, type LayerChoice, layerMap } from './students/layer-map.js';

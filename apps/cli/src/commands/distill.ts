@@ -8,7 +8,7 @@ import { trainingWords } from '../training-words.js';
 
 const fields = stepOptions('distill', {
   ...inGroup('Teaching', {
-    preset: { flags: '--preset <name>', help: 'losses as a published recipe weighs them: hinton (when absent), distilbert, tinybert (layers and maps of attention too), minitron (the logits alone)' },
+    preset: { flags: '--preset <name>', help: 'losses as a published recipe weighs them: hinton (when absent), distilbert, tinybert (layers and maps of attention too), minitron (the logits alone), states (labels and what the head of a language model reads)' },
     temperature: { flags: '--temperature <f>', help: 'of the probabilities that are learned' },
     soft: { flags: '--soft <weight>', help: 'how much the probabilities of the teacher count' },
     hard: { flags: '--hard <weight>', help: 'how much labels, or the words that follow, count' },
@@ -33,7 +33,7 @@ export const distill: Command = {
     common.threads,
   ],
   examples: [
-    'penjing distill models/sapling --student layers:half -o out/sapling-half --data train.txt --minutes 15 --preset minitron',
+    'penjing distill models/sapling --student layers:half -o out/sapling-half --data train.txt --minutes 15 --preset states --rate 1e-3 --batch 4',
     'penjing distill teacher.onnx --student small.onnx -o taught.onnx --data train-images-idx3-ubyte.gz --epochs 10',
   ],
   run(context) {

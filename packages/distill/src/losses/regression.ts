@@ -32,6 +32,14 @@ export function meanSquare(options: MatchOptions): Loss {
   });
 }
 
+/** Mean of ‖ours − theirs‖² ÷ ‖theirs‖² over the rows: a weight of it means the same for states of any size. */
+export function relativeSquare(options: MatchOptions): Loss {
+  return match(options, (b, ours, theirs) => {
+    const square = (x: Value): Value => b.op('ReduceSum', [b.op('Mul', [x, x]), b.constant('int64', [-1])], { keepdims: 0 });
+    return b.op('Div', [square(b.op('Sub', [ours, theirs])), b.op('Max', [square(theirs), b.op('CastLike', [b.constant('float32', 1e-16), ours])])]);
+  });
+}
+
 /** Mean of 1 − cos of the angle between the two, as DistilBERT aligns hidden states (arXiv:1910.01108). */
 export function cosineDistance(options: MatchOptions): Loss {
   return match(options, (b, ours, theirs) => {

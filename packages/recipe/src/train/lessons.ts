@@ -1,7 +1,7 @@
 /** What a student is taught by: the losses of published recipes as tables, on the values that its graph and its teacher's have in common. */
 import { cloneModel, createRng, denseOf, inferShapes, type Model, PenjingError, type Value } from '@penjing/core';
 import { residualLayers } from '@penjing/core/rewrite';
-import { cosineDistance, crossEntropy, type Loss, makeTrainable, meanSquare, softTargets, weightedSum } from '@penjing/distill';
+import { cosineDistance, crossEntropy, type Loss, makeTrainable, meanSquare, relativeSquare, softTargets, weightedSum } from '@penjing/distill';
 import { openInput } from '../inputs/open-input.js';
 import { ADDED, type LessonOf } from './train-model.js';
 import { scoresOf, type TrainingData } from './training-data.js';
@@ -51,7 +51,7 @@ function lossOf(student: Model, teachers: readonly Model[], data: TrainingData, 
   if (weights.hard > 0) terms.push([weights.hard, crossEntropy({ logits: data.logits })]);
   if (weights.hidden > 0) {
     const pairs = layerPairs(student, first, weights.layers);
-    const match = weights.hiddenBy === 'cosine' ? cosineDistance : meanSquare;
+    const match = { squares: meanSquare, relative: relativeSquare, cosine: cosineDistance }[weights.hiddenBy];
     for (const [value, taught] of pairs) {
       for (const teacher of teachers) expose(teacher, taught);
       outputs[taught] = `teacher/${value}`;
@@ -76,13 +76,24 @@ function masked(student: Model, { task }: TrainingData): boolean {
   return task === 'classes' && student.graph.inputs.some(({ name, type }) => name === 'attention_mask' && type?.kind === 'tensor' && type.shape?.length === 2);
 }
 
-/** Names of what goes out of a layer of the student, and of its teacher: the last of both, or each with the one at the same depth. */
+/** Names of hidden states of the student, and of its teacher: what goes out of the last layer of both, or of each with the one at the same depth, or what their heads read. */
 function layerPairs(student: Model, teacher: Model, which: LossWeights['layers']): [string, string][] {
+  if (which === 'head') return [[readByHead(student), readByHead(teacher)]];
   const [ours, theirs] = [student, teacher].map((model) => residualLayers(model).map(({ output }) => output)) as [string[], string[]];
   if (ours.length === 0 || theirs.length < ours.length) throw new PenjingError('E_OPTION', `the student has ${ours.length} layers that can be matched, its teacher ${theirs.length}`, { hint: 'Leave --hidden at 0, or choose the preset hinton or minitron.' });
   const pairs = ours.map((name, i): [string, string] => [name, theirs[Math.round(((i + 1) * theirs.length) / ours.length) - 1]!]);
   return which === 'last' ? pairs.slice(-1) : pairs;
 }
+
+/** What the product that ends in the scores is taken of, (batch, tokens, width). */
+function readByHead(model: Model): string {
+  let value: Value | undefined = valueOf(model, scoresOf(model).name);
+  while (value?.producer && !PRODUCTS.has(value.producer.opType)) value = value.producer.input(0);
+  const states = value?.producer?.input(0);
+  if (!states || shapeOf(states)?.length !== 3) throw new PenjingError('E_OPTION', 'what the head of the model reads is not found', { hint: 'The preset states is for language models; leave --hidden at 0, or choose distilbert.' });
+  return states.name;
+}
+const PRODUCTS = new Set(['MatMul', 'FusedMatMul', 'Gemm']);
 
 /** Maps of attention, (batch, heads, tokens, tokens): probabilities, which no mask makes infinite. */
 function attentionPairs(student: Model, teacher: Model): [string, string][] {
