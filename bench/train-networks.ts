@@ -1,8 +1,8 @@
 /** The networks whose training steps are timed, with one batch of data each. The peers in `peers/bench` build the same. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createRng, denseOf, DenseTensor, type Feeds, GraphBuilder, inferShapes, Model, type Shape, tensorType, type Value } from '@penjing/core';
-import { addLoss, batchStatistics, crossEntropy, differentiate, makeTrainable, trainableInputs } from '@penjing/distill';
+import { createRng, denseOf, DenseTensor, type Feeds, GraphBuilder, Model, type Shape, tensorType, type Value } from '@penjing/core';
+import { addLoss, batchStatistics, causalBlocks, crossEntropy, differentiate, makeTrainable, trainableInputs } from '@penjing/distill';
 import { convertHuggingFace, openHuggingFaceFolder, safetensorsLayout } from '@penjing/graph-io';
 import { openFolder, saveFile } from '@penjing/graph-io/node';
 
@@ -49,7 +49,7 @@ export async function llamaStep(folder: string, batch: number, length: number): 
   const { model } = await makeTrainable(await convertHuggingFace(await openHuggingFaceFolder(openFolder(folder))));
   // Known sizes: what depends on them is computed before the first step.
   for (const input of model.graph.inputs) input.type = tensorType('int64', [batch, length]);
-  inferShapes(model);
+  causalBlocks(model);
   const { shape } = model.graph.outputs.find(({ name }) => name === 'logits')!.type as { shape: readonly number[] };
   const token = (row: number, place: number): number => 3 + ((7919 * row + 31 * place * place + 17 * place) % (shape[2]! - 3));
   const ints = (of: (row: number, place: number) => number): DenseTensor => denseOf('int64', [batch, length], Array.from({ length: batch * length }, (_, i) => of(Math.floor(i / length), i % length)));

@@ -2,6 +2,7 @@
 export { blockOutputs } from './gradient/recompute.js';
 export { type DifferentiateOptions, differentiate, gradientName, missingGradients } from './gradient/differentiate.js';
 export { makeTrainable, type Trainable } from './trainable/make-trainable.js';
+export { causalBlocks } from './trainable/causal-blocks.js';
 export { batchStatistics, type RunningStatistic } from './trainable/batch-statistics.js';
 export { type TrainableOptions, trainableInputs } from './trainable-inputs.js';
 export type { Buffers, Optimizer, Schedule } from './optimizers/optimizer.js';

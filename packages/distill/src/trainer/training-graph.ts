@@ -4,6 +4,7 @@ import { differentiate } from '../gradient/differentiate.js';
 import { blockOutputs } from '../gradient/recompute.js';
 import { addLoss, type Loss } from '../losses/loss.js';
 import { batchStatistics, type RunningStatistic } from '../trainable/batch-statistics.js';
+import { causalBlocks } from '../trainable/causal-blocks.js';
 import { detachWeights, isTrainable } from '../trainable-inputs.js';
 
 export interface TrainingGraph {
@@ -38,6 +39,7 @@ export function trainingGraph(model: Model, { loss, select, shapes, statistics =
     const shape = shapes.get(value.name);
     if (shape && value.type?.kind === 'tensor' && value.type.dtype && fits(value.type.shape, shape)) value.type = tensorType(value.type.dtype, shape);
   }
+  causalBlocks(graph);
   const running = statistics === 'batch' ? batchStatistics(graph) : [];
   addLoss(graph, loss, { keep: running.map(({ output }) => output) });
   const keep = recompute ? blockOutputs(graph) : [];

@@ -51,6 +51,24 @@ function splitBack(c: GradientContext, axis: number): Value[] {
   return c.ops.nodes('Split', [c.gradient, split], { axis }, { outputCount: sizes.length });
 }
 
+/** A number for each axis of a value of this rank, 0 for those that are not in `axes`; `given` has the others in order. Pad gets all axes: ONNX Runtime 1.30 moves Transpose through one of some axes and fails. */
+function onAllAxes(c: GradientContext, given: Value, axes: readonly number[], rank: number): Value {
+  const parts = c.ops.nodes('Split', [given], { axis: 0, num_outputs: axes.length }, { outputCount: axes.length });
+  return c.ops.op('Concat', [...Array(rank).keys()].map((axis) => (axes.includes(axis) ? parts[axes.indexOf(axis)]! : c.ops.ints([0]))), { axis: 0 });
+}
+
+/** The gradient of a Slice in steps of one whose place is known, with zeros around it. Undefined for others. */
+function padded(c: GradientContext, axes: readonly number[], steps: readonly number[]): Value | undefined {
+  const sizes = axes.map((axis) => dimsOf(c.input(0))?.[axis]);
+  const counts = axes.map((axis) => dimsOf(c.gradient)?.[axis]);
+  const starts = c.ops.knownInts(c.input(1));
+  if (!starts || steps.some((step) => step !== 1) || ![...sizes, ...counts].every((size) => typeof size === 'number')) return undefined;
+  const [size, count] = [sizes, counts] as [number[], number[]];
+  const begin = starts.map((start, k) => Math.min(Math.max(start < 0 ? start + size[k]! : start, 0), size[k]!));
+  const around = (of: (k: number) => number): number[] => [...Array(rankOf(c.input(0))).keys()].map((axis) => (axes.includes(axis) ? of(axes.indexOf(axis)) : 0));
+  return c.ops.op('Pad', [c.gradient, c.ops.ints([...around((k) => begin[k]!), ...around((k) => size[k]! - begin[k]! - count[k]!)])]);
+}
+
 /** Zeros where nothing was read: between the elements of a step above one, and around them. Pad cuts off what a last, incomplete step is too long. */
 const slice: GradientRule = (c) => [
   () => {
@@ -61,6 +79,8 @@ const slice: GradientRule = (c) => [
     if (typeof count !== 'number') throw c.unsupported('a Slice of an unknown number of axes');
     const axes = (c.optional(3) ? c.ints(3) : [...Array(count).keys()]).map((axis) => (axis < 0 ? axis + rank : axis));
     const steps = c.optional(4) ? c.ints(4) : axes.map(() => 1);
+    const known = padded(c, axes, steps);
+    if (known) return known;
     const at = ops.ints(axes);
     const sizes = ops.op('Gather', [ops.shape(data), at]);
     const counts = ops.op('Gather', [ops.op('Shape', [c.gradient]), at]);
@@ -71,7 +91,7 @@ const slice: GradientRule = (c) => [
     const lowest = ops.add(begin, ops.mul(ops.sub(counts, ops.ints([1])), ops.ints(steps.map((step) => Math.min(step, 0)))));
     const spread = axes.reduce((gradient, axis, k) => spreadAxis(c, gradient, axis, steps[k]!), c.gradient);
     const after = ops.sub(ops.sub(sizes, lowest), ops.mul(counts, ops.ints(steps.map(Math.abs))));
-    return ops.op('Pad', [spread, ops.op('Concat', [lowest, after], { axis: 0 }), null, at]);
+    return ops.op('Pad', [spread, ops.op('Concat', [lowest, after].map((given) => onAllAxes(c, given, axes, rank)), { axis: 0 })]);
   },
   undefined, undefined, undefined, undefined,
 ];
