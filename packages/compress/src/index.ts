@@ -9,6 +9,7 @@ export { lowRank, type LowRankOptions } from './low-rank/low-rank.js';
 export { type FactorMetric, factorsJob, spectrumJob } from './low-rank/factor-job.js';
 export type { Gate } from './structured/gate-job.js';
 export type { GateModel } from './structured/taylor.js';
+export { pruneWidth, type PruneWidthOptions } from './structured/prune-width.js';
 export { structuredPrune, type StructuredPruneOptions } from './structured/structured-prune.js';
 export type { RankOptions } from './low-rank/rank-rule.js';
 export { clusterBySensitivity, type ClusterOptions, type ClusterRule, clusterWeights } from './palette/cluster-weights.js';

@@ -31,8 +31,8 @@ export interface PassResult {
   readonly records: readonly WeightRecord[];
   /** Things the user should know: a slow kernel, a weight left alone. */
   readonly warnings: readonly string[];
-  /** What config.json counts otherwise now: heads that have keys and values of their own, features inside of feed-forward parts, layers. */
-  readonly sizes?: Readonly<Partial<Record<'heads' | 'ffn' | 'layers', ChangedSize>>>;
+  /** What config.json counts otherwise now: heads that have keys and values of their own, features inside of feed-forward parts, features between the parts, layers. */
+  readonly sizes?: Readonly<Partial<Record<'heads' | 'ffn' | 'hidden' | 'layers', ChangedSize>>>;
 }
 
 /** Owns the model it is given and may edit it in place; clone first to keep the original. */

@@ -5,15 +5,17 @@ import type { HuggingFaceConfig, JsonObject } from '@penjing/graph-io';
 type Sizes = NonNullable<PassResult['sizes']>;
 
 /** Names by which configurations count what; the first number that is there and right is changed. */
-const FIELDS = {
+export const FIELDS = {
   keyValueHeads: ['num_key_value_heads', 'num_kv_heads', 'n_head_kv'],
   heads: ['num_attention_heads', 'n_head', 'n_heads', 'num_heads'],
-  ffn: ['intermediate_size', 'n_inner', 'ffn_dim', 'ffn_hidden_size'],
+  ffn: ['intermediate_size', 'n_inner', 'ffn_dim', 'ffn_hidden_size', 'hidden_dim', 'd_ff'],
   layers: ['num_hidden_layers', 'n_layer', 'n_layers', 'num_layers'],
+  hidden: ['hidden_size', 'n_embd', 'd_model', 'dim'],
 } as const;
 /** Lists with an entry for each layer: `layer_types`, `no_rope_layers`, `attention_layers`. */
 const LISTS = /layer/;
-const HIDDEN = ['hidden_size', 'n_embd', 'd_model'] as const;
+/** As wide as the hidden features, where they are so before. */
+const AS_HIDDEN = ['embedding_size', 'word_embed_proj_dim'] as const;
 
 /** The same folder with these sizes in its configuration. */
 export function withSizes(folder: HuggingFaceConfig, sizes: Sizes | undefined): HuggingFaceConfig {
@@ -21,18 +23,22 @@ export function withSizes(folder: HuggingFaceConfig, sizes: Sizes | undefined): 
   const { config } = folder;
   const changed: Record<string, JsonObject[string]> = { ...config };
   const count = (names: readonly string[]): string | undefined => names.find((name) => typeof config[name] === 'number');
-  const { heads, ffn, layers } = sizes;
+  const { heads, ffn, hidden, layers } = sizes;
+  const wide = count(FIELDS.hidden);
+  const width = wide === undefined ? undefined : (config[wide] as number);
+  const total = count(FIELDS.heads);
+  // readers that find no size of a head divide the hidden features by the number of heads, which are others now
+  if ((heads || hidden) && total !== undefined && width !== undefined && typeof config['head_dim'] !== 'number') changed['head_dim'] = width / (config[total] as number);
   if (heads) {
-    const [all, shared] = [count(FIELDS.heads), count(FIELDS.keyValueHeads)];
-    const total = all === undefined ? undefined : (config[all] as number);
-    const hidden = count(HIDDEN);
-    // readers that find no size of a head divide by the number of heads, which is another one now
-    if (total !== undefined && hidden !== undefined && typeof config['head_dim'] !== 'number') changed['head_dim'] = (config[hidden] as number) / total;
-    if (all !== undefined && total !== undefined && (total * heads.after) % heads.before === 0) changed[all] = (total * heads.after) / heads.before;
+    const [queries, shared] = [total === undefined ? undefined : (config[total] as number), count(FIELDS.keyValueHeads)];
+    if (total !== undefined && queries !== undefined && (queries * heads.after) % heads.before === 0) changed[total] = (queries * heads.after) / heads.before;
     if (shared !== undefined && config[shared] === heads.before) changed[shared] = heads.after;
   }
   const features = count(FIELDS.ffn);
   if (ffn && features !== undefined && config[features] === ffn.before) changed[features] = ffn.after;
+  if (hidden && wide !== undefined && width === hidden.before) {
+    for (const name of [wide, ...AS_HIDDEN]) if (config[name] === hidden.before) changed[name] = hidden.after;
+  }
   const depth = count(FIELDS.layers);
   if (layers && depth !== undefined && config[depth] === layers.before) {
     changed[depth] = layers.after;

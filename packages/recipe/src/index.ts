@@ -15,6 +15,7 @@ export type { ConvertStep } from './steps/convert.js';
 export type { QuantizeStep } from './steps/quantize.js';
 export type { DistillStep } from './steps/distill.js';
 export type { FinetuneStep } from './steps/finetune.js';
+export { type StudentOptions, studentSteps } from './train/student-steps.js';
 export type { SimplifyStep } from './steps/simplify.js';
 export type { Training } from './steps/step.js';
 export type { RecipeStep } from './steps/steps.js';

@@ -1,5 +1,4 @@
 /** `penjing distill`: trains a small model on what a large one says. */
-import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
 import { common, filled, textOf } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
@@ -26,7 +25,7 @@ export const distill: Command = {
   arguments: [{ name: '<teacher...>', help: 'a folder or file that convert takes; the answers of several are averaged' }],
   options: [
     common.output,
-    { flags: '--student <model>', help: 'the model that learns: a folder or file, or layers:MAP for some layers of the teacher: layers:half, layers:3, layers:0,2,4', required: true, parse: filled, group: 'Teaching' },
+    { flags: '--student <model>', help: 'the model that learns: a folder or file; or a part of the teacher: layers:half, layers:0,2,4, width:0.5 (hidden features, feed-forward parts and heads), layers:2,hidden:256,ffn:512,heads:4, or a config.json with smaller sizes', required: true, parse: filled, group: 'Teaching' },
     ...fields.specs,
     common.seed,
     ...saveOptions,
@@ -34,16 +33,17 @@ export const distill: Command = {
   ],
   examples: [
     'penjing distill models/sapling --student layers:half -o out/sapling-half --data train.txt --minutes 15 --preset states --rate 1e-3 --batch 4',
+    'penjing distill models/sapling --student width:0.5 -o out/sapling-narrow --data train.txt --minutes 15 --preset minitron',
     'penjing distill teacher.onnx --student small.onnx -o taught.onnx --data train-images-idx3-ubyte.gz --epochs 10',
   ],
-  run(context) {
+  async run(context) {
     const { arguments: teachers, options } = context;
     const student = textOf(options, 'student')!;
-    const [layers] = /(?<=^layers:).+/.exec(student) ?? [];
-    const [first] = teachers;
-    if (student.startsWith('layers:') && (layers === undefined || first === undefined)) throw new PenjingError('E_OPTION', `${student} names no layers`, { hint: 'For example --student layers:half.' });
-    const step = { distill: { teachers, ...fields.read(options) } };
-    const steps = layers === undefined ? [step] : [{ shrink: { structure: 'layers', keep: layers } }, step];
-    return runSteps(context, steps, { input: layers === undefined ? student : first });
+    const read = fields.read(options) as { readonly scratch?: boolean; readonly data?: string; readonly columns?: readonly string[]; readonly scale?: number; readonly mean?: readonly number[]; readonly std?: readonly number[] };
+    const { scratch, data, columns, scale, mean, std } = read;
+    const { studentSteps } = await import('@penjing/recipe');
+    // random weights are alike: nothing is asked which of them matter
+    const made = await studentSteps(student, { teacher: teachers[0]!, ...(!scratch && { data, columns, ...(scale !== undefined && { scale }), ...(mean && { mean }), ...(std && { std }) }) });
+    return runSteps(context, [...(made ?? []), { distill: { teachers, ...read } }], { input: made ? teachers[0] : student });
   },
 };

@@ -22,8 +22,9 @@ const fields = stepOptions('prune', {
 
 const shrink = stepOptions('shrink', {
   ...inGroup('Whole parts', {
-    structure: { flags: '--structure <name>', help: 'take whole parts out instead, and cut what reads them: attention heads, features inside of feed-forward parts (ffn), channels of convolutions, layers' },
+    structure: { flags: '--structure <name>', help: 'take whole parts out instead, and cut what reads them: attention heads, features inside of feed-forward parts (ffn), hidden features between the parts (hidden; then train the result), all of these (width), channels of convolutions, layers' },
     ratio: { flags: '--ratio <share>', help: 'of --structure: share of the parts that go' },
+    size: { flags: '--size <n>', help: 'of --structure, instead of --ratio: how many stay in each layer' },
     keep: { flags: '--keep <layers>', help: 'of --structure layers, instead of --ratio: which stay: half or 4 (evenly spaced), first:4, outer:4 (the first three and the last), or counted from 0: 0,2,4' },
     update: { flags: '--update', help: 'of --structure: fit what remains to what the model computed on --data (obs does so anyway)' },
   }),
@@ -55,7 +56,7 @@ export const prune: Command = {
     const { options: given } = context;
     const [step, flag, words] = given['structure'] === undefined ? (['prune', 'without --structure', fields] as const) : (['shrink', 'with --structure', shrink] as const);
     const read = readChosen('prune', { flag, words }, [fields, shrink], given);
-    if (step === 'shrink' && read['ratio'] === undefined && read['keep'] === undefined) {
+    if (step === 'shrink' && read['ratio'] === undefined && read['size'] === undefined && read['keep'] === undefined) {
       throw new PenjingError('E_OPTION', 'what share goes is not said', { hint: 'Give --ratio 0.25 for a quarter of the parts, or --keep half for layers.' });
     }
     return runSteps(context, [{ [step]: read }]);

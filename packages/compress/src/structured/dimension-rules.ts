@@ -32,6 +32,27 @@ function normalized(axisOf: (node: Node) => number, { inner = true }: { readonly
   };
 }
 
+/** Norms over the last axis, with factors and biases for it: what they look at as a whole are hidden features. */
+const featureNorm = (axisOf: (node: Node) => number): DimensionRule => ({
+  couple(node, context) {
+    const { dims } = context;
+    const [value, ...parameters] = node.inputs;
+    if (!value) return;
+    const rank = dims.rank(value);
+    if (fromFront(axisOf(node), rank) !== rank - 1 || parameters.some((other) => other && dims.rank(other) !== rank && dims.rank(other) !== 1)) {
+      normalized(axisOf).couple(node, context);
+      return;
+    }
+    dims.lockUnlessHidden(value, -1, `${node.describe()} computes over it`);
+    dims.mark(value, -1, 'hidden');
+    for (const other of [...node.outputs, ...parameters]) {
+      if (!other || other.name === '') continue;
+      if (dims.rank(other) === rank) uniteAxes(node, dims, value, other, range(rank).map((k) => [k, k] as const));
+      else dims.unite({ value, axis: -1 }, { value: other, axis: 0 }, node);
+    }
+  },
+});
+
 const reduce: DimensionRule = {
   couple(node, { dims, ints }) {
     const value = node.input(0);
@@ -42,10 +63,15 @@ const reduce: DimensionRule = {
     const keep = node.int('keepdims', 1) !== 0;
     // zeros add nothing to a sum, but they change a mean
     const harmless = node.opType === 'ReduceSum' || node.opType === 'ReduceSumSquare' || node.opType === 'ReduceL1' || node.opType === 'ReduceL2';
+    // norms that are spelled out take the mean over features, and keep their place for what is divided by it
+    const isNorm = node.opType === 'ReduceMean' && keep && reduced.size === 1 && reduced.has(rank - 1);
     let at = 0;
     for (let axis = 0; axis < rank; axis++) {
       if (!reduced.has(axis)) dims.unite({ value, axis }, { value: node.output(), axis: at }, node);
-      else if (!harmless) dims.lock(value, axis, `${node.describe()} computes over it`);
+      else if (isNorm) {
+        dims.lockUnlessHidden(value, axis, `${node.describe()} computes over it`);
+        dims.mark(value, axis, 'hidden');
+      } else if (!harmless) dims.lock(value, axis, `${node.describe()} computes over it`);
       if (keep || !reduced.has(axis)) at++;
     }
   },
@@ -178,8 +204,8 @@ export const dimensionRules: Readonly<Record<string, DimensionRule>> = {
   ...rows(['MaxPool', 'AveragePool', 'LpPool', 'GlobalAveragePool', 'GlobalMaxPool', 'GlobalLpPool'], pool),
   ...rows(['Pad', 'Resize', 'Upsample'], sameSizes),
   ...rows(['Shape', 'Size', 'Range', 'ConstantOfShape', 'Constant', 'RandomNormal', 'RandomUniform'], free),
-  ...rows(['LayerNormalization', 'RMSNormalization', 'SimplifiedLayerNormalization'], normalized((node) => node.int('axis', -1))),
-  ...rows(['com.microsoft.SkipLayerNormalization', 'com.microsoft.SkipSimplifiedLayerNormalization'], normalized(() => -1)),
+  ...rows(['LayerNormalization', 'RMSNormalization', 'SimplifiedLayerNormalization'], featureNorm((node) => node.int('axis', -1))),
+  ...rows(['com.microsoft.SkipLayerNormalization', 'com.microsoft.SkipSimplifiedLayerNormalization'], featureNorm(() => -1)),
   ...rows(['Softmax', 'LogSoftmax'], normalized((node) => node.int('axis', -1), { inner: false })),
   ...rows(['InstanceNormalization', 'LRN'], normalized(() => 1)),
   MatMul: matmul, Gemm: gemm, Conv: convolution(false), ConvTranspose: convolution(true), BatchNormalization: batchNorm, If: branches,

@@ -2,7 +2,7 @@
 import { allGraphs, type Model, type Node, PenjingError, type Value } from '@penjing/core';
 
 /** What the units of a dimension are. */
-export type UnitKind = 'heads' | 'channels' | 'ffn';
+export type UnitKind = 'heads' | 'channels' | 'ffn' | 'hidden';
 
 /** One unit: everything that is removed with it. */
 export interface Unit {
@@ -42,6 +42,8 @@ export class Dimensions {
   readonly #axes: { value: Value; axis: number; start: number; size: number }[] = [];
   #parents: Int32Array;
   readonly #locks = new Map<number, string>();
+  /** Of locks that hold for all kinds but hidden features. */
+  readonly #loose = new Map<number, string>();
   readonly #kinds = new Map<number, UnitKind>();
 
   /** Every dimension of a known size, of every value. */
@@ -92,16 +94,19 @@ export class Dimensions {
   }
 
   lock(value: Value | undefined, axis: number, reason: string): void {
-    const span = value && this.#span({ value, axis });
-    if (!span) return;
-    for (let i = 0; i < span.length; i++) this.#lock(span.start + i, reason);
+    this.#lockSpan(value, axis, reason, this.#locks);
+  }
+
+  /** Hidden features may go all the same: a student that begins without them computes something near. */
+  lockUnlessHidden(value: Value | undefined, axis: number, reason: string): void {
+    this.#lockSpan(value, axis, reason, this.#loose);
   }
 
   lockAll(value: Value | undefined, reason: string): void {
     if (value) for (let axis = 0; axis < this.rank(value); axis++) this.lock(value, axis, reason);
   }
 
-  /** Heads are heads whatever else touches them, and channels before features. */
+  /** Heads are heads whatever else touches them, then hidden features, and channels before features. */
   mark(value: Value | undefined, axis: number, kind: UnitKind): void {
     const span = value && this.#span({ value, axis });
     if (!span) return;
@@ -140,8 +145,9 @@ export class Dimensions {
       const key = `${weight.axis} ${kind}`;
       const group: Found = groups.get(key) ?? { kind, units: [], reason: undefined };
       groups.set(key, group);
-      group.reason ??= this.#locks.get(root);
-      if (!this.#locks.has(root)) group.units.push({ parts });
+      const reason = this.#locks.get(root) ?? (kind === 'hidden' ? undefined : this.#loose.get(root));
+      group.reason ??= reason;
+      if (reason === undefined) group.units.push({ parts });
     }
     const groups: UnitGroup[] = [];
     const locked: LockedGroup[] = [];
@@ -175,19 +181,27 @@ export class Dimensions {
     const [x, y] = [this.#root(a), this.#root(b)];
     if (x === y) return;
     this.#parents[y] = x;
-    const reason = this.#locks.get(y);
-    if (reason !== undefined) this.#lock(x, reason);
+    for (const locks of [this.#locks, this.#loose]) {
+      const reason = locks.get(y);
+      if (reason !== undefined) this.#lock(x, reason, locks);
+    }
     const kind = this.#kinds.get(y);
     if (kind !== undefined) this.#kinds.set(x, stronger(this.#kinds.get(x), kind));
   }
 
-  #lock(atom: number, reason: string): void {
+  #lockSpan(value: Value | undefined, axis: number, reason: string, locks: Map<number, string>): void {
+    const span = value && this.#span({ value, axis });
+    if (!span) return;
+    for (let i = 0; i < span.length; i++) this.#lock(span.start + i, reason, locks);
+  }
+
+  #lock(atom: number, reason: string, locks: Map<number, string>): void {
     const root = this.#root(atom);
-    if (!this.#locks.has(root)) this.#locks.set(root, reason);
+    if (!locks.has(root)) locks.set(root, reason);
   }
 }
 
-const STRENGTH: Readonly<Record<UnitKind, number>> = { ffn: 0, channels: 1, heads: 2 };
+const STRENGTH: Readonly<Record<UnitKind, number>> = { ffn: 0, channels: 1, hidden: 2, heads: 3 };
 
 function stronger(a: UnitKind | undefined, b: UnitKind): UnitKind {
   return a !== undefined && STRENGTH[a] >= STRENGTH[b] ? a : b;

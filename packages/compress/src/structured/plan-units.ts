@@ -22,7 +22,10 @@ export async function planUnits(model: Model): Promise<UnitPlan> {
   for (const [values, what] of [[model.graph.inputs, 'an input'], [model.graph.outputs, 'an output']] as const) {
     for (const value of values) {
       for (let axis = 0; axis < dims.rank(value); axis++) {
-        if (!(CACHE.test(value.name) && axis === 1 && dims.rank(value) === 4)) dims.lock(value, axis, `it is part of ${value.name}, ${what} of the model`);
+        if (CACHE.test(value.name) && axis === 1 && dims.rank(value) === 4) continue;
+        // who reads embeddings reads how wide they are
+        if (what === 'an output') dims.lockUnlessHidden(value, axis, `it is part of ${value.name}, ${what} of the model`);
+        else dims.lock(value, axis, `it is part of ${value.name}, ${what} of the model`);
       }
     }
   }

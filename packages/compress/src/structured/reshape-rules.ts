@@ -212,6 +212,29 @@ const gather: DimensionRule = {
   },
 };
 
+/** Whole slices are looked up: the axes behind those that are indexed pass. */
+const gatherNd: DimensionRule = {
+  couple(node, { dims }) {
+    const [table, indices] = node.inputs;
+    if (!table || !indices) return;
+    const result = node.output();
+    const batches = node.int('batch_dims', 0);
+    const indexed = shapeOf(indices).at(-1);
+    if (typeof indexed !== 'number') {
+      for (const value of [table, result]) dims.lockAll(value, `how many axes ${node.describe()} looks up is not known`);
+      return;
+    }
+    dims.lock(indices, -1, `${node.describe()} looks up by it`);
+    const places = dims.rank(indices) - 1;
+    uniteAxes(node, dims, indices, result, range(places).map((k) => [k, k] as const));
+    for (let axis = 0; axis < dims.rank(table); axis++) {
+      if (axis < batches) dims.unite({ value: table, axis }, { value: result, axis }, node);
+      else if (axis < batches + indexed) dims.lock(table, axis, `${node.describe()} looks it up`);
+      else dims.unite({ value: table, axis }, { value: result, axis: places + axis - batches - indexed }, node);
+    }
+  },
+};
+
 export const movementRules: Readonly<Record<string, DimensionRule>> = {
-  Reshape: reshape, Expand: expand, Transpose: transpose, Flatten: flatten, Squeeze: squeeze, Unsqueeze: squeeze, Concat: concat, Split: split, Slice: slice, Gather: gather,
+  Reshape: reshape, Expand: expand, Transpose: transpose, Flatten: flatten, Squeeze: squeeze, Unsqueeze: squeeze, Concat: concat, Split: split, Slice: slice, Gather: gather, GatherND: gatherNd,
 };

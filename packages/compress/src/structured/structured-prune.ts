@@ -11,10 +11,15 @@ import { compensate, featuresOf, type GramShelf, type Scored, scoreUnits, type U
 import type { GateModel } from './taylor.js';
 
 export interface StructuredPruneOptions {
-  /** `heads`: attention heads, with the key and value head they share. `ffn`: what lies inside of feed-forward parts. `channels`: filters of convolutions. `layers`: whole residual blocks. */
+  /**
+   * `heads`: attention heads, with the key and value head they share. `ffn`: what lies inside of feed-forward parts. `channels`: filters of convolutions. `hidden`: the features that go from part to part of a
+   * transformer, in all of its layers, embeddings, norms and heads at once; norms then look at what is left, so the model has to be trained again. `layers`: whole residual blocks.
+   */
   readonly structure: UnitKind | 'layers';
   /** Share of the units of each dimension that go. */
-  readonly ratio: number;
+  readonly ratio?: number;
+  /** Instead: how many stay of the dimensions that have as many as most do; of `heads`, those of queries. */
+  readonly size?: number;
   /** `norm`: the smallest weights. `activation`: what adds least to the layer that reads it. `obs`: what the other inputs of that layer can best make up for. `taylor`: what changes the loss least, by `gateModel`. `norm` when absent; layers know only their own. */
   readonly method?: UnitMethod;
   /** Fits the weights that remain in the reading layers to what these computed, by least squares. True for `obs` when absent, false otherwise. */
@@ -31,14 +36,18 @@ export interface StructuredPruneOptions {
  * `E_ENGINE` without a host for jobs, `E_DATA` without samples, `E_NOTHING_TO_DO` with the reasons when no dimension can shrink.
  */
 export function structuredPrune(options: StructuredPruneOptions): Pass {
-  const { structure, ratio, method = 'norm', update = method === 'obs', exclude = [], gateModel } = options;
+  const { structure, ratio, size, method = 'norm', update = method === 'obs', exclude = [], gateModel } = options;
   if (method === 'taylor' && !gateModel) throw new PenjingError('E_OPTION', 'taylor needs a model of gradients: `gateModel`');
-  if (!(ratio > 0 && ratio < 1)) throw new PenjingError('E_OPTION', `a ratio of ${ratio}: more than 0 and less than 1 is possible`);
+  if ((ratio === undefined) === (size === undefined)) throw new PenjingError('E_OPTION', 'either a ratio or a size says what stays');
+  if (ratio !== undefined && !(ratio > 0 && ratio < 1)) throw new PenjingError('E_OPTION', `a ratio of ${ratio}: more than 0 and less than 1 is possible`);
+  if (size !== undefined && !(Number.isInteger(size) && size >= 1)) throw new PenjingError('E_OPTION', `a size of ${size}: a whole number of at least 1 is possible`);
+  if (structure === 'hidden' && update) throw new PenjingError('E_OPTION', 'hidden features are not made up for by what remains: every part of the model reads them', { hint: 'Choose --method norm, activation or taylor without --update, and train the result.' });
   if (structure === 'layers') {
+    if (ratio === undefined) throw new PenjingError('E_OPTION', 'a size says nothing of layers', { hint: 'Give a ratio.' });
     if (options.method !== undefined || options.update) throw new PenjingError('E_OPTION', 'layers are chosen by how little they change what passes through them', { hint: 'Leave out --method and --update.' });
     return dropLayers({ ratio });
   }
-  const name = `${structure} ${method} ${ratio}${update ? ' with update' : ''}`;
+  const name = `${structure} ${method} ${ratio ?? `to ${size}`}${update ? ' with update' : ''}`;
   return {
     name: `prune ${name}`,
     async run(model, { samples, jobs, ...task }) {
@@ -47,20 +56,23 @@ export function structuredPrune(options: StructuredPruneOptions): Pass {
       if (calibrated && !samples) throw new PenjingError('E_DATA', `${method}${update ? ' with update' : ''} needs samples of what the model will read`, { hint: 'Give --data FILE, or choose --method norm.' });
       const { groups: found, locked, ints } = await planUnits(model);
       const excluded = ({ name: weight }: UnitGroup): boolean => exclude.some((rule) => (typeof rule === 'string' ? rule === weight : weight.search(rule) !== -1));
-      const groups = found.filter((group) => group.kind === structure && !excluded(group) && Math.round(ratio * group.units.length) > 0);
+      const candidates = mainGroups(structure, found.filter((group) => group.kind === structure && !excluded(group)), size !== undefined);
+      const removedOf = (group: UnitGroup): number => (size === undefined ? Math.min(group.units.length - 1, Math.round(ratio! * group.units.length)) : group.units.length - unitsFor(size, group));
+      const groups = candidates.filter((group) => removedOf(group) > 0);
       if (groups.length === 0) throw nothingToDo(structure, locked);
       await using shelved = samples && calibrated ? await keepSamples(jobs, samples, task) : undefined;
       const tools: UnitTools = { jobs, task, samples: shelved?.samples };
       const grams: GramShelf = new Map();
-      const scored = await scoreUnits(model, groups, { method, count: (group) => removedOf(group, ratio), grams: update ? grams : undefined, gateModel }, tools);
-      const chosen = groups.map((group, g) => choose(group, scored[g]!, ratio));
+      const scored = await scoreUnits(model, groups, { method, count: removedOf, grams: update ? grams : undefined, gateModel }, tools);
+      const chosen = groups.map((group, g) => choose(group, scored[g]!, removedOf(group)));
       const kept = new Kept(chosen.flatMap(({ removed }) => removed));
       const notes = new Map<Value, string[]>();
       const objectives = new Map<Value, number>();
       const replaced = update ? await fitted(model, chosen, grams, tools, { notes, objectives }) : new Map<Value, { axis: number; tensor: Tensor }>();
       for (const [g, group] of groups.entries()) for (const note of scored[g]!.notes) addTo(notes, firstWeight(group), note);
       const before = new Map(weights(model).map((value) => [value, value.tensor!]));
-      const heads = groups.map((group) => group.units.length);
+      const sizes = sizesOf(structure, groups, removedOf);
+      const counts = groups.map((group) => group.units.length - removedOf(group));
       cut(model, kept, ints, replaced);
       removeDead(model);
       model.origin = undefined;
@@ -74,8 +86,7 @@ export function structuredPrune(options: StructuredPruneOptions): Pass {
           ...(objective !== undefined && { objective }), ...(note !== undefined && { note }),
         }];
       });
-      const warnings = uneven(structure, heads);
-      return { model, modified: true, records, warnings, sizes: sizesOf(structure, groups, ratio) };
+      return { model, modified: true, records, warnings: uneven(structure, counts), sizes };
     },
   };
 }
@@ -91,11 +102,47 @@ function uneven(structure: string, counts: readonly number[]): string[] {
   return [`layers differ in their number of ${structure}: config.json cannot say so`];
 }
 
-function sizesOf(structure: UnitKind, groups: readonly UnitGroup[], ratio: number): Readonly<Record<string, { before: number; after: number }>> {
-  const [first] = groups;
-  if (structure === 'channels' || !first || new Set(groups.map((group) => group.units.length)).size > 1) return {};
-  const before = first.units.length;
-  return { [structure]: { before, after: before - removedOf(first, ratio) } };
+/** Of the dimensions that have as many units as most do: others, of a pooler for example, have no field of their own. */
+function sizesOf(structure: UnitKind, groups: readonly UnitGroup[], removedOf: (group: UnitGroup) => number): Readonly<Record<string, { before: number; after: number }>> {
+  const before = commonCount(groups);
+  const like = groups.filter(({ units }) => units.length === before);
+  if (structure === 'channels' || !like[0] || 2 * like.length <= groups.length) return {};
+  return { [structure]: { before, after: before - removedOf(like[0]) } };
+}
+
+/** How many units most groups have; of two counts that are as common the larger. */
+function commonCount(groups: readonly UnitGroup[]): number {
+  const counts = new Map<number, number>();
+  for (const { units } of groups) counts.set(units.length, (counts.get(units.length) ?? 0) + 1);
+  return Math.max(0, ...[...counts].sort(([a, i], [b, j]) => j - i || b - a).slice(0, 1).map(([count]) => count));
+}
+
+/** Hidden features are those that most of the model reads; those of a narrower embedding, or of the norm of a head, have a size of their own. */
+function mainGroups(structure: UnitKind, groups: readonly UnitGroup[], sized: boolean): readonly UnitGroup[] {
+  const largest = groups.reduce<UnitGroup | undefined>((best, group) => (best && best.units[0]!.parts.length >= group.units[0]!.parts.length ? best : group), undefined);
+  const count = structure === 'hidden' ? largest?.units.length : sized ? commonCount(groups) : undefined;
+  return count === undefined ? groups : groups.filter(({ units }) => units.length === count);
+}
+
+/** Units that stay when `size` of what they count stay. Throws `E_OPTION` for more than there are, and for heads that share keys with others that would go. */
+function unitsFor(size: number, group: UnitGroup): number {
+  const each = group.kind === 'heads' ? queriesOf(group) / group.units.length : 1;
+  const all = each * group.units.length;
+  if (size > all || !Number.isInteger(size / each)) {
+    throw new PenjingError('E_OPTION', `${size} of ${all} ${group.kind} of ${group.name} cannot stay`, { hint: each === 1 ? `At most ${all} are possible.` : `They go ${each} at a time, with the keys and values that they share: a multiple of ${each} up to ${all} is possible.` });
+  }
+  return size / each;
+}
+
+/** Query heads, where an operator counts them. */
+function queriesOf({ units }: UnitGroup): number {
+  for (const { value } of units[0]!.parts) {
+    for (const { node, index } of value.uses()) {
+      const heads = index === 0 ? (node.int('q_num_heads', 0) || node.int('num_heads', 0)) : 0;
+      if (heads > 0 && heads % units.length === 0) return heads;
+    }
+  }
+  return units.length;
 }
 
 interface Chosen {
@@ -104,15 +151,9 @@ interface Chosen {
   readonly kept: readonly Unit[];
 }
 
-/** At least one unit stays. */
-function removedOf({ units }: UnitGroup, ratio: number): number {
-  return Math.min(units.length - 1, Math.round(ratio * units.length));
-}
-
 /** The lowest scores. */
-function choose(group: UnitGroup, { scores }: Scored, ratio: number): Chosen {
+function choose(group: UnitGroup, { scores }: Scored, count: number): Chosen {
   const { units } = group;
-  const count = removedOf(group, ratio);
   const order = units.map((_, i) => i).sort((i, j) => scores[i]! - scores[j]! || i - j);
   const gone = new Set(order.slice(0, count));
   return { group, removed: units.filter((_, i) => gone.has(i)), kept: units.filter((_, i) => !gone.has(i)) };
