@@ -18,7 +18,7 @@ export const trainingWords = {
     epochs: { flags: '--epochs <n>', help: 'passes over the data' },
     minutes: { flags: '--minutes <n>', help: 'minutes of training; the learning rate falls with the time' },
     patience: { flags: '--patience <n>', help: 'end after so many measurements that are no better' },
-    validateEvery: { flags: '--validate-every <steps>', help: 'measure after so many steps (a twentieth of them when absent)' },
+    validateEvery: { flags: '--validate-every <steps>', help: 'measure after so many steps (a twentieth of them when absent; 100 where minutes alone say how long)' },
     checkpointEvery: { flags: '--checkpoint-every <steps>', help: 'keep a checkpoint after so many steps (a minute when absent); --resume goes on from it to the same bits' },
   }),
   ...inGroup('Learning', {
@@ -40,7 +40,7 @@ export const trainingWords = {
   ...inGroup('Weights', {
     trainable: { flags: '--trainable <name>', help: 'a weight to train, all when absent; /…/ is a pattern; may be repeated', repeat: true },
     exclude: excludeWord,
-    zeros: { flags: '--zeros <what>', help: 'whether the zeros of pruned weights stay zeros (hold, when absent) or are trained' },
+    zeros: { flags: '--zeros <what>', help: 'whether the zeros of pruned weights stay zeros (hold) or are trained (train). When absent they stay, but of integers only where rounding cannot have made them' },
     statistics: { flags: '--statistics <which>', help: 'what batch normalization goes by: stored statistics, which stay (when absent), or those of the batch (with --scratch), which move the stored ones' },
   }),
 } as const satisfies Readonly<Record<string, StepWord>>;

@@ -142,7 +142,8 @@ async function save(target: string, options: SaveOptions, prepare: (work: string
     const written = await writeFiles(work.path, made, files, plan, given ?? started ?? { threads: [] }, {
       resume, planKey: options.planKey ?? '', ...(signal && { signal }), ...(onProgress && { onProgress }), ...(seed !== undefined && { seed }),
     });
-    if (resume && work.stale) {
+    // What was computed before, of which its owner speaks, may be all that there was.
+    if (resume && work.stale && (written.foreignJournal || written.resumedBytes > 0 || !options.work)) {
       notes.push(
         written.foreignJournal
           ? `${work.path} belongs to another plan or input: everything was computed anew`

@@ -1,4 +1,5 @@
 /** Writes every file of a plan into the work folder: lazy tensors by the pool, bytes by the calling thread. */
+import { existsSync } from 'node:fs';
 import { stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DenseTensor, PenjingError, type QuantizeStats, rowBytes, type TaskOptions } from '@penjing/core';
@@ -53,6 +54,8 @@ export async function writeFiles(
   const key = await planKey(files, plan, options.planKey);
   const journalPath = join(work, 'journal.jsonl');
   const finished = options.resume ? await readJournal(journalPath, key) : undefined;
+  // a run that was cut off before it wrote anything has none
+  const foreignJournal = options.resume && !finished && existsSync(journalPath);
   if (!finished) await checkSpace(work, files);
   const measured = new Map<string, QuantizeStats>();
   const total = files.reduce((sum, { size }) => sum + size, 0);
@@ -121,7 +124,7 @@ export async function writeFiles(
     await checkSources(plan);
     await writeChecksums(files, outputs, checksums, pool, signal);
     for (const output of outputs) await output.sync();
-    return { measured, resumedBytes, foreignJournal: options.resume && !finished };
+    return { measured, resumedBytes, foreignJournal };
   } finally {
     const paths = outputs.map(({ path }) => path);
     for (const thread of pool.threads) thread.forget(paths);

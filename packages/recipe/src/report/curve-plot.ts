@@ -22,14 +22,14 @@ const MARGIN = { top: 44, right: 24, bottom: 48, left: 64 };
 /** Points of one line: more cannot be told apart. */
 const MOST = 600;
 
-/** Points that are no numbers are left out; what is far above the rest is cut off at the top. */
+/** Points that are no numbers are left out; of a faint curve what is far above the rest is cut off at the top, of others nothing. */
 export function curvePlot(frame: CurveFrame, curves: readonly Curve[]): string {
   const height = frame.low ? 200 : 340;
   const drawn = curves.map((curve) => ({ ...curve, points: thinned(curve.points.filter(({ x, y }) => Number.isFinite(x) && Number.isFinite(y)).map(({ x, y }) => ({ x, y: drawable(y) }))) }));
   const all = drawn.flatMap(({ points }) => points);
   const [left, right] = bounds(all.map(({ x }) => x), [0, 1]);
-  const ys = all.map(({ y }) => y).sort((a, b) => a - b);
-  const [low, high] = bounds([ys[0] ?? 0, ys[Math.floor((ys.length - 1) * 0.995)] ?? 1], [0, 1]);
+  const shown = drawn.flatMap(({ points, faint }) => (faint ? most(points.map(({ y }) => y)) : points.map(({ y }) => y)));
+  const [low, high] = bounds(shown, [0, 1]);
   return responsive(frame, height, (width) => {
     const x = scaleLinear().domain([left, right]).range([MARGIN.left, width - MARGIN.right]);
     const y = scaleLinear().domain([low, high]).nice().range([height - MARGIN.bottom, MARGIN.top]).clamp(true);
@@ -45,6 +45,11 @@ export function curvePlot(frame: CurveFrame, curves: readonly Curve[]): string {
     const captions = `<text class="axis" x="4" y="19">${escapeHtml(frame.axis)}</text><text class="axis" x="${width - MARGIN.right}" y="${height - 8}" text-anchor="end">${escapeHtml(frame.across)}</text>`;
     return [...grid, ...ticks, ...lines, ...names, captions].join('');
   });
+}
+
+/** All but the highest half per cent. */
+function most(values: readonly number[]): number[] {
+  return [...values].sort((a, b) => a - b).slice(0, Math.ceil(values.length * 0.995));
 }
 
 function bounds(values: readonly number[], fallback: readonly [number, number]): readonly [number, number] {

@@ -72,14 +72,28 @@ describe('pages', () => {
 
   test('a training of any losses has a curve', () => {
     const point = fc.record({ step: fc.nat(5000), loss: fc.double(), metrics: fc.constant({ accuracy: 0.5 }) });
-    fc.assert(fc.property(fc.array(fc.double(), { maxLength: 900 }), fc.array(point, { maxLength: 5 }), (losses, validations) => {
-      const training = { step: 'finetune', losses, rates: losses.map(() => 1e-3), validations, best: validations[0], reason: HOSTILE, seconds: 1, unit: 'tokens', seen: 5, perEpoch: 2 };
+    fc.assert(fc.property(fc.constantFrom('finetune', 'distill'), fc.array(fc.double(), { maxLength: 900 }), fc.array(point, { maxLength: 5 }), (step, losses, validations) => {
+      const training = { step, losses, rates: losses.map(() => 1e-3), validations, best: validations[0], reason: HOSTILE, seconds: 1, unit: 'tokens', seen: 5, perEpoch: 2 };
       const html = trainingPage({ input: HOSTILE, output: 'b', steps: [] }, [training], [record(HOSTILE, 20)], new Date(0));
       assertWellFormed(html);
       assertSelfContained(html);
       for (const [, value] of html.matchAll(/ (?:x|y|cx|cy|x1|x2|y1|y2|width|height)="([^"]*)"/g)) expect(value).toMatch(/^-?\d+(\.\d+)?$/);
       for (const [, points] of html.matchAll(/ points="([^"]*)"/g)) expect(points).toMatch(/^(-?\d+(\.\d+)?,-?\d+(\.\d+)? ?)+$/);
     }), { numRuns: 50 });
+  });
+
+  test('what is measured stands where it was measured, and beside the loss only where it is the same one', () => {
+    const page = (step: string): string => trainingPage({ input: 'a', output: 'b', steps: [{ finetune: { data: 'c.txt', steps: 3, trainable: ['d', 'e'] } }] }, [{
+      step, losses: [1.3, 0.7, 0.3], rates: [1, 1, 1], validations: [{ step: 0, loss: 4.6, metrics: {} }, { step: 3, loss: 3.9, metrics: {} }], best: { step: 3, loss: 3.9 }, reason: 'steps', seconds: 1, unit: 'tokens', seen: 5, perEpoch: 2,
+    }], [record('w', 20)], new Date(0));
+    const heights = (html: string): number[] => [...html.matchAll(/cy="([^"]*)" r="3"/g)].slice(0, 2).map(([, y]) => Number(y));
+    for (const step of ['finetune', 'distill']) {
+      const [first, last] = heights(page(step)) as [number, number];
+      expect(last - first).toBeGreaterThan(20);
+    }
+    expect(page('finetune')).toContain('a → b: finetune (data: c.txt, steps: 3, trainable: d + e)');
+    expect(page('finetune')).toContain('99.48 → 49.4');
+    expect(page('distill').match(/<figcaption>/g)!.length).toBe(page('finetune').match(/<figcaption>/g)!.length + 1);
   });
 
   test('any name, any records', () => {
@@ -113,7 +127,7 @@ describe('plots', () => {
     // one drawing for wide pages, one for narrow ones
     expect(bars.match(/<rect/g)).toHaveLength(4);
     const points = pointPlot({ title: 't', axis: 'a' }, Array.from({ length: 100 }, (_, i) => ({ label: `layer.${i}`, value: i })));
-    expect(points.match(/<circle/g)).toHaveLength(100);
+    expect(points.match(/<circle/g)).toHaveLength(200);
     expect(points).toContain('<title>layer.57: 57</title>');
   });
 

@@ -33,25 +33,31 @@ export function barPlot(frame: PlotFrame, bars: readonly { readonly label: strin
   });
 }
 
+/** Letters of a label below a point, on a page and on a phone. */
+const POINT_LABEL = { wide: 20, narrow: 14 };
+
 /** One point per label, in order; labels are thinned out when there are many. */
 export function pointPlot(frame: PlotFrame, points: readonly { readonly label: string; readonly value: number }[]): string {
-  const height = 320;
-  const finite = points.filter(({ value }) => Number.isFinite(value));
-  const values = finite.map(({ value }) => drawable(value));
-  const x = scalePoint<number>().domain(points.map((_, i) => i)).range([MARGIN.left + 46, WIDTH - MARGIN.right - 10]);
-  const y = scaleLinear().domain(padded(values)).nice().range([height - MARGIN.bottom - 44, MARGIN.top]);
-  const marks = points.map(({ label, value }, i) => {
-    if (!Number.isFinite(value)) return '';
-    const tip = `${label}: ${format(value)}`;
-    return `<circle class="mark m0" cx="${x(i)!.toFixed(1)}" cy="${y(drawable(value)).toFixed(1)}" r="4"><title>${escapeHtml(tip)}</title></circle>`;
+  const height = 340;
+  const values = points.filter(({ value }) => Number.isFinite(value)).map(({ value }) => drawable(value));
+  const short = shortNames(points.map(({ label }) => label));
+  return responsive(frame, height, (width) => {
+    // Room for the first label, which ends below its point.
+    const x = scalePoint<number>().domain(points.map((_, i) => i)).range([MARGIN.left + 56, width - MARGIN.right - 10]);
+    const y = scaleLinear().domain(padded(values)).nice().range([height - MARGIN.bottom - 64, MARGIN.top]);
+    const marks = points.map(({ label, value }, i) => {
+      if (!Number.isFinite(value)) return '';
+      const tip = `${label}: ${format(value)}`;
+      return `<circle class="mark m0" cx="${x(i)!.toFixed(1)}" cy="${y(drawable(value)).toFixed(1)}" r="4"><title>${escapeHtml(tip)}</title></circle>`;
+    });
+    const every = Math.max(1, Math.ceil(points.length / (width < WIDTH ? 7 : 14)));
+    const labels = points.map(({ label }, i) => {
+      if (i % every !== 0) return '';
+      const at = `${(x(i)! + 4).toFixed(1)},${height - MARGIN.bottom - 44}`;
+      return `<text class="tick" text-anchor="end" transform="translate(${at}) rotate(-36)">${escapeHtml(tail(short(label), width < WIDTH ? POINT_LABEL.narrow : POINT_LABEL.wide))}</text>`;
+    });
+    return axisLines(y, frame.axis, width) + marks.join('') + labels.join('');
   });
-  const every = Math.max(1, Math.ceil(points.length / 14));
-  const labels = points.map(({ label }, i) => {
-    if (i % every !== 0) return '';
-    const at = `${(x(i)! + 4).toFixed(1)},${height - MARGIN.bottom - 22}`;
-    return `<text class="tick" text-anchor="end" transform="translate(${at}) rotate(-32)">${escapeHtml(tail(label, 18))}</text>`;
-  });
-  return svg(frame, height, axisLines(y, frame.axis) + marks.join('') + labels.join(''));
 }
 
 /** Counts of equal bins between `low` and `high`, which are powers of ten. */
@@ -73,15 +79,15 @@ export function decadeHistogram(frame: PlotFrame, counts: readonly number[], low
   return svg(frame, height, axisLines(y, 'tokens') + marks.join('') + ticks.join('') + caption);
 }
 
-function axisLines(y: { (value: number): number; ticks(count: number): number[] }, caption: string): string {
+function axisLines(y: { (value: number): number; ticks(count: number): number[] }, caption: string, width = WIDTH): string {
   const lines = y.ticks(5).map((tick) => {
     const at = y(tick).toFixed(1);
     return (
-      `<line class="grid" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${at}" y2="${at}"/>` +
+      `<line class="grid" x1="${MARGIN.left}" x2="${width - MARGIN.right}" y1="${at}" y2="${at}"/>` +
       `<text class="tick" x="${MARGIN.left - 8}" y="${Number(at) + 4}" text-anchor="end">${format(tick)}</text>`
     );
   });
-  return lines.join('') + `<text class="axis" x="${MARGIN.left}" y="${MARGIN.top - 8}">${escapeHtml(caption)}</text>`;
+  return lines.join('') + `<text class="axis" x="${width < WIDTH ? 4 : MARGIN.left}" y="${MARGIN.top - 14}">${escapeHtml(caption)}</text>`;
 }
 
 /** Of the drawing on a page and of the one on a phone, where the other would have to be scrolled or be too small to read. */
@@ -129,10 +135,20 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 }
 
+/** Without what all names begin with, up to a dot, and without `.weight`. */
+export function shortNames(names: readonly string[]): (name: string) => string {
+  const [first = '', ...others] = names;
+  const parts = first.split('.');
+  let common = 0;
+  while (others.length > 0 && common < parts.length - 1 && others.every((name) => name.startsWith(`${parts.slice(0, common + 1).join('.')}.`))) common++;
+  const prefix = common === 0 ? '' : `${parts.slice(0, common).join('.')}.`;
+  return (name) => name.slice(prefix.length).replace(/\.weight$/, '') || name;
+}
+
 /** The end of a long name, where layers and weights differ. */
 function tail(text: string, length: number): string {
-  const short = text.replace(/(\.weight|\.out)$/, '');
-  return short.length <= length ? short : `…${short.slice(1 - length)}`;
+  const plain = text.replace(/(\.weight|\.out)$/, '');
+  return plain.length <= length ? plain : `…${plain.slice(1 - length)}`;
 }
 
 /** Keeps both ends of a long name. */

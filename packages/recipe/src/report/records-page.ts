@@ -1,6 +1,7 @@
 /** The page of a run: what happened to each weight. */
 import type { WeightRecord } from '@penjing/core';
 import type { Recipe } from '../recipe-schema.js';
+import { describeRecipe } from './describe-recipe.js';
 import { renderPage } from './page.js';
 import { barPlot, format, pointPlot } from './plots.js';
 
@@ -12,7 +13,7 @@ export function recordsPage(recipe: Recipe, records: readonly WeightRecord[], by
   const columns = COLUMNS.filter(({ of }) => !of || records.some((record) => record[of] !== undefined));
   return renderPage({
     title: 'What happened to the weights',
-    lead: `${recipe.input} → ${recipe.output}: ${JSON.stringify(recipe.steps)}`,
+    lead: describeRecipe(recipe),
     facts: [['weights changed', String(changed.length)], ['left alone', String(records.length - changed.length)], ['written', megabytes(bytes)]],
     plots: [
       ...(changed.length > 0 ? [barPlot({ title: 'Size of the changed weights', axis: 'bytes as stored' }, [{ label: 'before', value: before, text: megabytes(before) }, { label: 'after', value: after, text: megabytes(after) }])] : []),

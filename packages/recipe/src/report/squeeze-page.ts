@@ -4,7 +4,7 @@ import { smallLoss } from '../squeeze/gate.js';
 import { type Candidate, describeChoice } from '../squeeze/kinds.js';
 import type { SqueezeResult } from '../squeeze/squeeze-input.js';
 import { renderPage, type ReportTable } from './page.js';
-import { barPlot, format } from './plots.js';
+import { barPlot, format, shortNames } from './plots.js';
 import { tradePlot } from './trade-plot.js';
 
 /** Weights in the plot of what each adds. */
@@ -76,16 +76,6 @@ function sensitivityTable(weights: readonly WeightLosses<Candidate>[], name: (we
       }),
     ]),
   };
-}
-
-/** Without what all names begin with, up to a dot, and without `.weight`. */
-function shortNames(names: readonly string[]): (name: string) => string {
-  const [first = '', ...others] = names;
-  const parts = first.split('.');
-  let common = 0;
-  while (others.length > 0 && common < parts.length - 1 && others.every((name) => name.startsWith(`${parts.slice(0, common + 1).join('.')}.`))) common++;
-  const prefix = common === 0 ? '' : `${parts.slice(0, common).join('.')}.`;
-  return (name) => name.slice(prefix.length).replace(/\.weight$/, '') || name;
 }
 
 function goal({ targetBytes, maxLoss, metric, counts }: SqueezeResult): string {

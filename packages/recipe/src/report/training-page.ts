@@ -3,6 +3,7 @@ import type { WeightRecord } from '@penjing/core';
 import type { Recipe } from '../recipe-schema.js';
 import type { Training } from '../steps/step.js';
 import { curvePlot } from './curve-plot.js';
+import { describeRecipe } from './describe-recipe.js';
 import { renderPage } from './page.js';
 import { format, pointPlot } from './plots.js';
 
@@ -10,7 +11,7 @@ export function trainingPage(recipe: Recipe, trainings: readonly Training[], rec
   const moved = records.filter(({ snrDb }) => snrDb !== undefined && Number.isFinite(snrDb));
   return renderPage({
     title: 'Training',
-    lead: `${recipe.input} → ${recipe.output}: ${JSON.stringify(recipe.steps)}`,
+    lead: describeRecipe(recipe),
     facts: trainings.flatMap(factsOf),
     plots: [
       ...trainings.flatMap(plotsOf),
@@ -21,26 +22,35 @@ export function trainingPage(recipe: Recipe, trainings: readonly Training[], rec
   });
 }
 
-function factsOf({ losses, validations, best, seconds, seen, perEpoch, unit, reason }: Training): [string, string][] {
+function factsOf(training: Training): [string, string][] {
+  const { losses, validations, best, seconds, seen, perEpoch, unit, reason } = training;
   const kept = validations.find(({ step }) => step === best?.step);
+  const perplexities: [string, string][] = kept && unit === 'tokens' ? [['perplexity', `${format(Math.exp(validations[0]!.loss))} → ${format(Math.exp(kept.loss))}`]] : [];
   return [
     ['steps', `${losses.length} (ended by ${reason})`],
     ['epochs', format(seen / perEpoch)],
     [`${unit} per second`, format(seen / seconds)],
-    ['loss', `${format(losses[0] ?? NaN)} → ${format(losses.at(-1) ?? NaN)}`],
-    ...(kept ? [['validation loss', `${format(validations[0]!.loss)} → ${format(kept.loss)} (step ${kept.step})`] as [string, string]] : []),
+    [lossName(training), `${format(losses[0] ?? NaN)} → ${format(losses.at(-1) ?? NaN)}`],
+    ...(kept ? [['held-out loss', `${format(validations[0]!.loss)} → ${format(kept.loss)} (step ${kept.step})`] as [string, string]] : []),
+    ...perplexities,
     ...Object.entries(kept?.metrics ?? {}).map(([name, value]): [string, string] => [name, `${(100 * value).toFixed(2)} %`]),
   ];
 }
 
-function plotsOf({ losses, rates, validations }: Training): string[] {
+/** What is minimized is what is measured when labels alone teach; a teacher's loss is another one. */
+const isTaught = ({ step }: Training): boolean => step === 'distill';
+const lossName = (training: Training): string => (isTaught(training) ? 'loss of the lesson' : 'loss');
+
+function plotsOf(training: Training): string[] {
+  const { losses, rates, validations } = training;
   const steps = (values: readonly number[]): { x: number; y: number }[] => values.map((y, i) => ({ x: i + 1, y }));
+  const learned = [{ name: 'each step', points: steps(losses), faint: true }, { name: 'smoothed', points: steps(smoothed(losses)) }];
+  const measured = validations.length > 0 ? [{ name: 'held out', points: validations.map(({ step, loss }) => ({ x: step, y: loss })), dots: true }] : [];
+  const across = 'step';
   return [
-    curvePlot({ title: 'Loss', axis: 'nats', across: 'step' }, [
-      { name: 'each step', points: steps(losses), faint: true },
-      { name: 'smoothed', points: steps(smoothed(losses)) },
-      ...(validations.length > 0 ? [{ name: 'validation', points: validations.map(({ step, loss }) => ({ x: step, y: loss })), dots: true }] : []),
-    ]),
+    ...(isTaught(training)
+      ? [curvePlot({ title: 'Loss of the lesson', axis: 'loss', across }, learned), ...(measured.length > 0 ? [curvePlot({ title: 'Cross-entropy of the held-out samples', axis: 'nats', across, low: true }, measured)] : [])]
+      : [curvePlot({ title: 'Loss', axis: 'nats', across }, [...learned, ...measured])]),
     curvePlot({ title: 'Learning rate', axis: 'rate', across: 'step', low: true }, [{ name: 'rate', points: steps(rates) }]),
   ];
 }

@@ -47,8 +47,8 @@ function cut(text: string): string[] {
 }
 
 /** Rows of `length` tokens and the token after each: (windows, length) both. A text that is shorter is one row. Throws `E_DATA` for fewer than two tokens. */
-export function trainingWindows(tokens: Int32Array, wanted: number): { readonly inputs: BigInt64Array<ArrayBuffer>; readonly labels: BigInt64Array<ArrayBuffer>; readonly count: number; readonly length: number } {
-  if (tokens.length < 2) throw new PenjingError('E_DATA', `the data has ${tokens.length} tokens: at least two are needed`, { hint: 'Give a longer text.' });
+export function trainingWindows(tokens: Int32Array, wanted: number, data = 'the data'): { readonly inputs: BigInt64Array<ArrayBuffer>; readonly labels: BigInt64Array<ArrayBuffer>; readonly count: number; readonly length: number } {
+  if (tokens.length < 2) throw new PenjingError('E_DATA', `${data} has ${tokens.length} tokens: at least two are needed`, { hint: 'Give a longer text.' });
   const length = Math.min(wanted, tokens.length - 1);
   const count = Math.floor((tokens.length - 1) / length);
   const row = (ahead: number): BigInt64Array<ArrayBuffer> => BigInt64Array.from({ length: count * length }, (_, i) => BigInt(tokens[i + ahead]!));

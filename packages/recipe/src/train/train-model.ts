@@ -4,6 +4,7 @@ import { accuracy, crossEntropy, type Dataset, type GridTools, hasGrids, type Lo
 import { loadRuntime } from '../load-runtime.js';
 import type { StepRun } from '../steps/step.js';
 import { weightRule } from '../steps/weight-rules.js';
+import { heldZeros } from './held-zeros.js';
 import { checkAdapter, loraOf, saveAdapter, withAdapters } from './lora.js';
 import { openTrainingData, type TrainingData } from './training-data.js';
 import type { TrainingFields } from './training-fields.js';
@@ -43,12 +44,13 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   const measured = fields.validation === undefined ? undefined : await openTrainingData(student, { ...reading, data: fields.validation });
   if (measured?.names?.join('\n') !== undefined && measured.names.join('\n') !== data.names?.join('\n')) throw new PenjingError('E_DATA', `${fields.validation} has other classes than ${fields.data}`);
   const parts = split(data, measured, fields.leaveOut ?? LEAVE_OUT);
-  if (!parts.validation && fields.leaveOut !== 0) run.onNote(`${data.size} samples are too few to leave every ${fields.leaveOut ?? LEAVE_OUT}th out: nothing is measured, and the result is the weights of the last step`);
+  if (!parts.validation && fields.leaveOut !== 0) run.onNote(`of ${data.size} samples no ${fields.leaveOut ?? LEAVE_OUT}th is left out: nothing is measured, and the result is the weights of the last step`);
   const lesson = await lessonOf(student, data, jobs);
   const select = selection(fields, lora?.select);
   checkNames(model, student, select);
   for (const rule of unmatched(fields, student)) run.onNote(`no weight is called ${rule}`);
-  const zeros = fields.zeros === 'train' || fields.scratch ? [] : [...(await prunedWeights(student, { jobs, ...(signal && { signal }) })).keys()].filter(select);
+  const pruned = fields.zeros === 'train' || fields.scratch ? new Map<string, number>() : await prunedWeights(student, { jobs, ...(signal && { signal }) });
+  const zeros = heldZeros(pruned, opened?.grids ?? [], fields.zeros).filter(select);
   if (zeros.length > 0) run.onNote(`${zeros.length} weights are pruned: their zeros stay`);
 
   const refer = async (columns: ReadonlyMap<string, Parameters<JobHost['refer']>[0]>): Promise<Dataset> => ({

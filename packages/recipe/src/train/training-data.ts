@@ -82,10 +82,10 @@ async function tokenizerBeside({ path }: { readonly path: string }): Promise<Tok
   return loadTokenizer((await stat(path)).isDirectory() ? path : dirname(path));
 }
 
-async function languageColumns(source: DataSource, inputs: ModelInputs, { input, length, signal, onProgress }: TrainingDataOptions): Promise<{ columns: Map<string, DenseTensor>; size: number; length: number }> {
+async function languageColumns(source: DataSource, inputs: ModelInputs, { data, input, length, signal, onProgress }: TrainingDataOptions): Promise<{ columns: Map<string, DenseTensor>; size: number; length: number }> {
   const wanted = tokenLength(inputs) ?? length ?? WINDOW;
   const tokens = await tokenStream(source, await tokenizerBeside(input), { signal, onProgress: (done, total) => onProgress?.({ phase: 'tokenize', done, total, unit: source.count > 1 ? 'texts' : 'pieces' }) });
-  const windows = trainingWindows(tokens, wanted);
+  const windows = trainingWindows(tokens, wanted, data);
   const shape = [windows.count, windows.length];
   const columns = new Map([['input_ids', DenseTensor.of('int64', shape, windows.inputs)], ['labels', DenseTensor.of('int64', shape, windows.labels)], ...besideTokens(inputs, windows.length)]);
   return { columns, size: windows.count, length: windows.length };
