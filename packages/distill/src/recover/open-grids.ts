@@ -2,6 +2,7 @@
 import { cloneModel, dtypes, type JobHost, type Model, modelGraphs, Names, Node, type PassResult, PenjingError, sameShape, type TaskOptions, type Tensor, Value, type WeightRecord } from '@penjing/core';
 import { orProblem } from '@penjing/core/calibrate';
 import { removeDead } from '@penjing/core/rewrite';
+import { activationScales, closeActivations, openActivations } from './activation-scales.js';
 import { closeGridJob, openGridJob, type OpenGridOutput } from './grid-job.js';
 import type { GridConstraint } from './on-grids.js';
 import { COUNTED, type LeftQuantized, type QuantizedWeight, quantizedWeights } from './quantized-weights.js';
@@ -15,6 +16,8 @@ export interface OpenedGrids {
   /** Computes what the quantized one does, with float activations; weights have the names of the originals. */
   readonly model: Model;
   readonly grids: readonly GridConstraint[];
+  /** Logarithms of what scales of rounded activations are multiplied by, which are trained like weights. */
+  readonly activations: readonly string[];
   /** Quantized weights that stay as they are, and why. */
   readonly left: readonly LeftQuantized[];
   /** The quantized model, given back with new integers, scales and whatever else was trained: in exactly the form it had. `trained` is `model` after training, or a copy of it. */
@@ -39,6 +42,7 @@ export async function openGrids(quantized: Model, tools: GridTools): Promise<Ope
     throw new PenjingError('E_NOTHING_TO_DO', `no weight of this model lies on an integer grid${left.length > 0 ? `: ${left.slice(0, 3).map(({ name, reason }) => `${name}: ${reason}`).join('; ')}` : ''}`, { hint: 'Quantize it first.' });
   }
   const names = new Names(modelGraphs(model));
+  const activations = await activationScales(model.graph, weights);
   const opened: Opened[] = [];
   for (const [done, weight] of weights.entries()) {
     tools.signal?.throwIfAborted();
@@ -52,12 +56,20 @@ export async function openGrids(quantized: Model, tools: GridTools): Promise<Ope
     const value = model.graph.addInitializer(name, await jobs.tensor(open.weights));
     for (const site of weight.sites) replaceSite(site, value, weight, names);
   }
+  const rounding = activations && (await openActivations(model.graph, activations, names));
   removeDead(model);
   model.origin = undefined;
-  // Biases of int32 are counted in units of input scale times weight scale.
-  const counted = left.some(({ reason }) => reason === COUNTED);
+  // Biases of int32 are counted in units of input scale times weight scale: where these are not found, weight scales stay.
+  const counted = !activations && left.some(({ reason }) => reason === COUNTED);
   const grids = opened.map(({ name, open: { grid, scales } }): GridConstraint => ({ ...grid, weight: name, scales, ...(counted && { fixed: true }) }));
-  return { model, grids, left, close: (trained, closing) => closeGrids(quantized, trained, opened, closing) };
+  return {
+    model, grids, activations: rounding?.logs ?? [], left: activations ? left.filter(({ reason }) => reason !== COUNTED) : left,
+    async close(trained, closing) {
+      const result = await closeGrids(quantized, trained, opened, closing);
+      if (activations && rounding) await closeActivations(activations, rounding, trained.graph.initializers, quantized.graph.initializers);
+      return result;
+    },
+  };
 }
 
 /** The node with floats in place of integers. */

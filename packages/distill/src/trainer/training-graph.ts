@@ -97,8 +97,8 @@ function upstream(value: Value): ReadonlySet<string> {
 }
 
 function inputsOf(node: Node): Value[] {
-  // Scales and zero points are no weights: a step that suits weights would be many times a scale.
-  if (node.domain === '' && (node.opType === 'QuantizeLinear' || node.opType === 'DequantizeLinear')) return node.inputs.slice(0, 1).filter((value) => value !== null);
+  // Stored scales and zero points are no weights: a step that suits weights would be many times a scale. `openGrids` has them computed from logarithms.
+  if (node.domain === '' && (node.opType === 'QuantizeLinear' || node.opType === 'DequantizeLinear')) return node.inputs.filter((value, i): value is Value => value !== null && (i === 0 || value.producer !== undefined));
   const inner = [...node.subgraphs()].flatMap((graph) => [...allNodes(graph)]);
   return [node, ...inner].flatMap(({ inputs }) => inputs.filter((value): value is Value => value !== null));
 }

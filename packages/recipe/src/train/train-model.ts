@@ -64,6 +64,7 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   if (batch < (fields.batch ?? 0)) run.onNote(`there are only ${parts.size} samples: a batch is ${batch}`);
   const optimizer = optimizerOf(fields, Math.ceil(parts.size / (batch * (fields.accumulate ?? 1))), { zeros, grids: opened?.grids.filter(({ weight }) => select(weight)) ?? [] });
   if (optimizer.grids) run.onNote(`${optimizer.grids.length} weights are integers: they are trained on their grids`);
+  if (opened && opened.activations.length > 0) run.onNote(`${opened.activations.length} scales of rounded activations are trained`);
   const plan = { batch, accumulate: fields.accumulate, seed };
   const key = await sha256(JSON.stringify([step, jobs.digest ? await jobs.digest(adapted, signal ? { signal } : {}) : '', data.hash, measured?.hash, parts.size, plan, fields.trainable, fields.exclude, zeros, fields.scratch, fields.statistics, optimizer.name, optimizer.average === undefined, lesson.key]));
   const shelves = await openShelves(run.folder, lesson.teacher?.cache === true, jobs);
@@ -103,7 +104,7 @@ async function openIntegers(model: Model, { scratch, average }: TrainingFields, 
 async function storeIntegers(opened: OpenedGrids, { records, warnings, modified }: PassResult, tools: GridTools): Promise<PassResult> {
   const closed = await opened.close(opened.model, tools);
   const integers = new Map(closed.records.map((record) => [record.name, record]));
-  const stored = records.map((record) => {
+  const stored = records.filter(({ name }) => !opened.activations.includes(name)).map((record) => {
     const { method, bytesBefore, bytesAfter, note } = integers.get(record.name) ?? record;
     return { ...record, method, bytesBefore, bytesAfter, ...(note !== undefined && { note }) };
   });
