@@ -1,6 +1,8 @@
 /** What a user names (a folder, a file, a model in memory) as an open session with its name and size. */
 import type { Model } from '@penjing/core';
 import { type OpenOptions, type OpenedModel, openFile, openModel } from './engine/open.js';
+import type { DecoderForm } from './generate/generation-form.js';
+import { openDecoder } from './generate/open-decoder.js';
 import { type LanguageConfig, locateModel, readLanguageConfig } from './model-folder.js';
 import { SessionHost } from './session-host.js';
 import { hasLogits, looksLikeDecoder } from './worker/decoder-layout.js';
@@ -15,12 +17,19 @@ export interface OpenedReference extends OpenedModel {
   readonly folder: string | undefined;
   /** Present for causal language models. */
   readonly language: LanguageConfig | undefined;
+  /** Present where `generation` was asked for and the file has the form for it. */
+  readonly form?: DecoderForm | undefined;
+}
+
+export interface ReferenceOptions extends OpenOptions {
+  /** Files of decoders are opened as they generate, not as they are. */
+  readonly generation?: boolean;
 }
 
 /** Opens models in one worker, runs `body`, and then frees the worker and, after it, the files it had mapped. */
 export async function withModels<T>(
   references: readonly ModelReference[],
-  options: OpenOptions,
+  options: ReferenceOptions,
   body: (host: SessionHost, models: readonly OpenedReference[]) => Promise<T>,
 ): Promise<T> {
   options.signal?.throwIfAborted();
@@ -37,7 +46,7 @@ export async function withModels<T>(
 }
 
 /** Opens one model in a worker; the caller closes it and runs its `cleanup`. */
-export async function openReference(host: SessionHost, reference: ModelReference, options: OpenOptions): Promise<OpenedReference> {
+export async function openReference(host: SessionHost, reference: ModelReference, options: ReferenceOptions): Promise<OpenedReference> {
   if (typeof reference === 'object' && 'graph' in reference) {
     const opened = await openModel(host, reference, options);
     const language = looksLikeDecoder(opened.session.inputs, opened.session.outputs) ? unknownLanguage : undefined;
@@ -45,9 +54,10 @@ export async function openReference(host: SessionHost, reference: ModelReference
   }
   const { path: given, variant } = typeof reference === 'string' ? { path: reference, variant: undefined } : reference;
   const { path, folder } = await locateModel(given, variant);
-  const [opened, config] = await Promise.all([openFile(host, path, options), readLanguageConfig(folder)]);
+  const open = async (): Promise<Omit<OpenedReference, 'name' | 'folder' | 'language'>> => (options.generation ? openDecoder(host, path, options) : openFile(host, path, options));
+  const [opened, config] = await Promise.all([open(), readLanguageConfig(folder)]);
   const { inputs, outputs } = opened.session;
-  const isLanguage = looksLikeDecoder(inputs, outputs) || (config.causal && hasLogits(inputs, outputs));
+  const isLanguage = opened.form !== undefined || looksLikeDecoder(inputs, outputs) || (config.causal && hasLogits(inputs, outputs));
   return { ...opened, name: path, folder, language: isLanguage ? config : undefined };
 }
 

@@ -51,7 +51,7 @@ export interface Machine {
 /** Loads a model in a worker and times it there. */
 export async function benchModel(reference: ModelReference, options: BenchOptions = {}): Promise<BenchReport> {
   const started = performance.now();
-  return withModels([reference], options, async (host, [opened]) => {
+  return withModels([reference], { ...options, generation: !options.feeds }, async (host, [opened]) => {
     const model = opened!;
     const loadMs = performance.now() - started;
     const language = model.language !== undefined && !options.feeds;
@@ -118,10 +118,11 @@ function decodeParams(model: OpenedReference, options: BenchOptions): BenchParam
     inRange(name, value, { min: 1, max: 2 ** 20, integer: true, fallback });
   const promptTokens = count('promptTokens', options.promptTokens, Math.max(1, Math.min(128, Math.floor(context / 2))));
   const newTokens = count('newTokens', options.newTokens, Math.max(1, Math.min(64, context - promptTokens)));
-  const vocabSize = decoderLayout(model.session.inputs, model.session.outputs).vocabSize ?? model.language?.vocabSize ?? 100;
+  const { form } = model;
+  const vocabSize = (form ? undefined : decoderLayout(model.session.inputs, model.session.outputs).vocabSize) ?? model.language?.vocabSize ?? 100;
   return {
     handle: model.handle,
     ...counts(options, 3),
-    workload: { kind: 'decode', promptTokens, newTokens, vocabSize, seed: options.seed ?? 0 },
+    workload: { kind: 'decode', form, promptTokens, newTokens, vocabSize, seed: options.seed ?? 0 },
   };
 }

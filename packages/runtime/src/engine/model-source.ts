@@ -20,17 +20,22 @@ export interface CheckedModel {
   readonly weights: Omit<WeightFacts, 'byPath'>;
   /** The model file and its external data. */
   readonly bytes: number;
+  /** Whether its weights lie in files although its graph is in memory. */
+  readonly weightsInFiles?: boolean;
 }
 
 /** Reads a file as far as needed to know that it is sound; ONNX Runtime crashes on files that are not. */
-export async function checkFile(path: string, signal?: AbortSignal): Promise<CheckedModel> {
+export const checkFile = (path: string, signal?: AbortSignal): Promise<CheckedModel> => withCheckedFile(path, signal, async (checked) => checked);
+
+/** The same, for code that reads weights: they can be read until `body` ends. */
+export async function withCheckedFile<T>(path: string, signal: AbortSignal | undefined, body: (checked: CheckedModel) => Promise<T>): Promise<T> {
   await using files = new OpenFiles();
   const file = files.add(await fileSource(path));
   const model = await readOnnx(file, {
     externalSource: async (location) => files.add(await openExternalFile(dirname(path), location)),
     ...(signal ? { signal } : {}),
   });
-  return { model, weights: weightFacts(model), bytes: files.bytes };
+  return await body({ model, weights: weightFacts(model), bytes: files.bytes });
 }
 
 /** The files of a model while it is checked; afterwards nothing of it is read here any more. */

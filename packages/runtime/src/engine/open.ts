@@ -64,15 +64,15 @@ export async function openModel(host: SessionHost, model: Model, options: OpenOp
   }
 }
 
-async function openSource(
+export async function openSource(
   host: SessionHost,
   source: SessionSource,
-  { model, weights, bytes }: CheckedModel,
+  { model, weights, bytes, weightsInFiles = source.kind === 'file' }: CheckedModel,
   options: OpenOptions,
   cleanup: () => Promise<void> = async () => {},
 ): Promise<OpenedModel> {
   refuseForeignTypes(model);
-  const byPath: WeightFacts = { ...weights, byPath: source.kind === 'file' };
+  const byPath: WeightFacts = { ...weights, byPath: weightsInFiles };
   const settings = sessionSettings(options, byPath, options.spin);
   const transfer = source.kind === 'file' ? [] : [source.bytes, ...source.externalData.map(({ data }) => data)];
   const { handle, inputs, outputs } = await host.call('open', { source, settings }, {

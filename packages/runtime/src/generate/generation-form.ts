@@ -12,6 +12,7 @@ export interface LayerCache {
   readonly pastValue: string;
   readonly newKey: string;
   readonly newValue: string;
+  readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
   readonly dtype: DType;
@@ -30,10 +31,17 @@ export interface SightInputs {
   readonly dtype: DType;
 }
 
-export interface GenerationForm {
-  readonly model: Model;
+/** How to run a model in the form, as plain data. */
+export interface DecoderForm {
   readonly layers: readonly LayerCache[];
   readonly sight: readonly SightInputs[];
+  /** Whether it reads `position_ids`. */
+  readonly positions: boolean;
+}
+
+export interface GenerationForm {
+  readonly model: Model;
+  readonly form: DecoderForm;
 }
 
 /**
@@ -59,13 +67,14 @@ export async function generationForm(original: Model): Promise<GenerationForm> {
     const sight = sightOf(b, plan, sights);
     layers.push(b.before(node, () => b.scope(node.name || 'attention', () => inTwoParts(b, node, plan, sight, positions, index))));
   }
+  inferShapes(model);
   keepRows(b, model);
   removeDead(model);
   const unknown = graph.inputs.filter((input) => input.useCount === 0 && !input.tensor);
   for (const input of unknown) graph.inputs.splice(graph.inputs.indexOf(input), 1);
   const mask = graph.inputs.find(({ name }) => name === 'attention_mask');
   if (mask) throw unsupported(`attention_mask is still read, by ${[...mask.uses()][0]?.node.describe() ?? 'an output'}`);
-  return { model, layers, sight: [...sights.values()].map(({ inputs }) => inputs) };
+  return { model, form: { layers, sight: [...sights.values()].map(({ inputs }) => inputs), positions: graph.inputs.includes(positions) } };
 }
 
 interface Plan {
@@ -143,7 +152,7 @@ function inTwoParts(b: GraphBuilder, node: Node, plan: Plan, sight: Sight, posit
   const fresh = tensorType(dtype, ['batch_size', kvHeads, 'sequence_length', headDim]);
   b.output(newKey, `new.${index}.key`, fresh);
   b.output(newValue, `new.${index}.value`, fresh);
-  return { pastKey: pastKey.name, pastValue: pastValue.name, newKey: newKey.name, newValue: newValue.name, kvHeads, headDim, dtype };
+  return { pastKey: pastKey.name, pastValue: pastValue.name, newKey: newKey.name, newValue: newValue.name, heads, kvHeads, headDim, dtype };
 }
 
 /** Queries, keys and values, (batch, seq, heads · headDim), turned by their positions where the operator would have done it. */
@@ -173,16 +182,16 @@ function keepRows(b: GraphBuilder, { graph }: Model): void {
   const rows = b.input('logit_rows', tensorType('int64', ['count']));
   const chosen = (x: Value): Value => b.op('Gather', [b.op('Reshape', [x, b.constant('int64', [-1, width])]), rows], { axis: 0 });
   head.setInput(0, b.before(head, () => chosen(states)));
-  logits.type = tensorType(type.dtype, ['count', 'vocabulary']);
+  logits.type = tensorType(logits.type?.kind === 'tensor' ? logits.type.dtype : undefined, ['count', 'vocabulary']);
 }
 
-/** The product that ends in the logits, through elementwise steps alone. */
+/** The product that ends in the logits, through elementwise steps with constants alone. */
 function headOf(logits: Value): Node | undefined {
   let node = logits.producer;
-  while (node && ELEMENTWISE.has(node.opType)) node = node.input(0)?.producer;
+  while (node && ELEMENTWISE.has(node.opType) && node.inputs.slice(1).every((value) => value?.tensor && value.tensor.shape.length <= 1)) node = node.input(0)?.producer;
   return node && PRODUCTS.has(node.opType) ? node : undefined;
 }
-const ELEMENTWISE = new Set(['Cast', 'Mul', 'Div', 'Tanh', 'Identity']);
+const ELEMENTWISE = new Set(['Add', 'Cast', 'Mul', 'Div', 'Tanh', 'Identity']);
 const PRODUCTS = new Set(['MatMul', 'FusedMatMul', 'MatMulNBits']);
 
 function scalar(b: GraphBuilder, value: number, dtype: DType): Value {

@@ -1,6 +1,5 @@
 /** Text generation with a converted language model: prompt in, text out, piece by piece if wanted. */
 import { PenjingError } from '@penjing/core';
-import { type OpenedModel, openFile } from '../engine/open.js';
 import type { SessionOptions } from '../engine/settings.js';
 import { type LanguageConfig, locateModel, readLanguageConfig } from '../model-folder.js';
 import { SessionHost } from '../session-host.js';
@@ -9,6 +8,7 @@ import { loadTokenizer } from '../tokenize/tokenizer-files.js';
 import type { Tokenizer } from '../tokenize/tokenizer.js';
 import { decoderLayout } from '../worker/decoder-layout.js';
 import type { TokenEvent } from '../worker/generate.js';
+import { type OpenedDecoder, openDecoder } from './open-decoder.js';
 import { type GenerateOptions, samplingParams, tokenBudget } from './options.js';
 import { createQueue } from './queue.js';
 import { createStopMatcher } from './stop.js';
@@ -56,8 +56,8 @@ export async function loadGenerator(path: string, options: GeneratorOptions = {}
   const [tokenizer, config] = await Promise.all([loadTokenizer(folder), readLanguageConfig(folder)]);
   const host = new SessionHost();
   try {
-    const model = await openFile(host, file, options);
-    decoderLayout(model.session.inputs, model.session.outputs);
+    const model = await openDecoder(host, file, options);
+    if (!model.form) decoderLayout(model.session.inputs, model.session.outputs);
     return new OrtGenerator(host, model, tokenizer, config);
   } catch (error) {
     await host.release(options.signal);
@@ -69,11 +69,11 @@ class OrtGenerator implements Generator {
   readonly tokenizer: Tokenizer;
   readonly contextLength: number | undefined;
   readonly #host: SessionHost;
-  readonly #model: OpenedModel;
+  readonly #model: OpenedDecoder;
   readonly #config: LanguageConfig;
   readonly #endTokens: readonly number[];
 
-  constructor(host: SessionHost, model: OpenedModel, tokenizer: Tokenizer, config: LanguageConfig) {
+  constructor(host: SessionHost, model: OpenedDecoder, tokenizer: Tokenizer, config: LanguageConfig) {
     this.#host = host;
     this.#model = model;
     this.#config = config;
@@ -103,7 +103,7 @@ class OrtGenerator implements Generator {
     const stop = new AbortController();
     const call = this.#host.call(
       'generate',
-      { handle: this.#model.handle, prompt: ids, maxNewTokens, endTokens, sampling: samplingParams(options) },
+      { handle: this.#model.handle, form: this.#model.form, prompt: ids, maxNewTokens, endTokens, sampling: samplingParams(options) },
       { onEvent: events.push, stop: stop.signal, ...(options.signal ? { signal: options.signal } : {}) },
     );
     call.then(events.end, events.fail);

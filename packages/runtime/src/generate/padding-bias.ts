@@ -1,5 +1,5 @@
 /** Whether what is added to scores hides padding and nothing else, by trying. */
-import { cloneModel, denseOf, type DenseTensor, dtypes, type Feeds, GraphBuilder, isPenjingError, type Model, type Value } from '@penjing/core';
+import { cloneModel, denseOf, type DenseTensor, dtypes, GraphBuilder, isPenjingError, type Model, type Value } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { removeDead } from '@penjing/core/rewrite';
 
@@ -29,7 +29,7 @@ export async function isPaddingBias(model: Model, bias: Value): Promise<boolean>
   }
   try {
     await using executor = await referenceEngine().load(part);
-    return hidesPadding((await executor.run(feeds as Feeds))[seen.name] as DenseTensor);
+    return hidesPadding((await executor.run(feeds))[seen.name] as DenseTensor);
   } catch (error) {
     if (isPenjingError(error)) return false;
     throw error;

@@ -1,10 +1,9 @@
 /** Times a session from inside its worker, so that what is measured is the run and not the messages. */
 import { createRng } from '@penjing/core';
-import { decoderLayout } from './decoder-layout.js';
-import { Decoder } from './decoder.js';
-import { positionsPerRun } from './positions.js';
+import type { DecoderForm } from '../generate/generation-form.js';
+import { tokenModel } from './token-model.js';
 import type { CallContext, WireTensors } from './wire-types.js';
-import { type SessionTable, sessionInfo } from './session-table.js';
+import type { SessionTable } from './session-table.js';
 import { toOrt } from './tensors.js';
 
 export interface BenchParams {
@@ -13,7 +12,7 @@ export interface BenchParams {
   readonly runs: number;
   readonly workload:
     | { readonly kind: 'run'; readonly feeds: WireTensors; readonly outputs: readonly string[] }
-    | { readonly kind: 'decode'; readonly promptTokens: number; readonly newTokens: number; readonly vocabSize: number; readonly seed: number };
+    | { readonly kind: 'decode'; readonly form?: DecoderForm | undefined; readonly promptTokens: number; readonly newTokens: number; readonly vocabSize: number; readonly seed: number };
 }
 
 /** Milliseconds of every run after the warm-up. */
@@ -57,18 +56,18 @@ function timedRun(sessions: SessionTable, handle: number, { feeds, outputs }: { 
 function timedDecode(
   sessions: SessionTable,
   handle: number,
-  { promptTokens, newTokens, vocabSize, seed }: { promptTokens: number; newTokens: number; vocabSize: number; seed: number },
+  { form, promptTokens, newTokens, vocabSize, seed }: Extract<BenchParams['workload'], { kind: 'decode' }>,
 ): Timed {
-  const { inputs, outputs } = sessionInfo(sessions.get(handle));
-  const layout = decoderLayout(inputs, outputs);
   const rng = createRng(seed);
   const tokens = Int32Array.from({ length: promptTokens + newTokens }, () => rng.below(vocabSize));
   return async (signal) => {
-    const decoder = new Decoder(sessions, handle, layout);
+    const { decoder, positionsPerRun } = tokenModel(sessions, handle, form);
     const tokenMs: number[] = [];
     const started = performance.now();
-    const step = layout.cache.length > 0 ? positionsPerRun(layout.vocabSize) : promptTokens;
-    for (let at = 0; at < promptTokens; at += step) await decoder.forward(tokens.subarray(at, Math.min(promptTokens, at + step)), 1);
+    for (let at = 0, end; at < promptTokens; at = end) {
+      end = Math.min(promptTokens, at + positionsPerRun(at));
+      await decoder.forward(tokens.subarray(at, end), 1);
+    }
     const prefillMs = performance.now() - started;
     for (let i = 0; i < newTokens; i++) {
       signal.throwIfAborted();

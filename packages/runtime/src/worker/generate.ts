@@ -1,15 +1,15 @@
 /** The generation loop: it runs beside the session, so that the cache never crosses a thread. */
 import { createSampler, type SamplingParams } from '../generate/sampler.js';
-import { decoderLayout } from './decoder-layout.js';
-import { Decoder } from './decoder.js';
+import type { DecoderForm } from '../generate/generation-form.js';
 import type { LogitRows } from './logits.js';
-import { positionsPerRun } from './positions.js';
+import { tokenModel } from './token-model.js';
 import type { CallContext } from './wire-types.js';
 import type { SessionTable } from './session-table.js';
-import { sessionInfo } from './session-table.js';
 
 export interface GenerateParams {
   readonly handle: number;
+  /** Present for a session of a model in the form for generation. */
+  readonly form?: DecoderForm | undefined;
   readonly prompt: readonly number[];
   readonly maxNewTokens: number;
   /** Any of these ends the text and is not part of it. */
@@ -36,12 +36,10 @@ export interface GenerateResult {
 
 export async function generate(
   sessions: SessionTable,
-  { handle, prompt, maxNewTokens, endTokens, sampling }: GenerateParams,
+  { handle, form, prompt, maxNewTokens, endTokens, sampling }: GenerateParams,
   { signal, emit }: CallContext<TokenEvent>,
 ): Promise<GenerateResult> {
-  const { inputs, outputs } = sessionInfo(sessions.get(handle));
-  const layout = decoderLayout(inputs, outputs);
-  const decoder = new Decoder(sessions, handle, layout);
+  const { decoder, positionsPerRun } = tokenModel(sessions, handle, form);
   const sampler = createSampler(sampling);
   const context = [...prompt];
   const started = performance.now();
@@ -65,11 +63,11 @@ export async function generate(
     };
   };
 
-  const step = layout.cache.length > 0 ? positionsPerRun(layout.vocabSize) : prompt.length;
   let logits: LogitRows | undefined;
-  for (let at = 0; at < prompt.length; at += step) {
+  for (let at = 0, next; at < prompt.length; at = next) {
     if (signal.aborted) return end('cancelled');
-    logits = await decoder.forward(prompt.slice(at, at + step), 1);
+    next = Math.min(prompt.length, at + positionsPerRun(at));
+    logits = await decoder.forward(prompt.slice(at, next), 1);
   }
   prefilled = performance.now();
   for (let count = 0; count < maxNewTokens; count++) {
