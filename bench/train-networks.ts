@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createRng, denseOf, DenseTensor, type Feeds, GraphBuilder, Model, type Shape, tensorType, type Value } from '@penjing/core';
-import { addLoss, batchStatistics, causalBlocks, crossEntropy, differentiate, makeTrainable, trainableInputs } from '@penjing/distill';
+import { addLoss, batchStatistics, causalBlocks, crossEntropy, differentiate, hiddenMatrices, makeTrainable, type MatrixForm, trainableInputs } from '@penjing/distill';
 import { convertHuggingFace, openHuggingFaceFolder, safetensorsLayout } from '@penjing/graph-io';
 import { openFolder, saveFile } from '@penjing/graph-io/node';
 
@@ -13,6 +13,8 @@ export interface TrainingStep {
   /** Further inputs that a step gives the next value of, by input: the output that has it. */
   readonly state: ReadonlyMap<string, string>;
   readonly feeds: Feeds;
+  /** Those of hidden layers. */
+  readonly matrices: readonly MatrixForm[];
 }
 
 /** 10.0 million parameters in ten narrow layers. */
@@ -53,10 +55,11 @@ export async function llamaStep(folder: string, batch: number, length: number): 
   const { shape } = model.graph.outputs.find(({ name }) => name === 'logits')!.type as { shape: readonly number[] };
   const token = (row: number, place: number): number => 3 + ((7919 * row + 31 * place * place + 17 * place) % (shape[2]! - 3));
   const ints = (of: (row: number, place: number) => number): DenseTensor => denseOf('int64', [batch, length], Array.from({ length: batch * length }, (_, i) => of(Math.floor(i / length), i % length)));
+  const matrices = hiddenMatrices(model);
   addLoss(model, crossEntropy());
   const weights = await trainableInputs(model);
   differentiate(model, { loss: 'loss', of: [...weights.keys()] });
-  return { model, weights, state: new Map(), feeds: { input_ids: ints(token), labels: ints((row, place) => token(row, place + 1)), attention_mask: ints(() => 1), position_ids: ints((_, place) => place) } };
+  return { model, weights, matrices, state: new Map(), feeds: { input_ids: ints(token), labels: ints((row, place) => token(row, place + 1)), attention_mask: ints(() => 1), position_ids: ints((_, place) => place) } };
 }
 
 /** Channels of the stages, two blocks each (He et al. 2015, arXiv:1512.03385, §4.2, n = 2). */
@@ -92,6 +95,7 @@ export async function resnetStep(batch: number): Promise<TrainingStep> {
   });
   const pooled = b.op('Flatten', [b.op('GlobalAveragePool', [x])]);
   b.output(b.op('Gemm', [pooled, kernel('head', [CLASSES, from]), stored('head.bias', [CLASSES], () => 0)], { transB: 1 }), 'logits');
+  const matrices = hiddenMatrices(model);
   const statistics = batchStatistics(model);
   addLoss(model, crossEntropy(), { keep: statistics.map(({ output }) => output) });
   const initial = Object.fromEntries(statistics.map(({ name }) => {
@@ -101,5 +105,5 @@ export async function resnetStep(batch: number): Promise<TrainingStep> {
   const weights = await trainableInputs(model);
   differentiate(model, { loss: 'loss', of: [...weights.keys()] });
   const pictures = DenseTensor.of('float32', [batch, 1, SIZE, SIZE], Float32Array.from({ length: batch * SIZE * SIZE }, (_, i) => Math.sin(0.73 * i) * Math.cos(0.0053 * i)));
-  return { model, weights, state: new Map(statistics.map(({ name, output }) => [name, output])), feeds: { x: pictures, labels: denseOf('int64', [batch], Array.from({ length: batch }, (_, i) => (7 * i) % CLASSES)), ...initial } };
+  return { model, weights, matrices, state: new Map(statistics.map(({ name, output }) => [name, output])), feeds: { x: pictures, labels: denseOf('int64', [batch], Array.from({ length: batch }, (_, i) => (7 * i) % CLASSES)), ...initial } };
 }

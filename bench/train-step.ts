@@ -21,6 +21,8 @@ const { values } = parseArgs({
   options: {
     network: { type: 'string', default: 'llama' }, model: { type: 'string', default: 'models/pine' }, python: { type: 'string', default: 'python3' }, batch: { type: 'string' }, length: { type: 'string', default: '256' },
     steps: { type: 'string', default: '12' }, threads: { type: 'string', default: '2' },
+    /** `muon` times its part of a step instead, of the matrices that it takes, without the peer. */
+    optimizer: { type: 'string' },
   },
 });
 const [length, steps, threads] = [values.length, values.steps, values.threads].map(Number) as [number, number, number];
@@ -47,17 +49,20 @@ const network = await networks[values.network]?.();
 if (!network) throw new Error(`--network is one of ${Object.keys(networks).join(', ')}`);
 const batch = values.batch === undefined ? network.batch : Number(values.batch);
 
-const { model, weights, state, feeds } = await network.make(batch);
+const { model, weights, state, feeds, matrices } = await network.make(batch);
 await using jobs = ortJobs({ threads });
 await using prepared = await jobs.prepare(model);
 const referred = async (tensors: Iterable<readonly [string, unknown]>): Promise<Record<string, TensorReference>> =>
   Object.fromEntries(await Promise.all([...tensors].map(async ([name, tensor]) => [name, await jobs.refer(tensor as DenseTensor)] as const)));
 const ours = await jobs.run(trainStepJob, {
-  model: { kind: 'model', reference: prepared.reference }, weights: await referred(weights), feeds: await referred(Object.entries(feeds)), state: Object.fromEntries(state), steps, optimizer: network.optimizer,
+  model: { kind: 'model', reference: prepared.reference }, weights: await referred(weights), feeds: await referred(Object.entries(feeds)), state: Object.fromEntries(state), steps,
+  optimizer: values.optimizer === 'muon' ? 'muon' : network.optimizer, matrices,
 });
 const total = median(ours.run.map((ms, i) => ms + ours.update[i]!));
 const shown = (losses: readonly number[]): string => `loss ${losses[0]!.toFixed(4)} → ${losses.at(-1)!.toFixed(4)}`;
-console.log(`ours: ${total.toFixed(0)} ms a step (graph ${median(ours.run).toFixed(0)}, update ${median(ours.update).toFixed(0)}; processors ${median(ours.cpu).toFixed(0)}), ${shown(ours.losses)}, peak ${(ours.peakBytes / 1e6).toFixed(0)} MB, load ${loadavg()[0]!.toFixed(1)}`);
+console.log(`ours: ${total.toFixed(0)} ms a step (graph ${median(ours.run).toFixed(0)}, update ${median(ours.update).toFixed(0)}; processors ${median(ours.cpu).toFixed(0)}, of these the update ${median(ours.updateCpu).toFixed(0)}), ${shown(ours.losses)}, peak ${(ours.peakBytes / 1e6).toFixed(0)} MB, load ${loadavg()[0]!.toFixed(1)}`);
+
+if (values.optimizer === 'muon') process.exit();
 
 const [script, ...args] = network.peer(batch);
 const peer = spawn(values.python, [fileURLToPath(new URL(`../peers/bench/${script!}`, import.meta.url)), ...args, String(steps), String(threads)], { stdio: ['ignore', 'pipe', 'inherit'] });

@@ -6,6 +6,7 @@ import type { StepRun } from '../steps/step.js';
 import { weightRule } from '../steps/weight-rules.js';
 import { heldZeros } from './held-zeros.js';
 import { checkAdapter, loraOf, saveAdapter, withAdapters } from './lora.js';
+import { scratchDeviation } from './scratch-deviation.js';
 import { openTrainingData, type TrainingData } from './training-data.js';
 import type { TrainingFields } from './training-fields.js';
 
@@ -22,8 +23,6 @@ export type LessonOf = (student: Model, data: TrainingData, jobs: JobHost) => Pr
 
 export const fromLabels: LessonOf = async (_, { logits }) => ({ loss: crossEntropy({ logits }), key: 'labels' });
 
-/** Deviation of random weights, as GPT-2 has it. */
-const SCRATCH_STD = 0.02;
 const LEAVE_OUT = 20;
 /** Samples that are measured on: more say the same and take longer. */
 const MEASURED = 512;
@@ -75,7 +74,7 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
       select, optimizer, ...plan, engines, recompute: fields.recompute, statistics: fields.statistics ?? (fields.scratch ? 'batch' : 'stored'), steps: fields.steps, epochs: fields.epochs, minutes: fields.minutes,
       validateEvery: fields.validateEvery, patience: fields.patience, checkpointEvery: fields.checkpointEvery,
       ...(lesson.teacher && { teacher: { models: lesson.teacher.models, outputs: lesson.teacher.outputs, cache: shelves.teacher } }),
-      ...(fields.scratch && { scratch: { std: SCRATCH_STD } }),
+      ...(fields.scratch && { scratch: { std: await scratchDeviation(run.input.path) } }),
       checkpoints: shelves.checkpoints, key, resume: true, unit: data.unit,
       ...(signal && { signal }), ...(onProgress && { onProgress }),
     }).catch((error: unknown) => {
