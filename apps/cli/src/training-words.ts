@@ -35,6 +35,7 @@ export const trainingWords = {
     betas: { flags: '--betas <f,f>', help: 'memory of adamw (0.9,0.95 when absent) or lion (0.9,0.99)', parse: numbers },
     momentum: { flags: '--momentum <f>', help: 'memory of sgd (0.9 when absent) or muon (0.95)' },
     clip: { flags: '--clip <f>', help: 'limit of the norm of the gradients (1 when absent, 0 for none)' },
+    dropout: { flags: '--dropout <f>', help: 'share of what is added to residual streams, and of embeddings, that each step drops (none when absent)' },
     average: { flags: '--average <f>', help: 'keep a moving average of the weights with this memory (0.999), and give that' },
   }),
   ...inGroup('Weights', {

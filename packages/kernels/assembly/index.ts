@@ -11,7 +11,7 @@ export { quantizeBlocks } from './quantize-dispatch';
 export { addProduct, projectRows, solveLower } from './panel';
 export { errorStats, minMax, products } from './stats';
 export { transpose2d } from './transpose';
-export { adamW, blend, holdZeros, lion, momentum, sumSquares } from './updates';
+export { adamW, blend, dropMask, holdZeros, lion, momentum, sumSquares } from './updates';
 export { unpackQ2_K, unpackQ3_K, unpackQ4_K, unpackQ5_K, unpackQ6_K } from './unpack-k';
 export { unpackQ4_0, unpackQ4_1, unpackQ5_0, unpackQ5_1, unpackQ8_0 } from './unpack-simple';
 export { unpackIQ4_NL, unpackIQ4_XS, unpackMXFP4 } from './unpack-table';

@@ -104,6 +104,38 @@ export function holdZeros(g: usize, w: usize, count: i32): void {
   for (let i = count & 3; i > 0; i--, g += 4, w += 4) if (load<f32>(w) == 0) store<f32>(g, 0);
 }
 
+// @ts-ignore: decorator
+@inline
+function mixed(x: u32): u32 {
+  x = (x ^ (x >> 16)) * 0x7feb352d;
+  x = (x ^ (x >> 15)) * 0x846ca68b;
+  return x ^ (x >> 16);
+}
+
+// @ts-ignore: decorator
+@inline
+function mixedLanes(x: v128): v128 {
+  x = i32x4.mul(v128.xor(x, i32x4.shr_u(x, 16)), i32x4.splat(0x7feb352d));
+  x = i32x4.mul(v128.xor(x, i32x4.shr_u(x, 15)), i32x4.splat(<i32>0x846ca68b));
+  return v128.xor(x, i32x4.shr_u(x, 16));
+}
+
+/** m ← 0 where the number of an element, mixed with the key, is below the threshold; `scale` elsewhere. */
+export function dropMask(m: usize, count: i32, first: u32, key: u32, threshold: u32, scale: f32): void {
+  const scales = f32x4.splat(scale);
+  const keys = i32x4.splat(key);
+  const thresholds = i32x4.splat(threshold);
+  const four = i32x4.splat(4);
+  let numbers = i32x4.add(i32x4.splat(first), i32x4(0, 1, 2, 3));
+  let number = first;
+  for (const end = m + (<usize>(count & ~3) << 2); m < end; m += 16, number += 4) {
+    const hashes = mixedLanes(i32x4.add(mixedLanes(numbers), keys));
+    v128.store(m, v128.and(scales, i32x4.ge_u(hashes, thresholds)));
+    numbers = i32x4.add(numbers, four);
+  }
+  for (let i = count & 3; i > 0; i--, m += 4, number++) store<f32>(m, mixed(mixed(number) + key) < threshold ? 0 : scale);
+}
+
 /** Adds Σ x² to the float64 at `out`. */
 export function sumSquares(x: usize, count: i32, out: usize): void {
   let low = f64x2.splat(0);

@@ -277,6 +277,8 @@ export interface UpdateKernels {
   sumSquares(x: Float32Array): number;
   /** g ← 0 where w is 0 or −0. */
   holdZeros(gradients: Float32Array, weights: Float32Array): void;
+  /** A mask of dropout: 0 for a share `rate` of the elements, 1 / (1 − rate) for the others, by a hash of their number and the key (32 bits). */
+  dropMask(mask: Float32Array, key: number, rate: number): void;
 }
 
 export interface FromFloatOptions {

@@ -7,6 +7,7 @@ import { Checkpoints, type RunState, type Validation } from './checkpoints.js';
 import { type Dataset, type OpenDataset, openDataset } from './dataset.js';
 import { averagedGradients, engineGradients, type GradientSource } from './gradient-source.js';
 import type { RunningStatistic } from '../trainable/batch-statistics.js';
+import { type DropoutMask, dropoutFeeds } from './dropout.js';
 import type { Draw } from './initial-weights.js';
 import { plannedOptimizer } from './optimizer-plan.js';
 import { sampleOrder } from './sample-order.js';
@@ -23,6 +24,8 @@ export interface TrainInput {
   readonly graph: { readonly model: PreparedModel; readonly inputs: readonly string[]; readonly running: readonly RunningStatistic[] };
   readonly evaluation: { readonly model: PreparedModel; readonly inputs: readonly string[]; readonly metrics: readonly string[] };
   readonly weights: Readonly<Record<string, TensorReference>>;
+  /** The share that masks drop; no masks when undefined. */
+  readonly dropout: { readonly rate: number; readonly masks: readonly DropoutMask[] } | undefined;
   /** Matrices of hidden layers, for muon. */
   readonly matrices: readonly MatrixForm[];
   /** Begins with random weights instead, drawn so. */
@@ -95,6 +98,7 @@ async function train(input: TrainInput, context: JobContext): Promise<TrainOutpu
     const learned = [...weights.keys()].filter((name) => !running.some((statistic) => statistic.name === name));
     const source = averagedOver(copies.map((executor) => engineGradients(executor, learned, running)));
     const feeds = feedsOf(weights, shapes);
+    const masks = input.dropout && dropoutFeeds(input.dropout.masks, { rate: input.dropout.rate, seed, engines: input.engines });
     const order = sampleOrder(data.size, seed);
     const validate = input.validation && (await validation(input, await openDataset(input.validation, wanted, context), teachers, await load(input.evaluation.model)));
 
@@ -108,7 +112,7 @@ async function train(input: TrainInput, context: JobContext): Promise<TrainOutpu
       start: loaded?.state ?? { step: 0, elapsed: 0, losses: [], rates: [], validations: [], worse: 0 },
       async batch(n) {
         const samples = Array.from({ length: input.batch }, (_, i) => order(n * input.batch + i));
-        const result = await source({ ...data.batch(samples, input.graph.inputs), ...(await taught?.(samples)) }, feeds);
+        const result = await source({ ...data.batch(samples, input.graph.inputs), ...(await taught?.(samples)), ...masks?.(n) }, feeds);
         for (const [name, next] of result.running ?? []) weights.get(name)!.set(next);
         return result;
       },

@@ -54,6 +54,8 @@ export interface TrainOptions extends TaskOptions {
   readonly checkpointEvery?: number | undefined;
   /** Models that are run on each batch; the mean of their outputs fills inputs of the loss. */
   readonly teacher?: { readonly models: readonly Model[]; readonly outputs: TeacherOutputs; readonly cache?: ShelfReference | undefined } | undefined;
+  /** Share of what is added to residual streams, and of embeddings, that each step drops by a mask of its own; measurements drop nothing. None when absent. */
+  readonly dropout?: number | undefined;
   /** Begins with random weights: matrices normal with this deviation, the rest as `initialWeights` says. */
   readonly scratch?: { readonly std: number } | undefined;
   /** Where checkpoints lie, for a run that goes on later; a shelf of the run when absent. */
@@ -83,14 +85,15 @@ export interface TrainResult {
  * checkpoint finds no room, `E_RESUME` for checkpoints of something else. The last good checkpoint stays, and errors on the way name it.
  */
 export async function train(model: Model, options: TrainOptions): Promise<TrainResult> {
-  const { jobs, data, validation, loss = crossEntropy(), batch, accumulate = 1, engines = 1, seed = 0, signal, onProgress } = options;
+  const { jobs, data, validation, loss = crossEntropy(), batch, accumulate = 1, engines = 1, dropout, seed = 0, signal, onProgress } = options;
   const size = sampleCount(data);
   if (!(batch >= 1)) throw new PenjingError('E_OPTION', `a batch of ${batch} samples`, { hint: 'At least one is needed.' });
   if (!Number.isInteger(engines) || engines < 1 || batch % engines !== 0) throw new PenjingError('E_OPTION', `a batch of ${batch} samples cannot be shared evenly by ${engines} engines`, { hint: 'Choose a batch that is a multiple of the engines.' });
+  if (dropout !== undefined && !(dropout > 0 && dropout < 1)) throw new PenjingError('E_OPTION', `a dropout of ${dropout}`, { hint: 'Shares lie between 0 and 1.' });
   if (validation) sampleCount(validation);
   const { steps, seconds } = lengthOf(options, Math.ceil(size / (batch * accumulate)));
   const shapes = new Map<string, Shape>(Object.entries(data.columns).map(([name, { shape }]) => [name, [batch / engines, ...shape.slice(1)]]));
-  const graph = trainingGraph(model, { loss, select: options.select, shapes, statistics: options.statistics, recompute: options.recompute });
+  const graph = trainingGraph(model, { loss, select: options.select, shapes, statistics: options.statistics, recompute: options.recompute, dropout: dropout !== undefined });
   const evaluation = evaluationGraph(model, { loss: options.validationLoss ?? loss, metrics: options.metrics ?? {}, weights: graph.weights });
 
   await using prepared = await jobs.prepare(graph.model);
@@ -111,6 +114,7 @@ export async function train(model: Model, options: TrainOptions): Promise<TrainR
       graph: { model: plain(prepared), inputs: graph.inputs, running: graph.running },
       evaluation: { model: plain(measured), inputs: evaluation.inputs, metrics: evaluation.metrics },
       weights: Object.fromEntries(references),
+      dropout: dropout === undefined ? undefined : { rate: dropout, masks: graph.masks },
       matrices: options.optimizer.name === 'muon' ? hiddenMatrices(model).filter(({ name }) => graph.weights.has(name)) : [],
       scratch: options.scratch && initialWeights(model, graph.weights, options.scratch), data, validation,
       teacher: options.teacher && { models: teachers.map(plain), outputs: options.teacher.outputs, cache: options.teacher.cache && { kind: 'shelf', reference: options.teacher.cache.reference } },

@@ -6,6 +6,7 @@ import { addLoss, type Loss } from '../losses/loss.js';
 import { batchStatistics, type RunningStatistic } from '../trainable/batch-statistics.js';
 import { causalBlocks } from '../trainable/causal-blocks.js';
 import { detachWeights, isTrainable } from '../trainable-inputs.js';
+import { addDropout, type DropoutMask } from './dropout.js';
 
 export interface TrainingGraph {
   /** Batches and weights in, `loss` and gradients out. */
@@ -16,6 +17,8 @@ export interface TrainingGraph {
   readonly running: readonly RunningStatistic[];
   /** Inputs that a batch fills. */
   readonly inputs: readonly string[];
+  /** Inputs that masks are fed to. */
+  readonly masks: readonly DropoutMask[];
 }
 
 export interface TrainingGraphOptions {
@@ -27,13 +30,15 @@ export interface TrainingGraphOptions {
   readonly statistics?: 'stored' | 'batch' | undefined;
   /** Keeps what goes from block to block only, and computes the rest once more for its gradients. */
   readonly recompute?: boolean | undefined;
+  /** Has inputs for masks. */
+  readonly dropout?: boolean | undefined;
 }
 
 /**
  * Weights that the loss does not depend on are left alone. Throws `E_NOTHING_TO_DO` when none is left, `E_DTYPE` for weights that are not float32, and what `differentiate` throws
  * for operators without gradients.
  */
-export function trainingGraph(model: Model, { loss, select, shapes, statistics = 'stored', recompute = false }: TrainingGraphOptions): TrainingGraph {
+export function trainingGraph(model: Model, { loss, select, shapes, statistics = 'stored', recompute = false, dropout = false }: TrainingGraphOptions): TrainingGraph {
   const graph = cloneModel(model);
   for (const value of graph.graph.inputs) {
     const shape = shapes.get(value.name);
@@ -41,6 +46,7 @@ export function trainingGraph(model: Model, { loss, select, shapes, statistics =
   }
   causalBlocks(graph);
   const running = statistics === 'batch' ? batchStatistics(graph) : [];
+  const masks = dropout ? addDropout(graph) : [];
   addLoss(graph, loss, { keep: running.map(({ output }) => output) });
   const keep = recompute ? blockOutputs(graph) : [];
   const used = upstream(graph.graph.outputs.find(({ name }) => name === 'loss')!);
@@ -52,7 +58,8 @@ export function trainingGraph(model: Model, { loss, select, shapes, statistics =
   }
   differentiate(graph, { loss: 'loss', of: [...weights.keys()], keep });
   for (const { name } of running) weights.set(name, model.graph.initializers.get(name)!.tensor!);
-  return { model: graph, weights, running, inputs: batchInputs(graph, weights) };
+  const fed = new Set(masks.map(({ input }) => input));
+  return { model: graph, weights, running, masks, inputs: batchInputs(graph, weights).filter((name) => !fed.has(name)) };
 }
 
 export interface EvaluationGraph {

@@ -13,7 +13,7 @@ import { addProduct, choleskyPanel, projectRows, solveLower } from './panel.js';
 import { quantizeBlocks } from './quantize.js';
 import { absMax, argMax, cosine, errorStats, klDivergence, minMax, topK } from './stats.js';
 import { transpose2d } from './transpose.js';
-import { adamW, blend, holdZeros, lion, momentum, sumSquares } from './updates.js';
+import { adamW, blend, dropMask, holdZeros, lion, momentum, sumSquares } from './updates.js';
 
 /** Kernels that need nothing but JavaScript. `arenaBytes` (default 16 MiB) sizes the arena, which they do not need. */
 export function plainKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: number } = {}): Kernels {
@@ -22,7 +22,7 @@ export function plainKernels({ arenaBytes = 16 * 2 ** 20 }: { arenaBytes?: numbe
     arena: bumpArena(new ArrayBuffer(arenaBytes)),
     toFloat32, fromFloat32, quantizeBlocks, dequantizeBlocks, decodeBlocks, repackBlocks, encodeBlocks, add, multiply, pack, unpack, transpose2d,
     choleskyPanel, solveLower, addProduct, projectRows, pruneCells,
-    adamW, lion, momentum, blend, sumSquares, holdZeros, projectOnGrid, straightThrough,
+    adamW, lion, momentum, blend, sumSquares, holdZeros, dropMask, projectOnGrid, straightThrough,
     minMax, absMax, errorStats, klDivergence, cosine, argMax, topK,
   };
 }

@@ -1,6 +1,7 @@
 /** Steps of optimizers in float32: every operation rounds once, so that they equal the SIMD kernels bit for bit. */
 import type { AdamWArgs, LionArgs, MomentumArgs } from '../kernels.js';
 import { checkSameLength } from '../shared/check.js';
+import { dropThreshold } from '../shared/drop-threshold.js';
 
 const f = Math.fround;
 
@@ -56,4 +57,16 @@ export function sumSquares(x: Float32Array): number {
 export function holdZeros(gradients: Float32Array, weights: Float32Array): void {
   checkSameLength(gradients, weights);
   for (let i = 0; i < weights.length; i++) if (weights[i] === 0) gradients[i] = 0;
+}
+
+export function dropMask(mask: Float32Array, key: number, rate: number): void {
+  const [threshold, scale] = [dropThreshold(rate), f(1 / (1 - rate))];
+  for (let i = 0; i < mask.length; i++) mask[i] = mixed((mixed(i) + key) >>> 0) < threshold ? 0 : scale;
+}
+
+/** A bijection of 32 bits that leaves no pattern (Wellons, lowbias32). */
+function mixed(x: number): number {
+  x = Math.imul(x ^ (x >>> 16), 0x7feb352d);
+  x = Math.imul(x ^ (x >>> 15), 0x846ca68b);
+  return (x ^ (x >>> 16)) >>> 0;
 }

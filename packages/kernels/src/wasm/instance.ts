@@ -46,6 +46,7 @@ export interface Exports extends CodecExports {
   readonly blend: (a: number, b: number, count: number, keep: number, share: number) => void;
   readonly sumSquares: (x: number, count: number, out: number) => void;
   readonly holdZeros: (g: number, w: number, count: number) => void;
+  readonly dropMask: (m: number, count: number, first: number, key: number, threshold: number, scale: number) => void;
   readonly projectBlocks: (from: number, to: number, blocks: number, size: number, scales: number, zeros: number, lowest: number, highest: number) => void;
   readonly straightThroughBlocks: (g: number, latent: number, blocks: number, size: number, scales: number, zeros: number, lowest: number, highest: number, sums: number) => void;
   readonly gridColumns: (scales: number, zeros: number, width: number, lowest: number, highest: number, columns: number) => void;

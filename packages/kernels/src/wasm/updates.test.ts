@@ -50,6 +50,40 @@ describe.each(Object.entries(steps))('%s', (_, step) => {
   });
 });
 
+describe('masks of dropout', () => {
+  it('are the same in the arena and outside, over more than one piece', () => {
+    fc.assert(fc.property(fc.nat(70), fc.nat(2 ** 32 - 1), fc.constantFrom(0, 0.1, 0.5, 0.99), fc.boolean(), (length, key, rate, inside) => {
+      const mark = wasm.arena.mark();
+      const [wanted, got] = [new Float32Array(length), placed(wasm, new Float32Array(length), inside, 1)];
+      plain.dropMask(wanted, key, rate);
+      wasm.dropMask(got, key, rate);
+      expect(firstDifference(got, wanted)).toBe(-1);
+      wasm.arena.release(mark);
+    }));
+    const [wanted, got] = [new Float32Array(300_003), new Float32Array(300_003)];
+    plain.dropMask(wanted, 0xdeadbeef, 0.3);
+    wasm.dropMask(got, 0xdeadbeef, 0.3);
+    expect(firstDifference(got, wanted)).toBe(-1);
+  });
+
+  it('drop the share that is asked for, another part for each key, and keep the mean', () => {
+    const masks = [1, 2, 3].map((key) => {
+      const mask = new Float32Array(100_000);
+      wasm.dropMask(mask, key, 0.1);
+      return mask;
+    });
+    for (const mask of masks) {
+      expect(new Set(mask)).toEqual(new Set([0, Math.fround(1 / 0.9)]));
+      // four deviations of a share of 100,000
+      expect(Math.abs(mask.filter((value) => value === 0).length / 1e5 - 0.1)).toBeLessThan(0.004);
+      const pairs = mask.filter((value, i) => value === 0 && mask[i + 1] === 0).length;
+      expect(Math.abs(pairs / 1e5 - 0.01)).toBeLessThan(0.0013);
+    }
+    const both = masks[0]!.filter((value, i) => value === 0 && masks[1]![i] === 0).length;
+    expect(Math.abs(both / 1e5 - 0.01)).toBeLessThan(0.0013);
+  });
+});
+
 it('sums squares in double precision', () => {
   const x = Float32Array.from({ length: 100_003 }, (_, i) => Math.sin(i) * 1e4);
   const wanted = x.reduce((sum, value) => sum + value * value, 0);

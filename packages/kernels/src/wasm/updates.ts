@@ -1,6 +1,7 @@
 /** Steps of optimizers by SIMD. What lies outside the memory is staged piece by piece, which stays in the second-level cache. */
 import type { UpdateKernels } from '../kernels.js';
 import { checkSameLength } from '../shared/check.js';
+import { dropThreshold } from '../shared/drop-threshold.js';
 import { type Instance, JOB, STAGE, STAGE_BYTES, CHUNK } from './instance.js';
 
 /** An array of a step, and whether it is changed. */
@@ -10,8 +11,8 @@ export function updateKernels(instance: Instance): UpdateKernels {
   const { exports, buffer } = instance;
   const sum = new Float64Array(buffer, JOB, 1);
 
-  /** Calls `kernel` with the places of pieces of all arrays, which are of one length. */
-  function each(operands: readonly Operand[], kernel: (places: readonly number[], count: number) => void): void {
+  /** Calls `kernel` with the places of pieces of all arrays, which are of one length, and the number of their first element. */
+  function each(operands: readonly Operand[], kernel: (places: readonly number[], count: number, first: number) => void): void {
     const length = operands[0]![0].length;
     for (const [array] of operands) checkSameLength(operands[0]![0], array);
     const room = Math.floor(STAGE_BYTES / operands.length / 16) * 16;
@@ -25,7 +26,7 @@ export function updateKernels(instance: Instance): UpdateKernels {
         stage.set(array.subarray(begin, begin + count));
         return stage.byteOffset;
       });
-      kernel(places, count);
+      kernel(places, count, begin);
       operands.forEach(([array, written], i) => {
         const stage = staged[i];
         if (written && stage) array.set(stage.subarray(0, count), begin);
@@ -45,6 +46,7 @@ export function updateKernels(instance: Instance): UpdateKernels {
     },
     blend: (a, b, keep, share) => each([[a, true], [b, false]], ([x, y], count) => exports.blend(x!, y!, count, keep, share)),
     holdZeros: (gradients, weights) => each([[gradients, true], [weights, false]], ([g, w], count) => exports.holdZeros(g!, w!, count)),
+    dropMask: (mask, key, rate) => each([[mask, true]], ([m], count, first) => exports.dropMask(m!, count, first, key, dropThreshold(rate), 1 / (1 - rate))),
     sumSquares(x) {
       sum[0] = 0;
       each([[x, false]], ([at], count) => exports.sumSquares(at!, count, JOB));

@@ -65,7 +65,7 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   if (optimizer.grids) run.onNote(`${optimizer.grids.length} weights are integers: they are trained on their grids`);
   if (opened && opened.activations.length > 0) run.onNote(`${opened.activations.length} scales of rounded activations are trained`);
   const plan = { batch, accumulate: fields.accumulate, seed };
-  const key = await sha256(JSON.stringify([step, jobs.digest ? await jobs.digest(adapted, signal ? { signal } : {}) : '', data.hash, measured?.hash, parts.size, plan, fields.trainable, fields.exclude, zeros, fields.scratch, fields.statistics, optimizer.name, optimizer.average === undefined, lesson.key]));
+  const key = await sha256(JSON.stringify([step, jobs.digest ? await jobs.digest(adapted, signal ? { signal } : {}) : '', data.hash, measured?.hash, parts.size, plan, fields.trainable, fields.exclude, zeros, fields.scratch, fields.statistics, fields.dropout, optimizer.name, optimizer.average === undefined, lesson.key]));
   const shelves = await openShelves(run.folder, lesson.teacher?.cache === true, jobs);
   try {
     const result = await train(student, {
@@ -74,6 +74,7 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
       select, optimizer, ...plan, engines, recompute: fields.recompute, statistics: fields.statistics ?? (fields.scratch ? 'batch' : 'stored'), steps: fields.steps, epochs: fields.epochs, minutes: fields.minutes,
       validateEvery: fields.validateEvery, patience: fields.patience, checkpointEvery: fields.checkpointEvery,
       ...(lesson.teacher && { teacher: { models: lesson.teacher.models, outputs: lesson.teacher.outputs, cache: shelves.teacher } }),
+      dropout: fields.dropout,
       ...(fields.scratch && { scratch: { std: await scratchDeviation(run.input.path) } }),
       checkpoints: shelves.checkpoints, key, resume: true, unit: data.unit,
       ...(signal && { signal }), ...(onProgress && { onProgress }),

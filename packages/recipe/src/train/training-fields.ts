@@ -41,6 +41,8 @@ export interface TrainingFields extends Normalisation {
   readonly momentum?: number;
   /** Limit of the norm of the gradients; 1 when absent, 0 for none. */
   readonly clip?: number;
+  /** Share of what is added to residual streams, and of embeddings, that each step drops. */
+  readonly dropout?: number;
   /** Memory of a moving average of the weights, which then is the result. */
   readonly average?: number;
   readonly validateEvery?: number;
@@ -96,6 +98,7 @@ export const trainingFields = {
   betas: { type: 'array', items: { type: 'number', minimum: 0, exclusiveMaximum: 1 }, minItems: 2, maxItems: 2 },
   momentum: { type: 'number', minimum: 0, exclusiveMaximum: 1 },
   clip: { type: 'number', minimum: 0 },
+  dropout: { type: 'number', exclusiveMinimum: 0, exclusiveMaximum: 1 },
   average: { type: 'number', exclusiveMinimum: 0, exclusiveMaximum: 1 },
   validateEvery: count,
   patience: count,
