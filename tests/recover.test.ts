@@ -124,6 +124,13 @@ describe('on integer grids', () => {
   });
 });
 
+test('integers are not averaged', async () => {
+  const opened = await openGrids(await quantizedTo({ bits: 4, blockSize: 32 }), { jobs });
+  const { model } = await makeTrainable(cloneModel(opened.model));
+  const optimizer = { rate: 1e-3, grids: opened.grids, average: 0.99 };
+  await expect(train(model, { jobs, batch: 8, steps: 1, data: await sequences(jobs, 8, 1), optimizer })).rejects.toMatchObject({ code: 'E_OPTION', message: expect.stringMatching(/averages of integers/) as string });
+});
+
 test.each([{ weights: 'per-channel' }, { weights: 'per-tensor' }] as const)('static int8, $weights: weights are trained through the rounding of activations', async ({ weights }) => {
   const rng = createRng(9);
   const model = new Model();

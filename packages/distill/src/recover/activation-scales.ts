@@ -1,5 +1,5 @@
 /** Scales of rounded activations, to be trained beside weights on grids, and int32 biases, which are counted in them. */
-import { DenseTensor, denseOf, elementCount, type Graph, Names, Node, sameShape, type Tensor, toDense, Value } from '@penjing/core';
+import { DenseTensor, denseOf, elementCount, type Graph, type Names, Node, sameShape, type Tensor, toDense, Value } from '@penjing/core';
 import type { QuantizedWeight } from './quantized-weights.js';
 
 /** Scales that move together: those of both ends of nodes that only move numbers are one grid, and stay one. */

@@ -88,6 +88,7 @@ export async function train(model: Model, options: TrainOptions): Promise<TrainR
   const { jobs, data, validation, loss = crossEntropy(), batch, accumulate = 1, engines = 1, dropout, seed = 0, signal, onProgress } = options;
   const size = sampleCount(data);
   if (!(batch >= 1)) throw new PenjingError('E_OPTION', `a batch of ${batch} samples`, { hint: 'At least one is needed.' });
+  if (options.optimizer.grids?.length && options.optimizer.average !== undefined) throw new PenjingError('E_OPTION', 'averages of integers are no integers', { hint: 'Leave out the average.' });
   if (!Number.isInteger(engines) || engines < 1 || batch % engines !== 0) throw new PenjingError('E_OPTION', `a batch of ${batch} samples cannot be shared evenly by ${engines} engines`, { hint: 'Choose a batch that is a multiple of the engines.' });
   if (dropout !== undefined && !(dropout > 0 && dropout < 1)) throw new PenjingError('E_OPTION', `a dropout of ${dropout}`, { hint: 'Shares lie between 0 and 1.' });
   if (validation) sampleCount(validation);
