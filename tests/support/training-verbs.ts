@@ -6,15 +6,15 @@ import { createRng, denseOf, DenseTensor, GraphBuilder, Model, tensorType } from
 import { layoutToBytes, readOnnx, serializeOnnx } from '@penjing/graph-io';
 import { fileSource } from '@penjing/graph-io/node';
 
-/** x (n, 4) → probabilities (n, 3). */
-function classifier(hidden: number): Model {
+/** x (n, 4) → probabilities (n, classes). */
+export function classifier(hidden: number, classes = 3): Model {
   const rng = createRng(hidden);
   const model = new Model();
   model.opsetImports.set('', 21);
   const b = new GraphBuilder(model.graph);
   const weight = (name: string, shape: [number, number]) => b.initializer(name, denseOf('float32', shape, Array.from({ length: shape[0] * shape[1] }, () => rng.normal() / 2)));
   const x = b.op('Relu', [b.op('MatMul', [b.input('x', tensorType('float32', ['n', 4])), weight('first', [4, hidden])])]);
-  b.output(b.op('Softmax', [b.op('MatMul', [x, weight('second', [hidden, 3])])]), 'probabilities', tensorType('float32', ['n', 3]));
+  b.output(b.op('Softmax', [b.op('MatMul', [x, weight('second', [hidden, classes])])]), 'probabilities', tensorType('float32', ['n', classes]));
   return model;
 }
 
