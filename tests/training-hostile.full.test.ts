@@ -18,6 +18,9 @@ afterAll(() => folder[Symbol.asyncDispose]());
 const distil = (output: string, ...more: string[]): string[] =>
   ['distill', at('large.onnx'), '--student', at('small.onnx'), '-o', output, '--data', at('data.jsonl'), '--steps', '600', '--batch', '4', '--rate', '0.01', '--checkpoint-every', '5', '--validate-every', '100', '--cache-teacher', '--seed', '2', '--threads', '1', '--no-check', ...more];
 
+/** On busy machines a start alone takes a minute. */
+const PATIENT = { milliseconds: 280_000 };
+
 /** Waits until a run has kept a checkpoint of its own, or ended. */
 async function begun({ process }: Running, output: string): Promise<void> {
   const shelf = `${output}.penjing/training/model-0`;
@@ -34,7 +37,7 @@ async function uninterrupted(): Promise<Record<string, number[]>> {
 test('killed and interrupted, a distillation goes on to the same weights', async () => {
   const output = at('killed.onnx');
   for (const signal of ['SIGKILL', 'SIGINT'] as const) {
-    const running = startPenjing(distil(output, ...(signal === 'SIGINT' ? ['--resume'] : [])));
+    const running = startPenjing(distil(output, ...(signal === 'SIGINT' ? ['--resume'] : [])), PATIENT);
     await begun(running, output);
     running.process.kill(signal);
     const { code, stderr } = await running.ended;
@@ -42,17 +45,17 @@ test('killed and interrupted, a distillation goes on to the same weights', async
     if (signal === 'SIGINT') expect(stderr).toMatch(/with a checkpoint: the same command with --resume goes on from it\n.*interrupted\n$/s);
     expect(existsSync(output)).toBe(false);
   }
-  const resumed = await penjing(distil(output, '--resume'));
+  const resumed = await penjing(distil(output, '--resume'), PATIENT);
   expect(resumed).toMatchObject({ code: 0 });
   expect(resumed.stderr).toMatch(/went on from step \d+/);
   expect(resumed.stderr).not.toMatch(/computed anew/);
   expect(await weightsOf(output)).toEqual(await uninterrupted());
   expect(existsSync(`${output}.penjing`)).toBe(false);
-}, 300_000);
+}, 600_000);
 
 test('a second run on the same output, and one on an output that is there, are refused at once', async () => {
   const output = at('busy.onnx');
-  const first = startPenjing(distil(output).map((word) => (word === '600' ? '1000000' : word)));
+  const first = startPenjing(distil(output).map((word) => (word === '600' ? '1000000' : word)), PATIENT);
   await begun(first, output);
   const second = await run(...distil(output, '--json'));
   expect(json(second.stdout).error.code).toBe('E_BUSY');
@@ -61,7 +64,7 @@ test('a second run on the same output, and one on an output that is there, are r
   const wanted = await uninterrupted();
   expect(json((await run(...distil(at('whole.onnx'), '--json'))).stdout).error.code).toBe('E_EXISTS');
   expect(await weightsOf(at('whole.onnx'))).toEqual(wanted);
-}, 300_000);
+}, 600_000);
 
 test('a disk that is full at a checkpoint keeps the one before it', async ({ skip }) => {
   const disk = at('disk');
@@ -73,7 +76,7 @@ test('a disk that is full at a checkpoint keeps the one before it', async ({ ski
   }
   try {
     const output = at('disk/taught.onnx');
-    const running = startPenjing(distil(output, '--json'));
+    const running = startPenjing(distil(output, '--json'), PATIENT);
     await begun(running, output);
     const filler = at('disk/filler');
     for (let size = 1 << 20; size >= 4096; size >>= 1) {
@@ -96,7 +99,7 @@ test('a disk that is full at a checkpoint keeps the one before it', async ({ ski
   } finally {
     execFileSync('umount', [disk]);
   }
-}, 300_000);
+}, 600_000);
 
 test('a student of other classes is refused, and what explodes is given back as it was', async () => {
   await writeModel(at('five.onnx'), classifier(4, 5));
@@ -110,4 +113,4 @@ test('a student of other classes is refused, and what explodes is given back as 
   expect(result.training[0]!.best.step).toBe(0);
   expect(result.warnings.join()).toMatch(/the weights are as they were/);
   expect(await weightsOf(at('wild.onnx'))).toEqual(await weightsOf(at('small.onnx')));
-}, 120_000);
+}, 600_000);

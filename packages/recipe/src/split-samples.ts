@@ -13,3 +13,9 @@ export function splitSamples<Sample>(samples: readonly Sample[], leaveOut: numbe
 export function isLeftOut(index: number, leaveOut: number | undefined): boolean {
   return leaveOut !== undefined && index % leaveOut === leaveOut - 1;
 }
+
+/** At most so many, at even distances. */
+export function evenlySpread<Sample>(samples: readonly Sample[], most: number): Sample[] {
+  const taken = Math.min(most, samples.length);
+  return Array.from({ length: taken }, (_, i) => samples[Math.floor((i * samples.length) / taken)]!);
+}

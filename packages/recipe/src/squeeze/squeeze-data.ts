@@ -3,7 +3,7 @@ import { type DenseTensor, type Feeds, type JobHost, type Model, PenjingError } 
 import { keepSamples, type KeptSamples } from '@penjing/core/calibrate';
 import type { CompareOptions, LabelledFeeds } from '@penjing/runtime';
 import { type CalibrationDataOptions, openCalibrationData } from '../calibration-data.js';
-import { splitSamples } from '../split-samples.js';
+import { evenlySpread, splitSamples } from '../split-samples.js';
 
 /** Samples lie on disk and come back one at a time; of text the tokens stay. */
 export interface SqueezeData extends AsyncDisposable {
@@ -51,7 +51,7 @@ export async function openSqueezeData(model: Model, jobs: Pick<JobHost, 'openShe
     const { used, heldOut } = splitSamples(known, LEAVE_OUT);
     if (heldOut.length === 0) throw new PenjingError('E_DATA', `${options.data} gives ${used.length} samples: at least ${LEAVE_OUT} are needed, since every fourth is held out`, { hint: 'Give more data.' });
     const language = isLanguage(model, used);
-    const few = (predictions: number): Known[] => spread(used, Math.ceil(predictions / predictionsOf(used[0]!)));
+    const few = (predictions: number): Known[] => evenlySpread(used, Math.ceil(predictions / predictionsOf(used[0]!)));
     const measured = (samples: readonly Known[]): (() => CompareOptions) => measureOn(samples, language, kept);
     return {
       calibration: feedsOf(used, kept), probes: measured(few(PROBED)), probed: feedsOf(few(PROBED), kept), tuning: measured(few(TUNED)), heldOut: measured(heldOut), synthetic: opened.synthetic, language,
@@ -73,11 +73,6 @@ function feedsOf(samples: readonly Known[], kept: KeptSamples): AsyncIterable<Fe
 
 function predictionsOf({ width, labels }: Known): number {
   return labels?.length ?? Math.max(1, Math.min(TUNED / FEWEST, width ?? 1));
-}
-
-function spread<T>(list: readonly T[], count: number): T[] {
-  const taken = Math.min(count, list.length);
-  return Array.from({ length: taken }, (_, i) => list[Math.floor((i * list.length) / taken)]!);
 }
 
 /** Whether the model is compared by how well it predicts, as `measureOn` and `openComparison` decide. */

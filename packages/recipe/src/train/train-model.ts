@@ -1,5 +1,5 @@
 /** Trains a model that is made to be deployed: in a form that has gradients, on columns of data, with the weights put back by name. */
-import { cloneModel, DenseTensor, type JobHost, type Model, type PassContext, type PassResult, PenjingError, sameShape, sha256, type ShelfReference, type TensorReference } from '@penjing/core';
+import { cloneModel, type JobHost, type Model, type PassContext, type PassResult, PenjingError, sameShape, sha256, type ShelfReference, type TensorReference } from '@penjing/core';
 import { accuracy, crossEntropy, type Dataset, type GridTools, hasGrids, type Loss, makeTrainable, openGrids, type OpenedGrids, type OptimizerPlan, prunedWeights, train, type TrainResult } from '@penjing/distill';
 import { loadRuntime } from '../load-runtime.js';
 import type { StepRun } from '../steps/step.js';
@@ -7,6 +7,7 @@ import { weightRule } from '../steps/weight-rules.js';
 import { heldZeros } from './held-zeros.js';
 import { checkAdapter, loraOf, saveAdapter, withAdapters } from './lora.js';
 import { scratchDeviation } from './scratch-deviation.js';
+import { splitTrainingData, type TrainingParts } from './split-training-data.js';
 import { openTrainingData, type TrainingData } from './training-data.js';
 import type { TrainingFields } from './training-fields.js';
 
@@ -24,8 +25,6 @@ export type LessonOf = (student: Model, data: TrainingData, jobs: JobHost) => Pr
 export const fromLabels: LessonOf = async (_, { logits }) => ({ loss: crossEntropy({ logits }), key: 'labels' });
 
 const LEAVE_OUT = 20;
-/** Samples that are measured on: more say the same and take longer. */
-const MEASURED = 512;
 
 /** A pass of one step: the model that it gets is the one that it gives, with other weights; integers that are quantized weights are trained as such. */
 export async function trainModel(step: string, given: Model, fields: TrainingFields, lessonOf: LessonOf, { jobs, signal, onProgress, seed = 0 }: PassContext, run: StepRun | undefined): Promise<PassResult> {
@@ -42,7 +41,7 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   const data = await openTrainingData(student, { ...reading, data: fields.data });
   const measured = fields.validation === undefined ? undefined : await openTrainingData(student, { ...reading, data: fields.validation });
   if (measured?.names?.join('\n') !== undefined && measured.names.join('\n') !== data.names?.join('\n')) throw new PenjingError('E_DATA', `${fields.validation} has other classes than ${fields.data}`);
-  const parts = split(data, measured, fields.leaveOut ?? LEAVE_OUT);
+  const parts = splitTrainingData(data, measured, fields.leaveOut ?? LEAVE_OUT);
   if (!parts.validation && fields.leaveOut !== 0) run.onNote(`of ${data.size} samples no ${fields.leaveOut ?? LEAVE_OUT}th is left out: nothing is measured, and the result is the weights of the last step`);
   const lesson = await lessonOf(student, data, jobs);
   const select = selection(fields, lora?.select);
@@ -109,39 +108,6 @@ async function storeIntegers(opened: OpenedGrids, { records, warnings, modified 
     return { ...record, method, bytesBefore, bytesAfter, ...(note !== undefined && { note }) };
   });
   return { ...closed, modified, records: stored, warnings: [...warnings, ...closed.warnings] };
-}
-
-interface Parts {
-  readonly train: TrainingData['columns'];
-  readonly validation: TrainingData['columns'] | undefined;
-  /** Samples to train on. */
-  readonly size: number;
-}
-
-/** Samples to learn from and to measure on. */
-function split(data: TrainingData, measured: TrainingData | undefined, leaveOut: number): Parts {
-  if (measured) return { train: data.columns, size: data.size, validation: rowsOf(measured, spread(measured.size, MEASURED)) };
-  const held = leaveOut < 2 ? [] : Array.from({ length: Math.floor(data.size / leaveOut) }, (_, i) => (i + 1) * leaveOut - 1);
-  if (held.length === 0) return { train: data.columns, size: data.size, validation: undefined };
-  const kept = Array.from({ length: data.size }, (_, i) => i).filter((i) => i % leaveOut !== leaveOut - 1);
-  return { train: rowsOf(data, kept), size: kept.length, validation: rowsOf(data, spread(held.length, MEASURED).map((i) => held[i]!)) };
-}
-
-function spread(count: number, most: number): number[] {
-  const taken = Math.min(count, most);
-  return Array.from({ length: taken }, (_, i) => Math.floor((i * count) / taken));
-}
-
-function rowsOf({ columns }: TrainingData, samples: readonly number[]): TrainingData['columns'] {
-  return new Map([...columns].map(([name, column]) => [name, column.shape[0] === 1 ? column : gather(column, samples)]));
-}
-
-function gather(column: DenseTensor, samples: readonly number[]): DenseTensor {
-  const [rows = 1, ...inner] = column.shape;
-  const width = column.byteLength / rows;
-  const bytes = new Uint8Array(samples.length * width);
-  samples.forEach((sample, i) => bytes.set(column.bytes.subarray(sample * width, (sample + 1) * width), i * width));
-  return new DenseTensor(column.dtype, [samples.length, ...inner], bytes);
 }
 
 /** Weights by the rules of the step; those that a lesson brings along are always trained. */
@@ -222,7 +188,7 @@ function putBack(step: string, model: Model, student: Model, { records, state }:
 
 interface Counted {
   readonly data: TrainingData;
-  readonly parts: Parts;
+  readonly parts: TrainingParts;
   readonly samplesPerStep: number;
 }
 
