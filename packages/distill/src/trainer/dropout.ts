@@ -16,11 +16,11 @@ export interface DropoutMask {
  * differentiated. Throws `E_UNSUPPORTED` for a model without residual branches, or whose sizes are not known.
  */
 export function addDropout(model: Model): DropoutMask[] {
-  const { matrices } = weightMatrices(model, ['matmul', 'gemm', 'conv']);
+  inferShapes(model);
+  const { matrices } = weightMatrices(model, ['matmul', 'gemm', 'conv', 'gather']);
   const branches = residualBranches(model, new Set(matrices.flatMap(({ sites }) => sites.map(({ node }) => node))));
   const [first] = branches;
   if (!first) throw new PenjingError('E_UNSUPPORTED', 'the model adds to no residual stream: there is nowhere to drop from', { hint: 'Leave out the dropout.' });
-  inferShapes(model);
   const b = new GraphBuilder(model.graph);
   const masks: DropoutMask[] = [];
   const masked = (value: Value, before: Node): Value => {

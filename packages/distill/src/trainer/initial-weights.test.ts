@@ -21,17 +21,18 @@ class Layers {
   }
 }
 
-/** Two blocks of a decoder with a rotation, a gated middle and one table for words and scores. */
+/** Two blocks of a decoder with a rotation, a mask that both read, a gated middle and one table for words and scores. */
 function decoder(): Model {
   const l = new Layers();
   const table = l.weight('table', 20, 8);
   let x = l.op('Gather', table, l.b.input('tokens', tensorType('int64', ['n', 5])));
+  const mask = l.op('Neg', l.b.input('mask', tensorType('float32', ['n', 5, 5])));
   const norm = (name: string, value: Value): Value => l.op('RMSNormalization', value, l.weight(`${name}.gain`, 8));
   for (const layer of [0, 1]) {
     const h = norm(`${layer}.in`, x);
     const [q, k, v] = ['q', 'k', 'v'].map((name) => l.op('MatMul', h, l.weight(`${layer}.${name}`, 8, 8))) as [Value, Value, Value];
     const turned = l.op('Add', l.op('Mul', q, l.op('Cos', q)), l.op('Mul', q, l.op('Sin', q)));
-    const scores = l.op('MatMul', turned, l.b.op('Transpose', [k], { perm: [0, 2, 1] }));
+    const scores = l.op('Add', l.op('MatMul', turned, l.b.op('Transpose', [k], { perm: [0, 2, 1] })), mask);
     x = l.op('Add', x, l.op('Add', l.op('MatMul', l.op('MatMul', l.op('Softmax', scores), v), l.weight(`${layer}.o`, 8, 8)), l.weight(`${layer}.o.shift`, 8)));
     const m = norm(`${layer}.middle`, x);
     const gate = l.op('MatMul', m, l.weight(`${layer}.gate`, 8, 12));

@@ -15,18 +15,29 @@ export interface ResidualBranch {
 /** What ends a branch: the length of what comes before it does not reach the stream. */
 const isNorm = ({ opType }: Node): boolean => /Normalization$/.test(opType);
 
-/** Additions of a branch with a layer in it to what the branch was computed from, in order. Main graph only. */
+/**
+ * Additions of a branch with a layer in it to what the branch was computed from, in order. Main graph only. A mask of attention is read by every block too, and so is upstream of the scores of the later ones: a
+ * stream comes out of a layer or a lookup itself, and has the shape of what is added to it.
+ */
 export function residualBranches(model: Model, layers: ReadonlySet<Node>): ResidualBranch[] {
   const places = new Map<Node, number>();
+  const made = new Set<Value>();
   const found: ResidualBranch[] = [];
   for (const node of model.graph.nodes()) {
     places.set(node, places.size);
+    if (layers.has(node) || node.inputs.some((value) => value !== null && made.has(value))) for (const output of node.outputs) made.add(output);
     const [a, b] = node.inputs;
-    if (node.opType !== 'Add' || node.domain !== '' || !a || !b) continue;
+    if (node.opType !== 'Add' || node.domain !== '' || !a || !b || !made.has(a) || !made.has(b) || !sameForm(a, b)) continue;
     const branch = branchOf(node, 1, a, b, places, layers) ?? branchOf(node, 0, b, a, places, layers);
     if (branch) found.push(branch);
   }
   return found;
+}
+
+/** As far as the shapes are known. */
+function sameForm(a: Value, b: Value): boolean {
+  const [first, second] = [a, b].map(({ type }) => (type?.kind === 'tensor' ? type.shape : undefined));
+  return !first || !second || (first.length === second.length && first.every((dim, i) => dim === second[i]));
 }
 
 function branchOf(node: Node, index: 0 | 1, stream: Value, branch: Value, places: ReadonlyMap<Node, number>, layers: ReadonlySet<Node>): ResidualBranch | undefined {
