@@ -19,13 +19,13 @@ test('a classifier learns, only the weights that are named, and the page shows h
   const [before, after] = [await weightsOf(at('small.onnx')), await weightsOf(at('tuned.onnx'))];
   expect(after['first']).toEqual(before['first']);
   expect(after['second']).not.toEqual(before['second']);
-}, 30_000);
+}, 120_000);
 
 test('engines, passes that are computed twice and memories of the optimizer are options', async () => {
   const { code, stdout } = await run('finetune', at('small.onnx'), '-o', at('shared.onnx'), '--data', at('data.jsonl'), '--steps', '20', '--batch', '8', '--rate', '0.02', '--engines', '2', '--threads', '2', '--recompute', '--betas', '0.8,0.9', '--json');
   expect(code).toBe(0);
   expect(json(stdout).training[0]!.losses).toHaveLength(20);
-}, 30_000);
+}, 120_000);
 
 describe('refused', () => {
   test.each<[argv: string[], code: string, message: RegExp]>([
