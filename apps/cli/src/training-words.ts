@@ -6,7 +6,7 @@ const { scale, mean, std } = calibrationWords;
 
 export const trainingWords = {
   ...inGroup('Data', {
-    data: { flags: '--data <path>', help: 'what to learn from: text for language models; texts (.csv, .jsonl), pictures (IDX, a folder for each class) or arrays with labels for classifiers; PATH#FROM:TO takes a part', required: true },
+    data: { flags: '--data <path>', help: 'what to learn from: text for language models; texts (.csv, .jsonl) with labels or in pairs (anchor, positive[, score]), pictures (IDX, a folder for each class) or arrays with labels for classifiers; PATH#FROM:TO takes a part', required: true },
     validation: { flags: '--validation <path>', help: 'what to measure on; the best measurement is the result (every 20th sample of the data when absent)' },
     leaveOut: { flags: '--leave-out <n>', help: 'instead: measure on every n-th sample, which is not learned from; 0 measures on nothing' },
     length: { flags: '--length <n>', help: 'tokens of a window of text (256 when absent), or the most of a text with a label (128)' },

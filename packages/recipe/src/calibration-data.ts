@@ -59,7 +59,7 @@ type FeedOptions = CalibrationDataOptions & { readonly samples: number };
 
 async function* feedsOf(source: DataSource, inputs: ModelInputs, options: FeedOptions): AsyncGenerator<LabelledFeeds> {
   const first = await source.item(0);
-  if (first.kind === 'text') {
+  if (first.kind === 'text' || first.kind === 'pair') {
     yield* textFeeds(source, inputs, options);
     return;
   }
@@ -89,11 +89,13 @@ async function* textFeeds(source: DataSource, inputs: ModelInputs, { input, samp
   const folder = (await stat(input.path)).isDirectory() ? input.path : dirname(input.path);
   const tokenizer = await loadTokenizer(folder);
   const length = fixed ?? WINDOW_TOKENS;
-  if (source.labelled) {
+  // a pair shows what its first text does
+  if (source.labelled || (await source.item(0)).kind === 'pair') {
     const taken = Math.min(samples, source.count);
     for (let i = 0; i < taken; i++) {
       const item = await source.item(Math.floor((i * source.count) / taken));
       if (item.kind === 'text') yield { feeds: await tokenFeeds(inputs, encodeItem(tokenizer, item.text, length), fixed), labels: [item.label!] };
+      if (item.kind === 'pair') yield { feeds: await tokenFeeds(inputs, encodeItem(tokenizer, item.texts[0], length), fixed) };
     }
     return;
   }

@@ -9,6 +9,7 @@ import { averagedGradients, engineGradients, type GradientSource } from './gradi
 import type { RunningStatistic } from '../trainable/batch-statistics.js';
 import { type DropoutMask, dropoutFeeds } from './dropout.js';
 import type { Draw } from './initial-weights.js';
+import { pairCosines, recallAt1, spearman } from './pair-metrics.js';
 import { plannedOptimizer } from './optimizer-plan.js';
 import { sampleOrder } from './sample-order.js';
 import { cachedTeacher, livingTeacher, type TeacherOutputs } from './teacher.js';
@@ -22,7 +23,7 @@ export interface TrainInput {
   /** That share each batch. */
   readonly engines: number;
   readonly graph: { readonly model: PreparedModel; readonly inputs: readonly string[]; readonly running: readonly RunningStatistic[] };
-  readonly evaluation: { readonly model: PreparedModel; readonly inputs: readonly string[]; readonly metrics: readonly string[] };
+  readonly evaluation: { readonly model: PreparedModel; readonly inputs: readonly string[]; readonly metrics: readonly string[]; readonly pairs?: PairMetrics | undefined };
   readonly weights: Readonly<Record<string, TensorReference>>;
   /** The share that masks drop; no masks when undefined. */
   readonly dropout: { readonly rate: number; readonly masks: readonly DropoutMask[] } | undefined;
@@ -39,6 +40,16 @@ export interface TrainInput {
   readonly resume: boolean;
   /** What progress counts: samples, or more of them in each. */
   readonly unit: { readonly name: string; readonly perSample: number };
+}
+
+/** `recallAt1` of embeddings, (pairs, 2, width), by groups of pairs that mean the same; or `spearman`, of their cosines and scores. */
+export interface PairMetrics {
+  /** Output of the model. */
+  readonly embedding: string;
+  /** Column of int64 (pairs). */
+  readonly groups?: string;
+  /** Column of float32 (pairs). */
+  readonly scores?: string;
 }
 
 export interface TeacherInput {
@@ -87,7 +98,8 @@ async function train(input: TrainInput, context: JobContext): Promise<TrainOutpu
 
     const teachers = [];
     for (const model of teacher?.models ?? []) teachers.push(await load(model));
-    const wanted = new Set([...input.graph.inputs, ...input.evaluation.inputs, ...teachers.flatMap(({ inputs }) => inputs.map(({ name }) => name))]);
+    const { pairs } = input.evaluation;
+    const wanted = new Set([...input.graph.inputs, ...input.evaluation.inputs, ...[pairs?.groups, pairs?.scores].filter((name) => name !== undefined), ...teachers.flatMap(({ inputs }) => inputs.map(({ name }) => name))]);
     const data = await openDataset(input.data, wanted, context);
     const teach = teacher && livingTeacher(teachers, teacher.outputs, data);
     const taught = teach && teacher.cache ? await cachedTeacher(teach, { size: data.size, batch: input.batch, shelf: context.shelf(teacher.cache), onChunk: (done, total) => context.onProgress?.({ phase: 'teacher', done, total, unit: 'samples' }) }) : teach;
@@ -166,16 +178,33 @@ async function validation({ batch, evaluation, teacher }: TrainInput, data: Open
   checkColumns(evaluation.inputs, data, teacher, 'the validation data');
   const asked = Object.values(teacher?.outputs ?? {}).some((name) => evaluation.inputs.includes(name));
   const teach = teacher && asked ? livingTeacher(teachers, teacher.outputs, data) : undefined;
+  const { pairs } = evaluation;
   const outputs = ['loss', ...evaluation.metrics];
   return async (weights) => {
     const sums = new Float64Array(outputs.length);
+    const collected: DenseTensor[] = [];
     for (let start = 0; start < data.size; start += batch) {
       const samples = Array.from({ length: Math.min(batch, data.size - start) }, (_, i) => start + i);
-      const fetched = await executor.run({ ...data.batch(samples, evaluation.inputs), ...(await teach?.(samples)), ...weights }, { outputs });
+      const fetched = await executor.run({ ...data.batch(samples, evaluation.inputs), ...(await teach?.(samples)), ...weights }, { outputs: pairs ? [...outputs, pairs.embedding] : outputs });
       outputs.forEach((name, i) => (sums[i]! += ((fetched[name] as DenseTensor).data[0] as number) * (samples.length / data.size)));
+      if (pairs) collected.push(fetched[pairs.embedding] as DenseTensor);
     }
-    return { loss: sums[0]!, metrics: Object.fromEntries(evaluation.metrics.map((name, i) => [name.replace(/^metric\//, ''), sums[i + 1]!])) };
+    return { loss: sums[0]!, metrics: { ...Object.fromEntries(evaluation.metrics.map((name, i) => [name.replace(/^metric\//, ''), sums[i + 1]!])), ...(pairs && measuredPairs(pairs, collected, data)) } };
   };
+}
+
+function measuredPairs({ groups, scores }: PairMetrics, collected: readonly DenseTensor[], data: OpenDataset): Record<string, number> {
+  const width = collected[0]!.shape.at(-1)!;
+  const values = new Float32Array(data.size * 2 * width);
+  let at = 0;
+  for (const { data: part } of collected) {
+    values.set(part as Float32Array, at);
+    at += part.length;
+  }
+  const embeddings = { values, width, count: data.size };
+  const column = (name: string): ArrayLike<number | bigint> => (data.batch(Array.from({ length: data.size }, (_, i) => i), [name])[name] as DenseTensor).data as ArrayLike<number | bigint>;
+  if (scores !== undefined) return { spearman: spearman(pairCosines(embeddings), Array.from(column(scores), Number)) };
+  return { recallAt1: recallAt1(embeddings, groups === undefined ? undefined : column(groups)) };
 }
 
 function report({ step, elapsed, losses, rates, validations }: RunState, { plan, batch, unit }: TrainInput, stepsPerSecond: number, { onProgress }: JobContext): void {

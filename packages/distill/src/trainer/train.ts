@@ -8,7 +8,7 @@ import { type Dataset, sampleCount } from './dataset.js';
 import { initialWeights } from './initial-weights.js';
 import type { OptimizerPlan } from './optimizer-plan.js';
 import type { TeacherOutputs } from './teacher.js';
-import { trainJob } from './train-job.js';
+import { type PairMetrics, trainJob } from './train-job.js';
 import { evaluationGraph, trainingGraph } from './training-graph.js';
 import type { StopReason } from './training-loop.js';
 
@@ -23,6 +23,8 @@ export interface TrainOptions extends TaskOptions {
   readonly validationLoss?: Loss | undefined;
   /** Scalars to be measured beside it, by name. */
   readonly metrics?: Readonly<Record<string, Loss>> | undefined;
+  /** Measures embeddings of pairs over the whole validation data too: see `PairMetrics`. */
+  readonly pairs?: PairMetrics | undefined;
   /** Which weights are trained, by name; all that the loss depends on when absent. */
   readonly select?: ((name: string) => boolean) | undefined;
   /**
@@ -95,7 +97,7 @@ export async function train(model: Model, options: TrainOptions): Promise<TrainR
   const { steps, seconds } = lengthOf(options, Math.ceil(size / (batch * accumulate)));
   const shapes = new Map<string, Shape>(Object.entries(data.columns).map(([name, { shape }]) => [name, [batch / engines, ...shape.slice(1)]]));
   const graph = trainingGraph(model, { loss, select: options.select, shapes, statistics: options.statistics, recompute: options.recompute, dropout: dropout !== undefined });
-  const evaluation = evaluationGraph(model, { loss: options.validationLoss ?? loss, metrics: options.metrics ?? {}, weights: graph.weights });
+  const evaluation = evaluationGraph(model, { loss: options.validationLoss ?? loss, metrics: options.metrics ?? {}, weights: graph.weights, keep: options.pairs ? [options.pairs.embedding] : [] });
 
   await using prepared = await jobs.prepare(graph.model);
   await using measured = await jobs.prepare(evaluation.model);
@@ -113,7 +115,7 @@ export async function train(model: Model, options: TrainOptions): Promise<TrainR
       },
       seed, batch, engines,
       graph: { model: plain(prepared), inputs: graph.inputs, running: graph.running },
-      evaluation: { model: plain(measured), inputs: evaluation.inputs, metrics: evaluation.metrics },
+      evaluation: { model: plain(measured), inputs: evaluation.inputs, metrics: evaluation.metrics, pairs: options.pairs },
       weights: Object.fromEntries(references),
       dropout: dropout === undefined ? undefined : { rate: dropout, masks: graph.masks },
       matrices: options.optimizer.name === 'muon' ? hiddenMatrices(model).filter(({ name }) => graph.weights.has(name)) : [],

@@ -44,10 +44,11 @@ export function trainingGraph(model: Model, { loss, select, shapes, statistics =
     const shape = shapes.get(value.name);
     if (shape && value.type?.kind === 'tensor' && value.type.dtype && fits(value.type.shape, shape)) value.type = tensorType(value.type.dtype, shape);
   }
-  causalBlocks(graph);
   const running = statistics === 'batch' ? batchStatistics(graph) : [];
   const masks = dropout ? addDropout(graph) : [];
   addLoss(graph, loss, { keep: running.map(({ output }) => output) });
+  // after the loss, which may read what this leaves out: maps of attention, matrices of its own
+  causalBlocks(graph);
   const keep = recompute ? blockOutputs(graph) : [];
   const used = upstream(graph.graph.outputs.find(({ name }) => name === 'loss')!);
   const stored = graph.graph.initializers;
@@ -70,14 +71,14 @@ export interface EvaluationGraph {
   readonly metrics: readonly string[];
 }
 
-/** Measures weights of these names: the loss, and scalars by name that are means over samples as well. */
-export function evaluationGraph(model: Model, { loss, metrics, weights }: { readonly loss: Loss; readonly metrics: Readonly<Record<string, Loss>>; readonly weights: ReadonlyMap<string, Tensor> }): EvaluationGraph {
+/** Measures weights of these names: the loss, and scalars by name that are means over samples as well; outputs in `keep` come out as they are. */
+export function evaluationGraph(model: Model, { loss, metrics, weights, keep = [] }: { readonly loss: Loss; readonly metrics: Readonly<Record<string, Loss>>; readonly weights: ReadonlyMap<string, Tensor>; readonly keep?: readonly string[] }): EvaluationGraph {
   const graph = cloneModel(model);
   const names = Object.keys(metrics).map((name) => `metric/${name}`);
   addLoss(graph, (context) => {
     for (const [name, metric] of Object.entries(metrics)) context.b.output(context.b.op('Identity', [metric(context)]), `metric/${name}`, tensorType('float32', []));
     return loss(context);
-  }, { keep: names });
+  }, { keep: [...names, ...keep] });
   detachWeights(graph, { select: (name) => weights.has(name) });
   return { model: graph, inputs: batchInputs(graph, weights), metrics: names };
 }

@@ -23,6 +23,8 @@ export type DataItem = DataContent & {
 
 export type DataContent =
   | { readonly kind: 'text'; readonly text: string }
+  /** Two texts that mean the same, or as much the same as `score` says. */
+  | { readonly kind: 'pair'; readonly texts: readonly [string, string]; readonly score?: number }
   /** By input name; the only array of a file without names has the name ''. Numbered ones ('0', '1') are the inputs in order. */
   | { readonly kind: 'tensors'; readonly tensors: ReadonlyMap<string, DenseTensor> }
   | { readonly kind: 'picture'; readonly picture: Picture }

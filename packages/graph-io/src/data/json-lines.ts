@@ -2,6 +2,7 @@
 import { type DenseTensor, denseOf, elementCount, PenjingError } from '@penjing/core';
 import { dataLimits } from '../limits.js';
 import { type DataItem, type DataSource, dataSource, numberLabels } from './data-source.js';
+import { pairColumns, pairOf } from './pairs.js';
 import { hashOf } from './read-bounded.js';
 
 /** `text` is what the bytes say. */
@@ -11,12 +12,14 @@ export function openJsonLines(path: string, bytes: Uint8Array, text: string): Da
   const labels = objects.map(({ label }) => (typeof label === 'number' || typeof label === 'string' ? String(label) : undefined));
   const labelled = labels.length > 0 && labels.every((label) => label !== undefined);
   const { numbers, classes } = labelled ? numberLabels(labels) : { numbers: [], classes: undefined };
+  const pairs = objects[0] && pairColumns(Object.keys(objects[0]).filter((name) => typeof objects[0]![name] !== 'object'));
   return dataSource({
     format: 'jsonl', count: lines.length, hash: hashOf(bytes), labelled, classes,
     async item(index): Promise<DataItem> {
       const { label: _label, ...fields } = objects[index]!;
       const { where } = lines[index]!;
       const label = labelled && { label: numbers[index]! };
+      if (pairs) return { ...pairOf(pairs, fields, where), ...label };
       if (typeof fields['text'] === 'string') return { kind: 'text', text: fields['text'], ...label };
       const tensors = new Map(Object.entries(fields).map(([name, value]) => [name, toTensor(value, `${where}, ${name}`)]));
       if (tensors.size === 0) throw new PenjingError('E_DATA', `${where} has neither a "text" nor arrays`, { hint: 'Each line is {"text": "…"}, or an array for every input: {"x": [1, 2]}.' });

@@ -3,6 +3,7 @@ import { denseOf, PenjingError } from '@penjing/core';
 import { parse } from 'csv-parse/sync';
 import { dataLimits } from '../limits.js';
 import { type DataSource, dataSource, numberLabels } from './data-source.js';
+import { pairColumns, pairOf } from './pairs.js';
 import { hashOf } from './read-bounded.js';
 
 export interface TableOptions {
@@ -28,6 +29,13 @@ export function openTable(path: string, bytes: Uint8Array, { columns }: TableOpt
   };
   const labelName = LABELS.find((name) => head.includes(name) && !columns?.includes(name));
   const labels = labelName === undefined ? undefined : numberLabels(body.map((row) => row[at(labelName)]!));
+  const pairs = columns ? undefined : pairColumns(head);
+  if (pairs) {
+    return dataSource({
+      format: 'csv', count: body.length, hash: hashOf(bytes), labelled: false,
+      item: async (index) => pairOf(pairs, Object.fromEntries(head.map((name, i) => [name, body[index]![i]])), `${path}, line ${index + 2}`),
+    });
+  }
   const wanted = columns ?? (head.includes('text') ? ['text'] : head.filter((name) => name !== labelName));
   const indices = wanted.map(at);
   const isNumber = (cell: string): boolean => cell.trim() !== '' && Number.isFinite(Number(cell));

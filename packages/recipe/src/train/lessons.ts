@@ -1,9 +1,11 @@
 /** What a student is taught by: the losses of published recipes as tables, on the values that its graph and its teacher's have in common. */
-import { cloneModel, createRng, denseOf, inferShapes, type Model, PenjingError, type Value } from '@penjing/core';
+import { cloneModel, inferShapes, type Model, PenjingError, type Value } from '@penjing/core';
 import { residualLayers } from '@penjing/core/rewrite';
 import { cosineDistance, crossEntropy, type Loss, makeTrainable, meanSquare, relativeSquare, softTargets, weightedSum } from '@penjing/distill';
 import { openInput } from '../inputs/open-input.js';
-import { ADDED, type LessonOf } from './train-model.js';
+import { embeddingLoss } from './embedding-lesson.js';
+import { addProjection } from './projection.js';
+import type { LessonOf } from './train-model.js';
 import { scoresOf, type TrainingData } from './training-data.js';
 import { type LossWeights, lossWeights, type TeachingFields } from './teaching-fields.js';
 
@@ -21,7 +23,7 @@ export function teachingLesson(fields: TeachingFields): LessonOf {
       teachers.push(form);
     }
     inferShapes(student);
-    const { loss, outputs } = lossOf(student, teachers, data, weights);
+    const { loss, outputs } = data.task === 'pairs' || data.task === 'texts' ? embeddingLoss(student, teachers, data, { ...fields, weights }) : lossOf(student, teachers, data, weights);
     // Labels alone: nobody is asked.
     const teacher = Object.keys(outputs).length > 0 ? { models: teachers, outputs, cache: fields.cacheTeacher === true } : undefined;
     return { loss, teacher, key: JSON.stringify([weights, digests]) };
@@ -102,15 +104,6 @@ function attentionPairs(student: Model, teacher: Model): [string, string][] {
   const heads = (value: Value | undefined): unknown => value && shapeOf(value)?.[1];
   if (ours.length === 0 || theirs.length < ours.length || heads(ours[0]) !== heads(theirs[0])) throw new PenjingError('E_OPTION', `the student has ${ours.length} maps of attention of ${String(heads(ours[0]))} heads, its teacher ${theirs.length} of ${String(heads(theirs[0]))}`, { hint: 'Leave --attention at 0.' });
   return ours.map((value, i) => [value.name, theirs[Math.round(((i + 1) * theirs.length) / ours.length) - 1]!.name]);
-}
-
-/** A matrix that is trained with the student and thrown away. */
-function addProjection(student: Model, value: string, width: number, wide: number): string {
-  const name = `${ADDED}projection/${value}`;
-  const rng = createRng(1);
-  const deviation = 1 / Math.sqrt(width);
-  student.graph.addInitializer(name, denseOf('float32', [width, wide], Array.from({ length: width * wide }, () => deviation * rng.normal())));
-  return name;
 }
 
 const shapeOf = ({ type }: Value): readonly unknown[] | undefined => (type?.kind === 'tensor' ? type.shape : undefined);

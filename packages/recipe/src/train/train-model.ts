@@ -1,6 +1,6 @@
 /** Trains a model that is made to be deployed: in a form that has gradients, on columns of data, with the weights put back by name. */
 import { cloneModel, type JobHost, type Model, type PassContext, type PassResult, PenjingError, sameShape, sha256, type ShelfReference, type TensorReference } from '@penjing/core';
-import { accuracy, crossEntropy, type Dataset, type GridTools, hasGrids, type Loss, makeTrainable, openGrids, type OpenedGrids, type OptimizerPlan, prunedWeights, train, type TrainResult } from '@penjing/distill';
+import { accuracy, crossEntropy, type Dataset, type GridTools, hasGrids, type Loss, makeTrainable, openGrids, type OpenedGrids, type OptimizerPlan, prunedWeights, readPairs, train, type TrainResult } from '@penjing/distill';
 import { loadRuntime } from '../load-runtime.js';
 import type { StepRun } from '../steps/step.js';
 import { weightRule } from '../steps/weight-rules.js';
@@ -22,8 +22,6 @@ export interface Lesson {
 /** What a lesson is made of: the student in the form that is trained, which it may add to, and the data. */
 export type LessonOf = (student: Model, data: TrainingData, jobs: JobHost) => Promise<Lesson>;
 
-export const fromLabels: LessonOf = async (_, { logits }) => ({ loss: crossEntropy({ logits }), key: 'labels' });
-
 const LEAVE_OUT = 20;
 
 /** A pass of one step: the model that it gets is the one that it gives, with other weights; integers that are quantized weights are trained as such. */
@@ -40,9 +38,11 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   const reading = { input: run.input, columns: fields.columns, length: fields.length, scale: fields.scale, mean: fields.mean, std: fields.std, signal, onProgress };
   const data = await openTrainingData(student, { ...reading, data: fields.data });
   const measured = fields.validation === undefined ? undefined : await openTrainingData(student, { ...reading, data: fields.validation });
+  if (measured && (measured.task !== data.task || measured.scored !== data.scored)) throw new PenjingError('E_DATA', `${fields.validation} has ${describeTask(measured)}, ${fields.data} ${describeTask(data)}`);
   if (measured?.names?.join('\n') !== undefined && measured.names.join('\n') !== data.names?.join('\n')) throw new PenjingError('E_DATA', `${fields.validation} has other classes than ${fields.data}`);
   const parts = splitTrainingData(data, measured, fields.leaveOut ?? LEAVE_OUT);
   if (!parts.validation && fields.leaveOut !== 0) run.onNote(`of ${data.size} samples no ${fields.leaveOut ?? LEAVE_OUT}th is left out: nothing is measured, and the result is the weights of the last step`);
+  if (data.task === 'pairs') readPairs(student, data.logits);
   const lesson = await lessonOf(student, data, jobs);
   const select = selection(fields, lora?.select);
   checkNames(model, student, select);
@@ -69,7 +69,7 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   try {
     const result = await train(student, {
       jobs, data: await refer(parts.train), ...(parts.validation && { validation: await refer(parts.validation) }),
-      loss: lesson.loss, validationLoss: crossEntropy({ logits: data.logits }), metrics: data.task === 'classes' ? { accuracy: accuracy({ logits: data.logits }) } : {},
+      loss: lesson.loss, validationLoss: data.task === 'language' || data.task === 'classes' ? crossEntropy({ logits: data.logits }) : lesson.loss, ...(data.task === 'pairs' && { pairs: { embedding: data.logits, ...(data.scored ? { scores: 'scores' } : { groups: 'groups' }) } }), metrics: data.task === 'classes' ? { accuracy: accuracy({ logits: data.logits }) } : {},
       select, optimizer, ...plan, engines, recompute: fields.recompute, statistics: fields.statistics ?? (fields.scratch ? 'batch' : 'stored'), steps: fields.steps, epochs: fields.epochs, minutes: fields.minutes,
       validateEvery: fields.validateEvery, patience: fields.patience, checkpointEvery: fields.checkpointEvery,
       ...(lesson.teacher && { teacher: { models: lesson.teacher.models, outputs: lesson.teacher.outputs, cache: shelves.teacher } }),
@@ -92,6 +92,8 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
     await shelves.dispose();
   }
 }
+
+const describeTask = ({ task, scored }: TrainingData): string => (scored ? `${task} with scores` : task);
 
 /** Throws `E_OPTION` for what no grid survives. */
 async function openIntegers(model: Model, { scratch, average }: TrainingFields, tools: GridTools): Promise<OpenedGrids> {

@@ -11,6 +11,8 @@ import { type ModelInputs, modelInputs } from '../feeds/model-inputs.js';
 import { type Normalisation, pictureFeeds } from '../feeds/picture-feeds.js';
 import { encodeItem, tokenLength } from '../feeds/text-feeds.js';
 import { loadRuntime } from '../load-runtime.js';
+import { embeddedColumns, EMBEDDING, embeds } from './embedded-data.js';
+import { besideTokens, tokenColumns } from './token-columns.js';
 import { tokenStream, trainingWindows } from './token-stream.js';
 
 export interface TrainingDataOptions extends Normalisation, TaskOptions {
@@ -27,13 +29,15 @@ export interface TrainingData {
   /** By input of the model, and `labels`. */
   readonly columns: ReadonlyMap<string, DenseTensor>;
   readonly size: number;
-  /** Tokens that follow, or classes. */
-  readonly task: 'language' | 'classes';
+  /** Tokens that follow, classes, pairs of texts that mean the same, or texts that a teacher embeds. */
+  readonly task: 'language' | 'classes' | 'pairs' | 'texts';
+  /** Of pairs: they have scores; where they do not, equal texts are of one group. */
+  readonly scored?: boolean;
   /** How many labels there can be, where the model says. */
   readonly classes: number | undefined;
   /** Names of the classes, where the data has names. */
   readonly names: readonly string[] | undefined;
-  /** The scores of the model, before any softmax. */
+  /** The scores of the model, before any softmax; of pairs and texts its embedding. */
   readonly logits: string;
   readonly unit: { readonly name: string; readonly perSample: number };
   /** Of the content and how it is read. */
@@ -50,11 +54,15 @@ export async function openTrainingData(model: Model, options: TrainingDataOption
   await using source = await openData(options.data, options.columns ? { columns: options.columns } : {});
   if (source.count === 0) throw new PenjingError('E_DATA', `the data ${options.data} is empty: there is no batch to train on`);
   const inputs = modelInputs(model);
-  const { name: logits, rank, classes } = scoresOf(model);
   const hash = createHash('sha256').update(JSON.stringify([source.hash, options.length, options.scale, options.mean, options.std])).digest('hex');
-  const found = { logits, classes, hash, names: source.classes };
   const first = await source.item(0);
-  checkReading(first.kind, inputs, options);
+  checkReading(first.kind === 'pair' ? 'text' : first.kind, inputs, options);
+  if (first.kind === 'pair' || (first.kind === 'text' && embeds(model))) {
+    const read = await embeddedColumns(model, source, inputs, { ...options, tokenizer: await tokenizerBeside(options.input) });
+    return { ...read, logits: EMBEDDING, classes: undefined, names: undefined, hash, unit: { name: read.task, perSample: 1 } };
+  }
+  const { name: logits, rank, classes } = scoresOf(model);
+  const found = { logits, classes, hash, names: source.classes };
   if (first.kind === 'text' && rank === 3) {
     const windows = await languageColumns(source, inputs, options);
     return { ...found, ...windows, task: 'language', unit: { name: 'tokens', perSample: windows.length } };
@@ -91,15 +99,6 @@ async function languageColumns(source: DataSource, inputs: ModelInputs, { data, 
   return { columns, size: windows.count, length: windows.length };
 }
 
-/** What else a model reads beside its tokens, the same for every sample: (1, length). */
-function besideTokens(inputs: ModelInputs, length: number): [string, DenseTensor][] {
-  const values: Readonly<Record<string, (i: number) => number>> = { attention_mask: () => 1, position_ids: (i) => i, token_type_ids: () => 0 };
-  return inputs.all.flatMap(({ name, dtype }) => {
-    const value = values[name];
-    return value ? [[name, denseOf(dtype, [1, length], Array.from({ length }, (_, i) => value(i)))] as [string, DenseTensor]] : [];
-  });
-}
-
 /** Texts of different lengths, filled up to that of the longest behind a mask. */
 async function textColumns(source: DataSource, inputs: ModelInputs, { input, length, signal, onProgress, ...options }: LabelledDataOptions): Promise<Map<string, DenseTensor>> {
   const fixed = tokenLength(inputs);
@@ -118,12 +117,7 @@ async function textColumns(source: DataSource, inputs: ModelInputs, { input, len
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
-  const width = fixed ?? Math.max(...rows.map((row) => row.length), 1);
-  const fill = ['[PAD]', '<pad>', '<|pad|>'].map((token) => tokenizer.idOf(token)).find((id) => id !== undefined) ?? 0;
-  const table = (value: (row: readonly number[], place: number) => number): DenseTensor => DenseTensor.of('int64', [rows.length, width], BigInt64Array.from({ length: rows.length * width }, (_, i) => BigInt(value(rows[Math.floor(i / width)]!, i % width))));
-  const columns = new Map([...besideTokens(inputs, width), ['input_ids', table((row, place) => row[place] ?? fill)] as const, ['labels', labelColumn(labels)] as const]);
-  if (columns.has('attention_mask')) columns.set('attention_mask', table((row, place) => (place < row.length ? 1 : 0)));
-  return columns;
+  return tokenColumns(rows, inputs, tokenizer).set('labels', labelColumn(labels));
 }
 
 interface LabelledDataOptions extends TrainingDataOptions {
