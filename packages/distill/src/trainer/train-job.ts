@@ -202,7 +202,7 @@ function measuredPairs({ groups, scores }: PairMetrics, collected: readonly Dens
     at += part.length;
   }
   const embeddings = { values, width, count: data.size };
-  const column = (name: string): ArrayLike<number | bigint> => (data.batch(Array.from({ length: data.size }, (_, i) => i), [name])[name] as DenseTensor).data as ArrayLike<number | bigint>;
+  const column = (name: string): ArrayLike<number | bigint> => (data.batch(Array.from({ length: data.size }, (_, i) => i), [name])[name] as DenseTensor).data;
   if (scores !== undefined) return { spearman: spearman(pairCosines(embeddings), Array.from(column(scores), Number)) };
   return { recallAt1: recallAt1(embeddings, groups === undefined ? undefined : column(groups)) };
 }
