@@ -1,6 +1,6 @@
 /** Students by width of the architectures that the converter knows: sound graphs that run, or a refusal by name. */
 import { join } from 'node:path';
-import { assertSound, cloneModel, type DenseTensor, denseOf, inferShapes, inlineJobs, type Model } from '@penjing/core';
+import { assertSound, cloneModel, denseOf, inferShapes, inlineJobs, type Model } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { pruneWidth, structuredPrune } from '@penjing/compress';
 import { convertHuggingFaceGraphs, openHuggingFaceFolder } from '@penjing/graph-io';
@@ -31,7 +31,7 @@ test.each(['decoders/gpt2', 'decoders/qwen3', 'decoders/gemma2', 'encoders/bert-
   const dims = { batch_size: 2, sequence_length: 5, total_sequence_length: 5, past_sequence_length: 0, encoder_sequence_length: 5 };
   const ids = denseOf('int64', [2, 5], [5, 6, 7, 8, 9, 9, 8, 7, 6, 5]);
   const fetched = await executor.run({ ...randomFeeds(executor.inputs, { dims, seed: 1 }), input_ids: ids });
-  for (const tensor of Object.values(fetched)) if (tensor.dtype === 'float32') expect(((tensor).data as Float32Array).every(Number.isFinite)).toBe(true);
+  for (const tensor of Object.values(fetched)) if (tensor.dtype === 'float32') expect((tensor.data as Float32Array).every(Number.isFinite)).toBe(true);
 }, 30_000);
 
 test.each([['decoders/mixtral', /ScatterND .*has no rule/], ['encoders/vit-classes', /Expand .*is computed/]] as const)('%s is refused by name', async (fixture, message) => {
