@@ -1,0 +1,47 @@
+/**
+ * Decoding of one folder beside transformers.js, the same bytes, the same threads, in turn:
+ * `npx tsx --conditions=@penjing/source bench/generation.ts FOLDER [--variant q4] [--contexts 128,1024,4000] [--tokens 32] [--threads 2] [--rounds 3] [--out FILE]`.
+ * transformers.js is that of tests/clients (`npm ci` there). A synthetic model: `bench/make-checkpoint.ts --size 0.9 --out DIR`, then `penjing quantize DIR -o FOLDER --bits 4 --accuracy-level 4`, and any tokenizer.json put beside it.
+ */
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus, loadavg } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs, promisify } from 'node:util';
+import { median } from './timed.js';
+
+const { values, positionals: [folder] } = parseArgs({
+  allowPositionals: true,
+  options: {
+    variant: { type: 'string', default: 'q4' }, contexts: { type: 'string', default: '128,1024,4000' }, tokens: { type: 'string', default: '32' }, threads: { type: 'string', default: '2' },
+    rounds: { type: 'string', default: '3' }, out: { type: 'string', default: 'bench/results/generation.json' },
+  },
+});
+if (!folder) throw new Error('a folder with a decoder is needed');
+
+interface Measured {
+  readonly prefillMs: number;
+  readonly tokenMs: readonly number[];
+  readonly peakRssBytes: number;
+}
+
+const run = promisify(execFile);
+const bench = import.meta.dirname;
+const sides: Readonly<Record<string, (context: string) => Promise<{ stdout: string }>>> = {
+  penjing: (context) => run(process.execPath, ['--import', 'tsx', '--conditions=@penjing/source', join(bench, 'generation-child.ts'), folder, values.variant, context, values.tokens, values.threads]),
+  'transformers.js': (context) => run(process.execPath, [join(bench, '../tests/clients/decode-rate.mjs'), folder, '--dtype', values.variant, '--context', context, '--tokens', values.tokens, '--threads', values.threads]),
+};
+
+const rows: { side: string; context: number; prefillMs: number; tokenMs: number; peakRssBytes: number }[] = [];
+for (const context of values.contexts.split(',')) {
+  const seen: Record<string, Measured[]> = {};
+  for (let round = 0; round < Number(values.rounds); round++) {
+    for (const [side, measure] of Object.entries(sides)) (seen[side] ??= []).push(JSON.parse((await measure(context)).stdout) as Measured);
+  }
+  for (const [side, list] of Object.entries(seen)) {
+    const row = { side, context: Number(context), prefillMs: median(list.map(({ prefillMs }) => prefillMs)), tokenMs: median(list.map(({ tokenMs }) => median(tokenMs))), peakRssBytes: median(list.map(({ peakRssBytes }) => peakRssBytes)) };
+    rows.push(row);
+    console.log(`${side} at ${context}: prefill ${((1000 * row.context) / row.prefillMs).toFixed(1)} tokens/s, decode ${(1000 / row.tokenMs).toFixed(1)} tokens/s, peak ${(row.peakRssBytes / 1e6).toFixed(0)} MB, load ${loadavg()[0]!.toFixed(1)}`);
+  }
+}
+await writeFile(values.out, `${JSON.stringify({ machine: { cpu: cpus()[0]?.model, cores: availableParallelism(), node: process.version }, options: values, rows }, undefined, 2)}\n`);
