@@ -13,9 +13,9 @@ afterAll(() => folder[Symbol.asyncDispose]());
 
 describe('refused, and nothing is left on disk', () => {
   test.each<[argv: string[], code: string]>([
-    [['prune', '--sparsity', '0'], 'E_RECIPE'],
-    [['prune', '--sparsity', '1'], 'E_RECIPE'],
-    [['prune', '--sparsity', '-0.5'], 'E_RECIPE'],
+    [['prune', '--sparsity', '0'], 'E_USAGE'],
+    [['prune', '--sparsity', '1'], 'E_USAGE'],
+    [['prune', '--sparsity', '-0.5'], 'E_USAGE'],
     [['prune'], 'E_OPTION'],
     [['prune', '--sparsity', 'half'], 'E_USAGE'],
     [['prune', '--sparsity', '0.5', '--pattern', '2:4'], 'E_OPTION'],
@@ -26,7 +26,7 @@ describe('refused, and nothing is left on disk', () => {
     [['prune', '--sparsity', '0.5', '--method', 'wanda'], 'E_DATA'],
     [['prune', '--sparsity', '0.5', '--data', 'data.jsonl'], 'E_OPTION'],
     [['prune', '--sparsity', '0.5', '--method', 'obs'], 'E_RECIPE'],
-    [['prune', '--structure', 'ffn', '--ratio', '1'], 'E_RECIPE'],
+    [['prune', '--structure', 'ffn', '--ratio', '1'], 'E_USAGE'],
     [['prune', '--structure', 'heads', '--ratio', '0.5'], 'E_NOTHING_TO_DO'],
     [['prune', '--structure', 'channels', '--ratio', '0.5'], 'E_NOTHING_TO_DO'],
     [['prune', '--sparsity', '0.5', '--exclude', '/./'], 'E_NOTHING_TO_DO'],
