@@ -1,0 +1,175 @@
+/** Continuous batching: texts that are written at the same time share the runs of their decoder, and join and leave at tokens. */
+import { createSampler, type Sampler } from '../generate/sampler.js';
+import { CacheRows } from './cache-rows.js';
+import type { FormRunner } from './form-runner.js';
+import type { GenerateParams, GenerateResult } from './generate.js';
+import { PrefixCache } from './prefix-cache.js';
+
+/** As Yu et al. 2022 (Orca) schedule iterations. Rows of a run cost little beside its weights, up to about this many. */
+const MOST_ROWS = 8;
+/** A prompt is read in pieces of this many tokens while others wait for their next one. */
+const PIECE_BESIDE_OTHERS = 128;
+const PREFIX_BYTES = 256 * 2 ** 20;
+
+export interface Writing {
+  readonly signal: AbortSignal;
+  /** Each token that is part of the text. */
+  readonly onToken: (token: number) => void;
+}
+
+interface Text extends Writing {
+  readonly params: Omit<GenerateParams, 'handle' | 'form'>;
+  readonly sampler: Sampler;
+  /** Prompt and answer. */
+  readonly context: number[];
+  readonly resolve: (result: GenerateResult) => void;
+  readonly reject: (error: unknown) => void;
+  readonly started: number;
+  prefilled: number;
+  written: number;
+}
+
+/** A prompt that is being read: its own row, until it joins the others. */
+interface Reading {
+  readonly text: Text;
+  readonly rows: CacheRows;
+}
+
+export class Batcher {
+  readonly #runner: FormRunner;
+  readonly #positionsPerRun: (read: number) => number;
+  readonly #rows: CacheRows;
+  /** By row. */
+  readonly #writing: Text[] = [];
+  readonly #prefixes = new PrefixCache(PREFIX_BYTES);
+  #waiting: Text[] = [];
+  #reading: Reading | undefined;
+  #running = false;
+
+  constructor(runner: FormRunner, positionsPerRun: (read: number) => number) {
+    this.#runner = runner;
+    this.#positionsPerRun = positionsPerRun;
+    this.#rows = new CacheRows(runner.api, runner.form);
+  }
+
+  /** Sequences that are in it in any state. */
+  get size(): number {
+    return this.#waiting.length + this.#writing.length + (this.#reading ? 1 : 0);
+  }
+
+  write(params: Text['params'], writing: Writing): Promise<GenerateResult> {
+    return new Promise((resolve, reject) => {
+      const started = performance.now();
+      this.#waiting.push({ ...writing, params, sampler: createSampler(params.sampling), context: [...params.prompt], resolve, reject, started, prefilled: started, written: 0 });
+      if (!this.#running) void this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    try {
+      while (this.size > 0) {
+        this.#dropCancelled();
+        await this.#read();
+        await this.#step();
+      }
+    } catch (error) {
+      this.#failAll(error);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  #dropCancelled(): void {
+    this.#waiting = this.#waiting.filter((text) => !text.signal.aborted || (end(text, 'cancelled', 0), false));
+    if (this.#reading?.text.signal.aborted) {
+      end(this.#reading.text, 'cancelled', this.#reading.rows.bytes);
+      this.#reading = undefined;
+    }
+    for (let row = this.#writing.length - 1; row >= 0; row--) if (this.#writing[row]!.signal.aborted) this.#leave(row, 'cancelled');
+  }
+
+  /** A piece of the next prompt. */
+  async #read(): Promise<void> {
+    if (!this.#reading && this.#waiting.length > 0 && this.#writing.length < MOST_ROWS) this.#reading = this.#begin(this.#waiting.shift()!);
+    if (!this.#reading) return;
+    const { text, rows } = this.#reading;
+    const { prompt } = text.params;
+    const at = rows.lengths[0]!;
+    const most = this.#writing.length > 0 ? Math.min(PIECE_BESIDE_OTHERS, this.#positionsPerRun(at)) : this.#positionsPerRun(at);
+    const next = Math.min(prompt.length, at + most);
+    const logits = await this.#runner.forward(rows, [prompt.slice(at, next)]);
+    if (next < prompt.length) return;
+    this.#reading = undefined;
+    text.prefilled = performance.now();
+    this.#rows.add({ rows, row: 0, length: next });
+    this.#writing.push(text);
+    this.#prefixes.put(prompt, rows);
+    this.#take(this.#writing.length - 1, logits.row(0));
+  }
+
+  #begin(text: Text): Reading {
+    const rows = new CacheRows(this.#runner.api, this.#runner.form);
+    const known = this.#prefixes.find(text.params.prompt);
+    if (known) rows.add({ rows: known.rows, row: 0, length: known.length });
+    else rows.add();
+    return { text, rows };
+  }
+
+  /** The next token of everybody. */
+  async #step(): Promise<void> {
+    if (this.#writing.length === 0) return;
+    const logits = await this.#runner.forward(this.#rows, this.#writing.map(({ context }) => [context.at(-1)!]));
+    // Back to front: the last row takes the place of one that leaves.
+    for (let row = this.#writing.length - 1; row >= 0; row--) this.#take(row, logits.row(row));
+  }
+
+  /** Draws a token for a row, which may be its last. */
+  #take(row: number, logits: Float32Array): void {
+    const text = this.#writing[row]!;
+    const { endTokens, maxNewTokens } = text.params;
+    let token: number;
+    try {
+      token = text.sampler.next(logits, text.context);
+    } catch (error) {
+      this.#remove(row);
+      text.reject(error);
+      return;
+    }
+    if (endTokens.includes(token)) return this.#leave(row, 'end-token', token);
+    text.context.push(token);
+    text.written++;
+    text.onToken(token);
+    if (text.written >= maxNewTokens) this.#leave(row, 'length');
+  }
+
+  #leave(row: number, finish: GenerateResult['finish'], endToken?: number): void {
+    const text = this.#writing[row]!;
+    const length = this.#rows.lengths[row]!;
+    // What was written is often the beginning of the next question.
+    const kept = new CacheRows(this.#runner.api, this.#runner.form);
+    kept.add({ rows: this.#rows, row, length });
+    this.#prefixes.put(text.context.slice(0, length), kept);
+    this.#remove(row);
+    end(text, finish, length * this.#rows.tokenBytes, endToken);
+  }
+
+  #remove(row: number): void {
+    this.#rows.remove(row);
+    const last = this.#writing.pop()!;
+    if (row < this.#writing.length) this.#writing[row] = last;
+  }
+
+  /** A run that fails is everybody's. */
+  #failAll(error: unknown): void {
+    const texts = [...this.#waiting, ...(this.#reading ? [this.#reading.text] : []), ...this.#writing];
+    this.#waiting = [];
+    this.#reading = undefined;
+    while (this.#writing.length > 0) this.#remove(this.#writing.length - 1);
+    for (const text of texts) text.reject(error);
+  }
+}
+
+function end({ started, prefilled, resolve }: Text, finish: GenerateResult['finish'], cacheBytes: number, endToken?: number): void {
+  resolve({ finish, ...(endToken !== undefined && { endToken }), prefillMs: prefilled - started, decodeMs: performance.now() - prefilled, cacheBytes });
+}
