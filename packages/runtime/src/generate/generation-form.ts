@@ -37,6 +37,8 @@ export interface DecoderForm {
   readonly sight: readonly SightInputs[];
   /** Whether it reads `position_ids`. */
   readonly positions: boolean;
+  /** What a row gives depends on the places of the others (LongRoPE chooses its frequencies by the last one): rows cannot share a run. */
+  readonly alone: boolean;
 }
 
 export interface GenerationForm {
@@ -74,7 +76,7 @@ export async function generationForm(original: Model): Promise<GenerationForm> {
   for (const input of unknown) graph.inputs.splice(graph.inputs.indexOf(input), 1);
   const mask = graph.inputs.find(({ name }) => name === 'attention_mask');
   if (mask) throw unsupported(`attention_mask is still read, by ${[...mask.uses()][0]?.node.describe() ?? 'an output'}`);
-  return { model, form: { layers, sight: [...sights.values()].map(({ inputs }) => inputs), positions: graph.inputs.includes(positions) } };
+  return { model, form: { layers, sight: [...sights.values()].map(({ inputs }) => inputs), positions: graph.inputs.includes(positions), alone: isReduced(positions) } };
 }
 
 interface Plan {
@@ -184,6 +186,12 @@ function keepRows(b: GraphBuilder, { graph }: Model): void {
   head.setInput(0, b.before(head, () => chosen(states)));
   logits.type = tensorType(logits.type?.kind === 'tensor' ? logits.type.dtype : undefined, ['count', 'vocabulary']);
 }
+
+/** Whether something is made of all numbers of a value together. */
+function isReduced(value: Value): boolean {
+  return [...value.uses()].some(({ node }) => node.opType.startsWith('Reduce') || (SAME_NUMBERS.has(node.opType) && node.outputs.some(isReduced)));
+}
+const SAME_NUMBERS = new Set(['Add', 'Cast', 'Identity', 'Mul', 'Reshape', 'Squeeze', 'Sub', 'Unsqueeze']);
 
 /** The product that ends in the logits, through elementwise steps with constants alone. */
 function headOf(logits: Value): Node | undefined {

@@ -11,6 +11,8 @@ const MOST_ROWS = 8;
 const PIECE_BESIDE_OTHERS = 128;
 const PREFIX_BYTES = 256 * 2 ** 20;
 
+type Runner = Pick<FormRunner, 'api' | 'form' | 'forward'>;
+
 export interface Writing {
   readonly signal: AbortSignal;
   /** Each token that is part of the text. */
@@ -36,7 +38,7 @@ interface Reading {
 }
 
 export class Batcher {
-  readonly #runner: FormRunner;
+  readonly #runner: Runner;
   readonly #positionsPerRun: (read: number) => number;
   readonly #rows: CacheRows;
   /** By row. */
@@ -46,7 +48,7 @@ export class Batcher {
   #reading: Reading | undefined;
   #running = false;
 
-  constructor(runner: FormRunner, positionsPerRun: (read: number) => number) {
+  constructor(runner: Runner, positionsPerRun: (read: number) => number) {
     this.#runner = runner;
     this.#positionsPerRun = positionsPerRun;
     this.#rows = new CacheRows(runner.api, runner.form);
@@ -91,7 +93,7 @@ export class Batcher {
 
   /** A piece of the next prompt. */
   async #read(): Promise<void> {
-    if (!this.#reading && this.#waiting.length > 0 && this.#writing.length < MOST_ROWS) this.#reading = this.#begin(this.#waiting.shift()!);
+    if (!this.#reading && this.#waiting.length > 0 && this.#writing.length < (this.#runner.form.alone ? 1 : MOST_ROWS)) this.#reading = this.#begin(this.#waiting.shift()!);
     if (!this.#reading) return;
     const { text, rows } = this.#reading;
     const { prompt } = text.params;

@@ -1,8 +1,10 @@
-/** The generation loop: it runs beside the session, so that the cache never crosses a thread. */
+/** Writes text beside the session, so that the cache never crosses a thread. */
 import { createSampler, type SamplingParams } from '../generate/sampler.js';
 import type { DecoderForm } from '../generate/generation-form.js';
 import type { LogitRows } from './logits.js';
-import { tokenModel } from './token-model.js';
+import { Batcher, type Writing } from './batcher.js';
+import { FormRunner } from './form-runner.js';
+import { positionsOfForm, tokenModel } from './token-model.js';
 import type { CallContext } from './wire-types.js';
 import type { SessionTable } from './session-table.js';
 
@@ -34,16 +36,10 @@ export interface GenerateResult {
   readonly cacheBytes: number;
 }
 
-export async function generate(
-  sessions: SessionTable,
-  { handle, form, prompt, maxNewTokens, endTokens, sampling }: GenerateParams,
-  { signal, emit }: CallContext<TokenEvent>,
-): Promise<GenerateResult> {
-  const { decoder, positionsPerRun } = tokenModel(sessions, handle, form);
-  const sampler = createSampler(sampling);
-  const context = [...prompt];
-  const started = performance.now();
-  let prefilled = started;
+/** Batches by the session whose runs their texts share. */
+export type Batchers = Map<number, Batcher>;
+
+export async function generate(sessions: SessionTable, batchers: Batchers, { handle, form, ...params }: GenerateParams, { signal, emit }: CallContext<TokenEvent>): Promise<GenerateResult> {
   let untold: number[] = [];
   let told = 0;
   const tell = (): void => {
@@ -51,18 +47,38 @@ export async function generate(
     untold = [];
     told = performance.now();
   };
-  const end = (finish: GenerateResult['finish'], endToken?: number): GenerateResult => {
-    const ended = performance.now();
-    tell();
-    return {
-      finish,
-      ...(endToken === undefined ? {} : { endToken }),
-      prefillMs: prefilled - started,
-      decodeMs: ended - prefilled,
-      cacheBytes: decoder.cacheBytes,
-    };
+  const writing: Writing = {
+    signal,
+    onToken(token) {
+      untold.push(token);
+      if (performance.now() - told >= TELL_EVERY_MS) tell();
+    },
   };
+  const result = form ? await batcherOf(batchers, sessions, handle, form).write(params, writing) : await writeAlone(sessions, handle, params, writing);
+  tell();
+  return result;
+}
 
+function batcherOf(batchers: Batchers, sessions: SessionTable, handle: number, form: DecoderForm): Batcher {
+  const known = batchers.get(handle) ?? new Batcher(new FormRunner(sessions, handle, form), positionsOfForm(form));
+  batchers.set(handle, known);
+  return known;
+}
+
+/** For decoders in other forms, whose caches hold one sequence. */
+async function writeAlone(sessions: SessionTable, handle: number, { prompt, maxNewTokens, endTokens, sampling }: Omit<GenerateParams, 'handle' | 'form'>, { signal, onToken }: Writing): Promise<GenerateResult> {
+  const { decoder, positionsPerRun } = tokenModel(sessions, handle, undefined);
+  const sampler = createSampler(sampling);
+  const context = [...prompt];
+  const started = performance.now();
+  let prefilled = started;
+  const end = (finish: GenerateResult['finish'], endToken?: number): GenerateResult => ({
+    finish,
+    ...(endToken !== undefined && { endToken }),
+    prefillMs: prefilled - started,
+    decodeMs: performance.now() - prefilled,
+    cacheBytes: decoder.cacheBytes,
+  });
   let logits: LogitRows | undefined;
   for (let at = 0, next; at < prompt.length; at = next) {
     if (signal.aborted) return end('cancelled');
@@ -74,9 +90,8 @@ export async function generate(
     if (signal.aborted) return end('cancelled');
     const token = sampler.next(logits!.row(0), context);
     if (endTokens.includes(token)) return end('end-token', token);
-    untold.push(token);
     context.push(token);
-    if (performance.now() - told >= TELL_EVERY_MS) tell();
+    onToken(token);
     // The last token needs no logits after it.
     if (count + 1 < maxNewTokens) logits = await decoder.forward([token], 1);
   }

@@ -1,6 +1,6 @@
 /** What a session worker can be asked to do, one row per request. */
 import { bench } from './bench.js';
-import { generate } from './generate.js';
+import { type Batchers, generate } from './generate.js';
 import type { Handlers } from './protocol.js';
 import { runJob } from './run-job.js';
 import { measure } from './measure.js';
@@ -9,15 +9,19 @@ import type { SessionTable } from './session-table.js';
 import { allToOrt, fromOrt } from './tensors.js';
 
 export function createHandlers(sessions: SessionTable): Handlers {
+  const batchers: Batchers = new Map();
   return {
     open: ({ source, settings }) => sessions.open(source, settings),
-    close: ({ handle }) => sessions.close(handle),
+    close({ handle }) {
+      batchers.delete(handle);
+      return sessions.close(handle);
+    },
     async run({ handle, feeds, outputs }, { transfer }) {
       const fetched = await sessions.run(handle, allToOrt(sessions.api, feeds), outputs);
       return Object.fromEntries(outputs.map((name) => [name, fromOrt(name, fetched[name]!, transfer)]));
     },
     measure: (params) => measure(sessions, params),
-    generate: (params, context) => generate(sessions, params, context),
+    generate: (params, context) => generate(sessions, batchers, params, context),
     score: (params, context) => score(sessions, params, context),
     job: (params, context) => runJob(sessions, params, context),
     bench: (params, context) => bench(sessions, params, context),

@@ -1,5 +1,5 @@
 /** Keys and values of texts that were read before: a text that begins alike goes on from there. */
-import { CacheRows } from './cache-rows.js';
+import type { CacheRows } from './cache-rows.js';
 
 interface Entry {
   readonly tokens: readonly number[];

@@ -22,13 +22,16 @@ export interface TokenModel {
 const SCORE_BYTES = 64 * 2 ** 20;
 const FEWEST_POSITIONS = 16;
 
+/** As many as `MOST_POSITIONS`, fewer when what was read before makes their scores large. */
+export function positionsOfForm({ layers }: DecoderForm): (read: number) => number {
+  const rowBytes = Math.max(...layers.map(({ heads }) => 4 * heads));
+  // rows · (read + rows) scores for each head
+  const fits = (read: number): number => Math.floor((Math.sqrt(read ** 2 + (4 * SCORE_BYTES) / rowBytes) - read) / 2);
+  return (read) => Math.min(MOST_POSITIONS, Math.max(FEWEST_POSITIONS, fits(read)));
+}
+
 export function tokenModel(sessions: SessionTable, handle: number, form: DecoderForm | undefined): TokenModel {
-  if (form) {
-    const rowBytes = Math.max(...form.layers.map(({ heads }) => 4 * heads));
-    // rows · (read + rows) scores for each head
-    const fits = (read: number): number => Math.floor((Math.sqrt(read ** 2 + (4 * SCORE_BYTES) / rowBytes) - read) / 2);
-    return { decoder: new BufferedDecoder(sessions, handle, form), positionsPerRun: (read) => Math.min(MOST_POSITIONS, Math.max(FEWEST_POSITIONS, fits(read))) };
-  }
+  if (form) return { decoder: new BufferedDecoder(sessions, handle, form), positionsPerRun: positionsOfForm(form) };
   const { inputs, outputs } = sessionInfo(sessions.get(handle));
   const layout = decoderLayout(inputs, outputs);
   const most = layout.cache.length > 0 ? positionsPerRun(layout.vocabSize) : Infinity;
