@@ -108,6 +108,19 @@ describe('generation', () => {
     expect((await generator.generate([], options)).promptTokens).toBe(1);
   });
 
+  test('log-probabilities come with each token, and add up', async () => {
+    const { tokens, logProbabilities } = await generator.generate('likely', { maxNewTokens: 4, ignoreEndToken: true, logProbabilities: 32 - 12 });
+    expect(logProbabilities).toHaveLength(4);
+    const seen: number[] = [];
+    for await (const { token, logProbability, likeliest } of generator.stream('likely', { maxNewTokens: 4, ignoreEndToken: true, logProbabilities: 20 })) {
+      // greedy: the likeliest of them is the one
+      expect(likeliest![0]).toEqual({ token, logProbability });
+      expect(likeliest!.reduce((sum, { logProbability: log }) => sum + Math.exp(log), 0)).toBeLessThan(1 + 1e-6);
+      seen.push(token);
+    }
+    expect(seen).toEqual(tokens);
+  });
+
   test('conversations go through the template', () => {
     expect(generator.chatPrompt([{ role: 'user', content: 'ab' }])).toEqual([0, 2, 3, 29]);
   });
@@ -123,7 +136,7 @@ describe('limits', () => {
 
   test.each([
     { temperature: -1 }, { temperature: NaN }, { topK: 1.5 }, { topK: -1 }, { topP: 0 }, { topP: 1.1 }, { minP: 2 },
-    { repetitionPenalty: 0 }, { seed: -1 }, { seed: 0.5 }, { maxNewTokens: 0 }, { maxNewTokens: Infinity },
+    { repetitionPenalty: 0 }, { frequencyPenalty: NaN }, { presencePenalty: 101 }, { logitBias: new Map([[-1, 1]]) }, { logitBias: new Map([[1, 101]]) }, { logProbabilities: 21 }, { logProbabilities: 0.5 }, { seed: -1 }, { seed: 0.5 }, { maxNewTokens: 0 }, { maxNewTokens: Infinity },
   ])('%o is out of range', async (options) => {
     await expect(generator.generate('a', options)).rejects.toMatchObject({ code: 'E_OPTION' });
   });

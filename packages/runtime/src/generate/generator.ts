@@ -11,6 +11,7 @@ import type { TokenEvent } from '../worker/generate.js';
 import { type OpenedDecoder, openDecoder } from './open-decoder.js';
 import { type GenerateOptions, samplingParams, tokenBudget } from './options.js';
 import { createQueue } from './queue.js';
+import type { TokenProbability } from './sampler.js';
 import { createStopMatcher } from './stop.js';
 
 export interface GeneratorOptions extends SessionOptions {
@@ -26,12 +27,17 @@ export interface TextPiece {
   /** Text that became certain with this token; may be empty. */
   readonly text: string;
   readonly token: number;
+  /** Natural logarithm of the model's own probability of it, and those of the likeliest tokens there, when `logProbabilities` asks for them. */
+  readonly logProbability?: number;
+  readonly likeliest?: readonly TokenProbability[];
 }
 
 export interface Generation {
   readonly text: string;
   /** Generated tokens, without the one that ended the text. */
   readonly tokens: readonly number[];
+  /** Of each of these tokens, when asked for. */
+  readonly logProbabilities?: readonly number[];
   readonly promptTokens: number;
   /** 'end': the model ended it; 'stop': a stop string or token; 'length': maxNewTokens. */
   readonly finishReason: 'end' | 'stop' | 'length';
@@ -109,6 +115,7 @@ class OrtGenerator implements Generator {
     call.then(events.end, events.fail);
 
     const tokens: number[] = [];
+    const logProbabilities: number[] = [];
     let whole = '';
     let stopped = false;
     const emit = (piece: string): string => {
@@ -118,11 +125,13 @@ class OrtGenerator implements Generator {
     };
     try {
       for await (const event of events) {
-        for (const token of event.tokens) {
+        for (const drawn of event.tokens) {
+          const { token } = drawn;
           options.signal?.throwIfAborted();
           tokens.push(token);
           const found = stops.push(text.push(token));
-          yield { token, text: emit(found.text) };
+          if (drawn.logProbability !== undefined) logProbabilities.push(drawn.logProbability);
+          yield { ...drawn, text: emit(found.text) };
           stopped = found.stopped;
           if (stopped) break;
         }
@@ -140,7 +149,7 @@ class OrtGenerator implements Generator {
     const { finish, endToken, prefillMs, decodeMs } = await call;
     const ended = finish === 'end-token' && endToken !== undefined;
     const finishReason = stopped || (ended && !own.includes(endToken)) ? 'stop' : ended ? 'end' : 'length';
-    return { text: whole, tokens, promptTokens: ids.length, finishReason, prefillMs, decodeMs };
+    return { text: whole, tokens, ...(options.logProbabilities !== undefined && { logProbabilities }), promptTokens: ids.length, finishReason, prefillMs, decodeMs };
   }
 
   chatPrompt(messages: readonly ChatMessage[], options?: ChatTemplateOptions): number[] {

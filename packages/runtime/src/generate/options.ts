@@ -15,6 +15,14 @@ export interface GenerateOptions {
   readonly minP?: number;
   /** Above 1 makes tokens that occurred less likely; 1 is the default. */
   readonly repetitionPenalty?: number;
+  /** Above 0 makes tokens less likely each time they are written, below 0 likelier; 0 is the default, the prompt does not count. */
+  readonly frequencyPenalty?: number;
+  /** Above 0 makes tokens less likely once they were written; 0 is the default. */
+  readonly presencePenalty?: number;
+  /** Added to the logits of single tokens: -100 as good as forbids one, 100 as good as demands it. */
+  readonly logitBias?: ReadonlyMap<number, number>;
+  /** Tells log-probabilities of the tokens that are drawn and of this many of the likeliest at each place (0 to 20). */
+  readonly logProbabilities?: number;
   /** Same seed, same text; 0 when absent. */
   readonly seed?: number;
   /** Texts that end the generation; they are not part of the result. */
@@ -42,13 +50,20 @@ const ranges = {
   topP: { min: Number.MIN_VALUE, max: 1, fallback: 1 },
   minP: { min: 0, max: 1, fallback: 0 },
   repetitionPenalty: { min: 0.01, max: 100, fallback: 1 },
+  frequencyPenalty: { min: -100, max: 100, fallback: 0 },
+  presencePenalty: { min: -100, max: 100, fallback: 0 },
   seed: { min: 0, max: 2 ** 32 - 1, integer: true, fallback: 0 },
-} as const satisfies Readonly<Record<keyof SamplingParams, Range>>;
+} as const satisfies Readonly<Record<Exclude<keyof SamplingParams, 'logitBias' | 'logProbabilities'>, Range>>;
 
 /** Throws `E_OPTION` naming the option and what it may be. */
 export function samplingParams(options: GenerateOptions): SamplingParams {
-  const names = Object.keys(ranges) as (keyof SamplingParams)[];
-  return Object.fromEntries(names.map((name) => [name, inRange(name, options[name], ranges[name])])) as unknown as SamplingParams;
+  const names = Object.keys(ranges) as (keyof typeof ranges)[];
+  const numbers = Object.fromEntries(names.map((name) => [name, inRange(name, options[name], ranges[name])])) as Record<keyof typeof ranges, number>;
+  const { logProbabilities } = options;
+  const logitBias = [...(options.logitBias ?? [])].map(([token, bias]) => [
+    inRange('a token of logitBias', token, { min: 0, max: 2 ** 31, integer: true, fallback: 0 }), inRange(`logitBias of ${token}`, bias, { min: -100, max: 100, fallback: 0 }),
+  ] as const);
+  return { ...numbers, logitBias, logProbabilities: logProbabilities === undefined ? undefined : inRange('logProbabilities', logProbabilities, { min: 0, max: 20, integer: true, fallback: 0 }) };
 }
 
 /** The value of a numeric option, or its default. */

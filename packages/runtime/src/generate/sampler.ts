@@ -15,22 +15,65 @@ export interface SamplingParams {
   readonly minP: number;
   /** Divides positive and multiplies negative logits of tokens that occurred; 1 changes nothing. */
   readonly repetitionPenalty: number;
+  /** Subtracted from the logit of a token for each time that it was written; 0 changes nothing. */
+  readonly frequencyPenalty: number;
+  /** Subtracted from the logits of tokens that were written at all; 0 changes nothing. */
+  readonly presencePenalty: number;
+  /** Added to the logits of single tokens. */
+  readonly logitBias: readonly (readonly [token: number, bias: number])[];
+  /** How many of the likeliest tokens are told beside the one that is drawn, with their log-probabilities; undefined tells nothing. */
+  readonly logProbabilities: number | undefined;
   readonly seed: number;
 }
 
+export interface TokenProbability {
+  readonly token: number;
+  /** Natural logarithm of what the model gives it, before any penalty, bias or temperature. */
+  readonly logProbability: number;
+}
+
+/** A token, with probabilities when they were asked for. */
+export interface Drawn extends Partial<TokenProbability> {
+  readonly token: number;
+  /** The likeliest, best first. */
+  readonly likeliest?: readonly TokenProbability[];
+}
+
 export interface Sampler {
-  /** Next token after `context`; may overwrite `logits` (vocabSize). */
-  next(logits: Float32Array, context: Iterable<number>): number;
+  /** Next token after `context`, whose first `promptLength` tokens were not written by the model; may overwrite `logits` (vocabSize). */
+  next(logits: Float32Array, context: readonly number[], promptLength?: number): Drawn;
 }
 
 export function createSampler(params: SamplingParams): Sampler {
   const rng = createRng(params.seed);
   return {
-    next(logits, context) {
+    next(logits, context, promptLength = 0) {
+      const told = params.logProbabilities === undefined ? undefined : probabilities(logits, params.logProbabilities);
       if (params.repetitionPenalty !== 1) penalize(logits, context, params.repetitionPenalty);
-      return params.temperature === 0 ? argmax(logits) : sample(logits, params, rng);
+      if (params.frequencyPenalty !== 0 || params.presencePenalty !== 0) subtractPenalties(logits, context, promptLength, params);
+      for (const [token, bias] of params.logitBias) if (token < logits.length) logits[token]! += bias;
+      const token = params.temperature === 0 ? argmax(logits) : sample(logits, params, rng);
+      return told ? { token, logProbability: told.of(token), likeliest: told.likeliest } : { token };
     },
   };
+}
+
+/** Log-probabilities of logits as they are now. */
+function probabilities(logits: Float32Array, count: number): { of(token: number): number; readonly likeliest: readonly TokenProbability[] } {
+  const raw = logits.slice();
+  const top = raw[argmax(raw)]!;
+  let total = 0;
+  for (const logit of raw) total += Math.exp(logit - top);
+  const of = (token: number): number => raw[token]! - top - Math.log(total);
+  const best = count === 0 ? [] : Array.from(kernels.topK(raw, Math.min(count, raw.length)));
+  return { of, likeliest: best.map((token) => ({ token, logProbability: of(token) })) };
+}
+
+/** As OpenAI's interface defines them: what the prompt says does not count. */
+function subtractPenalties(logits: Float32Array, context: readonly number[], promptLength: number, { frequencyPenalty, presencePenalty }: SamplingParams): void {
+  const counts = new Map<number, number>();
+  for (let i = promptLength; i < context.length; i++) counts.set(context[i]!, (counts.get(context[i]!) ?? 0) + 1);
+  for (const [token, count] of counts) if (token < logits.length) logits[token]! -= presencePenalty + count * frequencyPenalty;
 }
 
 /** Index of the largest value, the first of equals. Throws `E_NUMERIC` when all are NaN: such a model would say token 0 for ever. */

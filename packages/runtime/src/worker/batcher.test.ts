@@ -9,7 +9,7 @@ import { BufferedDecoder } from './buffered-decoder.js';
 import { FormRunner } from './form-runner.js';
 import { SessionTable } from './session-table.js';
 
-const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0 };
+const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, frequencyPenalty: 0, presencePenalty: 0, logitBias: [], logProbabilities: undefined, seed: 0 };
 let sessions: SessionTable;
 let runner: FormRunner;
 let alone: (prompt: readonly number[], count: number) => Promise<number[]>;
@@ -38,7 +38,7 @@ const through = (forward: FormRunner['forward']): ConstructorParameters<typeof B
 
 function write(batcher: Batcher, ids: readonly number[], maxNewTokens: number, { signal = new AbortController().signal, onToken = () => {}, endTokens = [] }: { signal?: AbortSignal; onToken?: (token: number) => void; endTokens?: number[] } = {}) {
   const tokens: number[] = [];
-  const result = batcher.write({ prompt: ids, maxNewTokens, endTokens, sampling: greedy }, { signal, onToken: (token) => (tokens.push(token), onToken(token)) });
+  const result = batcher.write({ prompt: ids, maxNewTokens, endTokens, sampling: greedy }, { signal, onToken: ({ token }) => (tokens.push(token), onToken(token)) });
   return { tokens, result };
 }
 

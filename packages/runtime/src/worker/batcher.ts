@@ -1,5 +1,5 @@
 /** Continuous batching: texts that are written at the same time share the runs of their decoder, and join and leave at tokens. */
-import { createSampler, type Sampler } from '../generate/sampler.js';
+import { createSampler, type Drawn, type Sampler } from '../generate/sampler.js';
 import { CacheRows } from './cache-rows.js';
 import type { FormRunner } from './form-runner.js';
 import type { GenerateParams, GenerateResult } from './generate.js';
@@ -16,7 +16,7 @@ type Runner = Pick<FormRunner, 'api' | 'form' | 'forward'>;
 export interface Writing {
   readonly signal: AbortSignal;
   /** Each token that is part of the text. */
-  readonly onToken: (token: number) => void;
+  readonly onToken: (drawn: Drawn) => void;
 }
 
 interface Text extends Writing {
@@ -130,18 +130,19 @@ export class Batcher {
   #take(row: number, logits: Float32Array): void {
     const text = this.#writing[row]!;
     const { endTokens, maxNewTokens } = text.params;
-    let token: number;
+    let drawn: Drawn;
     try {
-      token = text.sampler.next(logits, text.context);
+      drawn = text.sampler.next(logits, text.context, text.params.prompt.length);
     } catch (error) {
       this.#remove(row);
       text.reject(error);
       return;
     }
+    const { token } = drawn;
     if (endTokens.includes(token)) return this.#leave(row, 'end-token', token);
     text.context.push(token);
     text.written++;
-    text.onToken(token);
+    text.onToken(drawn);
     if (text.written >= maxNewTokens) this.#leave(row, 'length');
   }
 

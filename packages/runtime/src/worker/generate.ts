@@ -1,5 +1,5 @@
 /** Writes text beside the session, so that the cache never crosses a thread. */
-import { createSampler, type SamplingParams } from '../generate/sampler.js';
+import { createSampler, type Drawn, type SamplingParams } from '../generate/sampler.js';
 import type { DecoderForm } from '../generate/generation-form.js';
 import type { LogitRows } from './logits.js';
 import { Batcher, type Writing } from './batcher.js';
@@ -21,7 +21,7 @@ export interface GenerateParams {
 
 /** Tokens since the last event, in order. */
 export interface TokenEvent {
-  readonly tokens: readonly number[];
+  readonly tokens: readonly Drawn[];
 }
 
 /** Tokens of a fast model are told together: waking the other thread for each cost stories260K a quarter of its speed on two cores. */
@@ -40,7 +40,7 @@ export interface GenerateResult {
 export type Batchers = Map<number, Batcher>;
 
 export async function generate(sessions: SessionTable, batchers: Batchers, { handle, form, ...params }: GenerateParams, { signal, emit }: CallContext<TokenEvent>): Promise<GenerateResult> {
-  let untold: number[] = [];
+  let untold: Drawn[] = [];
   let told = 0;
   const tell = (): void => {
     if (untold.length > 0) emit({ tokens: untold });
@@ -49,8 +49,8 @@ export async function generate(sessions: SessionTable, batchers: Batchers, { han
   };
   const writing: Writing = {
     signal,
-    onToken(token) {
-      untold.push(token);
+    onToken(drawn) {
+      untold.push(drawn);
       if (performance.now() - told >= TELL_EVERY_MS) tell();
     },
   };
@@ -88,12 +88,12 @@ async function writeAlone(sessions: SessionTable, handle: number, { prompt, maxN
   prefilled = performance.now();
   for (let count = 0; count < maxNewTokens; count++) {
     if (signal.aborted) return end('cancelled');
-    const token = sampler.next(logits!.row(0), context);
-    if (endTokens.includes(token)) return end('end-token', token);
-    context.push(token);
-    onToken(token);
+    const drawn = sampler.next(logits!.row(0), context, prompt.length);
+    if (endTokens.includes(drawn.token)) return end('end-token', drawn.token);
+    context.push(drawn.token);
+    onToken(drawn);
     // The last token needs no logits after it.
-    if (count + 1 < maxNewTokens) logits = await decoder.forward([token], 1);
+    if (count + 1 < maxNewTokens) logits = await decoder.forward([context.at(-1)!], 1);
   }
   return end('length');
 }
