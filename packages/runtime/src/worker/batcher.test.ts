@@ -50,7 +50,7 @@ describe('texts that are written together', () => {
     const results = await Promise.all(written.map(({ result }) => result));
     expect(results.every(({ finish }) => finish === 'length')).toBe(true);
     for (const [i, { ids, count }] of jobs.entries()) expect(written[i]!.tokens).toEqual(await alone(ids, count));
-    expect(batcher.size).toBe(0);
+    expect([batcher.size, batcher.bytes]).toEqual([0, 0]);
   });
 
   test('go on from what was read before', async () => {
@@ -90,7 +90,7 @@ describe('texts that are written together', () => {
       return text.result;
     }));
     expect(results.every(({ finish }) => finish === 'cancelled')).toBe(true);
-    expect(batcher.size).toBe(0);
+    expect([batcher.size, batcher.bytes]).toEqual([0, 0]);
   });
 
   test('a run that fails is told to everybody, and the next one works', async () => {

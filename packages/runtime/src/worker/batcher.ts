@@ -59,6 +59,11 @@ export class Batcher {
     return this.#waiting.length + this.#writing.length + (this.#reading ? 1 : 0);
   }
 
+  /** Of the texts that are being written. */
+  get bytes(): number {
+    return this.#rows.bytes + (this.#reading?.rows.bytes ?? 0);
+  }
+
   write(params: Text['params'], writing: Writing): Promise<GenerateResult> {
     return new Promise((resolve, reject) => {
       const started = performance.now();

@@ -72,6 +72,7 @@ export class CacheRows {
       this.#see(row, 0, this.#capacity);
     }
     this.#lengths.pop();
+    if (this.#lengths.length === 0) this.#clear();
   }
 
   /** What a run that appends `count` tokens to every row is fed besides the tokens. */
@@ -108,6 +109,13 @@ export class CacheRows {
       this.#lengths[row] = start + count;
       this.#see(row, start, start + count);
     });
+  }
+
+  /** Gives the room of the longest text back. */
+  #clear(): void {
+    for (const buffers of this.#buffers) buffers.key = buffers.value = zeros(buffers.layer.dtype, 0);
+    this.#sight.clear();
+    [this.#capacity, this.#room] = [0, 0];
   }
 
   /** Makes room; what is there moves. */
