@@ -1,9 +1,9 @@
 /**
  * Generates greedily with the real transformers.js from a local model folder and prints the tokens as JSON:
- *   node greedy.mjs FOLDER [--dtypes fp32,q8,q4] [--tokens 20] [--prompt TEXT]...
- * Output: { version, results: [{ dtype, prompt, promptTokens: [...], tokens: [...], batched: [...], margin }] }, where
+ *   node greedy.mjs FOLDER [--dtypes fp32,q8,q4] [--tokens 20] [--prompt TEXT]... [--others FILE]
+ * Output: { version, results: [{ dtype, prompt, promptTokens: [...], tokens: [...], batched: [...], margin, parted }] }, where
  * `batched` is what the prompt gives in one batch with the others, the shorter ones padded on the left, and `margin` how
- * much the two logits differ where `batched` leaves `tokens`: 0 when it does not.
+ * much the two logits differ where `batched` leaves `tokens`: 0 when it does not. `parted` is the same for what another program wrote: FILE is [{ dtype, prompt, tokens }].
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -16,6 +16,7 @@ const { values, positionals } = parseArgs({
     dtypes: { type: 'string', default: 'fp32,q8,q4' },
     tokens: { type: 'string', default: '20' },
     prompt: { type: 'string', multiple: true, default: ['Once upon a time'] },
+    others: { type: 'string' },
   },
 });
 const [folder] = positionals;
@@ -24,6 +25,7 @@ if (!folder) {
   process.exit(2);
 }
 
+const others = values.others ? JSON.parse(readFileSync(values.others, 'utf8')) : [];
 const name = localModel(folder);
 const ids = (tensor) => Array.from(tensor.data, Number);
 
@@ -53,7 +55,11 @@ for (const dtype of values.dtypes.split(',')) {
     const output = await model.generate({ ...inputs, ...options });
     const batched = rows[i].slice(width).map(Number);
     const tokens = ids(output).slice(promptTokens.length);
-    results.push({ dtype, prompt, promptTokens, tokens, batched, margin: await marginOf(model, promptTokens, tokens, batched) });
+    const theirs = others.find((other) => other.dtype === dtype && other.prompt === prompt)?.tokens ?? tokens;
+    // one of them may have gone on behind the end
+    const common = Math.min(tokens.length, theirs.length);
+    const parted = await marginOf(model, promptTokens, tokens.slice(0, common), theirs.slice(0, common));
+    results.push({ dtype, prompt, promptTokens, tokens, batched, margin: await marginOf(model, promptTokens, tokens, batched), parted });
   }
   await model.dispose();
 }
