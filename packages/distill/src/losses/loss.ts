@@ -50,6 +50,8 @@ export function addLoss(model: Model, loss: Loss, { keep = [] }: { readonly keep
       },
     }),
   );
+  // What was added has no types yet, and a loss of doubles that is called float32 would round its gradients.
+  inferShapes(model);
   const kept = graph.outputs.filter(({ name }) => keep.includes(name));
   graph.outputs.splice(0, graph.outputs.length, ...kept);
   // Identity: a loss may be a value that has a name already.

@@ -17,6 +17,8 @@ import { createStopMatcher } from './stop.js';
 export interface GeneratorOptions extends SessionOptions {
   /** Which file of the folder: 'fp32' (model.onnx), 'fp16', 'q8', 'q4', 'q4f16', 'q2', or another suffix. */
   readonly variant?: string;
+  /** Runs the graph as the file has it, which gives to the last digit what other programs with ONNX Runtime get, one text after the other and slower on long ones. */
+  readonly asStored?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -62,7 +64,7 @@ export async function loadGenerator(path: string, options: GeneratorOptions = {}
   const [tokenizer, config] = await Promise.all([loadTokenizer(folder), readLanguageConfig(folder)]);
   const host = new SessionHost();
   try {
-    const model = await openDecoder(host, file, options);
+    const model = await openDecoder(host, file, options, options.asStored);
     if (!model.form) decoderLayout(model.session.inputs, model.session.outputs);
     return new OrtGenerator(host, model, tokenizer, config);
   } catch (error) {

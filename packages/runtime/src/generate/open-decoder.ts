@@ -14,9 +14,9 @@ export interface OpenedDecoder extends OpenedModel {
 }
 
 /** The file stays as it is: the form points at its weights, which ONNX Runtime reads where they are. */
-export async function openDecoder(host: SessionHost, path: string, options: OpenOptions): Promise<OpenedDecoder> {
+export async function openDecoder(host: SessionHost, path: string, options: OpenOptions, asStored = false): Promise<OpenedDecoder> {
   // What other providers copy, and what they fuse, is another matter.
-  if (options.providers?.some((provider) => provider !== 'cpu')) return { ...(await openFile(host, path, options)), form: undefined };
+  if (asStored || options.providers?.some((provider) => provider !== 'cpu')) return { ...(await openFile(host, path, options)), form: undefined };
   const file = resolve(path);
   const folder = dirname(file);
   const made = await withCheckedFile(file, options.signal, async (checked) => {
