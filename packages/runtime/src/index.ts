@@ -10,7 +10,7 @@ export { type DecodeOptions, type EncodeOptions, type Tokenizer } from './tokeni
 export { loadTokenizer } from './tokenize/tokenizer-files.js';
 export type { StreamDecoder } from './tokenize/stream-decoder.js';
 export type { ChatMessage, ChatTemplateOptions } from './tokenize/chat-template.js';
-export { type Generation, type Generator, type GeneratorOptions, type Prompt, type TextPiece, loadGenerator } from './generate/generator.js';
+export { type ChoicesOptions, type Generation, type Generator, type GeneratorOptions, type Prompt, type TextPiece, loadGenerator } from './generate/generator.js';
 export type { GenerateOptions } from './generate/options.js';
 export { type CompareOptions, type ComparedModel, type ComparedOutput, type Comparison, compareModels, type ModelComparison, openComparison } from './compare/compare-models.js';
 export { type EvaluateOptions, type Evaluation, evaluateModel } from './compare/evaluate-model.js';

@@ -17,6 +17,7 @@ export const generate: Command = {
     { flags: '--repetition-penalty <x>', help: 'above 1: what was said becomes less likely', parse: decimal(0.01, 100) },
     { flags: '--frequency-penalty <x>', help: 'above 0: less likely each time it was written', parse: decimal(-100, 100) },
     { flags: '--presence-penalty <x>', help: 'above 0: less likely once it was written', parse: decimal(-100, 100) },
+    { flags: '--choices <n>', help: 'write this many texts of the prompt, each with a seed of its own', parse: integer(1, 128) },
     { flags: '--stop <text>', help: 'end before this text; may be repeated', repeat: true },
     common.seed,
     common.threads,
@@ -24,19 +25,13 @@ export const generate: Command = {
   examples: [
     "penjing generate out/sapling --prompt 'First Citizen:' -n 60",
     "penjing generate out/sapling --variant q4 --prompt 'And the LORD said' --temperature 0.8 --top-p 0.95 --seed 7",
+    "penjing generate out/sapling --prompt 'To be' --temperature 1 --choices 3",
   ],
   async run({ arguments: [path = ''], options, signal, write, seed }) {
     const { loadGenerator } = await import('@penjing/runtime');
     const prompt = textOf(options, 'prompt') ?? '';
     await using generator = await loadGenerator(path, { variant: textOf(options, 'variant'), threads: numberOf(options, 'threads'), signal });
-    let echoed = false;
-    // The prompt is echoed with the first token: a refusal then stands on a line of its own.
-    const onText = (text: string): void => {
-      if (!echoed) write(prompt);
-      echoed = true;
-      write(text);
-    };
-    const generation = await generator.generate(prompt, {
+    const sampling = {
       maxNewTokens: numberOf(options, 'maxNewTokens'),
       temperature: numberOf(options, 'temperature'),
       topK: numberOf(options, 'topK'),
@@ -48,8 +43,20 @@ export const generate: Command = {
       stop: listOf(options, 'stop'),
       seed,
       signal,
-      onText,
-    });
+    };
+    const count = numberOf(options, 'choices');
+    if (count !== undefined && count > 1) {
+      const choices = await generator.choices(prompt, count, sampling);
+      return { json: { prompt, choices }, text: choices.map(({ text }, i) => `--- ${i + 1}\n${prompt}${text}`).join('\n') };
+    }
+    let echoed = false;
+    // The prompt is echoed with the first token: a refusal then stands on a line of its own.
+    const onText = (text: string): void => {
+      if (!echoed) write(prompt);
+      echoed = true;
+      write(text);
+    };
+    const generation = await generator.generate(prompt, { ...sampling, onText });
     write(echoed ? '\n' : `${prompt}\n`);
     return { json: { prompt, ...generation }, text: '' };
   },

@@ -72,6 +72,23 @@ describe('generation', () => {
     expect(await sample(1)).not.toBe(await sample(2));
   });
 
+  test('choices of a prompt differ, the first is the text of the seed, and the same seed gives the same', async () => {
+    const options = { temperature: 1.5, seed: 3, maxNewTokens: 12, ignoreEndToken: true };
+    const heard: string[] = ['', '', '', ''];
+    const choices = await generator.choices('choose', 4, { ...options, onText: (text, choice) => (heard[choice] += text) });
+    expect(new Set(choices.map(({ text }) => text)).size).toBe(4);
+    expect(heard).toEqual(choices.map(({ text }) => text));
+    expect(choices[0]!.text).toBe((await generator.generate('choose', options)).text);
+    expect((await generator.choices('choose', 4, options)).map(({ text }) => text)).toEqual(heard);
+  });
+
+  test('choices out of range and one that fails are told, and leave nothing behind', async () => {
+    for (const count of [0, 129, 1.5, NaN]) await expect(generator.choices('a', count)).rejects.toMatchObject({ code: 'E_OPTION', message: expect.stringContaining('from 1 to 128') as string });
+    await expect(generator.choices('a', 3, { maxNewTokens: 64 })).rejects.toMatchObject({ code: 'E_CONTEXT' });
+    await expect(generator.choices('a', 3, { onText: () => { throw new Error('deaf'); } })).rejects.toThrow('deaf');
+    expect((await generator.generate('a', { maxNewTokens: 3, ignoreEndToken: true })).tokens).toHaveLength(3);
+  });
+
   test('the stream gives the text of generate, piece by piece', async () => {
     const options = { maxNewTokens: 20, ignoreEndToken: true };
     const { text } = await generator.generate('stream', options);
@@ -136,7 +153,7 @@ describe('limits', () => {
 
   test.each([
     { temperature: -1 }, { temperature: NaN }, { topK: 1.5 }, { topK: -1 }, { topP: 0 }, { topP: 1.1 }, { minP: 2 },
-    { repetitionPenalty: 0 }, { frequencyPenalty: NaN }, { presencePenalty: 101 }, { logitBias: new Map([[-1, 1]]) }, { logitBias: new Map([[1, 101]]) }, { logProbabilities: 21 }, { logProbabilities: 0.5 }, { seed: -1 }, { seed: 0.5 }, { maxNewTokens: 0 }, { maxNewTokens: Infinity },
+    { repetitionPenalty: 0 }, { frequencyPenalty: NaN }, { presencePenalty: 101 }, { logitBias: new Map([[-1, 1]]) }, { logitBias: new Map([[1, 101]]) }, { logProbabilities: 21 }, { logProbabilities: 0.5 }, { stop: Array<string>(65).fill('x') }, { stop: ['x'.repeat(1025)] }, { stopTokens: [32] }, { stopTokens: [-1] }, { seed: -1 }, { seed: 0.5 }, { maxNewTokens: 0 }, { maxNewTokens: Infinity },
   ])('%o is out of range', async (options) => {
     await expect(generator.generate('a', options)).rejects.toMatchObject({ code: 'E_OPTION' });
   });

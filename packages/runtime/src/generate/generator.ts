@@ -9,7 +9,7 @@ import type { Tokenizer } from '../tokenize/tokenizer.js';
 import { decoderLayout } from '../worker/decoder-layout.js';
 import type { TokenEvent } from '../worker/generate.js';
 import { type OpenedDecoder, openDecoder } from './open-decoder.js';
-import { type GenerateOptions, samplingParams, tokenBudget } from './options.js';
+import { checkedStops, choiceSeeds, type GenerateOptions, samplingParams, tokenBudget } from './options.js';
 import { createQueue } from './queue.js';
 import type { TokenProbability } from './sampler.js';
 import { createStopMatcher } from './stop.js';
@@ -47,11 +47,21 @@ export interface Generation {
   readonly decodeMs: number;
 }
 
+export interface ChoicesOptions extends Omit<GenerateOptions, 'onText'> {
+  /** Called with each piece of text as it comes, and the number of the text that it belongs to. */
+  readonly onText?: (text: string, choice: number) => void;
+}
+
 export interface Generator extends AsyncDisposable {
   readonly tokenizer: Tokenizer;
   /** Most tokens of prompt and text together, when the model says so. */
   readonly contextLength: number | undefined;
   generate(prompt: Prompt, options?: GenerateOptions): Promise<Generation>;
+  /**
+   * Several texts of one prompt, which is read once; the i-th has a seed of its own, made of `seed` and i, so the same seed gives the same texts.
+   * Throws `E_OPTION` for a `count` that is not from 1 to 128.
+   */
+  choices(prompt: Prompt, count: number, options?: ChoicesOptions): Promise<readonly Generation[]>;
   /** The same, piece by piece; leaving the loop stops the generation. */
   stream(prompt: Prompt, options?: GenerateOptions): AsyncGenerator<TextPiece, Generation, undefined>;
   /** Token ids of a conversation, ready to be a prompt. */
@@ -99,14 +109,29 @@ class OrtGenerator implements Generator {
     }
   }
 
+  async choices(prompt: Prompt, count: number, { onText, signal, ...options }: ChoicesOptions = {}): Promise<readonly Generation[]> {
+    // One that fails ends the others.
+    const failed = new AbortController();
+    const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
+    const texts = choiceSeeds(options.seed, count).map((seed, choice) => this.generate(prompt, { ...options, seed, signal: either, ...(onText && { onText: (text: string) => onText(text, choice) }) }));
+    try {
+      return await Promise.all(texts);
+    } catch (error) {
+      failed.abort(error);
+      await Promise.allSettled(texts);
+      throw error;
+    }
+  }
+
   async *stream(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<TextPiece, Generation, undefined> {
     options.signal?.throwIfAborted();
     const ids = this.#promptIds(prompt);
     const maxNewTokens = tokenBudget(ids.length, options.maxNewTokens, this.contextLength);
     const own = options.ignoreEndToken ? [] : this.#endTokens;
-    const endTokens = [...own, ...(options.stopTokens ?? [])];
+    const checked = checkedStops(options, this.#vocabSize);
+    const endTokens = [...own, ...checked.stopTokens];
     const text = this.tokenizer.stream(ids);
-    const stops = createStopMatcher((options.stop ?? []).filter((stop) => stop !== ''));
+    const stops = createStopMatcher(checked.stop);
     const events = createQueue<TokenEvent>();
     const stop = new AbortController();
     const call = this.#host.call(
@@ -169,9 +194,13 @@ class OrtGenerator implements Generator {
       if (this.#config.bosToken !== undefined) return [this.#config.bosToken];
       throw new PenjingError('E_INPUT', 'the prompt is empty and the model has no token to begin with', { hint: 'Give it a word to start from.' });
     }
-    const size = this.#config.vocabSize ?? this.tokenizer.vocabSize;
+    const size = this.#vocabSize;
     const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= size);
     if (wrong !== undefined) throw new PenjingError('E_INPUT', `prompt token ${wrong} is not in the vocabulary of ${size}`);
     return ids;
+  }
+
+  get #vocabSize(): number {
+    return this.#config.vocabSize ?? this.tokenizer.vocabSize;
   }
 }

@@ -25,7 +25,7 @@ export interface GenerateOptions {
   readonly logProbabilities?: number;
   /** Same seed, same text; 0 when absent. */
   readonly seed?: number;
-  /** Texts that end the generation; they are not part of the result. */
+  /** Up to 64 texts that end the generation; they are not part of the result, and empty ones do not count. */
   readonly stop?: readonly string[];
   /** Tokens that end the generation, besides those of the model's configuration. */
   readonly stopTokens?: readonly number[];
@@ -64,6 +64,30 @@ export function samplingParams(options: GenerateOptions): SamplingParams {
     inRange('a token of logitBias', token, { min: 0, max: 2 ** 31, integer: true, fallback: 0 }), inRange(`logitBias of ${token}`, bias, { min: -100, max: 100, fallback: 0 }),
   ] as const);
   return { ...numbers, logitBias, logProbabilities: logProbabilities === undefined ? undefined : inRange('logProbabilities', logProbabilities, { min: 0, max: 20, integer: true, fallback: 0 }) };
+}
+
+/** Throws `E_OPTION` naming the option and what it may be; `vocabSize` is how many tokens there are. */
+export function checkedStops({ stop = [], stopTokens = [] }: GenerateOptions, vocabSize: number): { readonly stop: readonly string[]; readonly stopTokens: readonly number[] } {
+  inRange('the number of texts in stop', stop.length, { min: 0, max: 64, integer: true, fallback: 0 });
+  for (const text of stop) {
+    if (typeof text !== 'string') throw new PenjingError('E_OPTION', `stop has ${String(text)}; it must be texts of up to ${LONGEST_STOP} characters`);
+    inRange('the length of a text in stop', text.length, { min: 0, max: LONGEST_STOP, integer: true, fallback: 0 });
+  }
+  for (const token of stopTokens) inRange('a token of stopTokens', token, { min: 0, max: vocabSize - 1, integer: true, fallback: 0 });
+  return { stop: stop.filter((text) => text !== ''), stopTokens };
+}
+
+/** Every new piece of text is compared with all beginnings of these. */
+const LONGEST_STOP = 1024;
+
+/** How many texts may be asked for at once, as in OpenAI's interface. */
+const MOST_CHOICES = 128;
+
+/** The seed of each of several texts of one prompt, all different; the first is the seed itself. Throws `E_OPTION` for a count out of range. */
+export function choiceSeeds(seed: number | undefined, count: number): readonly number[] {
+  const first = inRange('seed', seed, ranges.seed);
+  // An odd step visits each of 2^32 seeds once (the golden ratio's, as in splitmix).
+  return Array.from({ length: inRange('the number of choices', count, { min: 1, max: MOST_CHOICES, integer: true, fallback: 1 }) }, (_, i) => (first + Math.imul(i, 0x9e3779b9)) >>> 0);
 }
 
 /** The value of a numeric option, or its default. */
