@@ -1,5 +1,5 @@
 /** What a model that embeds texts learns from: pairs of texts, or texts that a teacher embeds too. */
-import { DenseTensor, denseOf, type Model, PenjingError, type TaskOptions } from '@penjing/core';
+import { DenseTensor, denseOf, PenjingError, type TaskOptions } from '@penjing/core';
 import type { DataSource } from '@penjing/graph-io/data';
 import type { Tokenizer } from '@penjing/runtime';
 import type { ModelInputs } from '../feeds/model-inputs.js';
@@ -9,7 +9,7 @@ import { tokenColumns } from './token-columns.js';
 /** As Optimum and sentence-transformers name it. */
 export const EMBEDDING = 'sentence_embedding';
 
-export const embeds = ({ graph }: Model): boolean => graph.outputs.some(({ name }) => name === EMBEDDING);
+export const embeds = (outputs: readonly string[]): boolean => outputs.includes(EMBEDDING);
 
 /** Tokens of a text, when nobody says. */
 const LONGEST_TEXT = 128;
@@ -29,8 +29,8 @@ export interface EmbeddedData {
 }
 
 /** Throws `E_DATA` for a model that gives no embedding, for scores that no cosine can be, and for a single pair. */
-export async function embeddedColumns(model: Model, source: DataSource, inputs: ModelInputs, { data, length, tokenizer, signal, onProgress }: EmbeddedDataOptions): Promise<EmbeddedData> {
-  if (!embeds(model)) throw new PenjingError('E_DATA', `${data} has pairs of texts, and the model gives no ${EMBEDDING} but ${model.graph.outputs.map(({ name }) => name).join(', ')}`, { hint: 'Convert it for --task sentence-similarity first: --pooling mean --normalize, where the folder says nothing.' });
+export async function embeddedColumns(outputs: readonly string[], source: DataSource, inputs: ModelInputs, { data, length, tokenizer, signal, onProgress }: EmbeddedDataOptions): Promise<EmbeddedData> {
+  if (!embeds(outputs)) throw new PenjingError('E_DATA', `${data} has pairs of texts, and the model gives no ${EMBEDDING} but ${outputs.join(', ')}`, { hint: 'Convert it for --task sentence-similarity first: --pooling mean --normalize, where the folder says nothing.' });
   const most = tokenLength(inputs) ?? length ?? Math.min(LONGEST_TEXT, tokenizer.maxLength ?? LONGEST_TEXT);
   const texts: string[] = [];
   const scores: number[] = [];

@@ -20,7 +20,8 @@ export function embeddingLoss(student: Model, teachers: readonly Model[], data: 
   const outputs: Record<string, string> = {};
   if (weights.soft > 0) {
     for (const teacher of teachers) {
-      if (!embeds(teacher)) throw new PenjingError('E_OPTION', `a teacher gives ${teacher.graph.outputs.map(({ name }) => name).join(', ')}, and no ${EMBEDDING}`, { hint: 'Convert it for --task sentence-similarity first.' });
+      const given = teacher.graph.outputs.map(({ name }) => name);
+      if (!embeds(given)) throw new PenjingError('E_OPTION', `a teacher gives ${given.join(', ')}, and no ${EMBEDDING}`, { hint: 'Convert it for --task sentence-similarity first.' });
       if (pairs) readPairs(teacher, EMBEDDING);
     }
     const [width, wide] = [widthOf(student), widthOf(teachers[0]!)];

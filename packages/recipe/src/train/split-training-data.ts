@@ -1,12 +1,12 @@
 /** Samples to learn from, and samples to measure on. */
 import { DenseTensor } from '@penjing/core';
 import { evenlySpread, splitSamples } from '../split-samples.js';
-import type { TrainingData } from './training-data.js';
+import type { ReadTrainingData } from './training-data.js';
 
 export interface TrainingParts {
-  readonly train: TrainingData['columns'];
+  readonly train: ReadTrainingData['columns'];
   /** Undefined where nothing is left out. */
-  readonly validation: TrainingData['columns'] | undefined;
+  readonly validation: ReadTrainingData['columns'] | undefined;
   /** Samples to train on. */
   readonly size: number;
 }
@@ -15,7 +15,7 @@ export interface TrainingParts {
 const MEASURED = 512;
 
 /** What is measured on are other data, where there are any, or every `leaveOut`th sample; at even distances, where they are many. */
-export function splitTrainingData(data: TrainingData, measured: TrainingData | undefined, leaveOut: number): TrainingParts {
+export function splitTrainingData(data: ReadTrainingData, measured: ReadTrainingData | undefined, leaveOut: number): TrainingParts {
   if (measured) return { train: data.columns, size: data.size, validation: rowsOf(measured, evenlySpread(counted(measured.size), MEASURED)) };
   const { used, heldOut } = splitSamples(counted(data.size), leaveOut < 2 ? undefined : leaveOut);
   if (heldOut.length === 0) return { train: data.columns, size: data.size, validation: undefined };
@@ -24,7 +24,7 @@ export function splitTrainingData(data: TrainingData, measured: TrainingData | u
 
 const counted = (size: number): number[] => Array.from({ length: size }, (_, i) => i);
 
-function rowsOf({ columns }: TrainingData, samples: readonly number[]): TrainingData['columns'] {
+function rowsOf({ columns }: ReadTrainingData, samples: readonly number[]): ReadTrainingData['columns'] {
   return new Map([...columns].map(([name, column]) => [name, column.shape[0] === 1 ? column : gather(column, samples)]));
 }
 

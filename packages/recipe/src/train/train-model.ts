@@ -1,14 +1,14 @@
 /** Trains a model that is made to be deployed: in a form that has gradients, on columns of data, with the weights put back by name. */
-import { cloneModel, type JobHost, type Model, type PassContext, type PassResult, PenjingError, sameShape, sha256, type ShelfReference, type TensorReference } from '@penjing/core';
-import { accuracy, crossEntropy, type Dataset, type GridTools, hasGrids, type Loss, makeTrainable, openGrids, type OpenedGrids, type OptimizerPlan, prunedWeights, readPairs, train, type TrainResult } from '@penjing/distill';
+import { cloneModel, type JobHost, type Model, type PassContext, type PassResult, PenjingError, sameShape, sha256, type ShelfReference } from '@penjing/core';
+import { accuracy, crossEntropy, type GridTools, hasGrids, type Loss, makeTrainable, openGrids, type OpenedGrids, type OptimizerPlan, prunedWeights, readPairs, train, type TrainResult } from '@penjing/distill';
 import { loadRuntime } from '../load-runtime.js';
 import type { StepRun } from '../steps/step.js';
 import { weightRule } from '../steps/weight-rules.js';
 import { heldZeros } from './held-zeros.js';
 import { checkAdapter, loraOf, saveAdapter, withAdapters } from './lora.js';
 import { scratchDeviation } from './scratch-deviation.js';
-import { splitTrainingData, type TrainingParts } from './split-training-data.js';
-import { openTrainingData, type TrainingData } from './training-data.js';
+import { trainedModel, type TrainingData } from './training-data.js';
+import { trainingDataJob } from './training-data-job.js';
 import type { TrainingFields } from './training-fields.js';
 
 /** What a step adds to learning from labels. */
@@ -35,13 +35,12 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   const model = opened?.model ?? adapted;
   const { model: student, missing } = await makeTrainable(cloneModel(model), { ...(signal && { signal }) });
   if (missing.length > 0) run.onNote(`no gradients for ${missing.join(', ')}: what stands before them cannot be trained`);
-  const reading = { input: run.input, columns: fields.columns, length: fields.length, scale: fields.scale, mean: fields.mean, std: fields.std, signal, onProgress };
-  const data = await openTrainingData(student, { ...reading, data: fields.data });
-  const measured = fields.validation === undefined ? undefined : await openTrainingData(student, { ...reading, data: fields.validation });
-  if (measured && (measured.task !== data.task || measured.scored !== data.scored)) throw new PenjingError('E_DATA', `${fields.validation} has ${describeTask(measured)}, ${fields.data} ${describeTask(data)}`);
-  if (measured?.names?.join('\n') !== undefined && measured.names.join('\n') !== data.names?.join('\n')) throw new PenjingError('E_DATA', `${fields.validation} has other classes than ${fields.data}`);
-  const parts = splitTrainingData(data, measured, fields.leaveOut ?? LEAVE_OUT);
-  if (!parts.validation && fields.leaveOut !== 0) run.onNote(`of ${data.size} samples no ${fields.leaveOut ?? LEAVE_OUT}th is left out: nothing is measured, and the result is the weights of the last step`);
+  const { columns, length, scale, mean, std, leaveOut = LEAVE_OUT } = fields;
+  const reading = { input: { path: run.input.path }, columns, length, scale, mean, std };
+  await using shelf = await jobs.openShelf();
+  const parts = await jobs.run(trainingDataJob, { model: trainedModel(student), reading, data: fields.data, validation: fields.validation, leaveOut, shelf: { kind: 'shelf', reference: shelf.reference } }, { ...(signal && { signal }), ...(onProgress && { onProgress }) });
+  const { data } = parts;
+  if (!parts.validation && leaveOut !== 0) run.onNote(`of ${data.size} samples no ${leaveOut}th is left out: nothing is measured, and the result is the weights of the last step`);
   if (data.task === 'pairs') readPairs(student, data.logits);
   const lesson = await lessonOf(student, data, jobs);
   const select = selection(fields, lora?.select);
@@ -51,10 +50,7 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   const zeros = heldZeros(pruned, opened?.grids ?? [], fields.zeros).filter(select);
   if (zeros.length > 0) run.onNote(`${zeros.length} weights are pruned: their zeros stay`);
 
-  const refer = async (columns: ReadonlyMap<string, Parameters<JobHost['refer']>[0]>): Promise<Dataset> => ({
-    columns: Object.fromEntries(await Promise.all([...columns].map(async ([name, tensor]): Promise<[string, TensorReference]> => [name, await jobs.refer(tensor)]))),
-    ...(data.classes !== undefined && { classes: { labels: data.classes } }),
-  });
+  const classes = data.classes === undefined ? {} : { classes: { labels: data.classes } };
   const { engines = 1 } = fields;
   const wanted = fields.batch ?? (data.task === 'language' ? 8 : 32);
   // of a few samples as many as all engines have the same number of
@@ -64,11 +60,11 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   if (optimizer.grids) run.onNote(`${optimizer.grids.length} weights are integers: they are trained on their grids`);
   if (opened && opened.activations.length > 0) run.onNote(`${opened.activations.length} scales of rounded activations are trained`);
   const plan = { batch, accumulate: fields.accumulate, seed };
-  const key = await sha256(JSON.stringify([step, jobs.digest ? await jobs.digest(adapted, signal ? { signal } : {}) : '', data.hash, measured?.hash, parts.size, plan, fields.trainable, fields.exclude, zeros, fields.scratch, fields.statistics, fields.dropout, optimizer.name, optimizer.average === undefined, lesson.key]));
+  const key = await sha256(JSON.stringify([step, jobs.digest ? await jobs.digest(adapted, signal ? { signal } : {}) : '', data.hash, parts.measuredHash, parts.size, plan, fields.trainable, fields.exclude, zeros, fields.scratch, fields.statistics, fields.dropout, optimizer.name, optimizer.average === undefined, lesson.key]));
   const shelves = await openShelves(run.folder, lesson.teacher?.cache === true, jobs);
   try {
     const result = await train(student, {
-      jobs, data: await refer(parts.train), ...(parts.validation && { validation: await refer(parts.validation) }),
+      jobs, data: { columns: parts.train, ...classes }, ...(parts.validation && { validation: { columns: parts.validation, ...classes } }),
       loss: lesson.loss, validationLoss: data.task === 'language' || data.task === 'classes' ? crossEntropy({ logits: data.logits }) : lesson.loss, ...(data.task === 'pairs' && { pairs: { embedding: data.logits, ...(data.scored ? { scores: 'scores' } : { groups: 'groups' }) } }), metrics: data.task === 'classes' ? { accuracy: accuracy({ logits: data.logits }) } : {},
       select, optimizer, ...plan, engines, recompute: fields.recompute, statistics: fields.statistics ?? (fields.scratch ? 'batch' : 'stored'), steps: fields.steps, epochs: fields.epochs, minutes: fields.minutes,
       validateEvery: fields.validateEvery, patience: fields.patience, checkpointEvery: fields.checkpointEvery,
@@ -83,7 +79,7 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
     });
     if (result.resumedAt !== undefined) run.onNote(`went on from step ${result.resumedAt}`);
     if (result.reason === 'patience') warnings.push(`the training ended after step ${result.state.step}: the last ${fields.patience} measurements were no better`);
-    report(step, result, { data, parts, samplesPerStep: batch * (fields.accumulate ?? 1) }, run);
+    report(step, result, { data, size: parts.size, samplesPerStep: batch * (fields.accumulate ?? 1) }, run);
     const trained = putBack(step, model, student, result, warnings);
     const stored = opened ? await storeIntegers(opened, trained, { jobs, ...(signal && { signal }), ...(onProgress && { onProgress }) }) : trained;
     if (lora && fields.adapter !== undefined) await saveAdapter(fields.adapter, lora, stored.model, { base: run.input.path, causal: data.task === 'language', ...(signal && { signal }) });
@@ -92,8 +88,6 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
     await shelves.dispose();
   }
 }
-
-const describeTask = ({ task, scored }: TrainingData): string => (scored ? `${task} with scores` : task);
 
 /** Throws `E_OPTION` for what no grid survives. */
 async function openIntegers(model: Model, { scratch, average }: TrainingFields, tools: GridTools): Promise<OpenedGrids> {
@@ -190,15 +184,16 @@ function putBack(step: string, model: Model, student: Model, { records, state }:
 
 interface Counted {
   readonly data: TrainingData;
-  readonly parts: TrainingParts;
+  /** Samples to train on. */
+  readonly size: number;
   readonly samplesPerStep: number;
 }
 
-function report(step: string, { state, reason, resumedAt }: TrainResult, { data, parts, samplesPerStep }: Counted, run: StepRun): void {
+function report(step: string, { state, reason, resumedAt }: TrainResult, { data, size, samplesPerStep }: Counted, run: StepRun): void {
   // of earlier parts of the run too, as what was seen is
   const { losses, rates, validations, best, elapsed: seconds } = state;
   run.onTrained({
     step, losses, rates, validations, best, reason, resumedAt, seconds,
-    unit: data.unit.name, seen: state.step * samplesPerStep * data.unit.perSample, perEpoch: parts.size * data.unit.perSample,
+    unit: data.unit.name, seen: state.step * samplesPerStep * data.unit.perSample, perEpoch: size * data.unit.perSample,
   });
 }

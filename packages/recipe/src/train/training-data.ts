@@ -15,8 +15,8 @@ import { embeddedColumns, EMBEDDING, embeds } from './embedded-data.js';
 import { besideTokens, tokenColumns } from './token-columns.js';
 import { tokenStream, trainingWindows } from './token-stream.js';
 
-export interface TrainingDataOptions extends Normalisation, TaskOptions {
-  readonly data: string;
+/** How data are read, as plain data. */
+export interface TrainingReading extends Normalisation {
   /** Columns of a table. */
   readonly columns?: readonly string[] | undefined;
   /** Tokens of a window, or the longest text with a class. */
@@ -25,9 +25,19 @@ export interface TrainingDataOptions extends Normalisation, TaskOptions {
   readonly input: { readonly path: string };
 }
 
+export interface TrainingDataOptions extends TrainingReading, TaskOptions {
+  readonly data: string;
+}
+
+/** What of a model decides how data are read for it, as plain data. */
+export interface TrainedModel {
+  readonly inputs: ModelInputs;
+  readonly outputs: readonly string[];
+  /** Undefined where no output can be it. */
+  readonly scores: Scores | undefined;
+}
+
 export interface TrainingData {
-  /** By input of the model, and `labels`. */
-  readonly columns: ReadonlyMap<string, DenseTensor>;
   readonly size: number;
   /** Tokens that follow, classes, pairs of texts that mean the same, or texts that a teacher embeds. */
   readonly task: 'language' | 'classes' | 'pairs' | 'texts';
@@ -44,24 +54,33 @@ export interface TrainingData {
   readonly hash: string;
 }
 
+export interface ReadTrainingData extends TrainingData {
+  /** By input of the model, and `labels`. */
+  readonly columns: ReadonlyMap<string, DenseTensor>;
+}
+
 /** Tokens of a window, and of a text with a class, when nobody says. */
 const WINDOW = 256;
 const LONGEST_TEXT = 128;
 
+export function trainedModel(model: Model): TrainedModel {
+  return { inputs: modelInputs(model), outputs: model.graph.outputs.map(({ name }) => name), scores: findScores(model) };
+}
+
 /** Throws `E_DATA` for data that does not fit the model, or lacks labels; what `openData` throws. */
-export async function openTrainingData(model: Model, options: TrainingDataOptions): Promise<TrainingData> {
+export async function readTrainingData({ inputs, outputs, scores }: TrainedModel, options: TrainingDataOptions): Promise<ReadTrainingData> {
   const { openData } = await import('@penjing/graph-io/data');
   await using source = await openData(options.data, options.columns ? { columns: options.columns } : {});
   if (source.count === 0) throw new PenjingError('E_DATA', `the data ${options.data} is empty: there is no batch to train on`);
-  const inputs = modelInputs(model);
   const hash = createHash('sha256').update(JSON.stringify([source.hash, options.length, options.scale, options.mean, options.std])).digest('hex');
   const first = await source.item(0);
   checkReading(first.kind === 'pair' ? 'text' : first.kind, inputs, options);
-  if (first.kind === 'pair' || (first.kind === 'text' && embeds(model))) {
-    const read = await embeddedColumns(model, source, inputs, { ...options, tokenizer: await tokenizerBeside(options.input) });
+  if (first.kind === 'pair' || (first.kind === 'text' && embeds(outputs))) {
+    const read = await embeddedColumns(outputs, source, inputs, { ...options, tokenizer: await tokenizerBeside(options.input) });
     return { ...read, logits: EMBEDDING, classes: undefined, names: undefined, hash, unit: { name: read.task, perSample: 1 } };
   }
-  const { name: logits, rank, classes } = scoresOf(model);
+  if (!scores) throw noScores(outputs);
+  const { name: logits, rank, classes } = scores;
   const found = { logits, classes, hash, names: source.classes };
   if (first.kind === 'text' && rank === 3) {
     const windows = await languageColumns(source, inputs, options);
@@ -72,11 +91,24 @@ export async function openTrainingData(model: Model, options: TrainingDataOption
   return { ...found, columns, size: source.count, task: 'classes', unit: { name: 'samples', perSample: 1 } };
 }
 
-/** The output that scores tokens or classes. A softmax at its end is left out: the loss has its own. */
-export function scoresOf(model: Model): { readonly name: string; readonly rank: number | undefined; readonly classes: number | undefined } {
-  const { outputs } = model.graph;
+export interface Scores {
+  readonly name: string;
+  readonly rank: number | undefined;
+  readonly classes: number | undefined;
+}
+
+/** The output that scores tokens or classes. A softmax at its end is left out: the loss has its own. Throws `E_INPUT` where none can be it. */
+export function scoresOf(model: Model): Scores {
+  const scores = findScores(model);
+  if (!scores) throw noScores(model.graph.outputs.map(({ name }) => name));
+  return scores;
+}
+
+const noScores = (outputs: readonly string[]): PenjingError => new PenjingError('E_INPUT', `none of the outputs ${outputs.join(', ')} is called logits`, { hint: 'Give a model with one output, or with one of this name.' });
+
+function findScores({ graph: { outputs } }: Model): Scores | undefined {
   const named = outputs.find(({ name }) => name === 'logits') ?? (outputs.length === 1 ? outputs[0] : undefined);
-  if (!named) throw new PenjingError('E_INPUT', `none of the outputs ${outputs.map(({ name }) => name).join(', ')} is called logits`, { hint: 'Give a model with one output, or with one of this name.' });
+  if (!named) return undefined;
   const last = named.producer?.opType === 'Softmax' || named.producer?.opType === 'LogSoftmax' ? named.producer.input(0)! : named;
   const shape = shapeOf(last) ?? shapeOf(named);
   const classes = shape?.at(-1);
