@@ -1,5 +1,6 @@
 /** Options that mean the same in every verb, written once, and readers of their values. */
 import { InvalidArgumentError } from 'commander';
+import type { Device } from '@penjing/runtime';
 import type { OptionSpec } from './command.js';
 
 /** Text that is not empty: an unset variable of a script must not mean the current folder. */
@@ -81,6 +82,9 @@ export function namedNumbers(text: string): readonly [name: string, numbers: rea
   return [match[1]!, numbers];
 }
 
+/** As the runtime names them, which is not loaded to print help. */
+const devices = ['cpu', 'webgpu', 'cuda', 'directml', 'coreml', 'auto'] as const satisfies readonly Device[];
+
 export const common = {
   output: { flags: '-o, --output <path>', help: 'where the result goes', required: true, parse: filled, group: 'Output' },
   force: { flags: '--force', help: 'replace an existing output' },
@@ -89,6 +93,7 @@ export const common = {
   data: { flags: '--data <path>', help: 'what to measure on: text, or anything else that quantize is calibrated with; labels beside it give the accuracy' },
   samples: { flags: '--samples <n>', help: 'how many samples of the data to use', parse: integer(1) },
   seed: { flags: '--seed <n>', help: 'seed of every random choice', parse: integer(0, 2 ** 32 - 1) },
+  device: { flags: '--device <name>', help: `where the model runs: ${devices.join(', ')} (cpu when absent; auto takes a graphics processor where there is one)`, choices: devices },
   threads: { flags: '--threads <n>', help: 'worker threads (all cores when absent)', parse: integer(1, 1024) },
 } as const satisfies Record<string, OptionSpec>;
 
@@ -115,6 +120,11 @@ export function textOf(options: Options, name: string): string | undefined {
 export function numberOf(options: Options, name: string): number | undefined {
   const value = options[name];
   return typeof value === 'number' ? value : undefined;
+}
+
+/** The device, if one was named; the parser has checked it. */
+export function deviceOf(options: Options): Device | undefined {
+  return devices.find((name) => name === options['device']);
 }
 
 /** The values of an option that may be repeated. */

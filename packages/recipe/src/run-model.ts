@@ -3,6 +3,7 @@ import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DenseTensor, denseOf, type DType, dtypes, formatType, PenjingError, type StringTensor, type ValueInfo } from '@penjing/core';
 import { readNpy, writeNpy } from '@penjing/graph-io';
+import type { Device } from '@penjing/runtime';
 import { loadRuntime } from './load-runtime.js';
 import { graphPath } from './inputs/open-input.js';
 
@@ -14,6 +15,8 @@ export interface RunModelOptions {
   /** Folder for NAME.npy of each output. */
   readonly output?: string | undefined;
   readonly force?: boolean;
+  /** As `SessionOptions.device`. */
+  readonly device?: Device | undefined;
   readonly threads?: number | undefined;
   readonly seed?: number | undefined;
   readonly signal?: AbortSignal;
@@ -41,14 +44,14 @@ const MAX_RANDOM_ELEMENTS = 2 ** 26;
 /** Throws `E_INPUT` naming an input that is unknown, missing a type, or of the wrong shape. */
 export async function runModel(path: string, options: RunModelOptions = {}): Promise<RunModelResult> {
   const { ortEngine, randomFeeds } = await loadRuntime();
-  const { output, signal, threads, seed } = options;
+  const { output, signal, device, threads, seed } = options;
   if (output !== undefined && !options.force && (await exists(output))) {
     throw new PenjingError('E_EXISTS', `${output} exists already`, { hint: 'Choose another folder, or give --force.' });
   }
   // What can be wrong without the model is found before it is loaded.
   const assigned = (options.inputs ?? []).map((text) => splitAssignment(text, '--input'));
   const shaped = (options.shapes ?? []).map((text) => ({ ...splitAssignment(text, '--shape'), text })).map(({ name, value, text }) => ({ name, shape: readShape(value, text) }));
-  await using executor = await ortEngine({ threads }).loadFile(await graphPath(path), { signal });
+  await using executor = await ortEngine({ device, threads }).loadFile(await graphPath(path), { signal });
   const given: Record<string, DenseTensor | StringTensor> = {};
   for (const { name, value } of assigned) given[name] = await readInput(infoOf(executor.inputs, name), value);
   const shapes = Object.fromEntries(shaped.map(({ name, shape }) => [infoOf(executor.inputs, name).name, shape]));

@@ -5,6 +5,7 @@ export { openShelfAt } from './jobs/folder-shelf.js';
 export { type CalibrationStoreOptions, type OpenedCalibration, openCalibrationStore } from './jobs/calibration-store.js';
 export type { ExternalFile } from './engine/model-source.js';
 export type { SessionOptions } from './engine/settings.js';
+export { type Device, deviceNames } from './engine/device.js';
 export type { ModelReference } from './open-reference.js';
 export { type DecodeOptions, type EncodeOptions, type Tokenizer } from './tokenize/tokenizer.js';
 export { loadTokenizer } from './tokenize/tokenizer-files.js';

@@ -1,6 +1,6 @@
 /** `penjing bench`: how fast a model is on this machine. */
 import type { Command } from '../command.js';
-import { common, integer, numberOf, textOf } from '../options.js';
+import { common, deviceOf, integer, numberOf, textOf } from '../options.js';
 import { formatBytes } from '../progress.js';
 import { formatFacts } from '../table.js';
 
@@ -15,6 +15,7 @@ export const bench: Command = {
     { flags: '--prompt-tokens <n>', help: 'language models: length of the prompt (128)', parse: integer(1) },
     { flags: '--new-tokens <n>', help: 'language models: tokens decoded after it (64)', parse: integer(1) },
     common.seed,
+    common.device,
     common.threads,
   ],
   examples: ['penjing bench out/sapling --variant q4', 'penjing bench model.onnx --runs 50 --threads 1 --json'],
@@ -26,6 +27,7 @@ export const bench: Command = {
       warmup: numberOf(options, 'warmup'),
       promptTokens: numberOf(options, 'promptTokens'),
       newTokens: numberOf(options, 'newTokens'),
+      device: deviceOf(options),
       threads: numberOf(options, 'threads'),
       signal,
       onProgress,

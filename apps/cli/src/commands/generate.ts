@@ -1,6 +1,6 @@
 /** `penjing generate`: text from a converted language model, as it comes. */
 import type { Command } from '../command.js';
-import { common, decimal, integer, listOf, numberOf, textOf } from '../options.js';
+import { common, decimal, deviceOf, integer, listOf, numberOf, textOf } from '../options.js';
 
 export const generate: Command = {
   name: 'generate',
@@ -20,6 +20,7 @@ export const generate: Command = {
     { flags: '--choices <n>', help: 'write this many texts of the prompt, each with a seed of its own', parse: integer(1, 128) },
     { flags: '--stop <text>', help: 'end before this text; may be repeated', repeat: true },
     common.seed,
+    common.device,
     common.threads,
   ],
   examples: [
@@ -30,7 +31,7 @@ export const generate: Command = {
   async run({ arguments: [path = ''], options, signal, write, seed }) {
     const { loadGenerator } = await import('@penjing/runtime');
     const prompt = textOf(options, 'prompt') ?? '';
-    await using generator = await loadGenerator(path, { variant: textOf(options, 'variant'), threads: numberOf(options, 'threads'), signal });
+    await using generator = await loadGenerator(path, { variant: textOf(options, 'variant'), device: deviceOf(options), threads: numberOf(options, 'threads'), signal });
     const sampling = {
       maxNewTokens: numberOf(options, 'maxNewTokens'),
       temperature: numberOf(options, 'temperature'),

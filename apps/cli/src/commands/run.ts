@@ -1,6 +1,6 @@
 /** `penjing run`: one forward pass of any ONNX model. */
 import type { Command } from '../command.js';
-import { common, filled, listOf, numberOf, textOf } from '../options.js';
+import { common, deviceOf, filled, listOf, numberOf, textOf } from '../options.js';
 import { formatTable } from '../table.js';
 
 export const run: Command = {
@@ -13,6 +13,7 @@ export const run: Command = {
     { flags: '-o, --output <folder>', help: 'write each output as NAME.npy', parse: filled },
     common.force,
     common.seed,
+    common.device,
     common.threads,
   ],
   examples: ["penjing run model.onnx --input 'x=[[1,2,3]]'", 'penjing run model.onnx --input x=@x.npy -o outputs --json'],
@@ -23,6 +24,7 @@ export const run: Command = {
       shapes: listOf(options, 'shape'),
       output: textOf(options, 'output'),
       force: options['force'] === true,
+      device: deviceOf(options),
       threads: numberOf(options, 'threads'),
       seed,
       signal,

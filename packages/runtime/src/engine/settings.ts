@@ -2,11 +2,14 @@
 import { availableParallelism } from 'node:os';
 import { PenjingError } from '@penjing/core';
 import type { SessionSettings } from '../worker/wire-types.js';
+import { type Device, providerAttempts } from './device.js';
 
 export interface SessionOptions {
   /** Intra-op threads; the cores this process may use when absent. */
   readonly threads?: number;
-  /** Execution providers in order of preference; `['cpu']` when absent. */
+  /** Where the model runs: 'cpu' when absent; 'auto' takes a graphics processor where there is one that ONNX Runtime can use. */
+  readonly device?: Device;
+  /** Execution providers of ONNX Runtime in order of preference, instead of a device: what the first does not take goes to the next. */
   readonly providers?: readonly string[];
   /**
    * Whether ONNX Runtime copies weights into the form its kernels like best. 'auto' leaves large float models as they
@@ -34,6 +37,11 @@ export interface WeightFacts {
 
 const LARGE_FLOAT_MODEL = 2 ** 30;
 
+/** Lists of execution providers, as `SessionSettings.attempts` has them. Throws `E_OPTION` for a device that no one knows. */
+export function providersOf({ device = 'cpu', providers }: Pick<SessionOptions, 'device' | 'providers'>): readonly (readonly string[])[] {
+  return providers ? [providers] : providerAttempts(device);
+}
+
 export function sessionSettings(options: SessionOptions, weights: WeightFacts, spin = true): SessionSettings {
   const threads = options.threads ?? availableParallelism();
   if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
@@ -43,7 +51,7 @@ export function sessionSettings(options: SessionOptions, weights: WeightFacts, s
   const mapped = weights.byPath && !weights.quantized && weights.bytes >= LARGE_FLOAT_MODEL;
   return {
     threads,
-    providers: options.providers ?? ['cpu'],
+    attempts: providersOf(options),
     prepack: prepack === 'auto' ? !mapped : prepack === 'always',
     optimization: options.optimization ?? 'all',
     spin,

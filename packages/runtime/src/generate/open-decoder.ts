@@ -5,6 +5,7 @@ import { isPenjingError, type Model } from '@penjing/core';
 import { layoutToBytes, serializeOnnx } from '@penjing/graph-io';
 import { withCheckedFile } from '../engine/model-source.js';
 import { type OpenedModel, openFile, type OpenOptions, openSource } from '../engine/open.js';
+import { providersOf } from '../engine/settings.js';
 import type { SessionHost } from '../session-host.js';
 import { type DecoderForm, type GenerationForm, generationForm } from './generation-form.js';
 
@@ -16,7 +17,7 @@ export interface OpenedDecoder extends OpenedModel {
 /** The file stays as it is: the form points at its weights, which ONNX Runtime reads where they are. */
 export async function openDecoder(host: SessionHost, path: string, options: OpenOptions, asStored = false): Promise<OpenedDecoder> {
   // What other providers copy, and what they fuse, is another matter.
-  if (asStored || options.providers?.some((provider) => provider !== 'cpu')) return { ...(await openFile(host, path, options)), form: undefined };
+  if (asStored || providersOf(options).flat().some((provider) => provider !== 'cpu')) return { ...(await openFile(host, path, options)), form: undefined };
   const file = resolve(path);
   const folder = dirname(file);
   const made = await withCheckedFile(file, options.signal, async (checked) => {

@@ -34,7 +34,7 @@ export function ortWebEngine({ ort, providers = ['wasm'], optimization = 'all' }
       const { buffer } = await layoutToBytes(file!);
       signal?.throwIfAborted();
       const source = { kind: 'memory', bytes: buffer as ArrayBuffer, externalData: [] } as const;
-      return openExecutor(sessions, source, { threads, providers, prepack: true, optimization, spin: false, memoryPattern: true, extra: {} });
+      return openExecutor(sessions, source, { threads, attempts: [providers], prepack: true, optimization, spin: false, memoryPattern: true, extra: {} });
     },
   };
 }

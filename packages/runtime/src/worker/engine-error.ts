@@ -13,6 +13,18 @@ const known: readonly { readonly match: RegExp; readonly code: `E_${string}`; re
     hint: 'Use a smaller input, a quantized variant of the model, or a machine with more memory.',
   },
   {
+    match: /WebGPU adapter|webgpu_context/i,
+    code: 'E_PROVIDER',
+    hint: 'WebGPU found no graphics processor: on Linux it needs a Vulkan driver (libvulkan1 and the one of the vendor). `--device cpu` runs everywhere.',
+  },
+  {
+    match: /ExecutionProvider_(Cuda|CUDA|TensorRT)|providers_(cuda|shared)|\[cuda\]/,
+    code: 'E_PROVIDER',
+    hint: 'CUDA is a download of its own: `ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node` on Linux or Windows (x64), beside CUDA 12 and cuDNN 9. `--device cpu` runs everywhere.',
+  },
+  { match: /\[dml\]/, code: 'E_PROVIDER', hint: 'DirectML is part of Windows; elsewhere take `--device webgpu`, `cuda` or `cpu`.' },
+  { match: /\[coreml\]/, code: 'E_PROVIDER', hint: 'CoreML is part of macOS; elsewhere take `--device webgpu`, `cuda` or `cpu`.' },
+  {
     match: /backend not found|not supported|available backend/i,
     code: 'E_PROVIDER',
     hint: "Use the provider 'cpu', or install the build of onnxruntime-node that has this one.",

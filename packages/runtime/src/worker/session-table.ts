@@ -22,24 +22,24 @@ export class SessionTable {
   }
 
   async open(source: SessionSource, settings: SessionSettings): Promise<SessionInfo> {
-    const options = sessionOptions(settings);
-    try {
-      const session = await this.#gate.pass(() =>
-        source.kind === 'file'
-          ? this.api.InferenceSession.create(source.path, options)
-          : this.api.InferenceSession.create(new Uint8Array(source.bytes), {
-              ...options,
-              ...(source.externalData.length === 0
-                ? {}
-                : { externalData: source.externalData.map(({ path, data }) => ({ path, data: new Uint8Array(data) })) }),
-            }),
-      );
-      const handle = this.#next++;
-      this.#sessions.set(handle, session);
-      return { handle, ...sessionInfo(session) };
-    } catch (error) {
-      throw engineError('the model could not be loaded', error);
+    for (const [i, providers] of settings.attempts.entries()) {
+      try {
+        const session = await this.#gate.pass(() => this.#create(source, sessionOptions(settings, providers)));
+        const handle = this.#next++;
+        this.#sessions.set(handle, session);
+        return { handle, ...sessionInfo(session) };
+      } catch (cause) {
+        const error = engineError('the model could not be loaded', cause);
+        if (error.code !== 'E_PROVIDER' || i === settings.attempts.length - 1) throw error;
+      }
     }
+    throw new PenjingError('E_PROVIDER', 'there is no execution provider to load the model with');
+  }
+
+  #create(source: SessionSource, options: ort.InferenceSession.SessionOptions): Promise<OrtSession> {
+    if (source.kind === 'file') return this.api.InferenceSession.create(source.path, options);
+    const externalData = source.externalData.map(({ path, data }) => ({ path, data: new Uint8Array(data) }));
+    return this.api.InferenceSession.create(new Uint8Array(source.bytes), { ...options, ...(externalData.length > 0 && { externalData }) });
   }
 
   get(handle: number): OrtSession {
@@ -69,9 +69,9 @@ export class SessionTable {
   }
 }
 
-function sessionOptions(settings: SessionSettings): ort.InferenceSession.SessionOptions {
+function sessionOptions(settings: SessionSettings, providers: readonly string[]): ort.InferenceSession.SessionOptions {
   return {
-    executionProviders: [...settings.providers],
+    executionProviders: [...providers],
     intraOpNumThreads: settings.threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',

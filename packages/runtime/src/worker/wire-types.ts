@@ -23,7 +23,8 @@ export interface ExternalBuffer {
 
 export interface SessionSettings {
   readonly threads: number;
-  readonly providers: readonly string[];
+  /** Lists of execution providers, each tried only where the one before it is not to be had. */
+  readonly attempts: readonly (readonly string[])[];
   /** False keeps float weights where they are mapped instead of copying them into packed form. */
   readonly prepack: boolean;
   readonly optimization: 'none' | 'basic' | 'extended' | 'all';
