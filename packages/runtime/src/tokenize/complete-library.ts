@@ -10,7 +10,8 @@ interface LibraryNormalizer {
 }
 
 interface LibraryModel {
-  readonly config: { readonly type?: string; readonly byte_fallback?: boolean };
+  readonly config: { readonly type?: string; readonly byte_fallback?: boolean; readonly continuing_subword_prefix?: unknown; readonly end_of_word_suffix?: unknown };
+  readonly unk_token?: string;
   readonly tokens_to_ids: ReadonlyMap<string, number>;
   encode(tokens: string[]): string[];
 }

@@ -3,7 +3,9 @@ import { Tokenizer as Library } from '@huggingface/tokenizers';
 import { PenjingError } from '@penjing/core';
 import { type ChatMessage, type ChatTemplateOptions, type ChatTemplates, chatTemplates } from './chat-template.js';
 import { type Completable, completeLibrary } from './complete-library.js';
+import { encodeInput, type EncodedInput, type EncodeInputsOptions, type InputEncoder, type TextInput } from './encode-inputs.js';
 import { type StreamDecoder, createStreamDecoder } from './stream-decoder.js';
+import { type Span, tokenSpans } from './token-spans.js';
 import { withDeadline } from './with-deadline.js';
 
 export interface EncodeOptions {
@@ -33,7 +35,20 @@ export interface Tokenizer {
   readonly hasChatTemplate: boolean;
   /** Longest text in tokens that the tokenizer's configuration allows, when it says so. */
   readonly maxLength: number | undefined;
+  /** What fills texts up to one length, and at which side. 0 when the folder names no token for it: whoever masks it reads none. */
+  readonly padding: { readonly id: number; readonly side: 'left' | 'right' };
+  /** The token that stands for one to be guessed. */
+  readonly maskToken: string | undefined;
+  /** What a token within a word begins with (`##`); empty where tokens do not tell. */
+  readonly continuingPrefix: string;
+  readonly unknownToken: string | undefined;
+  /** Inputs that its models read, where the folder says so: not all that have token types were trained with them. */
+  readonly inputNames: readonly string[] | undefined;
   encode(text: string, options?: EncodeOptions): number[];
+  /** Texts and pairs of texts as encoders read them. Throws `E_INPUT` naming a text that is too long. */
+  encodeInputs(inputs: readonly TextInput[], options?: EncodeInputsOptions): EncodedInput[];
+  /** Where `tokens`, all of a text without those of the template, lie in it. Throws `E_TOKENIZER` where that cannot be told. */
+  spans(text: string, tokens: readonly string[]): Span[];
   decode(ids: readonly number[], options?: DecodeOptions): string;
   /** Decodes token by token and holds back incomplete characters; `context` are tokens that came before. */
   stream(context?: readonly number[]): StreamDecoder;
@@ -76,16 +91,38 @@ export function createTokenizer({ tokenizer, config, template }: TokenizerFiles,
     const run = (): string => library.decode([...ids], { skip_special_tokens: skipSpecialTokens, clean_up_tokenization_spaces: false });
     return patterned ? withDeadline(allowed(ids.length * 8), 'decoding', run) : run();
   };
-  const maxLength = config['model_max_length'];
+  const { model_max_length: maxLength, model_input_names: inputNames } = config;
+  const { continuing_subword_prefix: prefix, end_of_word_suffix: suffix } = library.model.config;
+  const continuingPrefix = typeof prefix === 'string' ? prefix : '';
+  const spanLibrary = {
+    normalizer: library.normalizer && ((text: string) => library.normalizer!.normalize(text)),
+    byteLevel: /"type":"ByteLevel"/.test(JSON.stringify([(tokenizer as { pre_tokenizer?: unknown }).pre_tokenizer, (tokenizer as { decoder?: unknown }).decoder])),
+    unknownToken: library.model.unk_token,
+    isAdded: (token: string) => library.added_tokens_map.has(token),
+    continuingPrefix,
+    endOfWord: typeof suffix === 'string' ? suffix : '',
+  };
+  const padId = special['pad_token'] === undefined ? undefined : library.token_to_id(special['pad_token']);
+  const sideOf = (name: string): 'left' | 'right' => (config[name] === 'left' ? 'left' : 'right');
   return {
     vocabSize,
     bosToken: special['bos_token'],
     eosToken: special['eos_token'],
     hasChatTemplate: templates.available,
+    padding: { id: padId ?? 0, side: sideOf('padding_side') },
+    maskToken: special['mask_token'],
+    continuingPrefix,
+    unknownToken: library.model.unk_token,
+    inputNames: Array.isArray(inputNames) ? inputNames.map(String) : undefined,
     // Transformers writes 1e30 for "not known".
     maxLength: typeof maxLength === 'number' && maxLength < 1e9 ? maxLength : undefined,
     encode: (text, { specialTokens: add = true } = {}) =>
       withDeadline(allowed(text.length), `tokenizing ${text.length} characters`, () => library.encode(text, { add_special_tokens: add }).ids),
+    encodeInputs(inputs, options = {}) {
+      const characters = inputs.reduce((sum, input) => sum + (typeof input === 'string' ? input.length : String(input?.text).length + String(input?.pair).length), 0);
+      return withDeadline(allowed(characters), `tokenizing ${characters} characters`, () => inputs.map((input, i) => encodeInput(library, input, sideOf('truncation_side'), i, options)));
+    },
+    spans: (text, tokens) => withDeadline(allowed(text.length), `following ${text.length} characters`, () => tokenSpans(spanLibrary, text, tokens)),
     decode,
     stream: (context = []) => createStreamDecoder(decode, context),
     idOf: (token) => library.token_to_id(token),
@@ -95,10 +132,9 @@ export function createTokenizer({ tokenizer, config, template }: TokenizerFiles,
 }
 
 /** What is used of the library; its own declarations do not resolve under Node's module rules. */
-interface LibraryTokenizer extends Completable {
-  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
+interface LibraryTokenizer extends Completable, InputEncoder {
+  readonly added_tokens_map: ReadonlyMap<string, unknown>;
   decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string;
-  token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
   get_vocab(withAdded: boolean): Map<string, number>;
 }

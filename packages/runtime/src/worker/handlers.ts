@@ -2,6 +2,7 @@
 import { bench } from './bench.js';
 import { type Batchers, generate } from './generate.js';
 import type { Handlers } from './protocol.js';
+import { reduce } from './reduce.js';
 import { runJob } from './run-job.js';
 import { measure } from './measure.js';
 import { score } from './score.js';
@@ -20,6 +21,7 @@ export function createHandlers(sessions: SessionTable): Handlers {
       const fetched = await sessions.run(handle, allToOrt(sessions.api, feeds), outputs);
       return Object.fromEntries(outputs.map((name) => [name, fromOrt(name, fetched[name]!, transfer)]));
     },
+    reduce: (params, { transfer }) => reduce(sessions, params, transfer),
     measure: (params) => measure(sessions, params),
     generate: (params, context) => generate(sessions, batchers, params, context),
     score: (params, context) => score(sessions, params, context),

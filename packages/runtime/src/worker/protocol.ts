@@ -3,6 +3,7 @@ import type { Progress } from '@penjing/core';
 import type { BenchParams, BenchTimes } from './bench.js';
 import type { GenerateParams, GenerateResult, TokenEvent } from './generate.js';
 import type { Measured, MeasureParams } from './measure.js';
+import type { Reduced, ReduceParams } from './reduce.js';
 import type { JobParams } from './run-job.js';
 import type { ScoreEvent, ScoreParams, ScoreResult } from './score.js';
 import type { CallContext, SessionInfo, SessionSettings, SessionSource, WireTensors } from './wire-types.js';
@@ -12,6 +13,8 @@ export interface Methods {
   open: { params: { source: SessionSource; settings: SessionSettings }; result: SessionInfo; event: never };
   close: { params: { handle: number }; result: void; event: never };
   run: { params: { handle: number; feeds: WireTensors; outputs: readonly string[] }; result: WireTensors; event: never };
+  /** Runs, and gives what is made of one output: embeddings, the likeliest tokens. */
+  reduce: { params: ReduceParams; result: Reduced; event: never };
   /** Runs one session or two on the same feeds; only figures leave the worker. */
   measure: { params: MeasureParams; result: Measured; event: never };
   generate: { params: GenerateParams; result: GenerateResult; event: TokenEvent };
