@@ -93,7 +93,7 @@ export const common = {
   data: { flags: '--data <path>', help: 'what to measure on: text, or anything else that quantize is calibrated with; labels beside it give the accuracy' },
   samples: { flags: '--samples <n>', help: 'how many samples of the data to use', parse: integer(1) },
   seed: { flags: '--seed <n>', help: 'seed of every random choice', parse: integer(0, 2 ** 32 - 1) },
-  device: { flags: '--device <name>', help: `where the model runs: ${devices.join(', ')} (cpu when absent; auto takes a graphics processor where there is one)`, choices: devices },
+  device: { flags: '--device <name>', help: 'where the model runs (cpu when absent; auto takes a graphics processor where there is one)', choices: devices },
   threads: { flags: '--threads <n>', help: 'worker threads (all cores when absent)', parse: integer(1, 1024) },
 } as const satisfies Record<string, OptionSpec>;
 
