@@ -64,6 +64,14 @@ describe.skipIf(!existsSync(data))('against recorded tokenizers', () => {
     );
   });
 
+  test('stories260k: a word that the model has and the tokenizer has not says nothing', async () => {
+    const tokenizer = await loadTokenizer(new URL('hf', stories).pathname);
+    const stream = tokenizer.stream();
+    const ids = tokenizer.encode('Once upon a time', { specialTokens: false });
+    expect(ids.flatMap((id) => [id, tokenizer.vocabSize + 5]).map((id) => stream.push(id)).join('') + stream.end()).toBe(tokenizer.decode(ids));
+    expect(() => tokenizer.decode([tokenizer.vocabSize])).toThrow(/is not a token id/);
+  });
+
   test('gpt2: a stream of any bytes equals the whole', () => {
     const tokenizer = createTokenizer({ tokenizer: json('tokenizers/gpt2_tokenizer.json'), config: {} });
     // The first 256 tokens are the single bytes.
