@@ -1,0 +1,86 @@
+/**
+ * What a step of generation costs beside what ONNX Runtime takes: its products alone for 1 and for 8 rows, one run of the whole form, and the engine around it.
+ * `npx tsx --conditions=@penjing/source bench/generation-rows.ts FOLDER [--variant q4] [--context 128] [--tokens 64] [--threads 2]`
+ */
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { GraphBuilder, Model, tensorType, type Value } from '@penjing/core';
+import { readOnnx } from '@penjing/graph-io';
+import { fileSource } from '@penjing/graph-io/node';
+import { loadGenerator, ortJobs } from '@penjing/runtime';
+import { generationForm } from '../packages/runtime/src/generate/generation-form.js';
+import { generationRunJob, type RunInput } from './generation-run-job.js';
+import { median } from './timed.js';
+
+const { values, positionals: [folder] } = parseArgs({
+  allowPositionals: true,
+  options: { variant: { type: 'string', default: 'q4' }, context: { type: 'string', default: '128' }, tokens: { type: 'string', default: '64' }, threads: { type: 'string', default: '2' } },
+});
+if (!folder) throw new Error('a folder with a decoder is needed');
+const [context, tokens, threads] = [Number(values.context), Number(values.tokens), Number(values.threads)];
+const path = join(folder, 'onnx', `model_${values.variant}.onnx`);
+await using file = await fileSource(path);
+const model = await readOnnx(file);
+await using jobs = ortJobs({ threads });
+
+/** Milliseconds of the products of a step, each of its own input, with outputs that take no time to copy. */
+async function products(rows: number): Promise<number> {
+  const chain = new Model();
+  for (const [domain, version] of model.opsetImports) chain.opsetImports.set(domain, version);
+  const b = new GraphBuilder(chain.graph);
+  const inputs = new Map<number, Value>();
+  const sums: Value[] = [];
+  for (const node of model.graph.nodes()) {
+    if (node.opType !== 'MatMulNBits') continue;
+    const width = node.int('K', 0);
+    const x = inputs.get(width) ?? b.input(`x.${width}`, tensorType('float32', [rows, width]));
+    inputs.set(width, x);
+    const weights = node.inputs.slice(1).map((value) => value && b.initializer(value.name, value.tensor!));
+    const attributes = Object.fromEntries(node.attributes);
+    sums.push(b.op('ReduceMax', [b.op('MatMulNBits', [x, ...weights], attributes, { domain: 'com.microsoft' })], { keepdims: 0 }));
+  }
+  b.output(b.op('Sum', sums), 'sum', tensorType('float32', []));
+  return timed(chain, Object.fromEntries([...inputs].map(([width, { name }]) => [name, { dtype: 'float32', shape: [rows, width] }])));
+}
+
+/** Milliseconds of one run of the form, with a full cache of `context` tokens. */
+async function bareRun(rows: number): Promise<number> {
+  const { model: form, form: { layers, sight, positions } } = await generationForm(model);
+  const feeds: Record<string, RunInput['feeds'][string]> = {
+    input_ids: { dtype: 'int64', shape: [rows, 1] }, logit_rows: { dtype: 'int64', shape: [rows] }, ...(positions && { position_ids: { dtype: 'int64', shape: [rows, 1] } }),
+  };
+  for (const { past, fresh, group, dtype } of sight) Object.assign(feeds, { [past]: { dtype, shape: [rows, 1, 1, context] }, [fresh]: { dtype, shape: [1, 1, group, 1] } });
+  for (const { pastKey, pastValue, kvHeads, headDim, dtype } of layers) for (const name of [pastKey, pastValue]) feeds[name] = { dtype, shape: [rows, kvHeads, context, headDim] };
+  return timed(form, feeds);
+}
+
+async function timed(graph: Model, feeds: RunInput['feeds']): Promise<number> {
+  await using prepared = await jobs.prepare(graph);
+  return await jobs.run(generationRunJob, { model: { kind: 'model', reference: prepared.reference }, feeds, below: 8, runs: tokens });
+}
+
+/** Milliseconds in which the slowest of `rows` texts writes a token. */
+async function engineStep(rows: number): Promise<number> {
+  await using generator = await loadGenerator(folder!, { variant: values.variant, threads });
+  const written = new Array<number>(rows).fill(0);
+  const times: number[] = [];
+  const most = 2 * tokens + 64;
+  await Promise.all(written.map(async (_, index) => {
+    const prompt = Array.from({ length: context - tokens }, (_, i) => (index * 7919 + i * 104_729) % generator.tokenizer.vocabSize);
+    for await (const _piece of generator.stream(prompt, { maxNewTokens: most, ignoreEndToken: true })) {
+      written[index]!++;
+      if (Math.min(...written) > times.length) times.push(performance.now());
+      if (times.length > tokens) break;
+    }
+  }));
+  return median(times.slice(1).map((time, i) => time - times[i]!));
+}
+
+const shown: Record<string, number> = {};
+for (const rows of [1, 8]) {
+  const [chain, bare, step] = [await products(rows), await bareRun(rows), await engineStep(rows)];
+  Object.assign(shown, { [`products of ${rows}`]: chain, [`run of ${rows}`]: bare, [`step of ${rows}`]: step });
+  console.log(`${rows} rows at ${context}: products ${chain.toFixed(1)} ms, one run ${bare.toFixed(1)} ms, a step of the engine ${step.toFixed(1)} ms (${(100 * (step / bare - 1)).toFixed(1)} % above the run, ${((1000 * rows) / step).toFixed(1)} tokens/s, ${(chain / step).toFixed(2)} of what the products alone give)`);
+}
+console.log(JSON.stringify(shown));
+process.exit(0);
