@@ -4,8 +4,11 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadEmbedder, loadMaskFiller, loadReranker, loadTextClassifier, loadTokenClassifier, loadTokenizer, type TextSpan } from '@penjing/runtime';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { expectClose, fixturePath, TaskFolders } from './support/task-folder.js';
+
+// each loads a model in a thread of its own
+vi.setConfig({ testTimeout: 240_000 });
 
 let folders: TaskFolders;
 beforeAll(async () => void (folders = await TaskFolders.open()));

@@ -23,4 +23,6 @@ export { type RecipeResult, runRecipe, type RunRecipeOptions } from './run-recip
 export { squeezeMethods } from './squeeze/goal.js';
 export { squeezeInput, type SqueezeOptions, type SqueezeResult } from './squeeze/squeeze-input.js';
 export type { TriedModel } from './squeeze/trials.js';
+export { taskNames } from './tasks/find-task.js';
+export { runTask, type RunTaskOptions, type TaskOutput, type TaskRun } from './tasks/run-task.js';
 export { runModel, type RunModelOptions, type RunModelResult, type RunOutput } from './run-model.js';

@@ -18,6 +18,14 @@ export { type RankOptions, type RankedDocument, type Reranker, loadReranker } fr
 export { type ClassifyTextOptions, type TextClassifier, loadTextClassifier } from './tasks/text-classifier.js';
 export { type ClassifyTokensOptions, type TokenClassifier, loadTokenClassifier } from './tasks/token-classifier.js';
 export { type FillMaskOptions, type MaskFiller, type MaskFilling, loadMaskFiller } from './tasks/mask-filler.js';
+export { type ClassifyImageOptions, type ImageClassifier, loadImageClassifier } from './tasks/image-classifier.js';
+export { type ImageEmbedder, loadImageEmbedder, type LoadImageEmbedderOptions } from './tasks/image-embedder.js';
+export type { PictureInput, PictureOptions } from './tasks/picture-model.js';
+export type { Pixels } from './tasks/resize-picture.js';
+export { type DetectedVoice, type DetectVoiceOptions, loadVoiceDetector, type VoiceDetector } from './tasks/voice-detector.js';
+export type { SegmentOptions, SpeechSegment } from './tasks/speech-segments.js';
+export { loadSpeechRecognizer, type SpeechRecognizer, type TranscribeOptions, type TranscribedWindow, type Transcription } from './tasks/speech-recognizer.js';
+export type { SoundInput, SoundSamples } from './tasks/sound-input.js';
 export type { Aggregation, TextSpan } from './tasks/group-tokens.js';
 export type { Activation, LabelScore } from './tasks/scores.js';
 export type { LoadTaskOptions } from './tasks/task-model.js';

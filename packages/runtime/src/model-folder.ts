@@ -17,16 +17,17 @@ export interface ModelLocation {
   readonly folder: string;
 }
 
-/** A folder or an ONNX file to the file itself. Throws `E_NOT_FOUND` listing the variants that are there. */
-export async function locateModel(path: string, variant?: string): Promise<ModelLocation> {
+/** A folder or an ONNX file to the file itself; `stem` is what a graph is called that is one of several. Throws `E_NOT_FOUND` listing the variants that are there. */
+export async function locateModel(path: string, variant?: string, stem?: string): Promise<ModelLocation> {
   const info = await stat(path).catch((cause: unknown) => {
     throw new PenjingError('E_NOT_FOUND', `${path} does not exist`, { cause });
   });
+  if (!info.isDirectory() && stem !== undefined) return locateModel(basename(dirname(path)) === 'onnx' ? dirname(dirname(path)) : dirname(path), variant, stem);
   if (!info.isDirectory()) {
     const parent = dirname(path);
     return { path, folder: basename(parent) === 'onnx' ? dirname(parent) : parent };
   }
-  const files = await variantFiles(path);
+  const files = await variantFiles(path, stem);
   if (variant === undefined) {
     const plain = files.get('') ?? (files.size === 1 ? [...files.values()][0] : undefined);
     if (plain) return { path: plain, folder: path };
@@ -34,17 +35,18 @@ export async function locateModel(path: string, variant?: string): Promise<Model
     const found = files.get(suffixOf.get(variant) ?? `_${variant}`);
     if (found) return { path: found, folder: path };
   }
-  throw new PenjingError('E_NOT_FOUND', `${path} has no ${variant === undefined ? 'model.onnx' : `variant ${variant}`}`, {
+  throw new PenjingError('E_NOT_FOUND', `${path} has no ${variant === undefined ? `${stem ?? 'model'}.onnx` : `variant ${variant}${stem === undefined ? '' : ` of ${stem}`}`}`, {
     hint: files.size === 0 ? 'Convert the checkpoint first: `penjing convert`.' : `It has ${[...files.keys()].map(variantName).join(', ')}.`,
   });
 }
 
 /** Model files by suffix; those in `onnx/` come before those beside the configuration. */
-async function variantFiles(folder: string): Promise<Map<string, string>> {
+async function variantFiles(folder: string, stem = 'model|decoder_model_merged'): Promise<Map<string, string>> {
+  const pattern = new RegExp(`^(?:${stem})(_[a-z0-9]+)?\\.onnx$`, 'i');
   const files = new Map<string, string>();
   for (const place of [join(folder, 'onnx'), folder]) {
     for (const name of await readdir(place).catch(() => [])) {
-      const match = /^(?:model|decoder_model_merged)(_[a-z0-9]+)?\.onnx$/i.exec(name);
+      const match = pattern.exec(name);
       const suffix = match?.[1] ?? '';
       if (match && !files.has(suffix)) files.set(suffix, join(place, name));
     }

@@ -1,23 +1,44 @@
-/** `penjing run`: one forward pass of any ONNX model. */
-import type { Command } from '../command.js';
-import { common, deviceOf, filled, listOf, numberOf, textOf } from '../options.js';
+/** `penjing run`: one forward pass of any ONNX model, or a task on texts, pictures and sounds. */
+import type { Command, CommandContext, CommandResult } from '../command.js';
+import { common, deviceOf, filled, integer, listOf, names, numberOf, textOf } from '../options.js';
 import { formatTable } from '../table.js';
+
+const TASK = { group: 'Tasks' };
+/** Any of these makes it a run of a task. */
+const taskOptions = ['task', 'text', 'data', 'query'] as const;
 
 export const run: Command = {
   name: 'run',
-  summary: 'run a model once on given or random inputs',
+  summary: 'run a task on texts, pictures or sounds, or a model once on given or random inputs',
   arguments: [{ name: '<model>', help: 'an .onnx file or a model folder' }],
   options: [
     { flags: '-i, --input <name=value>', help: "JSON (x=[[1,2]]) or a file (x=@x.npy, x=@x.json); may be repeated; inputs not given are random", repeat: true },
     { flags: '--shape <name=dims>', help: 'shape of a random input: x=1,3,224,224; may be repeated', repeat: true },
     { flags: '-o, --output <folder>', help: 'write each output as NAME.npy', parse: filled },
     common.force,
+    { ...TASK, flags: '--task <name>', help: 'what the model is for, when its folder does not tell: sentence-similarity (embeddings), text-ranking, text-classification, token-classification, fill-mask, image-classification, image-feature-extraction, automatic-speech-recognition, voice-activity-detection' },
+    { ...TASK, flags: '--text <text>', help: 'a text; may be repeated', repeat: true },
+    { ...TASK, flags: '--data <path>', help: 'texts (.txt by line, .jsonl, .csv), pictures (a file or a folder), a .wav; may be repeated', repeat: true },
+    { ...TASK, flags: '--columns <names>', help: 'the column of the text in a .csv', parse: names },
+    { ...TASK, flags: '--query <text>', help: 'rank the texts by how well they answer it' },
+    { ...TASK, flags: '--top-k <k>', help: 'most labels, words or documents', parse: integer(1) },
+    { ...TASK, flags: '--truncate', help: 'cut texts that are too long instead of refusing them' },
+    { ...TASK, flags: '--pooling <names>', help: 'how states become an embedding, when the folder does not tell: cls, mean, max, lasttoken, …', parse: names },
+    { ...TASK, flags: '--normalize', help: 'embeddings of length 1' },
+    { ...TASK, flags: '--prompt <name>', help: 'a prompt of the folder that goes before every text: query, document, …' },
+    { ...TASK, flags: '--aggregation <name>', help: 'how tokens become spans', choices: ['none', 'simple', 'first', 'average', 'max'] },
+    { ...TASK, flags: '--language <code>', help: 'that is spoken; heard when absent' },
+    { ...TASK, flags: '--translate', help: 'write what is said in English' },
+    { ...TASK, flags: '--batch-size <n>', help: 'most texts or pictures in a run', parse: integer(1, 4096) },
+    { flags: '--variant <name>', help: 'fp32, fp16, q8, q4, … of a folder with several' },
     common.seed,
     common.device,
     common.threads,
   ],
-  examples: ["penjing run model.onnx --input 'x=[[1,2,3]]'", 'penjing run model.onnx --input x=@x.npy -o outputs --json'],
-  async run({ arguments: [path = ''], options, signal, seed }) {
+  examples: ["penjing run model.onnx --input 'x=[[1,2,3]]'", "penjing run out/classifier --text 'What a day' --top-k 2", 'penjing run silero_vad.onnx --task voice-activity-detection --data talk.wav --json', 'penjing run model.onnx --input x=@x.npy -o outputs --json'],
+  async run(context) {
+    const { arguments: [path = ''], options, signal, seed } = context;
+    if (taskOptions.some((name) => options[name] !== undefined && (!Array.isArray(options[name]) || options[name].length > 0))) return runOnTask(context);
     const { runModel } = await import('@penjing/recipe');
     const result = await runModel(path, {
       inputs: listOf(options, 'input'),
@@ -35,3 +56,33 @@ export const run: Command = {
     return { json: { ...result }, text: formatTable(['output', 'type', 'shape', 'values'], rows) };
   },
 };
+
+async function runOnTask({ arguments: [path = ''], options, signal, onProgress }: CommandContext): Promise<CommandResult> {
+  const { runTask } = await import('@penjing/recipe');
+  const { task, results } = await runTask(path, {
+    task: textOf(options, 'task'),
+    texts: listOf(options, 'text'),
+    data: listOf(options, 'data'),
+    columns: options['columns'] as readonly string[] | undefined,
+    query: textOf(options, 'query'),
+    topK: numberOf(options, 'topK'),
+    truncate: options['truncate'] === true,
+    pooling: options['pooling'] as readonly string[] | undefined,
+    normalize: options['normalize'] === true ? true : undefined,
+    prompt: textOf(options, 'prompt'),
+    aggregation: textOf(options, 'aggregation'),
+    language: textOf(options, 'language'),
+    translate: options['translate'] === true,
+    batchSize: numberOf(options, 'batchSize'),
+    variant: textOf(options, 'variant'),
+    device: deviceOf(options),
+    threads: numberOf(options, 'threads'),
+    signal,
+    onProgress,
+  });
+  const shown = (text: string): string => (text.length > 60 ? `${text.slice(0, 59)}…` : text);
+  return {
+    json: { task, results: results.map(({ input, output }) => ({ input, output })) },
+    text: formatTable(['input', task], results.map(({ input, summary }) => [shown(input), summary])),
+  };
+}

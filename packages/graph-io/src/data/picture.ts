@@ -20,6 +20,11 @@ function isJpeg(head: Uint8Array): boolean {
   return head[0] === 0xff && head[1] === 0xd8 && head[2] === 0xff;
 }
 
+/** The same of what is PNG or JPEG; undefined for anything else. */
+export function decodePicture(name: string, bytes: Uint8Array): Picture | undefined {
+  return isPicture(bytes) ? readPicture(name, bytes) : undefined;
+}
+
 /** RGB, or grey when the file is. Transparency is dropped. Throws `E_DATA` for a broken file, `E_LIMIT` for a huge one. */
 export function readPicture(path: string, bytes: Uint8Array): Picture {
   try {

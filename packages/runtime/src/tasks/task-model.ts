@@ -1,7 +1,6 @@
 /** What every task begins with: a model folder opened in a session worker, and what its configuration says. */
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Feeds, type Fetches, type Job, PenjingError, type ValueInfo } from '@penjing/core';
+import { type Feeds, type Fetches, PenjingError, type ValueInfo } from '@penjing/core';
 import { OrtExecutor } from '../engine/executor.js';
 import { checkFeeds } from '../engine/feeds.js';
 import { openFile } from '../engine/open.js';
@@ -29,8 +28,9 @@ export interface TaskModel extends AsyncDisposable {
   run(feeds: Feeds, outputs: readonly string[], signal?: AbortSignal): Promise<Fetches>;
   /** Runs, and gives what the worker makes of one output. */
   reduce(feeds: Feeds, output: string, reduction: Reduction, signal?: AbortSignal): Promise<Reduced>;
-  /** Runs a job in the worker of the session. */
-  job<Input, Output>(job: Job<Input, Output>, input: Input, options?: { readonly signal?: AbortSignal | undefined; readonly transfer?: readonly ArrayBuffer[] }): Promise<Output>;
+  /** The worker of the session, and the session in it. */
+  readonly host: SessionHost;
+  readonly handle: number;
 }
 
 /** Opens a model folder, or an ONNX file in one. Throws `E_NOT_FOUND`, and what checking the file throws. */
@@ -52,8 +52,8 @@ export async function openTaskModel(path: string, { variant, signal, ...session 
         const tensors = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toWire(name, tensor)]));
         return host.call('reduce', { handle: opened.handle, feeds: tensors, output, reduction }, { transfer: buffersOf(tensors), ...(stop && { signal: stop }) });
       },
-      job: async ({ module, name }, input, { signal: stop, transfer } = {}) =>
-        (await host.call('job', { module, name, input, seed: undefined, threads: undefined, spills: '', results: undefined }, { ...(stop && { signal: stop }), ...(transfer && { transfer }) })) as never,
+      host,
+      handle: opened.handle,
       [Symbol.asyncDispose]: () => executor[Symbol.asyncDispose](),
     };
   } catch (error) {
@@ -69,11 +69,6 @@ export function outputNamed(model: Pick<TaskModel, 'outputs' | 'folder'>, names:
   throw new PenjingError('E_TASK', `${model.folder} is not for ${task}: it gives ${model.outputs.map(({ name }) => name).join(', ') || 'nothing'}, not ${names.join(' or ')}`, {
     hint: 'Convert the checkpoint for the task: `penjing convert --task …`.',
   });
-}
-
-/** Whether the folder has the file. */
-export async function hasFile(folder: string, name: string): Promise<boolean> {
-  return (await readdir(folder)).includes(name);
 }
 
 export function isList(value: unknown): boolean {

@@ -7,6 +7,8 @@ import { runJob } from './run-job.js';
 import { measure } from './measure.js';
 import { score } from './score.js';
 import type { SessionTable } from './session-table.js';
+import { transcribe } from './transcribe.js';
+import { voice } from './voice.js';
 import { allToOrt, fromOrt } from './tensors.js';
 
 export function createHandlers(sessions: SessionTable): Handlers {
@@ -22,6 +24,8 @@ export function createHandlers(sessions: SessionTable): Handlers {
       return Object.fromEntries(outputs.map((name) => [name, fromOrt(name, fetched[name]!, transfer)]));
     },
     reduce: (params, { transfer }) => reduce(sessions, params, transfer),
+    transcribe: (params, context) => transcribe(sessions, params, context),
+    voice: (params, context) => voice(sessions, params, context),
     measure: (params) => measure(sessions, params),
     generate: (params, context) => generate(sessions, batchers, params, context),
     score: (params, context) => score(sessions, params, context),

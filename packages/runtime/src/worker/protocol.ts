@@ -6,6 +6,8 @@ import type { Measured, MeasureParams } from './measure.js';
 import type { Reduced, ReduceParams } from './reduce.js';
 import type { JobParams } from './run-job.js';
 import type { ScoreEvent, ScoreParams, ScoreResult } from './score.js';
+import type { TranscribeParams, TranscribeResult } from './transcribe.js';
+import type { VoiceEvent, VoiceParams } from './voice.js';
 import type { CallContext, SessionInfo, SessionSettings, SessionSource, WireTensors } from './wire-types.js';
 
 /** Every request a worker answers: its parameters, its result, and the events it sends on the way. */
@@ -15,6 +17,10 @@ export interface Methods {
   run: { params: { handle: number; feeds: WireTensors; outputs: readonly string[] }; result: WireTensors; event: never };
   /** Runs, and gives what is made of one output: embeddings, the likeliest tokens. */
   reduce: { params: ReduceParams; result: Reduced; event: never };
+  /** Writes what a window of sound says. */
+  transcribe: { params: TranscribeParams; result: TranscribeResult; event: never };
+  /** The probability of voice in each window of a sound. */
+  voice: { params: VoiceParams; result: Float32Array; event: VoiceEvent };
   /** Runs one session or two on the same feeds; only figures leave the worker. */
   measure: { params: MeasureParams; result: Measured; event: never };
   generate: { params: GenerateParams; result: GenerateResult; event: TokenEvent };
