@@ -32,6 +32,8 @@ export type { LoadTaskOptions } from './tasks/task-model.js';
 export type { TextOptions } from './tasks/text-model.js';
 export type { TextInput } from './tokenize/encode-inputs.js';
 export type { PoolingMode } from './worker/reduce.js';
+export type { Constraint } from './constrain/constraint.js';
+export { type ConstraintFiles, readConstraint } from './constrain/read-constraint.js';
 export { type CompareOptions, type ComparedModel, type ComparedOutput, type Comparison, compareModels, type ModelComparison, openComparison } from './compare/compare-models.js';
 export { type EvaluateOptions, type Evaluation, evaluateModel } from './compare/evaluate-model.js';
 export type { LabelledFeeds, Samples } from './compare/samples.js';

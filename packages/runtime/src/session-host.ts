@@ -1,16 +1,17 @@
 /** The calling thread's side of one session worker: typed calls, cancellation, and an end for every promise when the thread dies. */
 import { setMaxListeners } from 'node:events';
-import type { Worker } from 'node:worker_threads';
+import type { Transferable, Worker } from 'node:worker_threads';
 import { PenjingError } from '@penjing/core';
 import { spawnWorker } from '@penjing/graph-io/node';
-import type { Method, Methods, Reply, Request, WireError } from './worker/protocol.js';
+import type { Method, Methods, Reply, Request } from './worker/protocol.js';
 import { RunGate } from './worker/run-gate.js';
+import { fromWireError } from './worker/wire-error.js';
 
 export interface CallOptions<M extends Method> {
   readonly signal?: AbortSignal;
   /** Asks the worker to end early; the call still settles with what the worker then gives. */
   readonly stop?: AbortSignal;
-  readonly transfer?: readonly ArrayBuffer[];
+  readonly transfer?: readonly Transferable[];
   readonly onEvent?: (event: Methods[M]['event']) => void;
 }
 
@@ -128,7 +129,7 @@ export class SessionHost implements AsyncDisposable {
     this.#gate.close();
   }
 
-  #post(request: Request, transfer: readonly ArrayBuffer[] = []): void {
+  #post(request: Request, transfer: readonly Transferable[] = []): void {
     this.#worker.postMessage(request, transfer);
   }
 
@@ -165,8 +166,4 @@ function workerError(cause: Error): PenjingError {
     cause,
     ...(missing ? { hint: 'Install onnxruntime-node again; it has builds for Linux with glibc, Windows, and macOS on arm64.' } : {}),
   });
-}
-
-function fromWireError({ code, message, hint, details }: WireError): PenjingError {
-  return new PenjingError(code, message, { ...(hint === undefined ? {} : { hint }), ...(details === undefined ? {} : { details }) });
 }

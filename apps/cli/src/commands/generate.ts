@@ -19,6 +19,9 @@ export const generate: Command = {
     { flags: '--presence-penalty <x>', help: 'above 0: less likely once it was written', parse: decimal(-100, 100) },
     { flags: '--choices <n>', help: 'write this many texts of the prompt, each with a seed of its own', parse: integer(1, 128) },
     { flags: '--stop <text>', help: 'end before this text; may be repeated', repeat: true },
+    { flags: '--schema <file>', help: 'hold the text to a JSON schema' },
+    { flags: '--regex <pattern>', help: 'hold the whole text to a regular expression' },
+    { flags: '--grammar <file>', help: 'hold the text to a grammar in EBNF (GBNF), from its rule root on' },
     common.seed,
     common.device,
     common.threads,
@@ -27,10 +30,12 @@ export const generate: Command = {
     "penjing generate out/sapling --prompt 'First Citizen:' -n 60",
     "penjing generate out/sapling --variant q4 --prompt 'And the LORD said' --temperature 0.8 --top-p 0.95 --seed 7",
     "penjing generate out/sapling --prompt 'To be' --temperature 1 --choices 3",
+    "penjing generate out/qwen --prompt 'A person as JSON: ' --schema person.schema.json",
   ],
   async run({ arguments: [path = ''], options, signal, write, seed }) {
-    const { loadGenerator } = await import('@penjing/runtime');
+    const { loadGenerator, readConstraint } = await import('@penjing/runtime');
     const prompt = textOf(options, 'prompt') ?? '';
+    const constrain = await readConstraint({ schema: textOf(options, 'schema'), regex: textOf(options, 'regex'), grammar: textOf(options, 'grammar') });
     await using generator = await loadGenerator(path, { variant: textOf(options, 'variant'), device: deviceOf(options), threads: numberOf(options, 'threads'), signal });
     const sampling = {
       maxNewTokens: numberOf(options, 'maxNewTokens'),
@@ -42,6 +47,7 @@ export const generate: Command = {
       frequencyPenalty: numberOf(options, 'frequencyPenalty'),
       presencePenalty: numberOf(options, 'presencePenalty'),
       stop: listOf(options, 'stop'),
+      ...(constrain && { constrain }),
       seed,
       signal,
     };

@@ -4,7 +4,7 @@ import type { Feeds, TaskOptions } from '@penjing/core';
 import { checkFeeds } from '../engine/feeds.js';
 import { sessionSettings, type SessionOptions } from '../engine/settings.js';
 import { buffersOf, toWire } from '../engine/wire.js';
-import { inRange } from '../generate/options.js';
+import { inRange } from '../generate/range.js';
 import { type ModelReference, type OpenedReference, withModels } from '../open-reference.js';
 import { type RandomFeedOptions, randomFeeds } from '../random-feeds.js';
 import { decoderLayout } from '../worker/decoder-layout.js';

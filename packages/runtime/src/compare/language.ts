@@ -1,6 +1,6 @@
 /** Scores one or two language models on text: perplexity, KL divergence, agreement of the likeliest token. */
 import { PenjingError, type TaskOptions } from '@penjing/core';
-import { inRange } from '../generate/options.js';
+import { inRange } from '../generate/range.js';
 import type { OpenedReference } from '../open-reference.js';
 import type { SessionHost } from '../session-host.js';
 import { loadTokenizer } from '../tokenize/tokenizer-files.js';

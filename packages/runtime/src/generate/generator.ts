@@ -1,5 +1,7 @@
 /** Text generation with a converted language model: prompt in, text out, piece by piece if wanted. */
-import { PenjingError } from '@penjing/core';
+import { isPenjingError, PenjingError } from '@penjing/core';
+import { grammarSource } from '../constrain/constraint.js';
+import { GrammarThreads, type OpenGrammar } from '../constrain/grammar-threads.js';
 import type { SessionOptions } from '../engine/settings.js';
 import { type LanguageConfig, locateModel, readLanguageConfig } from '../model-folder.js';
 import { SessionHost } from '../session-host.js';
@@ -41,7 +43,7 @@ export interface Generation {
   /** Of each of these tokens, when asked for. */
   readonly logProbabilities?: readonly number[];
   readonly promptTokens: number;
-  /** 'end': the model ended it; 'stop': a stop string or token; 'length': maxNewTokens. */
+  /** 'end': the model ended it, or what it is held to allows nothing more; 'stop': a stop string or token; 'length': maxNewTokens. */
   readonly finishReason: 'end' | 'stop' | 'length';
   readonly prefillMs: number;
   readonly decodeMs: number;
@@ -76,12 +78,15 @@ export async function loadGenerator(path: string, options: GeneratorOptions = {}
   try {
     const model = await openDecoder(host, file, options, options.asStored);
     if (!model.form) decoderLayout(model.session.inputs, model.session.outputs);
-    return new OrtGenerator(host, model, tokenizer, config);
+    return new OrtGenerator(host, model, tokenizer, config, folder);
   } catch (error) {
     await host.release(options.signal);
     throw error;
   }
 }
+
+/** The others in a batch wait for a mask; one of 256,000 tokens takes some milliseconds, which mostly pass beside the model's run. */
+const MASK_PATIENCE_MS = 2_000;
 
 class OrtGenerator implements Generator {
   readonly tokenizer: Tokenizer;
@@ -90,8 +95,10 @@ class OrtGenerator implements Generator {
   readonly #model: OpenedDecoder;
   readonly #config: LanguageConfig;
   readonly #endTokens: readonly number[];
+  readonly #grammars: GrammarThreads;
 
-  constructor(host: SessionHost, model: OpenedDecoder, tokenizer: Tokenizer, config: LanguageConfig) {
+  constructor(host: SessionHost, model: OpenedDecoder, tokenizer: Tokenizer, config: LanguageConfig, folder: string) {
+    this.#grammars = new GrammarThreads(folder);
     this.#host = host;
     this.#model = model;
     this.#config = config;
@@ -134,11 +141,14 @@ class OrtGenerator implements Generator {
     const stops = createStopMatcher(checked.stop);
     const events = createQueue<TokenEvent>();
     const stop = new AbortController();
+    const sampling = samplingParams(options);
+    const grammar = await this.#grammarOf(options);
     const call = this.#host.call(
       'generate',
-      { handle: this.#model.handle, form: this.#model.form, prompt: ids, maxNewTokens, endTokens, sampling: samplingParams(options) },
-      { onEvent: events.push, stop: stop.signal, ...(options.signal ? { signal: options.signal } : {}) },
+      { handle: this.#model.handle, form: this.#model.form, prompt: ids, maxNewTokens, endTokens, sampling, mask: grammar && { port: grammar.port, cells: grammar.cells, patience: grammar.patience } },
+      { onEvent: events.push, stop: stop.signal, transfer: grammar ? [grammar.port] : [], ...(options.signal ? { signal: options.signal } : {}) },
     );
+    if (grammar) call.then(() => grammar.release(), (error: unknown) => grammar.release(isPenjingError(error) && error.code === 'E_GRAMMAR'));
     call.then(events.end, events.fail);
 
     const tokens: number[] = [];
@@ -174,8 +184,8 @@ class OrtGenerator implements Generator {
       stop.abort();
     }
     const { finish, endToken, prefillMs, decodeMs } = await call;
-    const ended = finish === 'end-token' && endToken !== undefined;
-    const finishReason = stopped || (ended && !own.includes(endToken)) ? 'stop' : ended ? 'end' : 'length';
+    const foreign = finish === 'end-token' && endToken !== undefined && !own.includes(endToken);
+    const finishReason = stopped || foreign ? 'stop' : finish === 'end-token' || finish === 'complete' ? 'end' : 'length';
     return { text: whole, tokens, ...(options.logProbabilities !== undefined && { logProbabilities }), promptTokens: ids.length, finishReason, prefillMs, decodeMs };
   }
 
@@ -184,8 +194,14 @@ class OrtGenerator implements Generator {
     return this.tokenizer.encode(this.tokenizer.applyChatTemplate(messages, options), { specialTokens: false });
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#host[Symbol.asyncDispose]().finally(() => this.#model.cleanup());
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.#host[Symbol.asyncDispose](), this.#grammars[Symbol.asyncDispose]()]).finally(() => this.#model.cleanup());
+  }
+
+  async #grammarOf({ constrain, signal }: GenerateOptions): Promise<(OpenGrammar & { readonly patience: number }) | undefined> {
+    if (!constrain) return undefined;
+    const { source, timeLimit } = grammarSource(constrain);
+    return { ...(await this.#grammars.open(source, timeLimit, signal)), patience: Math.min(timeLimit, MASK_PATIENCE_MS) };
   }
 
   #promptIds(prompt: Prompt): readonly number[] {

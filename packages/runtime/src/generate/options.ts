@@ -1,5 +1,7 @@
 /** Generation options: their meaning, their ranges, their defaults. */
 import { PenjingError } from '@penjing/core';
+import type { Constraint } from '../constrain/constraint.js';
+import { inRange, type Range } from './range.js';
 import type { SamplingParams } from './sampler.js';
 
 export interface GenerateOptions {
@@ -29,19 +31,17 @@ export interface GenerateOptions {
   readonly stop?: readonly string[];
   /** Tokens that end the generation, besides those of the model's configuration. */
   readonly stopTokens?: readonly number[];
+  /**
+   * Holds the text to a JSON schema, a regular expression or a grammar; tokens that end it are drawn only where it may end. A text that `maxNewTokens` or `stop` ends before is the
+   * beginning of a right one. Throws `E_GRAMMAR` for what is wrong, cannot be held to, or takes too long.
+   */
+  readonly constrain?: Constraint;
   /** Goes on past the model's own end token. */
   readonly ignoreEndToken?: boolean;
   /** Cancels at the next token; the call rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   /** Called with each piece of text as it comes. */
   readonly onText?: (text: string) => void;
-}
-
-interface Range {
-  readonly min: number;
-  readonly max: number;
-  readonly integer?: boolean;
-  readonly fallback: number;
 }
 
 const ranges = {
@@ -88,13 +88,6 @@ export function choiceSeeds(seed: number | undefined, count: number): readonly n
   const first = inRange('seed', seed, ranges.seed);
   // An odd step visits each of 2^32 seeds once (the golden ratio's, as in splitmix).
   return Array.from({ length: inRange('the number of choices', count, { min: 1, max: MOST_CHOICES, integer: true, fallback: 1 }) }, (_, i) => (first + Math.imul(i, 0x9e3779b9)) >>> 0);
-}
-
-/** The value of a numeric option, or its default. */
-export function inRange(name: string, value: number | undefined, { min, max, integer, fallback }: Range): number {
-  const number = value ?? fallback;
-  if (typeof number === 'number' && number >= min && number <= max && (!integer || Number.isInteger(number))) return number;
-  throw new PenjingError('E_OPTION', `${name} is ${String(value)}; it must be ${integer ? 'an integer' : 'a number'} from ${min === Number.MIN_VALUE ? 'above 0' : min} to ${max}`);
 }
 
 const DEFAULT_NEW_TOKENS = 256;

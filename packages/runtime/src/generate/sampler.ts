@@ -39,19 +39,28 @@ export interface Drawn extends Partial<TokenProbability> {
   readonly likeliest?: readonly TokenProbability[];
 }
 
+/** Tokens that a grammar lets come next. */
+export interface Allowed {
+  /** A bit for each token; what is beyond them is not allowed. */
+  readonly words: Int32Array;
+  /** Tokens that are allowed whatever their bits say. */
+  readonly others: readonly number[];
+}
+
 export interface Sampler {
   /** Next token after `context`, whose first `promptLength` tokens were not written by the model; may overwrite `logits` (vocabSize). */
-  next(logits: Float32Array, context: readonly number[], promptLength?: number): Drawn;
+  next(logits: Float32Array, context: readonly number[], promptLength?: number, allowed?: Allowed): Drawn;
 }
 
 export function createSampler(params: SamplingParams): Sampler {
   const rng = createRng(params.seed);
   return {
-    next(logits, context, promptLength = 0) {
+    next(logits, context, promptLength = 0, allowed = undefined) {
       const told = params.logProbabilities === undefined ? undefined : probabilities(logits, params.logProbabilities);
       if (params.repetitionPenalty !== 1) penalize(logits, context, params.repetitionPenalty);
       if (params.frequencyPenalty !== 0 || params.presencePenalty !== 0) subtractPenalties(logits, context, promptLength, params);
       for (const [token, bias] of params.logitBias) if (token < logits.length) logits[token]! += bias;
+      if (allowed) forbidOthers(logits, allowed);
       const token = params.temperature === 0 ? argmax(logits) : sample(logits, params, rng);
       return told ? { token, logProbability: told.of(token), likeliest: told.likeliest } : { token };
     },
@@ -67,6 +76,16 @@ function probabilities(logits: Float32Array, count: number): { of(token: number)
   const of = (token: number): number => raw[token]! - top - Math.log(total);
   const best = count === 0 ? [] : Array.from(kernels.topK(raw, Math.min(count, raw.length)));
   return { of, likeliest: best.map((token) => ({ token, logProbability: of(token) })) };
+}
+
+/** After penalties and biases: no number brings a forbidden token back. Throws `E_NUMERIC` when the model gives none of the allowed ones a number. */
+function forbidOthers(logits: Float32Array, { words, others }: Allowed): void {
+  const kept = others.map((token) => [token, logits[token]] as const);
+  const end = Math.min(logits.length, 32 * words.length);
+  for (let token = 0; token < end; token++) if (((words[token >> 5]! >>> (token & 31)) & 1) === 0) logits[token] = -Infinity;
+  logits.fill(-Infinity, end);
+  for (const [token, logit] of kept) if (logit !== undefined) logits[token] = logit;
+  if (logits.every((logit) => !(logit > -Infinity))) throw new PenjingError('E_NUMERIC', 'the model gives none of the tokens that the grammar allows a number');
 }
 
 /** As OpenAI's interface defines them: what the prompt says does not count. */
@@ -100,11 +119,15 @@ function sample(logits: Float32Array, { temperature, topK, topP, minP }: Samplin
   if (topP < 1) kept = nucleus(kept, topK > 0, logits, weights, topP);
   if (minP > 0) kept = kept.filter((token) => weights[token]! >= minP);
   let rest = rng.uniform() * sum(kept, weights);
+  let last = kept[0]!;
   for (const token of kept) {
+    if (weights[token] === 0) continue;
     rest -= weights[token]!;
+    last = token;
     if (rest < 0) return token;
   }
-  return kept[0]!;
+  // Rounding can leave a little.
+  return last;
 }
 
 /** How many tokens are ranked at first; a nucleus is nearly always smaller, and sorting 100,000 would cost 30 ms. */

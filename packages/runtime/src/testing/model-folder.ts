@@ -24,14 +24,20 @@ export const letterTokenizer = {
   model: { type: 'BPE', vocab: Object.fromEntries(alphabet.map((token, id) => [token, id])), merges: [], unk_token: ',' },
 };
 
+export interface ModelFolderOptions {
+  readonly tokenizer?: object;
+  readonly vocabSize?: number;
+  readonly context?: number;
+}
+
 /** A folder as transformers.js lays it out; `models` by file name suffix (`''`, `'_q4'`). Returns its path. */
-export async function writeModelFolder(models: Readonly<Record<string, Model>>, generation: object = { eos_token_id: 1 }): Promise<string> {
+export async function writeModelFolder(models: Readonly<Record<string, Model>>, generation: object = { eos_token_id: 1 }, { tokenizer = letterTokenizer, vocabSize = alphabet.length, context = 64 }: ModelFolderOptions = {}): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'penjing-test-'));
-  const config = { architectures: ['LlamaForCausalLM'], vocab_size: alphabet.length, max_position_embeddings: 64, bos_token_id: 0 };
+  const config = { architectures: ['LlamaForCausalLM'], vocab_size: vocabSize, max_position_embeddings: context, bos_token_id: 0 };
   const files: [string, string | Uint8Array][] = [
     ['config.json', JSON.stringify(config)],
     ['generation_config.json', JSON.stringify(generation)],
-    ['tokenizer.json', JSON.stringify(letterTokenizer)],
+    ['tokenizer.json', JSON.stringify(tokenizer)],
     ['tokenizer_config.json', JSON.stringify({ bos_token: '<s>', eos_token: '</s>', chat_template: '{{ bos_token }}{% for m in messages %}{{ m.content }}\n{% endfor %}' })],
   ];
   for (const [suffix, model] of Object.entries(models)) files.push([`onnx/model${suffix}.onnx`, await modelBytes(model)]);

@@ -8,11 +8,15 @@ export interface PackedOptions {
   /** Of numbers that are rotated; all 16 pairs when absent. */
   readonly pairs?: number;
   readonly alibi?: boolean;
+  /** 12 when absent. */
+  readonly words?: number;
+  /** Most tokens of a text; 64 when absent. */
+  readonly places?: number;
 }
 
-/** One layer, 4 heads of 32 that share 2 keys, 12 words. */
-export function packedDecoder({ interleaved = 0, window = -1, softcap = 0, pairs = 16, alibi = false }: PackedOptions = {}): Model {
-  const [heads, kvHeads, size, words] = [4, 2, 32, 12];
+/** One layer, 4 heads of 32 that share 2 keys. */
+export function packedDecoder({ interleaved = 0, window = -1, softcap = 0, pairs = 16, alibi = false, words = 12, places = 64 }: PackedOptions = {}): Model {
+  const [heads, kvHeads, size] = [4, 2, 32];
   const model = new Model();
   model.opsetImports.set('', 17).set('com.microsoft', 1);
   const b = new GraphBuilder(model.graph);
@@ -24,7 +28,7 @@ export function packedDecoder({ interleaved = 0, window = -1, softcap = 0, pairs
   const int32 = (x: Value): Value => b.op('Cast', [x], { to: 6 });
   const lengths = int32(b.op('Sub', [b.op('ReduceSum', [mask, b.constant('int64', [1])], { keepdims: 0 }), b.constant('int64', 1)]));
   const total = int32(b.op('Squeeze', [b.op('Shape', [mask], { start: 1, end: 2 })]));
-  const table = (name: string, of: (x: number) => number): Value => b.initializer(name, denseOf('float32', [64, pairs], Array.from({ length: 64 * pairs }, (_, i) => of(Math.floor(i / pairs) / 100 ** ((i % pairs) / pairs)))));
+  const table = (name: string, of: (x: number) => number): Value => b.initializer(name, denseOf('float32', [places, pairs], Array.from({ length: places * pairs }, (_, i) => of(Math.floor(i / pairs) / 100 ** ((i % pairs) / pairs)))));
   const x = b.op('MatMul', [b.op('Gather', [weight('words', words, 32), ids]), weight('qkv', 32, (heads + 2 * kvHeads) * size)]);
   const bias = alibi ? b.op('Unsqueeze', [b.op('Neg', [b.op('CumSum', [b.op('Cast', [mask], { to: 1 }), b.constant('int64', 1)])]), b.constant('int64', [1, 2])]) : undefined;
   const [mixed, key, value] = b.nodes('GroupQueryAttention', [x, null, null, ...past, lengths, total, table('cos', Math.cos), table('sin', Math.sin), null, bias], {

@@ -1,6 +1,8 @@
 /** Continuous batching: texts that are written at the same time share the runs of their decoder, and join and leave at tokens. */
-import { createSampler, type Drawn, type Sampler } from '../generate/sampler.js';
+import type { Drawn } from '../generate/sampler.js';
 import { CacheRows } from './cache-rows.js';
+import type { Drafter, Speculation } from './drafts.js';
+import { createDrawer, type Drawer, type Next } from './drawer.js';
 import type { FormRunner } from './form-runner.js';
 import type { GenerateParams, GenerateResult } from './generate.js';
 import { PrefixCache } from './prefix-cache.js';
@@ -9,6 +11,8 @@ import { PrefixCache } from './prefix-cache.js';
 const MOST_ROWS = 8;
 /** A prompt is read in pieces of this many tokens while others wait for their next one. */
 const PIECE_BESIDE_OTHERS = 128;
+/** Tokens of a run with guesses: from here on rows cost as much as they bring. */
+const MOST_GUESSED_ROWS = 16;
 const PREFIX_BYTES = 256 * 2 ** 20;
 
 type Runner = Pick<FormRunner, 'api' | 'form' | 'forward'>;
@@ -21,14 +25,17 @@ export interface Writing {
 
 interface Text extends Writing {
   readonly params: Omit<GenerateParams, 'handle' | 'form'>;
-  readonly sampler: Sampler;
+  readonly drawer: Drawer;
   /** Prompt and answer. */
   readonly context: number[];
   readonly resolve: (result: GenerateResult) => void;
   readonly reject: (error: unknown) => void;
   readonly started: number;
+  readonly drafter: Drafter | undefined;
   prefilled: number;
   written: number;
+  drafted: number;
+  accepted: number;
 }
 
 /** A prompt that is being read: its own row, until it joins the others. */
@@ -40,6 +47,7 @@ interface Reading {
 export class Batcher {
   readonly #runner: Runner;
   readonly #positionsPerRun: (read: number) => number;
+  readonly #drafter: (speculation: Speculation) => Drafter | undefined;
   readonly #rows: CacheRows;
   /** By row. */
   readonly #writing: Text[] = [];
@@ -48,8 +56,10 @@ export class Batcher {
   #reading: Reading | undefined;
   #running = false;
 
-  constructor(runner: Runner, positionsPerRun: (read: number) => number) {
+  /** `drafter` makes what guesses for a text. */
+  constructor(runner: Runner, positionsPerRun: (read: number) => number, drafter: (speculation: Speculation) => Drafter | undefined = () => undefined) {
     this.#runner = runner;
+    this.#drafter = drafter;
     this.#positionsPerRun = positionsPerRun;
     this.#rows = new CacheRows(runner.api, runner.form);
   }
@@ -67,7 +77,7 @@ export class Batcher {
   write(params: Text['params'], writing: Writing): Promise<GenerateResult> {
     return new Promise((resolve, reject) => {
       const started = performance.now();
-      this.#waiting.push({ ...writing, params, sampler: createSampler(params.sampling), context: [...params.prompt], resolve, reject, started, prefilled: started, written: 0 });
+      this.#waiting.push({ ...writing, params, drawer: createDrawer(params), context: [...params.prompt], resolve, reject, started, drafter: params.speculation && this.#drafter(params.speculation), prefilled: started, written: 0, drafted: 0, accepted: 0 });
       if (!this.#running) void this.#run();
     });
   }
@@ -112,7 +122,7 @@ export class Batcher {
     this.#rows.add({ rows, row: 0, length: next });
     this.#writing.push(text);
     this.#prefixes.put(prompt, rows);
-    this.#take(this.#writing.length - 1, logits.row(0));
+    this.#take(this.#writing.length - 1, logits.row(0), next);
   }
 
   #begin(text: Text): Reading {
@@ -123,37 +133,67 @@ export class Batcher {
     return { text, rows };
   }
 
-  /** The next token of everybody. */
+  /** The next token of everybody, or several of those whose tokens were guessed. */
   async #step(): Promise<void> {
     if (this.#writing.length === 0) return;
-    const logits = await this.#runner.forward(this.#rows, this.#writing.map(({ context }) => [context.at(-1)!]));
+    const guesses: (readonly number[])[] = [];
+    for (const text of this.#writing) guesses.push(await this.#guess(text));
+    const logits = await this.#runner.forward(this.#rows, this.#writing.map(({ context }, row) => [context.at(-1)!, ...guesses[row]!]), guesses.map(({ length }) => length + 1));
+    let end = logits.count;
     // Back to front: the last row takes the place of one that leaves.
-    for (let row = this.#writing.length - 1; row >= 0; row--) this.#take(row, logits.row(row));
+    for (let row = this.#writing.length - 1; row >= 0; row--) {
+      const guessed = guesses[row]!;
+      end -= guessed.length + 1;
+      const before = this.#rows.lengths[row]! - guessed.length;
+      // Each guess is right when it is what is drawn, by whatever rule: the text is the one that would be written without.
+      for (let i = 0; i <= guessed.length; i++) {
+        // What follows was read after a guess that has not been drawn yet.
+        const drawn = this.#take(row, logits.row(end + i), before + i);
+        if (drawn === undefined) break;
+        if (drawn === guessed[i]) this.#writing[row]!.accepted++;
+        else {
+          this.#rows.shorten(row, before + i);
+          break;
+        }
+      }
+    }
   }
 
-  /** Draws a token for a row, which may be its last. */
-  #take(row: number, logits: Float32Array): void {
+  /** Tokens that may come next, where a run has room for them: all rows are as long as the longest. */
+  async #guess(text: Text): Promise<readonly number[]> {
+    const { speculation, maxNewTokens } = text.params;
+    const most = Math.min(speculation?.tokens ?? 0, Math.floor(MOST_GUESSED_ROWS / this.#writing.length) - 1, maxNewTokens - text.written - 1);
+    if (!text.drafter || most <= 0 || this.#runner.form.alone) return [];
+    const guessed = await text.drafter.guess(text.context, most);
+    text.drafted += guessed.length;
+    return guessed;
+  }
+
+  /** Draws a token for a row whose first `length` tokens are right; undefined when the text has ended. */
+  #take(row: number, logits: Float32Array, length: number): number | undefined {
     const text = this.#writing[row]!;
-    const { endTokens, maxNewTokens } = text.params;
-    let drawn: Drawn;
+    let next: Next;
     try {
-      drawn = text.sampler.next(logits, text.context, text.params.prompt.length);
+      next = text.drawer.next(logits, text.context);
     } catch (error) {
       this.#remove(row);
-      text.reject(error);
-      return;
+      refuse(text, error);
+      return undefined;
     }
-    const { token } = drawn;
-    if (endTokens.includes(token)) return this.#leave(row, 'end-token', token);
-    text.context.push(token);
+    if (next.finish) {
+      this.#leave(row, next.finish, length, next.endToken);
+      return undefined;
+    }
+    text.context.push(next.token);
     text.written++;
-    text.onToken(drawn);
-    if (text.written >= maxNewTokens) this.#leave(row, 'length');
+    text.onToken(next.drawn);
+    if (text.written < text.params.maxNewTokens) return next.token;
+    this.#leave(row, 'length', length);
+    return undefined;
   }
 
-  #leave(row: number, finish: GenerateResult['finish'], endToken?: number): void {
+  #leave(row: number, finish: GenerateResult['finish'], length = this.#rows.lengths[row]!, endToken?: number): void {
     const text = this.#writing[row]!;
-    const length = this.#rows.lengths[row]!;
     // What was written is often the beginning of the next question.
     const kept = new CacheRows(this.#runner.api, this.#runner.form);
     kept.add({ rows: this.#rows, row, length });
@@ -174,10 +214,16 @@ export class Batcher {
     this.#waiting = [];
     this.#reading = undefined;
     while (this.#writing.length > 0) this.#remove(this.#writing.length - 1);
-    for (const text of texts) text.reject(error);
+    for (const text of texts) refuse(text, error);
   }
 }
 
-function end({ started, prefilled, resolve }: Text, finish: GenerateResult['finish'], cacheBytes: number, endToken?: number): void {
-  resolve({ finish, ...(endToken !== undefined && { endToken }), prefillMs: prefilled - started, decodeMs: performance.now() - prefilled, cacheBytes });
+function refuse({ drawer, reject }: Text, error: unknown): void {
+  drawer.close();
+  reject(error);
+}
+
+function end({ started, prefilled, drawer, resolve, params, drafted, accepted }: Text, finish: GenerateResult['finish'], cacheBytes: number, endToken?: number): void {
+  drawer.close();
+  resolve({ finish, ...(endToken !== undefined && { endToken }), prefillMs: prefilled - started, decodeMs: performance.now() - prefilled, cacheBytes, ...(params.speculation && { speculation: { drafted, accepted } }) });
 }

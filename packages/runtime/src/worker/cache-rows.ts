@@ -92,23 +92,32 @@ export class CacheRows {
     return feeds;
   }
 
-  /** Keeps what a run made of `count` tokens of every row. */
-  append(fetched: Readonly<Record<string, OrtTensor>>, count: number): void {
-    this.#reserve(Math.max(...this.#lengths) + count, this.#lengths.length);
+  /** Keeps what a run made of the first tokens of every row, `counts` of each; it made as many of all as the largest of them. */
+  append(fetched: Readonly<Record<string, OrtTensor>>, counts: readonly number[]): void {
+    const count = Math.max(...counts);
+    this.#reserve(Math.max(...this.#lengths.map((length, row) => length + counts[row]!)), this.#lengths.length);
     for (const { layer, key, value } of this.#buffers) {
       const { kvHeads, headDim } = layer;
       const width = count * headDim;
       for (const [name, to] of [[layer.newKey, key], [layer.newValue, value]] as const) {
         const from = fetched[name]!.data as Float32Array;
         this.#lengths.forEach((start, row) => {
-          for (let head = row * kvHeads; head < (row + 1) * kvHeads; head++) (to as Float32Array).set(from.subarray(head * width, (head + 1) * width), (head * this.#capacity + start) * headDim);
+          for (let head = row * kvHeads; head < (row + 1) * kvHeads; head++) (to as Float32Array).set(from.subarray(head * width, head * width + counts[row]! * headDim), (head * this.#capacity + start) * headDim);
         });
       }
     }
     this.#lengths.forEach((start, row) => {
-      this.#lengths[row] = start + count;
-      this.#see(row, start, start + count);
+      this.#lengths[row] = start + counts[row]!;
+      this.#see(row, start, start + counts[row]!);
     });
+  }
+
+  /** Takes the last tokens of a row back, down to `length`. */
+  shorten(row: number, length: number): void {
+    const before = this.#lengths[row]!;
+    if (length >= before) return;
+    this.#lengths[row] = length;
+    this.#see(row, length, before);
   }
 
   /** Gives the room of the longest text back. */

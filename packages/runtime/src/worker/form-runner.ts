@@ -22,19 +22,21 @@ export class FormRunner {
     return this.#sessions.api;
   }
 
-  /** Appends as many tokens to each row of the cache; gives the logits of the last `last` of each, row after row. */
-  async forward(rows: CacheRows, tokens: readonly ArrayLike<number>[], last = 1): Promise<LogitRows> {
-    const [batch, count] = [tokens.length, tokens[0]!.length];
-    const ints = (shape: readonly number[], at: (row: number, i: number) => number): OrtTensor => {
-      const width = shape.at(-1)!;
-      return new this.api.Tensor('int64', BigInt64Array.from({ length: shape.reduce((product, size) => product * size, 1) }, (_, i) => BigInt(at(Math.floor(i / width), i % width))), shape);
-    };
+  /** Appends tokens to each row of the cache, which may be of different number; gives the logits of the last `last` of each row (one number for all, or one for each), row after row. */
+  async forward(rows: CacheRows, tokens: readonly ArrayLike<number>[], last: number | readonly number[] = 1): Promise<LogitRows> {
+    const counts = tokens.map(({ length }) => length);
+    const [batch, count] = [tokens.length, Math.max(...counts)];
+    // Rows are filled up with their last token, at its own place: nothing reads what that gives.
+    const ints = (at: (row: number, i: number) => number): OrtTensor =>
+      new this.api.Tensor('int64', BigInt64Array.from({ length: batch * count }, (_, i) => BigInt(at(Math.floor(i / count), Math.min(i % count, counts[Math.floor(i / count)]! - 1)))), [batch, count]);
+    const wanted = (row: number): number => (typeof last === 'number' ? last : last[row]!);
+    const asked = counts.flatMap((own, row) => Array.from({ length: wanted(row) }, (_, i) => row * count + own - wanted(row) + i));
     const feeds = rows.feeds(count);
-    feeds['input_ids'] = ints([batch, count], (row, i) => tokens[row]![i]!);
-    feeds['logit_rows'] = ints([batch * last], (_, i) => (Math.floor(i / last) + 1) * count - last + (i % last));
-    if (this.form.positions) feeds['position_ids'] = ints([batch, count], (row, i) => rows.lengths[row]! + i);
+    feeds['input_ids'] = ints((row, i) => tokens[row]![i]!);
+    feeds['logit_rows'] = new this.api.Tensor('int64', BigInt64Array.from(asked, BigInt), [asked.length]);
+    if (this.form.positions) feeds['position_ids'] = ints((row, i) => rows.lengths[row]! + i);
     const fetched = await this.#sessions.run(this.#handle, feeds, this.#fetches);
-    rows.append(fetched, count);
+    rows.append(fetched, counts);
     return logitRows(fetched['logits']!);
   }
 }

@@ -1,8 +1,11 @@
 /** Writes text beside the session, so that the cache never crosses a thread. */
-import { createSampler, type Drawn, type SamplingParams } from '../generate/sampler.js';
+import type { MaskSource } from '../constrain/text-mask.js';
+import type { Drawn, SamplingParams } from '../generate/sampler.js';
 import type { DecoderForm } from '../generate/generation-form.js';
 import type { LogitRows } from './logits.js';
 import { Batcher, type Writing } from './batcher.js';
+import { createDrafter, type Speculation } from './drafts.js';
+import { createDrawer, type Drawer } from './drawer.js';
 import { FormRunner } from './form-runner.js';
 import { positionsOfForm, tokenModel } from './token-model.js';
 import type { CallContext } from './wire-types.js';
@@ -17,6 +20,10 @@ export interface GenerateParams {
   /** Any of these ends the text and is not part of it. */
   readonly endTokens: readonly number[];
   readonly sampling: SamplingParams;
+  /** How tokens are guessed, for a session of a model in the form. */
+  readonly speculation?: Speculation | undefined;
+  /** What the text is held to. */
+  readonly mask?: MaskSource | undefined;
 }
 
 /** Tokens since the last event, in order. */
@@ -28,12 +35,14 @@ export interface TokenEvent {
 const TELL_EVERY_MS = 5;
 
 export interface GenerateResult {
-  readonly finish: 'end-token' | 'length' | 'cancelled';
+  /** 'complete': the grammar allows nothing more. */
+  readonly finish: 'end-token' | 'complete' | 'length' | 'cancelled';
   /** The token that ended the text, when one did. */
   readonly endToken?: number;
   readonly prefillMs: number;
   readonly decodeMs: number;
   readonly cacheBytes: number;
+  readonly speculation?: { readonly drafted: number; readonly accepted: number };
 }
 
 /** Batches by the session whose runs their texts share. */
@@ -60,15 +69,23 @@ export async function generate(sessions: SessionTable, batchers: Batchers, { han
 }
 
 function batcherOf(batchers: Batchers, sessions: SessionTable, handle: number, form: DecoderForm): Batcher {
-  const known = batchers.get(handle) ?? new Batcher(new FormRunner(sessions, handle, form), positionsOfForm(form));
+  const known = batchers.get(handle) ?? new Batcher(new FormRunner(sessions, handle, form), positionsOfForm(form), (speculation) => createDrafter(sessions, speculation));
   batchers.set(handle, known);
   return known;
 }
 
 /** For decoders in other forms, whose caches hold one sequence. */
-async function writeAlone(sessions: SessionTable, handle: number, { prompt, maxNewTokens, endTokens, sampling }: Omit<GenerateParams, 'handle' | 'form'>, { signal, onToken }: Writing): Promise<GenerateResult> {
+async function writeAlone(sessions: SessionTable, handle: number, params: Omit<GenerateParams, 'handle' | 'form'>, writing: Writing): Promise<GenerateResult> {
+  const drawer = createDrawer(params);
+  try {
+    return await writeWith(drawer, sessions, handle, params, writing);
+  } finally {
+    drawer.close();
+  }
+}
+
+async function writeWith(drawer: Drawer, sessions: SessionTable, handle: number, { prompt, maxNewTokens }: Omit<GenerateParams, 'handle' | 'form'>, { signal, onToken }: Writing): Promise<GenerateResult> {
   const { decoder, positionsPerRun } = tokenModel(sessions, handle, undefined);
-  const sampler = createSampler(sampling);
   const context = [...prompt];
   const started = performance.now();
   let prefilled = started;
@@ -88,10 +105,10 @@ async function writeAlone(sessions: SessionTable, handle: number, { prompt, maxN
   prefilled = performance.now();
   for (let count = 0; count < maxNewTokens; count++) {
     if (signal.aborted) return end('cancelled');
-    const drawn = sampler.next(logits!.row(0), context, prompt.length);
-    if (endTokens.includes(drawn.token)) return end('end-token', drawn.token);
+    const drawn = drawer.next(logits!.row(0), context);
+    if (drawn.finish) return end(drawn.finish, drawn.endToken);
     context.push(drawn.token);
-    onToken(drawn);
+    onToken(drawn.drawn);
     // The last token needs no logits after it.
     if (count + 1 < maxNewTokens) logits = await decoder.forward([context.at(-1)!], 1);
   }

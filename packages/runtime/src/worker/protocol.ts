@@ -8,6 +8,7 @@ import type { JobParams } from './run-job.js';
 import type { ScoreEvent, ScoreParams, ScoreResult } from './score.js';
 import type { TranscribeParams, TranscribeResult } from './transcribe.js';
 import type { VoiceEvent, VoiceParams } from './voice.js';
+import type { WireError } from './wire-error.js';
 import type { CallContext, SessionInfo, SessionSettings, SessionSource, WireTensors } from './wire-types.js';
 
 /** Every request a worker answers: its parameters, its result, and the events it sends on the way. */
@@ -36,13 +37,6 @@ export type Request =
   | { readonly [M in Method]: { readonly id: number; readonly method: M; readonly params: Methods[M]['params'] } }[Method]
   | { readonly cancel: number }
   | { readonly shutdown: true };
-
-export interface WireError {
-  readonly code: `E_${string}`;
-  readonly message: string;
-  readonly hint?: string;
-  readonly details?: Readonly<Record<string, unknown>>;
-}
 
 export type Reply =
   | { readonly id: number; readonly result: unknown }

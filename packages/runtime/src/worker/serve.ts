@@ -1,6 +1,6 @@
 /** The message loop of a session worker: requests in, results, errors and events out. */
-import { isPenjingError } from '@penjing/core';
-import type { Handlers, Method, Methods, Reply, Request, WireError } from './protocol.js';
+import type { Handlers, Method, Methods, Reply, Request } from './protocol.js';
+import { toWireError } from './wire-error.js';
 import type { CallContext } from './wire-types.js';
 
 /** The end of a channel that a worker talks through; `parentPort` fits. */
@@ -40,16 +40,4 @@ export function serve(port: ServerPort, handlers: Handlers, release: () => Promi
       void release().finally(() => port.close());
     } else void answer(message.id, message.method, message.params);
   });
-}
-
-function toWireError(error: unknown): WireError {
-  if (isPenjingError(error)) {
-    return {
-      code: error.code,
-      message: error.message,
-      details: error.details,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-    };
-  }
-  return { code: 'E_ENGINE', message: error instanceof Error ? error.message : String(error) };
 }
