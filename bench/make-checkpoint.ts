@@ -19,6 +19,7 @@ export const shapes: Readonly<Record<string, LlamaShape>> = {
   0.8: { hidden: 2048, intermediate: 8192, layers: 5, heads: 32, keyValueHeads: 8, vocabulary: 32000 },
   0.9: { hidden: 1024, intermediate: 4096, layers: 24, heads: 16, keyValueHeads: 8, vocabulary: 32000 },
   2: { hidden: 2048, intermediate: 8192, layers: 14, heads: 32, keyValueHeads: 8, vocabulary: 32000 },
+  6: { hidden: 2560, intermediate: 10240, layers: 30, heads: 32, keyValueHeads: 8, vocabulary: 32000 },
   8: { hidden: 4096, intermediate: 14336, layers: 17, heads: 32, keyValueHeads: 8, vocabulary: 32000 },
   24: { hidden: 5120, intermediate: 13824, layers: 42, heads: 40, keyValueHeads: 8, vocabulary: 32000 },
 };

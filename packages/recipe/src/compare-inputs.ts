@@ -1,6 +1,6 @@
 /** What a smaller model lost: the comparison of the runtime, errors layer by layer, and a page with plots. */
 import type { TaskOptions } from '@penjing/core';
-import type { Tokenizer } from '@penjing/runtime';
+import type { CompareOptions, Tokenizer } from '@penjing/runtime';
 import { evaluationData, type ReadingOptions } from './evaluation-data.js';
 import type { InputComparison } from './input-comparison.js';
 import { compareLayers } from './layer-errors.js';
@@ -15,6 +15,11 @@ export interface CompareInputsOptions extends TaskOptions, ReadingOptions {
   /** Text to predict, or samples of anything that is read. */
   readonly data?: string | undefined;
   readonly maxTokens?: number | undefined;
+  /** Text: tokens of a window, and from the beginning of one to that of the next. */
+  readonly windowTokens?: number | undefined;
+  readonly stride?: number | undefined;
+  /** Run one block after the other; where the models take more than the memory that is free when absent. */
+  readonly byLayer?: boolean | undefined;
   /** Random inputs for models that are not language models. */
   readonly samples?: number | undefined;
   readonly threads?: number | undefined;
@@ -24,23 +29,19 @@ export interface CompareInputsOptions extends TaskOptions, ReadingOptions {
 
 /** Compares `model` against `reference`, each a graph or a checkpoint that becomes one. Models are only read; an existing report is replaced. */
 export async function compareInputs(options: CompareInputsOptions): Promise<InputComparison> {
-  const { reference, model, data, maxTokens, samples, threads, signal, onProgress, seed, report } = options;
+  const { reference, model, data, threads, signal, report } = options;
   const runtime = await loadRuntime();
-  const task: TaskOptions = { ...(signal && { signal }), ...(onProgress && { onProgress }), ...(seed !== undefined && { seed }) };
   const [a, b] = await Promise.all([runnableModel(reference, signal), runnableModel(model, signal)]);
   const measured = data === undefined ? {} : await evaluationData(data, a, options);
   const { text } = measured;
   const comparison = await runtime.compareModels(a.reference, b.reference, {
-    ...task,
+    ...measuringOptions(options),
     ...measured,
     ...(text !== undefined && (await tokenizerOf(a))),
-    ...(maxTokens !== undefined && { maxTokens }),
-    ...(samples !== undefined && { samples }),
-    ...(threads !== undefined && { threads }),
   });
   // Layers are compared, and weights remembered, of graphs on disk.
   const files = !a.tokenizer && !b.tokenizer;
-  const layers = files ? await compareLayers({ reference: comparison.a.name, model: comparison.b.name, text, threads, ...task }) : [];
+  const layers = files ? await compareLayers({ reference: comparison.a.name, model: comparison.b.name, text, threads, ...taskOf(options) }) : [];
   const weights = b.tokenizer ? [] : await readManifestRecords(comparison.b.name);
   const result: InputComparison = { ...comparison, layers, weights };
   if (report !== undefined) {
@@ -48,6 +49,14 @@ export async function compareInputs(options: CompareInputsOptions): Promise<Inpu
     await writeReport(report, comparisonPage(result, runtime.machine()));
   }
   return result;
+}
+
+const taskOf = ({ signal, onProgress, seed }: TaskOptions): TaskOptions => ({ ...(signal && { signal }), ...(onProgress && { onProgress }), ...(seed !== undefined && { seed }) });
+
+/** What the runtime is told of how to measure, besides the data. */
+export function measuringOptions({ maxTokens, windowTokens, stride, byLayer, samples, threads, ...others }: Omit<CompareInputsOptions, 'reference' | 'model'>): CompareOptions {
+  const given = Object.entries({ maxTokens, windowTokens, stride, byLayer, samples, threads }).filter(([, value]) => value !== undefined);
+  return { ...taskOf(others), ...(Object.fromEntries(given) as CompareOptions) };
 }
 
 export async function tokenizerOf({ tokenizer }: RunnableModel): Promise<{ tokenizer?: Tokenizer }> {

@@ -1,6 +1,6 @@
 /** How good a model is: perplexity on text, accuracy on labelled samples, and what it lost against a reference when there is one. */
 import { PenjingError, type TaskOptions } from '@penjing/core';
-import { compareInputs, tokenizerOf } from './compare-inputs.js';
+import { compareInputs, measuringOptions, tokenizerOf } from './compare-inputs.js';
 import { evaluationData, type ReadingOptions } from './evaluation-data.js';
 import { loadRuntime } from './load-runtime.js';
 import { type ModelChoice, runnableModel } from './model-reference.js';
@@ -11,6 +11,11 @@ export interface EvaluateInputOptions extends TaskOptions, ReadingOptions {
   readonly reference?: ModelChoice | undefined;
   readonly data: string;
   readonly maxTokens?: number | undefined;
+  /** Text: tokens of a window, and from the beginning of one to that of the next. */
+  readonly windowTokens?: number | undefined;
+  readonly stride?: number | undefined;
+  /** Run one block after the other; where the model takes more than the memory that is free when absent. */
+  readonly byLayer?: boolean | undefined;
   readonly samples?: number | undefined;
   readonly threads?: number | undefined;
   /** Where to write the page; with a reference only. */
@@ -28,6 +33,8 @@ export interface InputEvaluation {
   readonly topClassAgreement?: number;
   readonly snrDb?: number;
   readonly maxError?: number;
+  /** Parts that the model was run in, one after the other. */
+  readonly blocks?: number;
   readonly reference?: { readonly name: string; readonly bytes: number; readonly perplexity?: number; readonly accuracy?: number };
   /** Predicted tokens, or rows. */
   readonly count: number;
@@ -40,14 +47,13 @@ export async function evaluateInput({ model, reference, data, report, ...options
   if (reference) return comparedTo({ ...options, data, report, model, reference });
   if (report !== undefined) throw new PenjingError('E_OPTION', 'a page is written of a comparison', { hint: 'Give --reference, or leave out --report.' });
   const { evaluateModel } = await loadRuntime();
-  const { maxTokens, threads, samples: _samples, columns: _columns, scale: _scale, mean: _mean, std: _std, ...task } = options;
   const runnable = await runnableModel(model, options.signal);
   const measured = await evaluationData(data, runnable, options);
-  return evaluateModel(runnable.reference, { ...task, ...measured, ...(measured.text !== undefined && (await tokenizerOf(runnable))), ...(maxTokens !== undefined && { maxTokens }), ...(threads !== undefined && { threads }) });
+  return evaluateModel(runnable.reference, { ...measuringOptions(options), ...measured, ...(measured.text !== undefined && (await tokenizerOf(runnable))) });
 }
 
 async function comparedTo(options: Parameters<typeof compareInputs>[0]): Promise<InputEvaluation> {
-  const { a, b, klDivergence, topTokenAgreement, topClassAgreement, snrDb, maxError, count, data, seconds } = await compareInputs(options);
+  const { a, b, klDivergence, topTokenAgreement, topClassAgreement, snrDb, maxError, blocks, count, data, seconds } = await compareInputs(options);
   const { perplexity, accuracy, ...model } = b;
   return {
     model,
@@ -56,6 +62,7 @@ async function comparedTo(options: Parameters<typeof compareInputs>[0]): Promise
     ...(klDivergence !== undefined && { klDivergence }),
     ...(topTokenAgreement !== undefined && { topTokenAgreement }),
     ...(topClassAgreement !== undefined && { topClassAgreement }),
+    ...(blocks && { blocks: blocks[1] }),
     snrDb, maxError, reference: a, count, data, seconds,
   };
 }

@@ -61,7 +61,8 @@ export async function openReference(host: SessionHost, reference: ModelReference
   return { ...opened, name: path, folder, language: isLanguage ? config : undefined };
 }
 
-const unknownLanguage: LanguageConfig = {
+/** Of models in memory. */
+export const unknownLanguage: LanguageConfig = {
   contextLength: undefined,
   vocabSize: undefined,
   bosToken: undefined,

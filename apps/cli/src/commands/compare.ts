@@ -1,9 +1,10 @@
 /** `penjing compare`: what a smaller model lost against the original. */
 import type { Command } from '../command.js';
-import { common, integer, numberOf, textOf } from '../options.js';
+import { common, numberOf, textOf } from '../options.js';
 import { formatBytes } from '../progress.js';
 import { calibrationWords, stepOptions } from '../step-options.js';
 import { formatTable } from '../table.js';
+import { readTextOptions, textOptions } from '../text-options.js';
 
 const { data: _data, samples: _samples, ...words } = calibrationWords;
 const reading = stepOptions('quantize', words);
@@ -19,7 +20,7 @@ export const compare: Command = {
     { flags: '--variant <name>', help: 'variant of the model to judge: fp32, fp16, q8, q4, …' },
     { flags: '--reference-variant <name>', help: 'variant of the reference' },
     common.data,
-    { flags: '--max-tokens <n>', help: 'stop after so many tokens of the data', parse: integer(2) },
+    ...textOptions,
     common.samples,
     ...reading.specs,
     common.report,
@@ -37,7 +38,7 @@ export const compare: Command = {
       reference: { path: reference, variant: textOf(options, 'referenceVariant') },
       model: { path: model, variant: textOf(options, 'variant') },
       data: textOf(options, 'data'),
-      maxTokens: numberOf(options, 'maxTokens'),
+      ...readTextOptions(options),
       samples: numberOf(options, 'samples'),
       ...reading.read(options),
       threads: numberOf(options, 'threads'),

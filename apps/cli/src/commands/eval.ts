@@ -1,9 +1,10 @@
 /** `penjing eval`: how good a model is on data. */
 import type { Command } from '../command.js';
-import { common, filled, integer, numberOf, textOf } from '../options.js';
+import { common, filled, numberOf, textOf } from '../options.js';
 import { formatBytes } from '../progress.js';
 import { calibrationWords, stepOptions } from '../step-options.js';
 import { formatFacts } from '../table.js';
+import { readTextOptions, textOptions } from '../text-options.js';
 
 const { data: _data, samples: _samples, ...words } = calibrationWords;
 const reading = stepOptions('quantize', words);
@@ -17,7 +18,7 @@ export const evaluate: Command = {
     { flags: '--reference <path>', help: 'a model to measure against: klDivergence, topTokenAgreement, snrDb and maxError too', parse: filled },
     { flags: '--variant <name>', help: 'variant of the model: fp32, fp16, q8, q4, …' },
     { flags: '--reference-variant <name>', help: 'variant of the reference' },
-    { flags: '--max-tokens <n>', help: 'stop after so many tokens of the data', parse: integer(2) },
+    ...textOptions,
     common.samples,
     ...reading.specs,
     common.report,
@@ -34,7 +35,7 @@ export const evaluate: Command = {
       model: { path: input, variant: textOf(options, 'variant') },
       ...(reference !== undefined && { reference: { path: reference, variant: textOf(options, 'referenceVariant') } }),
       data: textOf(options, 'data') ?? '',
-      maxTokens: numberOf(options, 'maxTokens'),
+      ...readTextOptions(options),
       samples: numberOf(options, 'samples'),
       ...reading.read(options),
       threads: numberOf(options, 'threads'),
@@ -57,6 +58,7 @@ export const evaluate: Command = {
     add('snrDb', result.snrDb, digits);
     add('maxError', result.maxError, digits);
     facts.push(['measured on', `${result.count} (${result.data})`]);
+    if (result.blocks !== undefined) facts.push(['run', `layer by layer, in ${result.blocks} blocks`]);
     return { json: { ...result }, text: formatFacts(facts) };
   },
 };

@@ -7,6 +7,7 @@ import { SessionHost } from '../session-host.js';
 import type { ClassCounts } from './classes.js';
 import { type ErrorSums, snrDb } from './difference.js';
 import { type KlHistogram, type LanguageOptions, type LanguageScores, scoreLanguage } from './language.js';
+import { type LayeredModel, runsByLayer, scoreByLayer } from './score-by-layer.js';
 import { measureSamples, type SampleOptions, type Samples } from './samples.js';
 
 export interface CompareOptions extends SessionOptions, TaskOptions, LanguageOptions, SampleOptions, Omit<RandomFeedOptions, 'seed'> {
@@ -16,6 +17,8 @@ export interface CompareOptions extends SessionOptions, TaskOptions, LanguageOpt
   readonly labelled?: Samples;
   /** How many random inputs; 4 when absent. */
   readonly samples?: number;
+  /** See `EvaluateOptions.byLayer`: one block of one of the two is in memory then. */
+  readonly byLayer?: boolean;
 }
 
 export interface ComparedModel {
@@ -57,6 +60,8 @@ export interface Comparison {
   readonly paired?: { readonly both: number; readonly onlyA: number; readonly onlyB: number; readonly neither: number };
   /** How the KL divergence is spread over the tokens. */
   readonly klHistogram?: KlHistogram;
+  /** Parts of the models that were run one after the other, where they were run so. */
+  readonly blocks?: readonly [a: number, b: number];
   /** Predicted tokens, or input samples. */
   readonly count: number;
   /** What the models were compared on. */
@@ -66,6 +71,7 @@ export interface Comparison {
 
 /** Loads both models in one worker, so that only statistics leave it. */
 export async function compareModels(a: ModelReference, b: ModelReference, options: CompareOptions = {}): Promise<Comparison> {
+  if (await runsByLayer([a, b], options)) return compareByLayer(a, b, options);
   return withModels([a, b], sharing(options), (host, [left, right]) => compareOpened(host, left!, right!, options));
 }
 
@@ -107,6 +113,18 @@ async function compareOpened(host: SessionHost, left: OpenedReference, right: Op
   const started = performance.now();
   const language = left.language !== undefined && right.language !== undefined && !options.feeds && !options.labelled;
   const result = language ? await compareLanguage(host, left, right, options) : await compareOutputs(host, left, right, options);
+  return comparisonOf(left, right, result, started);
+}
+
+async function compareByLayer(a: ModelReference, b: ModelReference, options: CompareOptions): Promise<Comparison> {
+  const started = performance.now();
+  const { models, scores } = await scoreByLayer([a, b], options);
+  const [left, right] = models as [LayeredModel, LayeredModel];
+  return { ...comparisonOf(left, right, comparedLanguage(scores), started), blocks: [left.blocks, right.blocks] };
+}
+
+function comparisonOf(left: ModelFacts, right: ModelFacts, result: Compared, started: number): Comparison {
+  const language = result.scores !== undefined;
   const share = (right: 'rightA' | 'rightB'): number | undefined => (result.counts?.labelled ? result.counts[right] / result.counts.labelled : undefined);
   const outputs = [...result.outputs].map(([name, sums]) => ({ name, snrDb: snrDb(sums), maxError: sums.maxError, elements: sums.elements }));
   return {
@@ -129,6 +147,8 @@ function languageFacts({ klDivergence, topTokenAgreement, klHistogram }: Languag
   return { klDivergence, topTokenAgreement, klHistogram };
 }
 
+type ModelFacts = Pick<OpenedReference, 'name' | 'bytes'>;
+
 interface Compared {
   readonly outputs: ReadonlyMap<string, ErrorSums>;
   readonly count: number;
@@ -138,7 +158,10 @@ interface Compared {
 }
 
 async function compareLanguage(host: SessionHost, a: OpenedReference, b: OpenedReference, options: CompareOptions): Promise<Compared> {
-  const scores = await scoreLanguage(host, a, b, options);
+  return comparedLanguage(await scoreLanguage(host, a, b, options));
+}
+
+function comparedLanguage(scores: LanguageScores): Compared {
   return { outputs: new Map([['logits', scores.logits]]), count: scores.tokens, data: scores.data, scores };
 }
 
@@ -159,6 +182,6 @@ function classFacts({ labelled, rightA, rightB, onlyA, onlyB, rows, agreed }: Cl
   };
 }
 
-function modelFacts({ name, bytes }: OpenedReference, perplexity: number | undefined, accuracy: number | undefined): ComparedModel {
+function modelFacts({ name, bytes }: ModelFacts, perplexity: number | undefined, accuracy: number | undefined): ComparedModel {
   return { name, bytes, ...(perplexity !== undefined && { perplexity }), ...(accuracy !== undefined && { accuracy }) };
 }

@@ -3,11 +3,14 @@ import { PenjingError, type TaskOptions } from '@penjing/core';
 import type { SessionOptions } from '../engine/settings.js';
 import { type ModelReference, withModels } from '../open-reference.js';
 import { type LanguageOptions, scoreLanguage } from './language.js';
+import { runsByLayer, scoreByLayer } from './score-by-layer.js';
 import { measureSamples, type SampleOptions, type Samples } from './samples.js';
 
 export interface EvaluateOptions extends SessionOptions, TaskOptions, LanguageOptions, SampleOptions {
   /** Samples with labels, for classifiers. */
   readonly labelled?: Samples;
+  /** Language models: run one block after the other, with one of them in memory. Where the model takes more than the memory that is free when absent. */
+  readonly byLayer?: boolean;
 }
 
 export interface Evaluation {
@@ -16,6 +19,8 @@ export interface Evaluation {
   readonly perplexity?: number;
   /** Share of labelled rows that the model finds the right class of. */
   readonly accuracy?: number;
+  /** Parts that were run one after the other, where the model was run so. */
+  readonly blocks?: number;
   /** Predicted tokens, or labelled rows. */
   readonly count: number;
   readonly data: string;
@@ -25,6 +30,11 @@ export interface Evaluation {
 /** Throws `E_LAYOUT` for a model that is no language model when there are no samples, `E_DATA` for samples without labels. */
 export async function evaluateModel(reference: ModelReference, options: EvaluateOptions): Promise<Evaluation> {
   const started = performance.now();
+  if (await runsByLayer([reference], options)) {
+    const { models, scores } = await scoreByLayer([reference], options);
+    const { name, bytes, blocks } = models[0]!;
+    return { model: { name, bytes }, perplexity: scores.perplexityA, blocks, count: scores.tokens, data: scores.data, seconds: (performance.now() - started) / 1000 };
+  }
   return withModels([reference], options, async (host, [opened]) => {
     const model = opened!;
     const facts = (): Pick<Evaluation, 'model' | 'seconds'> => ({ model: { name: model.name, bytes: model.bytes }, seconds: (performance.now() - started) / 1000 });

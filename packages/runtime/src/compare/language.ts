@@ -6,8 +6,8 @@ import type { SessionHost } from '../session-host.js';
 import { loadTokenizer } from '../tokenize/tokenizer-files.js';
 import type { Tokenizer } from '../tokenize/tokenizer.js';
 import type { ErrorSums } from './difference.js';
-import { klBins } from '../worker/score.js';
-import { WINDOW_TOKENS, randomWindows, tokenWindows } from './text-windows.js';
+import { klBins, type ScoreSums } from './score-sums.js';
+import { WINDOW_TOKENS, randomWindows, type TokenWindow, tokenWindows } from './text-windows.js';
 
 export interface LanguageOptions {
   /** Text to predict; random tokens when neither this nor `tokens` is given (perplexity then means little). */
@@ -18,6 +18,8 @@ export interface LanguageOptions {
   readonly tokenizer?: Tokenizer;
   /** Tokens of a window; 512, or the model's context when that is smaller. */
   readonly windowTokens?: number;
+  /** Tokens from the beginning of a window to that of the next; `windowTokens`, so that they do not overlap, when absent. Each token is predicted once, by the window that has most before it. */
+  readonly stride?: number;
   /** Stop after this many tokens; all when absent. */
   readonly maxTokens?: number;
 }
@@ -55,7 +57,7 @@ export async function scoreLanguage(
   options: LanguageOptions & TaskOptions,
 ): Promise<LanguageScores> {
   const { windows, data } = await windowsFor(a, b, options);
-  const total = windows.reduce((sum, window) => sum + window.length - 1, 0);
+  const total = predictedTokens(windows);
   let done = 0;
   const { signal, onProgress } = options;
   const sums = await host.call('score', { a: a.handle, ...(b ? { b: b.handle } : {}), windows }, {
@@ -65,43 +67,54 @@ export async function scoreLanguage(
       onProgress?.({ phase: b ? 'compare' : 'evaluate', done, total, unit: 'tokens' });
     },
   });
+  return languageScores(sums, b !== undefined, data);
+}
+
+export function predictedTokens(windows: readonly TokenWindow[]): number {
+  return windows.reduce((sum, { tokens, from }) => sum + tokens.length - from, 0);
+}
+
+/** `pair` when there was a second model. */
+export function languageScores(sums: ScoreSums, pair: boolean, data: string): LanguageScores {
   return {
     tokens: sums.tokens,
     perplexityA: Math.exp(sums.nllA / sums.tokens),
-    perplexityB: b ? Math.exp(sums.nllB / sums.tokens) : undefined,
-    klDivergence: b ? sums.kl / sums.tokens : undefined,
-    topTokenAgreement: b ? sums.agreed / sums.tokens : undefined,
-    klHistogram: b ? { lowest: klBins.lowest, perDecade: klBins.perDecade, counts: sums.klCounts } : undefined,
+    perplexityB: pair ? Math.exp(sums.nllB / sums.tokens) : undefined,
+    klDivergence: pair ? sums.kl / sums.tokens : undefined,
+    topTokenAgreement: pair ? sums.agreed / sums.tokens : undefined,
+    klHistogram: pair ? { lowest: klBins.lowest, perDecade: klBins.perDecade, counts: sums.klCounts } : undefined,
     logits: sums.logits,
     data,
   };
 }
 
-async function windowsFor(
-  a: OpenedReference,
-  b: OpenedReference | undefined,
-  options: LanguageOptions & TaskOptions,
-): Promise<{ windows: Int32Array[]; data: string }> {
+/** What windows are made for: how long a text may be, and what splits it into tokens. */
+export type ReadingModel = Pick<OpenedReference, 'language' | 'folder' | 'outputs'>;
+
+/** Throws `E_OPTION` for a length or a stride out of range, `E_INPUT` without a tokenizer for the text, or for a text that is too short. */
+export async function windowsFor(a: ReadingModel, b: ReadingModel | undefined, options: LanguageOptions & TaskOptions): Promise<{ windows: readonly TokenWindow[]; data: string }> {
   const contexts = [a.language?.contextLength, b?.language?.contextLength].filter((length) => length !== undefined);
   const longest = Math.min(MAX_WINDOW_TOKENS, ...contexts);
   const fallback = Math.min(WINDOW_TOKENS, longest);
   const width = inRange('windowTokens', options.windowTokens, { min: 2, max: longest, integer: true, fallback });
   const tokens = options.tokens ?? (options.text === undefined ? undefined : (await tokenizerFor(a, options)).encode(options.text));
-  if (tokens) return { windows: tokenWindows(tokens, width, options.maxTokens), data: `${options.tokens ? 'given tokens' : 'text'} in windows of ${width} tokens` };
+  const stride = inRange('stride', options.stride, { min: 1, max: width, integer: true, fallback: width });
+  const steps = stride === width ? '' : `, one every ${stride}`;
+  if (tokens) return { windows: tokenWindows(tokens, { length: width, stride, maxTokens: options.maxTokens }), data: `${options.tokens ? 'given tokens' : 'text'} in windows of ${width} tokens${steps}` };
   const vocabSize = a.language?.vocabSize ?? vocabOf(a);
   const seed = options.seed ?? 0;
   const random = Math.min(width, RANDOM_WINDOW_TOKENS);
   return { windows: randomWindows(RANDOM_WINDOWS, random, vocabSize, seed), data: `random tokens, seed ${seed}` };
 }
 
-async function tokenizerFor(a: OpenedReference, { tokenizer }: LanguageOptions): Promise<Tokenizer> {
+async function tokenizerFor(a: ReadingModel, { tokenizer }: LanguageOptions): Promise<Tokenizer> {
   if (tokenizer) return tokenizer;
   if (a.folder !== undefined) return loadTokenizer(a.folder);
   throw new PenjingError('E_INPUT', 'a model in memory has no tokenizer for the text', { hint: 'Give `tokenizer` or `tokens`.' });
 }
 
 /** Width of the declared logits. */
-function vocabOf({ outputs }: OpenedReference): number {
+export function vocabOf({ outputs }: Pick<ReadingModel, 'outputs'>): number {
   const type = outputs.find(({ name }) => name === 'logits')?.type;
   const width = type?.kind === 'tensor' ? type.shape?.at(-1) : undefined;
   if (typeof width === 'number') return width;

@@ -1,8 +1,9 @@
 /** Where graph-io meets the engine: files are checked by our reader, models are serialized by our writer. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { type ByteSource, type Model, PenjingError, type TaskOptions, memorySource, modelGraphs, storedTensors } from '@penjing/core';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type ByteSource, type LazyTensor, type Model, PenjingError, type TaskOptions, type Tensor, memorySource, modelGraphs, storedTensors } from '@penjing/core';
 import { layoutToBytes, readOnnx, serializeOnnx } from '@penjing/graph-io';
 import { fileSource, openExternalFile, saveLayouts } from '@penjing/graph-io/node';
 import type { SessionSource } from '../worker/wire-types.js';
@@ -96,6 +97,39 @@ export async function storeModel(model: Model, inMemory: boolean, options: TaskO
     throw error;
   }
   return { source: { kind: 'file', path: join(target, layouts[0]!.name) }, bytes, cleanup };
+}
+
+/**
+ * A model whose weights are ranges of files in one folder, as bytes that point at them there: nothing of them is copied. Undefined when
+ * the others, which stand in the bytes, take more than `limit` together.
+ */
+export async function storeInPlace(model: Model, limit: number): Promise<{ readonly source: SessionSource; readonly folder: string } | undefined> {
+  const folders = new Map<string, number>();
+  let bytes = 0;
+  for (const { tensor } of storedTensors(model)) {
+    bytes += tensor.byteLength;
+    const folder = folderOf(tensor);
+    if (folder !== undefined) folders.set(folder, (folders.get(folder) ?? 0) + tensor.byteLength);
+  }
+  const [folder, there] = [...folders].sort((a, b) => b[1] - a[1])[0] ?? [];
+  if (folder === undefined || bytes - there! > limit) return undefined;
+  const [layout] = serializeOnnx(model, { inPlace: placesIn(folder) });
+  return { source: { kind: 'memory', bytes: (await layoutToBytes(layout!)).buffer as ArrayBuffer, externalData: [] }, folder };
+}
+
+function folderOf(tensor: Tensor): string | undefined {
+  const expr = tensor.kind === 'lazy' ? (tensor as LazyTensor).expr : undefined;
+  return expr?.op === 'source' && expr.source.startsWith('file:') ? dirname(fileURLToPath(expr.source)) : undefined;
+}
+
+/** For `serializeOnnx`: weights in files of this folder stay where they are. */
+export function placesIn(folder: string): (uri: string) => string | undefined {
+  return (uri) => (uri.startsWith('file:') && dirname(fileURLToPath(uri)) === folder ? basename(fileURLToPath(uri)) : undefined);
+}
+
+/** Says where a model that came as bytes has its weights, in `SessionOptions.sessionConfig`. */
+export function weightFolder(folder: string): Readonly<Record<string, string>> {
+  return { 'session.model_external_initializers_file_folder_path': folder };
 }
 
 /** Nodes that read weights of fewer bits; their kernels need ONNX Runtime's packed form. */

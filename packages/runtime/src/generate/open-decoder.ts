@@ -1,9 +1,8 @@
 /** Opens a language model for generation: in the form for it where it has one. */
-import { basename, dirname, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { dirname, resolve } from 'node:path';
 import { isPenjingError, type Model } from '@penjing/core';
 import { layoutToBytes, serializeOnnx } from '@penjing/graph-io';
-import { withCheckedFile } from '../engine/model-source.js';
+import { placesIn, weightFolder, withCheckedFile } from '../engine/model-source.js';
 import { type OpenedModel, openFile, type OpenOptions, openSource } from '../engine/open.js';
 import { providersOf } from '../engine/settings.js';
 import type { SessionHost } from '../session-host.js';
@@ -23,12 +22,12 @@ export async function openDecoder(host: SessionHost, path: string, options: Open
   const made = await withCheckedFile(file, options.signal, async (checked) => {
     const form = await formOf(checked.model);
     if (!form) return undefined;
-    const [layout] = serializeOnnx(form.model, { inPlace: (uri) => (uri.startsWith('file:') && dirname(fileURLToPath(uri)) === folder ? basename(fileURLToPath(uri)) : undefined) });
+    const [layout] = serializeOnnx(form.model, { inPlace: placesIn(folder) });
     return { ...form, checked, bytes: await layoutToBytes(layout!) };
   });
   if (!made) return { ...(await openFile(host, path, options)), form: undefined };
   const { model, form, checked, bytes } = made;
-  const settings = { ...options, sessionConfig: { 'session.model_external_initializers_file_folder_path': folder, ...options.sessionConfig } };
+  const settings = { ...options, sessionConfig: { ...weightFolder(folder), ...options.sessionConfig } };
   const source = { kind: 'memory' as const, bytes: bytes.buffer as ArrayBuffer, externalData: [] };
   return { ...(await openSource(host, source, { ...checked, model, weightsInFiles: true }, settings)), form };
 }

@@ -2,9 +2,9 @@
 import { workerData } from 'node:worker_threads';
 import { type Executor, tensorType, type ValueInfo } from '@penjing/core';
 import { OrtExecutor } from '../engine/executor.js';
-import { sessionSettings, type SessionOptions } from '../engine/settings.js';
+import type { SessionOptions } from '../engine/settings.js';
 import { SessionHost } from '../session-host.js';
-import { loadStored, type StoredForJobs } from './local-engine.js';
+import { loadStored, type StoredForJobs, storedSettings } from './local-engine.js';
 import { RunGate } from './run-gate.js';
 import type { SessionTable } from './session-table.js';
 import type { SessionValue } from './wire-types.js';
@@ -23,13 +23,12 @@ export async function loadCopies(sessions: SessionTable, stored: StoredForJobs, 
   }
 }
 
-async function loadApart({ source, weights }: StoredForJobs, options: SessionOptions): Promise<Executor> {
+async function loadApart(stored: StoredForJobs, options: SessionOptions): Promise<Executor> {
   const { gate } = (workerData ?? {}) as { readonly gate?: SharedArrayBuffer };
   const host = new SessionHost(undefined, gate && new RunGate(gate));
   try {
-    const settings = sessionSettings(options, { ...weights, byPath: source.kind === 'file' });
-    const { handle, inputs, outputs } = await host.call('open', { source, settings });
-    return new OrtExecutor(host, { handle, inputs: inputs.map(infoOf), outputs: outputs.map(infoOf), session: { inputs, outputs }, bytes: weights.bytes, cleanup: async () => {} });
+    const { handle, inputs, outputs } = await host.call('open', { source: stored.source, settings: storedSettings(stored, options) });
+    return new OrtExecutor(host, { handle, inputs: inputs.map(infoOf), outputs: outputs.map(infoOf), session: { inputs, outputs }, bytes: stored.weights.bytes, cleanup: async () => {} });
   } catch (error) {
     await host[Symbol.asyncDispose]();
     throw error;

@@ -1,7 +1,6 @@
 /** Rows of logits as float32, whatever float type the model computes them in. */
 import { PenjingError } from '@penjing/core';
 import { plainKernels } from '@penjing/kernels';
-import type { OrtTensor } from './tensors.js';
 
 const kernels = plainKernels();
 
@@ -14,8 +13,8 @@ export interface LogitRows {
   last(count: number): LogitRows;
 }
 
-/** Reads a tensor (1, positions, vocabSize). */
-export function logitRows(tensor: OrtTensor): LogitRows {
+/** Reads a tensor (1, positions, vocabSize), of ONNX Runtime or as plain data. */
+export function logitRows(tensor: { readonly type: string; readonly dims: readonly number[]; readonly data: unknown }): LogitRows {
   const vocabSize = tensor.dims.at(-1) ?? 0;
   const count = tensor.dims.length === 2 ? tensor.dims[0]! : tensor.dims[1] ?? 0;
   if (vocabSize === 0 || count === 0) {

@@ -5,7 +5,8 @@ import type { GenerateParams, GenerateResult, TokenEvent } from './generate.js';
 import type { Measured, MeasureParams } from './measure.js';
 import type { Reduced, ReduceParams } from './reduce.js';
 import type { JobParams } from './run-job.js';
-import type { ScoreEvent, ScoreParams, ScoreResult } from './score.js';
+import type { ScoreSums } from '../compare/score-sums.js';
+import type { ScoreEvent, ScoreParams } from './score.js';
 import type { TranscribeParams, TranscribeResult } from './transcribe.js';
 import type { VoiceEvent, VoiceParams } from './voice.js';
 import type { WireError } from './wire-error.js';
@@ -25,7 +26,7 @@ export interface Methods {
   /** Runs one session or two on the same feeds; only figures leave the worker. */
   measure: { params: MeasureParams; result: Measured; event: never };
   generate: { params: GenerateParams; result: GenerateResult; event: TokenEvent };
-  score: { params: ScoreParams; result: ScoreResult; event: ScoreEvent };
+  score: { params: ScoreParams; result: ScoreSums; event: ScoreEvent };
   /** Runs a function of any module beside the sessions of this worker. */
   job: { params: JobParams; result: unknown; event: Progress };
   bench: { params: BenchParams; result: BenchTimes; event: never };
