@@ -1,5 +1,5 @@
 /** What a smaller model lost: the comparison of the runtime, errors layer by layer, and a page with plots. */
-import type { TaskOptions } from '@penjing/core';
+import type { Model, TaskOptions } from '@penjing/core';
 import type { CompareOptions, Tokenizer } from '@penjing/runtime';
 import { evaluationData, type ReadingOptions } from './evaluation-data.js';
 import type { InputComparison } from './input-comparison.js';
@@ -39,9 +39,9 @@ export async function compareInputs(options: CompareInputsOptions): Promise<Inpu
     ...measured,
     ...(text !== undefined && (await tokenizerOf(a))),
   });
-  // Layers are compared, and weights remembered, of graphs on disk.
-  const files = !a.tokenizer && !b.tokenizer;
-  const layers = files ? await compareLayers({ reference: comparison.a.name, model: comparison.b.name, text, threads, ...taskOf(options) }) : [];
+  const graph = ({ reference }: RunnableModel, name: string): string | Model => (typeof reference === 'object' && 'graph' in reference ? reference : name);
+  const layers = comparison.blocks ? [] : await compareLayers({ reference: graph(a, comparison.a.name), model: graph(b, comparison.b.name), tokenizer: a.tokenizer, text, threads, ...taskOf(options) });
+  // Weights are remembered of graphs on disk.
   const weights = b.tokenizer ? [] : await readManifestRecords(comparison.b.name);
   const result: InputComparison = { ...comparison, layers, weights };
   if (report !== undefined) {

@@ -1,9 +1,12 @@
 /** How good a model is: perplexity on text, accuracy on labelled samples, and what it lost against a reference when there is one. */
-import { PenjingError, type TaskOptions } from '@penjing/core';
+import type { TaskOptions } from '@penjing/core';
+import type { ClassScores, ComparedEmbedding, ComparedModel, TextLosses } from '@penjing/runtime';
 import { compareInputs, measuringOptions, tokenizerOf } from './compare-inputs.js';
 import { evaluationData, type ReadingOptions } from './evaluation-data.js';
+import type { LayerError } from './layer-errors.js';
 import { loadRuntime } from './load-runtime.js';
 import { type ModelChoice, runnableModel } from './model-reference.js';
+import { writeReport } from './report/write-report.js';
 
 export interface EvaluateInputOptions extends TaskOptions, ReadingOptions {
   readonly model: ModelChoice;
@@ -18,7 +21,7 @@ export interface EvaluateInputOptions extends TaskOptions, ReadingOptions {
   readonly byLayer?: boolean | undefined;
   readonly samples?: number | undefined;
   readonly threads?: number | undefined;
-  /** Where to write the page; with a reference only. */
+  /** Where to write the page. */
   readonly report?: string | undefined;
 }
 
@@ -27,15 +30,24 @@ export interface InputEvaluation {
   readonly model: { readonly name: string; readonly bytes: number };
   readonly perplexity?: number;
   readonly accuracy?: number;
+  /** Mean of the F1 of all classes (macro). */
+  readonly f1?: number;
+  readonly classes?: ClassScores;
+  /** Where in a text the model predicts well; without a reference only the sums of a. */
+  readonly losses?: TextLosses;
   /** Against the reference, as are those below. */
   readonly klDivergence?: number;
   readonly topTokenAgreement?: number;
   readonly topClassAgreement?: number;
+  readonly embeddingCosine?: number;
+  readonly embedding?: ComparedEmbedding;
+  /** Error of the activations after each block, in order. */
+  readonly layers?: readonly LayerError[];
   readonly snrDb?: number;
   readonly maxError?: number;
   /** Parts that the model was run in, one after the other. */
   readonly blocks?: number;
-  readonly reference?: { readonly name: string; readonly bytes: number; readonly perplexity?: number; readonly accuracy?: number };
+  readonly reference?: ComparedModel;
   /** Predicted tokens, or rows. */
   readonly count: number;
   readonly data: string;
@@ -45,24 +57,19 @@ export interface InputEvaluation {
 /** Throws `E_LAYOUT` for a model that text says nothing about when there is no reference, and what the readers throw. */
 export async function evaluateInput({ model, reference, data, report, ...options }: EvaluateInputOptions): Promise<InputEvaluation> {
   if (reference) return comparedTo({ ...options, data, report, model, reference });
-  if (report !== undefined) throw new PenjingError('E_OPTION', 'a page is written of a comparison', { hint: 'Give --reference, or leave out --report.' });
-  const { evaluateModel } = await loadRuntime();
+  const { evaluateModel, machine } = await loadRuntime();
   const runnable = await runnableModel(model, options.signal);
   const measured = await evaluationData(data, runnable, options);
-  return evaluateModel(runnable.reference, { ...measuringOptions(options), ...measured, ...(measured.text !== undefined && (await tokenizerOf(runnable))) });
+  const result = await evaluateModel(runnable.reference, { ...measuringOptions(options), ...measured, ...(measured.text !== undefined && (await tokenizerOf(runnable))) });
+  if (report !== undefined) {
+    const { evaluationPage } = await import('./report/evaluation-page.js');
+    await writeReport(report, evaluationPage(result, machine()));
+  }
+  return result;
 }
 
 async function comparedTo(options: Parameters<typeof compareInputs>[0]): Promise<InputEvaluation> {
-  const { a, b, klDivergence, topTokenAgreement, topClassAgreement, snrDb, maxError, blocks, count, data, seconds } = await compareInputs(options);
-  const { perplexity, accuracy, ...model } = b;
-  return {
-    model,
-    ...(perplexity !== undefined && { perplexity }),
-    ...(accuracy !== undefined && { accuracy }),
-    ...(klDivergence !== undefined && { klDivergence }),
-    ...(topTokenAgreement !== undefined && { topTokenAgreement }),
-    ...(topClassAgreement !== undefined && { topClassAgreement }),
-    ...(blocks && { blocks: blocks[1] }),
-    snrDb, maxError, reference: a, count, data, seconds,
-  };
+  const { kind: _kind, a, b, sizeRatio: _ratio, outputs: _outputs, klHistogram: _histogram, paired: _paired, weights: _weights, blocks, ...figures } = await compareInputs(options);
+  const { name, bytes, ...own } = b;
+  return { model: { name, bytes }, ...own, ...figures, ...(blocks && { blocks: blocks[1] }), reference: a };
 }

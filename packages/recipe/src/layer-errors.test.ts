@@ -38,7 +38,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const compare = (reference: string, model: string): ReturnType<typeof compareLayers> =>
-  compareLayers({ reference: path(reference), model: path(model), text: undefined, threads: 1 });
+  compareLayers({ reference: path(reference), model: path(model), tokenizer: undefined, text: undefined, threads: 1 });
 
 describe('compareLayers', () => {
   test('one cut per layer, in order, with an error that grows', async () => {
@@ -52,8 +52,17 @@ describe('compareLayers', () => {
     for (const { snrDb, maxError } of await compare('model.onnx', 'model.onnx')) expect([snrDb, maxError]).toEqual([Infinity, 0]);
   });
 
+  test('a model that reads half floats is given those of the other, models in memory are compared too', async () => {
+    const layers = await compare('model.onnx', 'half.onnx');
+    expect(layers).toHaveLength(4);
+    for (const { snrDb } of layers) expect(snrDb).toBeGreaterThan(50);
+    expect(await compareLayers({ reference: chain(), model: path('half.onnx'), tokenizer: undefined, text: undefined, threads: 1 })).toEqual(layers);
+  });
+
   test('models that do not take the same inputs have no common layers', async () => {
-    expect(await compare('model.onnx', 'half.onnx')).toEqual([]);
+    const other = chain();
+    other.graph.inputs[0]!.name = 'z';
+    expect(await compareLayers({ reference: chain(), model: other, tokenizer: undefined, text: undefined, threads: 1 })).toEqual([]);
   });
 });
 

@@ -1,6 +1,7 @@
 /** How the error of a smaller model grows along its layers: activations at the cuts between blocks, side by side. */
 import { basename, dirname } from 'node:path';
-import { blocks, denseOf, dtypes, type Feeds, inferShapes, type Model, type TaskOptions, type Value } from '@penjing/core';
+import { blocks, cloneModel, denseOf, type DType, dtypes, type Feeds, GraphBuilder, inferShapes, type Model, storedTensors, type TaskOptions, Value, type ValueType } from '@penjing/core';
+import type { Tokenizer } from '@penjing/runtime';
 import { loadRuntime } from './load-runtime.js';
 import { openOnnx } from './inputs/onnx.js';
 import { graphBytes } from './inputs/open-input.js';
@@ -13,9 +14,11 @@ export interface LayerError {
 }
 
 export interface LayerErrorOptions extends TaskOptions {
-  /** Paths of the two ONNX files. */
-  readonly reference: string;
-  readonly model: string;
+  /** Paths of ONNX files, or models in memory. */
+  readonly reference: string | Model;
+  readonly model: string | Model;
+  /** Of the reference, where it is in memory. */
+  readonly tokenizer: (() => Promise<Tokenizer>) | undefined;
   readonly text: string | undefined;
   readonly threads: number | undefined;
 }
@@ -26,24 +29,48 @@ const TOKENS = 64;
 const MAX_BYTES = 2 ** 31;
 const MAX_LAYERS = 256;
 
+/** Empty for models too large to be loaded once more, and for those that read something else or compute nothing under the same name. */
 export async function compareLayers(options: LayerErrorOptions): Promise<LayerError[]> {
-  const { reference, model, text, threads, signal, seed } = options;
-  const sizes = await Promise.all([reference, model].map(graphBytes));
+  const { reference, model, text, tokenizer, threads, signal, seed } = options;
+  const sizes = await Promise.all([reference, model].map((each) => (typeof each === 'string' ? graphBytes(each) : weightBytes(each))));
   if (sizes.some((bytes) => bytes > MAX_BYTES)) return [];
-  const [a, b] = await Promise.all([openOnnx(reference, signal), openOnnx(model, signal)]);
-  // A half-precision model wants half-precision inputs: there are no feeds that both take.
+  const [a, b] = await Promise.all([reference, model].map((each) => (typeof each === 'string' ? openOnnx(each, signal) : cloneModel(each)))) as [Model, Model];
+  readAs(b, a);
   if (!sameInputs(a, b)) return [];
   const names = commonCuts(a, b);
   if (names.length === 0) return [];
   for (const graph of [a, b]) exposeOnly(graph, names);
   const runtime = await loadRuntime();
-  const feeds = await feedsFor(a, runtime, text, modelFolder(reference), seed ?? 0);
-  const { outputs } = await runtime.compareModels(a, b, { feeds: [feeds], ...(threads !== undefined && { threads }), ...(signal && { signal }) });
+  const encode = text === undefined ? undefined : await (tokenizer ? tokenizer() : runtime.loadTokenizer(modelFolder(String(reference))));
+  const tokens = encode?.encode(text!.slice(0, TOKENS * 16)).slice(0, TOKENS);
+  const { outputs } = await runtime.compareModels(a, b, { feeds: [feedsFor(a, runtime, tokens, seed ?? 0)], ...(threads !== undefined && { threads }), ...(signal && { signal }) });
   const order = new Map(names.map((name, i) => [name, i]));
   return outputs
     .map(({ name, snrDb, maxError }) => ({ name, snrDb, maxError }))
     .sort((x, y) => order.get(x.name)! - order.get(y.name)!);
 }
+
+function weightBytes(model: Model): number {
+  let bytes = 0;
+  for (const { tensor } of storedTensors(model)) bytes += tensor.byteLength;
+  return bytes;
+}
+
+/** A half-precision model wants half-precision inputs: it is given those of the other, and a Cast. */
+function readAs(model: Model, other: Model): void {
+  const { graph } = model;
+  const wanted = new Map(other.graph.inputs.map(({ name, type }) => [name, floatType(type)]));
+  for (const [i, input] of [...graph.inputs].entries()) {
+    const [own, theirs] = [floatType(input.type), wanted.get(input.name)];
+    if (!own || !theirs || own === theirs || input.tensor) continue;
+    const given = new Value(input.name, { ...input.type, kind: 'tensor', dtype: theirs } as ValueType);
+    const b = new GraphBuilder(graph);
+    input.replaceUsesWith(b.before([...graph.nodes()][0]!, () => b.op('Cast', [given], { to: dtypes[own].onnx }, { outputs: [`${input.name} as ${own}`] })));
+    graph.inputs.splice(i, 1, given);
+  }
+}
+
+const floatType = (type: Value['type']): DType | undefined => (type?.kind === 'tensor' && type.dtype !== undefined && dtypes[type.dtype].kind === 'float' ? type.dtype : undefined);
 
 function sameInputs(a: Model, b: Model): boolean {
   const types = (model: Model): string =>
@@ -84,11 +111,10 @@ function isFloat(value: Value): boolean {
 }
 
 /** Tokens of the text for a language model, seeded random inputs otherwise. */
-async function feedsFor(model: Model, runtime: Awaited<ReturnType<typeof loadRuntime>>, text: string | undefined, folder: string, seed: number): Promise<Feeds> {
+function feedsFor(model: Model, runtime: Awaited<ReturnType<typeof loadRuntime>>, tokens: readonly number[] | undefined, seed: number): Feeds {
   const inputs = model.graph.inputs
     .filter((value) => !model.graph.initializers.has(value.name))
     .map(({ name, type }) => ({ name, type: type ?? ({ kind: 'tensor' } as const) }));
-  const tokens = text === undefined ? undefined : (await runtime.loadTokenizer(folder)).encode(text.slice(0, TOKENS * 16)).slice(0, TOKENS);
   const length = tokens?.length ?? TOKENS;
   const dims = { batch_size: 1, sequence_length: length, total_sequence_length: length, past_sequence_length: 0 };
   const feeds = runtime.randomFeeds(inputs, { seed, dims });
@@ -96,7 +122,7 @@ async function feedsFor(model: Model, runtime: Awaited<ReturnType<typeof loadRun
 }
 
 /** The folder that holds config.json and the tokenizer: one up from `onnx/`. */
-function modelFolder(file: string): string {
+export function modelFolder(file: string): string {
   const folder = dirname(file);
   return basename(folder) === 'onnx' ? dirname(folder) : folder;
 }

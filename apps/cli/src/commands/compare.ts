@@ -53,6 +53,8 @@ export const compare: Command = {
     const rows = [['size', formatBytes(a.bytes), formatBytes(b.bytes)]];
     if (a.perplexity !== undefined) rows.push(['perplexity', number(a.perplexity), number(b.perplexity)]);
     if (a.accuracy !== undefined && b.accuracy !== undefined) rows.push(['accuracy', `${(a.accuracy * 100).toFixed(2)} %`, `${(b.accuracy * 100).toFixed(2)} %`]);
+    if (a.f1 !== undefined && b.f1 !== undefined) rows.push(['f1', number(a.f1), number(b.f1)]);
+    if (result.embeddingCosine !== undefined) rows.push(['embeddingCosine', '', number(result.embeddingCosine, 6)]);
     if (result.klDivergence !== undefined) rows.push(['klDivergence (nats per token)', '', number(result.klDivergence)]);
     if (result.topTokenAgreement !== undefined) rows.push(['topTokenAgreement', '', `${(result.topTokenAgreement * 100).toFixed(2)} %`]);
     rows.push(['snrDb', '', number(result.snrDb, 3)], ['maxError', '', number(result.maxError, 3)]);

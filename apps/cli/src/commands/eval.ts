@@ -52,9 +52,11 @@ export const evaluate: Command = {
     const digits = (value: number): string => value.toPrecision(5);
     add('perplexity', result.perplexity, digits, result.reference?.perplexity);
     add('accuracy', result.accuracy, percent, result.reference?.accuracy);
+    add('f1', result.f1, digits, result.reference?.f1);
     add('klDivergence', result.klDivergence, digits);
     add('topTokenAgreement', result.topTokenAgreement, percent);
     add('topClassAgreement', result.topClassAgreement, percent);
+    add('embeddingCosine', result.embeddingCosine, digits);
     add('snrDb', result.snrDb, digits);
     add('maxError', result.maxError, digits);
     facts.push(['measured on', `${result.count} (${result.data})`]);

@@ -3,6 +3,7 @@ import type { Machine } from '@penjing/runtime';
 import type { InputComparison } from '../input-comparison.js';
 import { renderPage, type ReportTable } from './page.js';
 import { barPlot, decadeHistogram, format, pointPlot } from './plots.js';
+import { classPlots, classTables, embeddingPlot, lossPlots } from './score-plots.js';
 
 export function comparisonPage(result: InputComparison, machine: Machine, date = new Date()): string {
   const { a, b, layers } = result;
@@ -13,11 +14,18 @@ export function comparisonPage(result: InputComparison, machine: Machine, date =
   }
   if (result.klDivergence !== undefined) facts.push(['klDivergence', `${format(result.klDivergence)} nats/token`]);
   if (result.topTokenAgreement !== undefined) facts.push(['topTokenAgreement', `${(result.topTokenAgreement * 100).toFixed(2)} %`]);
+  if (a.accuracy !== undefined && b.accuracy !== undefined) facts.push(['accuracy', `${(a.accuracy * 100).toFixed(2)} → ${(b.accuracy * 100).toFixed(2)} %`]);
+  if (a.f1 !== undefined && b.f1 !== undefined) facts.push(['f1', `${a.f1.toFixed(4)} → ${b.f1.toFixed(4)}`]);
+  if (result.topClassAgreement !== undefined) facts.push(['topClassAgreement', `${(result.topClassAgreement * 100).toFixed(2)} %`]);
+  if (result.embeddingCosine !== undefined) facts.push(['embeddingCosine', result.embeddingCosine.toFixed(6)]);
   facts.push(['snrDb', `${format(result.snrDb)} dB`], ['maxError', format(result.maxError)]);
 
   const plots = [
     barPlot({ title: 'Size', axis: 'bytes of the graph and its weights' }, [a, b].map(({ name, bytes }) => ({ label: name.replace(/^.*\/(?=[^/]+\/onnx\/|[^/]+$)/, ''), value: bytes, text: megabytes(bytes) }))),
   ];
+  if (result.losses) plots.push(...lossPlots(result.losses, ['reference', 'model']));
+  plots.push(...classPlots([{ label: 'reference', classes: a.classes }, { label: 'model', classes: b.classes }]));
+  if (result.embedding) plots.push(embeddingPlot(result.embedding));
   if (layers.length > 0) {
     plots.push(pointPlot({ title: 'Error along the layers', axis: 'SNR of the activations at the end of each block, dB (higher is better)' }, layers.map(({ name, snrDb }) => ({ label: name, value: snrDb }))));
   }
@@ -34,7 +42,7 @@ export function comparisonPage(result: InputComparison, machine: Machine, date =
     lead: `${b.name} against ${a.name}, on ${result.count} ${result.kind === 'language' ? 'tokens' : 'samples'} (${result.data}).`,
     facts,
     plots,
-    tables: [outputTable(result), ...(layers.length > 0 ? [layerTable(result)] : []), ...(weights.length > 0 ? [weightTable(result)] : [])],
+    tables: [outputTable(result), ...classTables(b), ...(layers.length > 0 ? [layerTable(result)] : []), ...(weights.length > 0 ? [weightTable(result)] : [])],
     colophon: `Penjing, ${date.toISOString().slice(0, 16).replace('T', ' ')} UTC; ${machine.cpu}, ${machine.cores} cores, Node ${machine.node}.`,
   });
 }

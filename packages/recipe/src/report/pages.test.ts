@@ -4,6 +4,7 @@ import type { WeightRecord } from '@penjing/core';
 import { describe, expect, test } from 'vitest';
 import type { InputComparison } from '../input-comparison.js';
 import { comparisonPage } from './comparison-page.js';
+import { evaluationPage } from './evaluation-page.js';
 import { barPlot, format, pointPlot } from './plots.js';
 import { recordsPage } from './records-page.js';
 import { trainingPage } from './training-page.js';
@@ -57,6 +58,29 @@ describe('pages', () => {
       for (const [, value] of html.matchAll(/ (?:x|y|cx|cy|x1|x2|y1|y2|width|height)="([^"]*)"/g)) expect(value).toMatch(/^-?\d+(\.\d+)?$/);
       for (const [, width] of html.matchAll(/<rect[^>]* width="([^"]*)"/g)) expect(Number(width)).toBeGreaterThan(0);
     }
+  });
+
+  test('losses, classes and embeddings have plots, whatever they are', () => {
+    const sums = fc.array(fc.record({ tokens: fc.nat(9), nllA: fc.double(), nllB: fc.double() }), { maxLength: 70 });
+    const label = fc.integer({ min: -1, max: 30 });
+    const cells = fc.array(fc.tuple(label, label), { maxLength: 60 });
+    fc.assert(fc.property(fc.record({ windows: sums, contexts: sums }), cells, fc.boolean(), (losses, pairs, named) => {
+      const labels = [...new Set(pairs.flat())].filter((each) => each >= 0);
+      const classes = {
+        f1: 0.5, confusion: pairs.map(([wanted, found]) => ({ label: wanted, found, rows: 1 })),
+        classes: labels.map((each) => ({ label: each, ...(named && { name: HOSTILE }), precision: 0.5, recall: 0, f1: 0.25, support: each })),
+      };
+      const model = { name: HOSTILE, bytes: 1 };
+      const alone = evaluationPage({ model, perplexity: 3, accuracy: 0.5, f1: classes.f1, classes, losses, blocks: 3, count: 1, data: HOSTILE, seconds: 1 }, machine, new Date(0));
+      const embedding = { output: HOSTILE, rows: 3, lowestCosine: 0.5, distances: { lowest: -8, perDecade: 4, counts: [1, 2] } };
+      const both = comparison('layer', 20, true);
+      const pair = comparisonPage({ ...both, losses, embedding, embeddingCosine: 0.5, a: { ...both.a, accuracy: 1, f1: 1, classes }, b: { ...both.b, accuracy: 1, f1: 1, classes } }, machine, new Date(0));
+      for (const html of [alone, pair]) {
+        assertWellFormed(html);
+        assertSelfContained(html);
+        for (const [, value] of html.matchAll(/ (?:x|y|cx|cy|x1|x2|y1|y2|width|height|fill-opacity)="([^"]*)"/g)) expect(value).toMatch(/^-?\d+(\.\d+)?$/);
+      }
+    }), { numRuns: 25 });
   });
 
   test('hostile names are text', () => {

@@ -61,7 +61,7 @@ export function pointPlot(frame: PlotFrame, points: readonly { readonly label: s
 }
 
 /** Counts of equal bins between `low` and `high`, which are powers of ten. */
-export function decadeHistogram(frame: PlotFrame, counts: readonly number[], low: number, high: number): string {
+export function decadeHistogram(frame: PlotFrame & { readonly counted?: string }, counts: readonly number[], low: number, high: number): string {
   const height = 280;
   const x = scaleLinear().domain([low, high]).range([MARGIN.left, WIDTH - MARGIN.right]);
   const y = scaleLinear().domain([0, Math.max(1, ...counts)]).nice().range([height - MARGIN.bottom - 16, MARGIN.top]);
@@ -76,7 +76,7 @@ export function decadeHistogram(frame: PlotFrame, counts: readonly number[], low
     (tick) => `<text class="tick" x="${x(tick).toFixed(1)}" y="${base + 16}" text-anchor="middle">${Number((10 ** tick).toPrecision(1))}</text>`,
   );
   const caption = `<text class="axis" x="${WIDTH - MARGIN.right}" y="${height - 8}" text-anchor="end">${escapeHtml(frame.axis)}</text>`;
-  return svg(frame, height, axisLines(y, 'tokens') + marks.join('') + ticks.join('') + caption);
+  return svg(frame, height, axisLines(y, frame.counted ?? 'tokens') + marks.join('') + ticks.join('') + caption);
 }
 
 function axisLines(y: { (value: number): number; ticks(count: number): number[] }, caption: string, width = WIDTH): string {
@@ -94,8 +94,8 @@ function axisLines(y: { (value: number): number; ticks(count: number): number[] 
 const NARROW = 360;
 
 /** A figure with a drawing for wide pages and one for narrow ones, of which one is shown. */
-export function responsive({ title }: PlotFrame, height: number, draw: (width: number) => string): string {
-  const drawing = (name: string, width: number): string => `<svg class="${name}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeHtml(title)}">${draw(width)}</svg>`;
+export function responsive({ title }: PlotFrame, height: number | ((width: number) => number), draw: (width: number) => string): string {
+  const drawing = (name: string, width: number): string => `<svg class="${name}" viewBox="0 0 ${width} ${typeof height === 'number' ? height : Math.ceil(height(width))}" role="img" aria-label="${escapeHtml(title)}">${draw(width)}</svg>`;
   return `<figure><figcaption>${escapeHtml(title)}</figcaption>${drawing('wide', WIDTH)}${drawing('narrow', NARROW)}</figure>`;
 }
 

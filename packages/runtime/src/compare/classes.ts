@@ -1,6 +1,7 @@
 /** Which class each row of a result finds likeliest, and how often that is right. */
 import { PenjingError } from '@penjing/core';
 import type { WireTensor } from '../worker/wire-types.js';
+import { addConfusion, type Confusion, mergeConfusion } from './class-scores.js';
 import { numbers } from './difference.js';
 
 /** Of rows that two models judged; without a second model the counts of b stay 0. */
@@ -15,14 +16,22 @@ export interface ClassCounts {
   rows: number;
   /** Rows where both find the same class. */
   agreed: number;
+  /** Of the rows with a label. */
+  readonly confusionA: Confusion;
+  readonly confusionB: Confusion;
 }
 
+type Counted = Exclude<keyof ClassCounts, `confusion${string}`>;
+const counted: readonly Counted[] = ['labelled', 'rightA', 'rightB', 'onlyA', 'onlyB', 'rows', 'agreed'];
+
 export function classCounts(): ClassCounts {
-  return { labelled: 0, rightA: 0, rightB: 0, onlyA: 0, onlyB: 0, rows: 0, agreed: 0 };
+  return { labelled: 0, rightA: 0, rightB: 0, onlyA: 0, onlyB: 0, rows: 0, agreed: 0, confusionA: new Map(), confusionB: new Map() };
 }
 
 export function mergeClasses(into: ClassCounts, from: Readonly<ClassCounts>): void {
-  for (const key of Object.keys(into) as (keyof ClassCounts)[]) into[key] += from[key];
+  for (const key of counted) into[key] += from[key];
+  mergeConfusion(into.confusionA, from.confusionA);
+  mergeConfusion(into.confusionB, from.confusionB);
 }
 
 /**
@@ -66,6 +75,8 @@ export function countClasses(name: string, a: WireTensor, b: WireTensor | undefi
     counts.rows++;
     if (found === other) counts.agreed++;
     if (labels.length === 0) return;
+    addConfusion(counts.confusionA, labels[row]!, found);
+    if (other !== undefined) addConfusion(counts.confusionB, labels[row]!, other);
     const [rightA, rightB] = [found === labels[row], other === labels[row]];
     counts.labelled++;
     if (rightA) counts.rightA++;

@@ -4,11 +4,13 @@ import type { SessionOptions } from '../engine/settings.js';
 import { type ModelReference, type OpenedReference, openReference, withModels } from '../open-reference.js';
 import { type RandomFeedOptions, randomFeeds } from '../random-feeds.js';
 import { SessionHost } from '../session-host.js';
+import { type ClassScores, classScores } from './class-scores.js';
 import type { ClassCounts } from './classes.js';
+import { cosineBins } from './cosines.js';
 import { type ErrorSums, snrDb } from './difference.js';
-import { type KlHistogram, type LanguageOptions, type LanguageScores, scoreLanguage } from './language.js';
+import { type KlHistogram, type LanguageOptions, type LanguageScores, scoreLanguage, type TextLosses } from './language.js';
 import { type LayeredModel, runsByLayer, scoreByLayer } from './score-by-layer.js';
-import { measureSamples, type SampleOptions, type Samples } from './samples.js';
+import { type MeasuredSamples, measureSamples, type SampleOptions, type Samples } from './samples.js';
 
 export interface CompareOptions extends SessionOptions, TaskOptions, LanguageOptions, SampleOptions, Omit<RandomFeedOptions, 'seed'> {
   /** Inputs to compare on, for models that are not language models; seeded random ones when absent. */
@@ -29,6 +31,18 @@ export interface ComparedModel {
   readonly perplexity?: number;
   /** Share of labelled rows that the model finds the right class of. */
   readonly accuracy?: number;
+  /** Mean of the F1 of all classes (macro). */
+  readonly f1?: number;
+  readonly classes?: ClassScores;
+}
+
+export interface ComparedEmbedding {
+  readonly output: string;
+  readonly rows: number;
+  /** Of the row that differs most. */
+  readonly lowestCosine: number;
+  /** Rows by 1 − cosine: item i counts those in [10^(lowest + i/perDecade), 10^(lowest + (i+1)/perDecade)), the first and the last also what is beyond. */
+  readonly distances: KlHistogram;
 }
 
 export interface ComparedOutput {
@@ -60,6 +74,11 @@ export interface Comparison {
   readonly paired?: { readonly both: number; readonly onlyA: number; readonly onlyB: number; readonly neither: number };
   /** How the KL divergence is spread over the tokens. */
   readonly klHistogram?: KlHistogram;
+  /** Where in a text each model predicts well. */
+  readonly losses?: TextLosses;
+  /** Mean cosine of the embeddings of both, row by row; models that embed only. */
+  readonly embeddingCosine?: number;
+  readonly embedding?: ComparedEmbedding;
   /** Parts of the models that were run one after the other, where they were run so. */
   readonly blocks?: readonly [a: number, b: number];
   /** Predicted tokens, or input samples. */
@@ -125,26 +144,26 @@ async function compareByLayer(a: ModelReference, b: ModelReference, options: Com
 
 function comparisonOf(left: ModelFacts, right: ModelFacts, result: Compared, started: number): Comparison {
   const language = result.scores !== undefined;
-  const share = (right: 'rightA' | 'rightB'): number | undefined => (result.counts?.labelled ? result.counts[right] / result.counts.labelled : undefined);
   const outputs = [...result.outputs].map(([name, sums]) => ({ name, snrDb: snrDb(sums), maxError: sums.maxError, elements: sums.elements }));
   return {
     kind: language ? 'language' : 'generic',
-    a: modelFacts(left, result.scores?.perplexityA, share('rightA')),
-    b: modelFacts(right, result.scores?.perplexityB, share('rightB')),
+    a: { ...factsOf(left), ...perplexity(result.scores?.perplexityA), ...classFacts(result, 'A') },
+    b: { ...factsOf(right), ...perplexity(result.scores?.perplexityB), ...classFacts(result, 'B') },
     sizeRatio: right.bytes / left.bytes,
     snrDb: Math.min(...outputs.map((output) => output.snrDb)),
     maxError: Math.max(0, ...outputs.map((output) => output.maxError)),
     outputs,
     ...(result.scores && languageFacts(result.scores)),
-    ...(result.counts && classFacts(result.counts)),
+    ...(result.counts && pairedFacts(result.counts)),
+    ...embeddingFacts(result.embedding),
     count: result.count,
     data: result.data,
     seconds: (performance.now() - started) / 1000,
   };
 }
 
-function languageFacts({ klDivergence, topTokenAgreement, klHistogram }: LanguageScores): Pick<Comparison, 'klDivergence' | 'topTokenAgreement' | 'klHistogram'> {
-  return { klDivergence, topTokenAgreement, klHistogram };
+function languageFacts({ klDivergence, topTokenAgreement, klHistogram, losses }: LanguageScores): Pick<Comparison, 'klDivergence' | 'topTokenAgreement' | 'klHistogram' | 'losses'> {
+  return { ...(klDivergence !== undefined && { klDivergence }), ...(topTokenAgreement !== undefined && { topTokenAgreement }), ...(klHistogram && { klHistogram }), losses };
 }
 
 type ModelFacts = Pick<OpenedReference, 'name' | 'bytes'>;
@@ -155,6 +174,8 @@ interface Compared {
   readonly data: string;
   readonly scores?: LanguageScores;
   readonly counts?: ClassCounts;
+  readonly classNames?: readonly string[] | undefined;
+  readonly embedding?: MeasuredSamples['embedding'];
 }
 
 async function compareLanguage(host: SessionHost, a: OpenedReference, b: OpenedReference, options: CompareOptions): Promise<Compared> {
@@ -170,11 +191,11 @@ async function compareOutputs(host: SessionHost, a: OpenedReference, b: OpenedRe
   const given: Samples = labelled ?? (feeds ?? Array.from({ length: samples }, (_, i) => randomFeeds(a.inputs, { ...options, seed: seed + i }))).map((each) => ({ feeds: each }));
   const total = options.total ?? (labelled ? 0 : (feeds?.length ?? samples));
   const measured = await measureSamples(host, a, b, given, { ...options, total });
-  return { ...measured, data: labelled ? 'samples' : feeds ? 'given inputs' : `random inputs, seed ${seed}` };
+  return { ...measured, classNames: options.classNames, data: labelled ? 'samples' : feeds ? 'given inputs' : `random inputs, seed ${seed}` };
 }
 
-/** Accuracy of each and how they share it, when there are labels. */
-function classFacts({ labelled, rightA, rightB, onlyA, onlyB, rows, agreed }: ClassCounts): Pick<Comparison, 'topClassAgreement' | 'paired'> {
+/** How two models share accuracy, when there are labels. */
+function pairedFacts({ labelled, rightA, rightB, onlyA, onlyB, rows, agreed }: ClassCounts): Pick<Comparison, 'topClassAgreement' | 'paired'> {
   if (rows === 0) return {};
   return {
     topClassAgreement: agreed / rows,
@@ -182,6 +203,18 @@ function classFacts({ labelled, rightA, rightB, onlyA, onlyB, rows, agreed }: Cl
   };
 }
 
-function modelFacts({ name, bytes }: ModelFacts, perplexity: number | undefined, accuracy: number | undefined): ComparedModel {
-  return { name, bytes, ...(perplexity !== undefined && { perplexity }), ...(accuracy !== undefined && { accuracy }) };
+function classFacts({ counts, classNames }: Compared, which: 'A' | 'B'): Pick<ComparedModel, 'accuracy' | 'f1' | 'classes'> {
+  if (!counts?.labelled) return {};
+  const classes = classScores(counts[`confusion${which}`], classNames);
+  return { accuracy: counts[`right${which}`] / counts.labelled, f1: classes.f1, classes };
 }
+
+function embeddingFacts(embedding: MeasuredSamples['embedding']): Pick<Comparison, 'embeddingCosine' | 'embedding'> {
+  if (!embedding || embedding.cosines.rows === 0) return {};
+  const { output, cosines: { rows, sum, lowest, counts } } = embedding;
+  return { embeddingCosine: sum / rows, embedding: { output, rows, lowestCosine: lowest, distances: { lowest: cosineBins.lowest, perDecade: cosineBins.perDecade, counts } } };
+}
+
+const perplexity = (value: number | undefined): Pick<ComparedModel, 'perplexity'> => (value === undefined ? {} : { perplexity: value });
+
+const factsOf = ({ name, bytes }: ModelFacts): ModelFacts => ({ name, bytes });

@@ -2,7 +2,8 @@
 import { PenjingError, type TaskOptions } from '@penjing/core';
 import type { SessionOptions } from '../engine/settings.js';
 import { type ModelReference, withModels } from '../open-reference.js';
-import { type LanguageOptions, scoreLanguage } from './language.js';
+import { type ClassScores, classScores } from './class-scores.js';
+import { type LanguageOptions, scoreLanguage, type TextLosses } from './language.js';
 import { runsByLayer, scoreByLayer } from './score-by-layer.js';
 import { measureSamples, type SampleOptions, type Samples } from './samples.js';
 
@@ -19,6 +20,11 @@ export interface Evaluation {
   readonly perplexity?: number;
   /** Share of labelled rows that the model finds the right class of. */
   readonly accuracy?: number;
+  /** Mean of the F1 of all classes (macro), as `classes` has them one by one. */
+  readonly f1?: number;
+  readonly classes?: ClassScores;
+  /** Where in a text the model predicts well. */
+  readonly losses?: TextLosses;
   /** Parts that were run one after the other, where the model was run so. */
   readonly blocks?: number;
   /** Predicted tokens, or labelled rows. */
@@ -33,21 +39,22 @@ export async function evaluateModel(reference: ModelReference, options: Evaluate
   if (await runsByLayer([reference], options)) {
     const { models, scores } = await scoreByLayer([reference], options);
     const { name, bytes, blocks } = models[0]!;
-    return { model: { name, bytes }, perplexity: scores.perplexityA, blocks, count: scores.tokens, data: scores.data, seconds: (performance.now() - started) / 1000 };
+    return { model: { name, bytes }, perplexity: scores.perplexityA, losses: scores.losses, blocks, count: scores.tokens, data: scores.data, seconds: (performance.now() - started) / 1000 };
   }
   return withModels([reference], options, async (host, [opened]) => {
     const model = opened!;
     const facts = (): Pick<Evaluation, 'model' | 'seconds'> => ({ model: { name: model.name, bytes: model.bytes }, seconds: (performance.now() - started) / 1000 });
     if (options.labelled) {
       const { counts } = await measureSamples(host, model, undefined, options.labelled, options);
-      return { accuracy: counts.rightA / counts.labelled, count: counts.labelled, data: 'labelled samples', ...facts() };
+      const classes = classScores(counts.confusionA, options.classNames);
+      return { accuracy: counts.rightA / counts.labelled, f1: classes.f1, classes, count: counts.labelled, data: 'labelled samples', ...facts() };
     }
     if (!model.language) {
       throw new PenjingError('E_LAYOUT', `${model.name} is not a causal language model, so it has no perplexity`, {
         hint: 'Use compareModels, which measures any model against another.',
       });
     }
-    const { perplexityA, tokens, data } = await scoreLanguage(host, model, undefined, options);
-    return { perplexity: perplexityA, count: tokens, data, ...facts() };
+    const { perplexityA, losses, tokens, data } = await scoreLanguage(host, model, undefined, options);
+    return { perplexity: perplexityA, losses, count: tokens, data, ...facts() };
   });
 }

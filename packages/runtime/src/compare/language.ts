@@ -6,7 +6,7 @@ import type { SessionHost } from '../session-host.js';
 import { loadTokenizer } from '../tokenize/tokenizer-files.js';
 import type { Tokenizer } from '../tokenize/tokenizer.js';
 import type { ErrorSums } from './difference.js';
-import { klBins, type ScoreSums } from './score-sums.js';
+import { klBins, type Losses, type ScoreSums } from './score-sums.js';
 import { WINDOW_TOKENS, randomWindows, type TokenWindow, tokenWindows } from './text-windows.js';
 
 export interface LanguageOptions {
@@ -32,6 +32,14 @@ export interface KlHistogram {
   readonly counts: readonly number[];
 }
 
+/** Where in the text and in its windows a model predicts well. Sums of −ln p; those of b are 0 without a second model. */
+export interface TextLosses {
+  /** Window by window, in order. */
+  readonly windows: readonly Readonly<Losses>[];
+  /** By the tokens before the predicted one: item i counts those with 2^i to 2^(i + 1) − 1. */
+  readonly contexts: readonly Readonly<Losses>[];
+}
+
 export interface LanguageScores {
   /** Predicted tokens. */
   readonly tokens: number;
@@ -42,6 +50,7 @@ export interface LanguageScores {
   readonly topTokenAgreement: number | undefined;
   readonly klHistogram: KlHistogram | undefined;
   readonly logits: ErrorSums;
+  readonly losses: TextLosses;
   readonly data: string;
 }
 
@@ -84,6 +93,7 @@ export function languageScores(sums: ScoreSums, pair: boolean, data: string): La
     topTokenAgreement: pair ? sums.agreed / sums.tokens : undefined,
     klHistogram: pair ? { lowest: klBins.lowest, perDecade: klBins.perDecade, counts: sums.klCounts } : undefined,
     logits: sums.logits,
+    losses: { windows: sums.windows, contexts: sums.contexts },
     data,
   };
 }

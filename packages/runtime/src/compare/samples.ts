@@ -5,6 +5,7 @@ import { buffersOf, toWire } from '../engine/wire.js';
 import type { OpenedReference } from '../open-reference.js';
 import type { SessionHost } from '../session-host.js';
 import { type ClassCounts, classCounts, mergeClasses } from './classes.js';
+import { cosineSums, type CosineSums, embeddingAmong, mergeCosines } from './cosines.js';
 import { type ErrorSums, errorSums, mergeErrors } from './difference.js';
 
 /** Feeds of one run, and the class of each row of its result where it is known. */
@@ -18,6 +19,8 @@ export type Samples = Iterable<LabelledFeeds> | AsyncIterable<LabelledFeeds>;
 export interface SampleOptions extends TaskOptions {
   /** The output that classifies; the first with floats when absent. */
   readonly classes?: string;
+  /** Names of the classes, by label. */
+  readonly classNames?: readonly string[] | undefined;
   /** How many samples there are, for the progress. */
   readonly total?: number;
 }
@@ -26,6 +29,8 @@ export interface MeasuredSamples {
   /** Of b against a, by output; empty without b. */
   readonly outputs: ReadonlyMap<string, ErrorSums>;
   readonly counts: ClassCounts;
+  /** The output of both that embeds, where there is one, and how alike the rows are. */
+  readonly embedding: { readonly output: string; readonly cosines: CosineSums } | undefined;
   /** Samples. */
   readonly count: number;
 }
@@ -36,6 +41,9 @@ export async function measureSamples(host: SessionHost, a: OpenedReference, b: O
   const shared = b ? a.outputs.map(({ name }) => name).filter((name) => b.outputs.some((output) => output.name === name)) : [];
   const outputs = new Map(shared.map((name) => [name, errorSums()]));
   const counts = classCounts();
+  const embedding = embeddingAmong(shared);
+  const sums = cosineSums();
+  const mask = a.inputs.some(({ name }) => name === 'attention_mask') ? { mask: 'attention_mask' } : {};
   let count = 0;
   for await (const { feeds, labels } of samples) {
     signal?.throwIfAborted();
@@ -46,16 +54,17 @@ export async function measureSamples(host: SessionHost, a: OpenedReference, b: O
     const classes = labels && { output: classOutput(a.outputs, options.classes), labels };
     const measured = await host.call(
       'measure',
-      { a: a.handle, ...(b && { b: b.handle }), feeds: tensors, outputs: shared, ...(classes && { classes }) },
+      { a: a.handle, ...(b && { b: b.handle }), feeds: tensors, outputs: shared, ...(classes && { classes }), ...(embedding !== undefined && { embedding: { output: embedding, ...mask } }) },
       { transfer: buffersOf(tensors), ...(signal && { signal }) },
     );
     for (const difference of measured.differences) mergeErrors(outputs.get(difference.name)!, difference);
     if (measured.classes) mergeClasses(counts, measured.classes);
+    if (measured.cosines) mergeCosines(sums, measured.cosines);
     count++;
     onProgress?.({ phase: b ? 'compare' : 'evaluate', done: count, total: Math.max(count, options.total ?? 0), unit: 'samples' });
   }
   if (count === 0) throw new PenjingError('E_DATA', 'there are no samples to measure on');
-  return { outputs, counts, count };
+  return { outputs, counts, count, embedding: embedding === undefined ? undefined : { output: embedding, cosines: sums } };
 }
 
 function classOutput(outputs: readonly ValueInfo[], wanted: string | undefined): string {

@@ -4,7 +4,7 @@ import { shelfName } from '@penjing/core/calibrate';
 import { type LogitRows, logitRows } from '../worker/logits.js';
 import { positionsPerRun } from '../worker/positions.js';
 import { checkVocabularies } from '../worker/score.js';
-import { addPosition, type ScoreSums, scoreSums } from './score-sums.js';
+import { addPosition, openWindow, type ScoreSums, scoreSums } from './score-sums.js';
 import type { TokenWindow } from './text-windows.js';
 
 export interface ScoredBlock {
@@ -33,6 +33,7 @@ async function runScore({ a, b, windows, vocabSize }: ScoreJobInput, context: Jo
   const step = positionsPerRun(vocabSize);
   for (const [i, { tokens, from }] of windows.entries()) {
     const length = tokens.length - 1;
+    openWindow(sums);
     const logitsA = await logitsOf(left, a, i, length, context);
     const logitsB = b && right && (await logitsOf(right, b, i, length, context));
     for (let at = from - 1; at < length; at += step) {
@@ -41,7 +42,7 @@ async function runScore({ a, b, windows, vocabSize }: ScoreJobInput, context: Jo
       const rowsA = await logitsA(at, end);
       const rowsB = await logitsB?.(at, end);
       checkVocabularies(rowsA, rowsB);
-      for (let row = 0; row < end - at; row++) addPosition(sums, rowsA.row(row), rowsB?.row(row), tokens[at + row + 1]!);
+      for (let row = 0; row < end - at; row++) addPosition(sums, rowsA.row(row), rowsB?.row(row), { target: tokens[at + row + 1]!, before: at + row + 1 });
       context.onProgress?.({ phase: 'score', done: sums.tokens, total: sums.tokens, unit: 'tokens' });
     }
   }

@@ -1,6 +1,6 @@
 /** Scores token windows with one language model or two side by side; logits never leave the worker. */
 import { PenjingError } from '@penjing/core';
-import { addPosition, type ScoreSums, scoreSums } from '../compare/score-sums.js';
+import { addPosition, openWindow, type ScoreSums, scoreSums } from '../compare/score-sums.js';
 import type { TokenWindow } from '../compare/text-windows.js';
 import { decoderLayout } from './decoder-layout.js';
 import { Decoder } from './decoder.js';
@@ -31,6 +31,7 @@ export async function score(
   const right = b === undefined ? undefined : decoderFor(sessions, b);
   const sums = scoreSums();
   for (const { tokens: window, from } of windows) {
+    openWindow(sums);
     left.reset();
     right?.reset();
     const cached = left.layout.cache.length > 0 && (!right || right.layout.cache.length > 0);
@@ -46,7 +47,7 @@ export async function score(
       const rowsA = await left.forward(tokens, Math.max(1, wanted));
       const rowsB = right ? await right.forward(tokens, Math.max(1, wanted)) : undefined;
       checkVocabularies(rowsA, rowsB);
-      for (let i = 0; i < wanted; i++) addPosition(sums, rowsA.row(i), rowsB?.row(i), window[at + skip + i + 1]!);
+      for (let i = 0; i < wanted; i++) addPosition(sums, rowsA.row(i), rowsB?.row(i), { target: window[at + skip + i + 1]!, before: at + skip + i + 1 });
       if (wanted > 0) emit({ tokens: wanted });
     }
   }
