@@ -29,7 +29,7 @@ export function lossPlots({ windows, contexts }: TextLosses, names: readonly str
   }
   const bins = contexts.map((bin, i) => ({ ...bin, from: 2 ** i })).filter(({ tokens }) => tokens > 0);
   if (bins.length > 1) {
-    plots.push(barPlot({ title: 'By what stands before', axis: 'perplexity of tokens with so many before them in their window', oneColour: names.length === 1 },
+    plots.push(barPlot({ title: 'By what stands before', axis: 'perplexity of tokens with so many before them in their window', group: names.length },
       bins.flatMap(({ from, tokens, ...sums }) => keys.map((key, i) => ({ label: `${from === 1 ? '1' : `${from} to ${2 * from - 1}`}${names.length > 1 ? `, ${names[i]!}` : ''}`, value: mean(sums[key], tokens), text: format(mean(sums[key], tokens)) })))));
   }
   return plots;
@@ -47,7 +47,7 @@ export function classPlots(models: readonly ScoredModel[]): string[] {
     const f1 = classes.classes.find((other) => other.label === each.label)?.f1 ?? 0;
     return { label: `${classLabel(each)}${scored.length > 1 ? `, ${label}` : ''}`, value: f1, text: f1.toFixed(3) };
   }));
-  plots.push(barPlot({ title: many ? `The ${shown.length} classes with the lowest F1` : 'F1 of each class', axis: 'harmonic mean of precision and recall', oneColour: scored.length === 1 }, bars));
+  plots.push(barPlot({ title: many ? `The ${shown.length} classes with the lowest F1` : 'F1 of each class', axis: 'harmonic mean of precision and recall', group: scored.length }, bars));
   if (judged.classes.classes.length <= MOST_CELLS) plots.push(confusionPlot({ title: 'Confusion matrix', axis: scored.length > 1 ? `${judged.label}: rows are labels, columns what was found` : 'rows are labels, columns what was found' }, judged.classes));
   return plots;
 }
