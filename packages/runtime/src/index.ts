@@ -12,7 +12,7 @@ export { loadTokenizer } from './tokenize/tokenizer-files.js';
 export type { StreamDecoder } from './tokenize/stream-decoder.js';
 export type { ChatMessage, ChatTemplateOptions } from './tokenize/chat-template.js';
 export { type ChoicesOptions, type Generation, type Generator, type GeneratorOptions, type Prompt, type TextPiece, loadGenerator } from './generate/generator.js';
-export type { GenerateOptions } from './generate/options.js';
+export type { GenerateOptions, Speculate } from './generate/options.js';
 export { type Embedder, type EmbedOptions, loadEmbedder, type LoadEmbedderOptions } from './tasks/embedder.js';
 export { type RankOptions, type RankedDocument, type Reranker, loadReranker } from './tasks/reranker.js';
 export { type ClassifyTextOptions, type TextClassifier, loadTextClassifier } from './tasks/text-classifier.js';

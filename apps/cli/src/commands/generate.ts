@@ -1,4 +1,5 @@
 /** `penjing generate`: text from a converted language model, as it comes. */
+import type { Speculate } from '@penjing/runtime';
 import type { Command } from '../command.js';
 import { common, decimal, deviceOf, integer, listOf, numberOf, textOf } from '../options.js';
 
@@ -22,6 +23,9 @@ export const generate: Command = {
     { flags: '--schema <file>', help: 'hold the text to a JSON schema' },
     { flags: '--regex <pattern>', help: 'hold the whole text to a regular expression' },
     { flags: '--grammar <file>', help: 'hold the text to a grammar in EBNF (GBNF), from its rule root on' },
+    { flags: '--ngram <n>', help: 'guess tokens from what followed the same n tokens before; the text stays the same', parse: integer(2, 32) },
+    { flags: '--draft <model>', help: 'guess tokens with a smaller model of the same tokens; the text stays the same' },
+    { flags: '--draft-tokens <k>', help: 'guess so many at a time (4)', parse: integer(1, 15) },
     common.seed,
     common.device,
     common.threads,
@@ -30,6 +34,7 @@ export const generate: Command = {
     "penjing generate out/sapling --prompt 'First Citizen:' -n 60",
     "penjing generate out/sapling --variant q4 --prompt 'And the LORD said' --temperature 0.8 --top-p 0.95 --seed 7",
     "penjing generate out/sapling --prompt 'To be' --temperature 1 --choices 3",
+    "penjing generate out/sapling --prompt 'To be, or not to be' --ngram 3",
     "penjing generate out/qwen --prompt 'A person as JSON: ' --schema person.schema.json",
   ],
   async run({ arguments: [path = ''], options, signal, write, seed }) {
@@ -48,6 +53,7 @@ export const generate: Command = {
       presencePenalty: numberOf(options, 'presencePenalty'),
       stop: listOf(options, 'stop'),
       ...(constrain && { constrain }),
+      ...speculateOf(textOf(options, 'draft'), numberOf(options, 'ngram'), numberOf(options, 'draftTokens')),
       seed,
       signal,
     };
@@ -68,3 +74,9 @@ export const generate: Command = {
     return { json: { prompt, ...generation }, text: '' };
   },
 };
+
+function speculateOf(draft: string | undefined, ngram: number | undefined, tokens: number | undefined): { speculate?: Speculate } {
+  // What is wrong with both is told by the library.
+  if (draft === undefined && ngram === undefined && tokens === undefined) return {};
+  return { speculate: { ...(tokens !== undefined && { tokens }), ...(draft !== undefined && { draft }), ...(ngram !== undefined && { ngram }) } as Speculate };
+}

@@ -9,9 +9,11 @@ import type { ChatMessage, ChatTemplateOptions } from '../tokenize/chat-template
 import { loadTokenizer } from '../tokenize/tokenizer-files.js';
 import type { Tokenizer } from '../tokenize/tokenizer.js';
 import { decoderLayout } from '../worker/decoder-layout.js';
+import type { Speculation } from '../worker/drafts.js';
 import type { TokenEvent } from '../worker/generate.js';
 import { type OpenedDecoder, openDecoder } from './open-decoder.js';
-import { checkedStops, choiceSeeds, type GenerateOptions, samplingParams, tokenBudget } from './options.js';
+import { DraftModels } from './draft-models.js';
+import { checkedStops, choiceSeeds, type GenerateOptions, guessedTokens, samplingParams, tokenBudget } from './options.js';
 import { createQueue } from './queue.js';
 import type { TokenProbability } from './sampler.js';
 import { createStopMatcher } from './stop.js';
@@ -47,6 +49,8 @@ export interface Generation {
   readonly finishReason: 'end' | 'stop' | 'length';
   readonly prefillMs: number;
   readonly decodeMs: number;
+  /** With `speculate`: how many tokens were guessed, and how many of these were right. */
+  readonly speculation?: { readonly drafted: number; readonly accepted: number };
 }
 
 export interface ChoicesOptions extends Omit<GenerateOptions, 'onText'> {
@@ -78,7 +82,8 @@ export async function loadGenerator(path: string, options: GeneratorOptions = {}
   try {
     const model = await openDecoder(host, file, options, options.asStored);
     if (!model.form) decoderLayout(model.session.inputs, model.session.outputs);
-    return new OrtGenerator(host, model, tokenizer, config, folder);
+    const { signal: _signal, ...settings } = options;
+    return new OrtGenerator(host, model, tokenizer, config, folder, settings);
   } catch (error) {
     await host.release(options.signal);
     throw error;
@@ -96,8 +101,10 @@ class OrtGenerator implements Generator {
   readonly #config: LanguageConfig;
   readonly #endTokens: readonly number[];
   readonly #grammars: GrammarThreads;
+  readonly #drafts: DraftModels;
 
-  constructor(host: SessionHost, model: OpenedDecoder, tokenizer: Tokenizer, config: LanguageConfig, folder: string) {
+  constructor(host: SessionHost, model: OpenedDecoder, tokenizer: Tokenizer, config: LanguageConfig, folder: string, options: SessionOptions) {
+    this.#drafts = new DraftModels(host, tokenizer, options);
     this.#grammars = new GrammarThreads(folder);
     this.#host = host;
     this.#model = model;
@@ -142,10 +149,11 @@ class OrtGenerator implements Generator {
     const events = createQueue<TokenEvent>();
     const stop = new AbortController();
     const sampling = samplingParams(options);
+    const speculation = await this.#speculationOf(options);
     const grammar = await this.#grammarOf(options);
     const call = this.#host.call(
       'generate',
-      { handle: this.#model.handle, form: this.#model.form, prompt: ids, maxNewTokens, endTokens, sampling, mask: grammar && { port: grammar.port, cells: grammar.cells, patience: grammar.patience } },
+      { handle: this.#model.handle, form: this.#model.form, prompt: ids, maxNewTokens, endTokens, sampling, speculation, mask: grammar && { port: grammar.port, cells: grammar.cells, patience: grammar.patience } },
       { onEvent: events.push, stop: stop.signal, transfer: grammar ? [grammar.port] : [], ...(options.signal ? { signal: options.signal } : {}) },
     );
     if (grammar) call.then(() => grammar.release(), (error: unknown) => grammar.release(isPenjingError(error) && error.code === 'E_GRAMMAR'));
@@ -183,10 +191,10 @@ class OrtGenerator implements Generator {
     } finally {
       stop.abort();
     }
-    const { finish, endToken, prefillMs, decodeMs } = await call;
+    const { finish, endToken, prefillMs, decodeMs, speculation: guesses } = await call;
     const foreign = finish === 'end-token' && endToken !== undefined && !own.includes(endToken);
     const finishReason = stopped || foreign ? 'stop' : finish === 'end-token' || finish === 'complete' ? 'end' : 'length';
-    return { text: whole, tokens, ...(options.logProbabilities !== undefined && { logProbabilities }), promptTokens: ids.length, finishReason, prefillMs, decodeMs };
+    return { text: whole, tokens, ...(options.logProbabilities !== undefined && { logProbabilities }), promptTokens: ids.length, finishReason, prefillMs, decodeMs, ...(guesses && { speculation: guesses }) };
   }
 
   chatPrompt(messages: readonly ChatMessage[], options?: ChatTemplateOptions): number[] {
@@ -195,7 +203,14 @@ class OrtGenerator implements Generator {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([this.#host[Symbol.asyncDispose](), this.#grammars[Symbol.asyncDispose]()]).finally(() => this.#model.cleanup());
+    await Promise.all([this.#host[Symbol.asyncDispose](), this.#grammars[Symbol.asyncDispose]()]).finally(() => Promise.all([this.#model.cleanup(), this.#drafts.cleanup()]));
+  }
+
+  async #speculationOf({ speculate }: GenerateOptions): Promise<Speculation | undefined> {
+    if (!speculate) return undefined;
+    const tokens = guessedTokens(speculate);
+    if (!this.#model.form) throw new PenjingError('E_UNSUPPORTED', 'this model cannot take guesses back: it is run as it is stored', { hint: 'Leave speculate out, or load a converted decoder without asStored on the CPU.' });
+    return speculate.draft === undefined ? { tokens, ngram: speculate.ngram } : { tokens, draft: await this.#drafts.get(speculate.draft) };
   }
 
   async #grammarOf({ constrain, signal }: GenerateOptions): Promise<(OpenGrammar & { readonly patience: number }) | undefined> {

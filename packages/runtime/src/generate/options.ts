@@ -36,6 +36,11 @@ export interface GenerateOptions {
    * beginning of a right one. Throws `E_GRAMMAR` for what is wrong, cannot be held to, or takes too long.
    */
   readonly constrain?: Constraint;
+  /**
+   * Guesses up to `tokens` tokens at a time (4 when absent, 1 to 15), which the model then reads in one run: from what followed the same `ngram` tokens before (2 to 32), or from a draft model,
+   * a folder with a smaller model of the same tokens. The text is the one without it; `speculation` of the result says how many guesses were right.
+   */
+  readonly speculate?: Speculate;
   /** Goes on past the model's own end token. */
   readonly ignoreEndToken?: boolean;
   /** Cancels at the next token; the call rejects with the signal's reason. */
@@ -43,6 +48,8 @@ export interface GenerateOptions {
   /** Called with each piece of text as it comes. */
   readonly onText?: (text: string) => void;
 }
+
+export type Speculate = { readonly tokens?: number } & ({ readonly ngram: number; readonly draft?: never } | { readonly draft: string; readonly ngram?: never });
 
 const ranges = {
   temperature: { min: 0, max: 100, fallback: 0 },
@@ -79,6 +86,13 @@ export function checkedStops({ stop = [], stopTokens = [] }: GenerateOptions, vo
 
 /** Every new piece of text is compared with all beginnings of these. */
 const LONGEST_STOP = 1024;
+
+/** Throws `E_OPTION` naming the number and what it may be. */
+export function guessedTokens({ tokens, ngram, draft }: Speculate): number {
+  if ((ngram === undefined) === (draft === undefined)) throw new PenjingError('E_OPTION', `speculate has ${ngram === undefined ? 'neither ngram nor' : 'both ngram and'} draft; it must have one of them`);
+  if (ngram !== undefined) inRange('speculate.ngram', ngram, { min: 2, max: 32, integer: true, fallback: 2 });
+  return inRange('speculate.tokens', tokens, { min: 1, max: 15, integer: true, fallback: 4 });
+}
 
 /** How many texts may be asked for at once, as in OpenAI's interface. */
 const MOST_CHOICES = 128;

@@ -93,6 +93,16 @@ describe('texts that are written together', () => {
     expect([batcher.size, batcher.bytes]).toEqual([0, 0]);
   });
 
+  test('a draft that fails is told to its text, and the others go on', async () => {
+    const batcher = new Batcher(runner, () => 16, () => ({ guess: (context) => (context.length > 7 ? Promise.reject(new Error('no idea')) : Promise.resolve([1, 2])) }));
+    const [one, two] = [write(batcher, prompt(1, 4), 9), write(batcher, prompt(2, 4), 9)];
+    const speculating = batcher.write({ prompt: prompt(3, 5), maxNewTokens: 9, endTokens: [], sampling: greedy, speculation: { tokens: 2, ngram: 2 } }, { signal: new AbortController().signal, onToken: () => {} });
+    await expect(speculating).rejects.toThrow('no idea');
+    await Promise.all([one.result, two.result]);
+    expect([one.tokens, two.tokens]).toEqual([await alone(prompt(1, 4), 9), await alone(prompt(2, 4), 9)]);
+    expect([batcher.size, batcher.bytes]).toEqual([0, 0]);
+  });
+
   test('a run that fails is told to everybody, and the next one works', async () => {
     let broken = true;
     const failing = new Batcher(through((...args) => (broken ? Promise.reject(new Error('broken')) : runner.forward(...args))), () => 16);

@@ -136,8 +136,8 @@ export class Batcher {
   /** The next token of everybody, or several of those whose tokens were guessed. */
   async #step(): Promise<void> {
     if (this.#writing.length === 0) return;
-    const guesses: (readonly number[])[] = [];
-    for (const text of this.#writing) guesses.push(await this.#guess(text));
+    const guesses = await this.#guesses();
+    if (this.#writing.length === 0) return;
     const logits = await this.#runner.forward(this.#rows, this.#writing.map(({ context }, row) => [context.at(-1)!, ...guesses[row]!]), guesses.map(({ length }) => length + 1));
     let end = logits.count;
     // Back to front: the last row takes the place of one that leaves.
@@ -157,6 +157,23 @@ export class Batcher {
         }
       }
     }
+  }
+
+  /** By row. A draft that fails is the matter of its text alone. */
+  async #guesses(): Promise<(readonly number[])[]> {
+    const guesses = this.#writing.map((): readonly number[] => []);
+    for (let row = this.#writing.length - 1; row >= 0; row--) {
+      const text = this.#writing[row]!;
+      try {
+        guesses[row] = await this.#guess(text);
+      } catch (error) {
+        guesses[row] = guesses.at(-1)!;
+        guesses.pop();
+        this.#remove(row);
+        refuse(text, error);
+      }
+    }
+    return guesses;
   }
 
   /** Tokens that may come next, where a run has room for them: all rows are as long as the longest. */
