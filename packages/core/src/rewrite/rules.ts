@@ -10,6 +10,7 @@ import { fuseGelu } from './rules/fuse-gelu.js';
 import { fuseLayerNorm } from './rules/fuse-layer-norm.js';
 import { fuseQuickGelu } from './rules/fuse-quick-gelu.js';
 import { fuseRmsNorm } from './rules/fuse-rms-norm.js';
+import { fuseSkipNorm } from './rules/fuse-skip-norm.js';
 import { gatherUnsqueeze } from './rules/gather-unsqueeze.js';
 import { gemmAdd } from './rules/gemm-add.js';
 import { dropIdentity } from './rules/identity.js';
@@ -33,6 +34,6 @@ import { transposeReshape } from './rules/transpose-reshape.js';
 export const rules: readonly Rule[] = [
   dropIdentity, inlineIf, reshapeTarget, expandTarget, transposeReshape, mergeUnsqueeze, mergeReshape, batchedMatmul, softmaxGuard, mergeTranspose, mergeCast, mergeSlice, mergeConcat, mergePad,
   gatherUnsqueeze, concatGather, reduceSqueeze, mergeClip,
-  fuseAttention, fuseGelu, fuseQuickGelu, fuseLayerNorm, fuseRmsNorm,
+  fuseAttention, fuseGelu, fuseQuickGelu, fuseLayerNorm, fuseRmsNorm, fuseSkipNorm,
   padWindow, foldScale, matmulAdd, gemmAdd, mergeConstants, broadcastUnsqueeze,
 ];
