@@ -24,9 +24,12 @@ interface Sign {
   readonly end: number;
   /** White space lies before it. */
   readonly parted: boolean;
+  /** A word may end on either side of what is no letter. */
+  readonly letter: boolean;
 }
 
 const utf8 = new TextEncoder();
+const LETTER = /[\p{L}\p{N}\p{M}]/u;
 const SPACE = /[\s\u2581]/u;
 
 /** Throws `E_TOKENIZER` for a tokenizer whose changes cannot be followed. */
@@ -35,12 +38,18 @@ export function tokenSpans(library: SpanLibrary, text: string, tokens: readonly 
   const signs = library.normalizer ? signsOf(text, library.normalizer) : plain;
   const spans: Span[] = [];
   let at = 0;
-  for (const [i, token] of tokens.entries()) {
+  for (let i = 0; i < tokens.length; i++) {
+    const token = tokens[i]!;
     const raw = library.isAdded(token);
     if (token === library.unknownToken && !matches(signs, at, surface(library, token, true))) {
-      const length = unknownLength(signs, at, tokens[i + 1] === undefined || tokens[i + 1] === token ? undefined : surface(library, tokens[i + 1]!, library.isAdded(tokens[i + 1]!)));
-      spans.push(spanOf(signs, at, length));
-      at += length;
+      let after = i + 1;
+      while (tokens[after] === token) after++;
+      const next = tokens[after];
+      for (const length of unknownLengths(signs, at, after - i, library.continuingPrefix !== '', next === undefined ? undefined : surface(library, next, library.isAdded(next)))) {
+        spans.push(spanOf(signs, at, length));
+        at += length;
+      }
+      i = after - 1;
       continue;
     }
     let bytes = surface(library, token, raw);
@@ -70,7 +79,7 @@ function signsOf(text: string, normalize: (text: string) => string): Sign[] {
         continue;
       }
       for (const byte of utf8.encode(piece)) {
-        signs.push({ byte, start, end, parted: parted && first });
+        signs.push({ byte, start, end, parted: parted && first, letter: LETTER.test(piece) });
         if (first) parted = false;
         first = false;
       }
@@ -91,16 +100,26 @@ function spanOf(signs: readonly Sign[], at: number, length: number): Span {
   return length === 0 ? { start: before, end: before } : { start: signs[at]!.start, end: signs[at + length - 1]!.end };
 }
 
-/** What an unknown token stands for ends with the word, or where the next known token begins. */
-function unknownLength(signs: readonly Sign[], at: number, next: readonly number[] | undefined): number {
-  let length = at < signs.length ? 1 : 0;
-  while (at + length < signs.length) {
-    const { start, parted } = signs[at + length]!;
-    const border = start !== signs[at + length - 1]!.start;
-    if (border && (parted || (next && next.length > 0 && matches(signs, at + length, next)))) break;
-    length++;
+/**
+ * What `count` unknown tokens after each other stand for ends where the next known one begins. They share it by words where there are as many, else by characters: the last one takes what
+ * is left.
+ */
+function unknownLengths(signs: readonly Sign[], at: number, count: number, wholeWords: boolean, next: readonly number[] | undefined): number[] {
+  const borders: number[] = [];
+  let end = at;
+  for (; end < signs.length; end++) {
+    const [sign, before] = [signs[end]!, signs[end - 1]];
+    if (end > at && sign.start === before!.start) continue;
+    // where words are known or unknown as a whole, none ends in its middle
+    if (end > at && wholeWords && !sign.parted && sign.letter && before!.letter) continue;
+    // a known token of white space alone leaves no trace but that
+    if (next && borders.length > 0 && (next.length > 0 ? matches(signs, end, next) : sign.parted)) break;
+    borders.push(end);
   }
-  return length;
+  const words = borders.filter((border) => border === at || signs[border]!.parted);
+  const starts = words.length >= count ? words : borders;
+  const last = words.length > count ? words[count]! : end;
+  return Array.from({ length: count }, (_, i) => Math.max(0, (i === count - 1 ? last : (starts[i + 1] ?? end)) - (starts[i] ?? end)));
 }
 
 function surface({ byteLevel, continuingPrefix, endOfWord }: SpanLibrary, token: string, raw: boolean): number[] {
