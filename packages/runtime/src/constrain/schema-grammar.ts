@@ -8,6 +8,8 @@ import { allows, isObject, merged, type SchemaObject, type TypeName, typesOf, wo
 
 /** As much white space as models write: none, a space, or a new line with up to 10 levels of indentation. */
 const WHITE_SPACE = '"" | " " | "\\n" [ \\t]{0,20}';
+/** Nobody writes white space before colons and commas, and small models that may do it fill lines with it. */
+const COLON = '":" " "?';
 /** Finite, and exact enough. */
 const [FRACTION, EXPONENT] = [`("." [0-9]{1,${MOST_DIGITS}})?`, '([eE] [+-]? [0-9]{1,2})?'];
 /** Numbers of times that parts of a text occur; more states than this are another kind of constraint. */
@@ -210,7 +212,7 @@ class SchemaGrammar {
     const { items = true } = words;
     if (Array.isArray(items)) throw grammarError(`${place}/items is a list`, 'Write prefixItems, as JSON Schema has it since 2020.');
     if (most !== undefined && most < Math.max(least, first.length)) throw grammarError(`${place} allows at most ${most} items and wants ${Math.max(least, first.length)}`);
-    const comma = `${this.#white} "," ${this.#white}`;
+    const comma = `"," ${this.#white}`;
     const parts = first.map((schema, i) => this.#schema(schema, `${place}/prefixItems/${i}`, []));
     const [needed, free] = [Math.max(0, least - first.length), most === undefined ? undefined : most - first.length];
     if (items === false && needed > 0) throw grammarError(`${place} wants ${least} items and allows ${first.length}`);
@@ -231,9 +233,9 @@ class SchemaGrammar {
     const members = [...Object.entries(declared).map(([name, schema]) => ({ name, schema, at: `${place}/properties/${name}` })), ...undeclared.map((name) => ({ name, schema: others, at: `${place}/additionalProperties` }))];
     const [least = 0, most = Infinity] = [count(words, 'minProperties', place), count(words, 'maxProperties', place)];
     if (least > required.length || most < members.length || (most < Infinity && others !== false)) throw grammarError(`${place} counts properties, which generation cannot be held to`, 'Require properties by name.');
-    const [white, colon] = [this.#white, `${this.#white} ":" ${this.#white}`];
+    const [white, colon] = [this.#white, COLON];
     const pairs = members.map(({ name, schema, at }) => ({ needed: required.includes(name), text: this.#rule('pair', `${literalText(JSON.stringify(name))} ${colon} ${this.#schema(schema, at, [])}`) }));
-    const comma = `${white} "," ${white}`;
+    const comma = `"," ${white}`;
     let [rest, more] = ['""', '""'];
     if (others !== false) {
       const key = members.length === 0 ? this.#string() : otherNames(members.map(({ name }) => name), (hint, text) => this.#rule(hint, text));
