@@ -67,6 +67,12 @@ export function numbers(text: string): readonly number[] {
   return values;
 }
 
+/** `1,2,4`: integers within bounds. */
+export function integers(min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => readonly number[] {
+  const one = integer(min, max);
+  return (text) => text.split(',').map((part) => one(part.trim()));
+}
+
 /** `x=1,3,224,224`: a name and its sizes. */
 export function namedSizes(text: string): readonly [name: string, sizes: readonly number[]] {
   const match = /^([^=]+)=(\d+(?:,\d+)*)$/.exec(text);

@@ -40,6 +40,8 @@ export { type EvaluateOptions, type Evaluation, evaluateModel } from './compare/
 export type { LabelledFeeds, Samples } from './compare/samples.js';
 export type { Losses } from './compare/score-sums.js';
 export type { KlHistogram, LanguageOptions, TextLosses } from './compare/language.js';
-export { type BenchOptions, type BenchReport, type Machine, benchModel, machine } from './bench/bench-model.js';
+export { type BenchOptions, type BenchReport, type Machine, benchModel, machine, type TokenRates } from './bench/bench-model.js';
+export type { BatchRate } from './bench/batch-rate.js';
+export { benchAgainst, type SpeedComparison, type SpeedRatio, type TimedModel } from './bench/bench-against.js';
 export type { Latency } from './bench/percentiles.js';
 export { type RandomFeedOptions, randomFeeds } from './random-feeds.js';

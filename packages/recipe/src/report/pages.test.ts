@@ -48,7 +48,7 @@ function comparison(name: string, snrDb: number, language: boolean): InputCompar
   };
 }
 
-const machine = { cpu: HOSTILE, cores: 2, memoryBytes: 1, platform: 'any', node: 'v20' };
+const machine = { cpu: HOSTILE, cores: 2, memoryBytes: 1, platform: 'any', node: 'v20', loadAverage: 1, freeMemoryBytes: 1 };
 
 describe('pages', () => {
   test.each([25, 0, -3, Infinity, -Infinity, Number.NaN])('an SNR of %s dB breaks nothing', (snrDb) => {

@@ -1,14 +1,16 @@
 /** Measures a model: latency percentiles, tokens per second, load time, peak memory. */
-import { arch, availableParallelism, cpus, platform, totalmem } from 'node:os';
-import type { Feeds, TaskOptions } from '@penjing/core';
+import { arch, availableParallelism, cpus, freemem, loadavg, platform, totalmem } from 'node:os';
+import { type Feeds, PenjingError, type TaskOptions } from '@penjing/core';
 import { checkFeeds } from '../engine/feeds.js';
 import { sessionSettings, type SessionOptions } from '../engine/settings.js';
 import { buffersOf, toWire } from '../engine/wire.js';
 import { inRange } from '../generate/range.js';
 import { type ModelReference, type OpenedReference, withModels } from '../open-reference.js';
 import { type RandomFeedOptions, randomFeeds } from '../random-feeds.js';
+import type { SessionHost } from '../session-host.js';
 import { decoderLayout } from '../worker/decoder-layout.js';
 import type { BenchParams, BenchTimes } from '../worker/bench.js';
+import { batchRate, type BatchRate, checkBatchSize } from './batch-rate.js';
 import { type Latency, latencyOf } from './percentiles.js';
 
 export interface BenchOptions extends SessionOptions, TaskOptions, Omit<RandomFeedOptions, 'seed'> {
@@ -22,6 +24,10 @@ export interface BenchOptions extends SessionOptions, TaskOptions, Omit<RandomFe
   readonly promptTokens?: number;
   /** Language models: tokens decoded after it; 64 when absent. */
   readonly newTokens?: number;
+  /** Language models: prompts of these lengths are measured too, each with `newTokens` after it. */
+  readonly contexts?: readonly number[];
+  /** Language models: so many texts are written at the same time, sharing runs where the model has the form for it. */
+  readonly batches?: readonly number[];
 }
 
 export interface BenchReport {
@@ -35,10 +41,15 @@ export interface BenchReport {
   readonly prefill?: { readonly promptTokens: number; readonly tokensPerSecond: number };
   /** `latency` is that of one token. */
   readonly decode?: { readonly newTokens: number; readonly tokensPerSecond: number; readonly latency: Latency };
+  /** For each length that was asked for. */
+  readonly contexts?: readonly TokenRates[];
+  readonly batches?: readonly BatchRate[];
   /** Highest resident memory of this process since it started. */
   readonly peakRssBytes: number;
   readonly machine: Machine;
 }
+
+export type TokenRates = Required<Pick<BenchReport, 'prefill' | 'decode'>>;
 
 export interface Machine {
   readonly cpu: string;
@@ -46,6 +57,9 @@ export interface Machine {
   readonly memoryBytes: number;
   readonly platform: string;
   readonly node: string;
+  /** Of the last minute, when the facts were asked for: work that other processes had. */
+  readonly loadAverage: number;
+  readonly freeMemoryBytes: number;
 }
 
 /** Loads a model in a worker and times it there. */
@@ -54,26 +68,62 @@ export async function benchModel(reference: ModelReference, options: BenchOption
   return withModels([reference], { ...options, generation: !options.feeds }, async (host, [opened]) => {
     const model = opened!;
     const loadMs = performance.now() - started;
-    const language = model.language !== undefined && !options.feeds;
-    const params = language ? decodeParams(model, options) : runParams(model, options);
-    const { workload } = params;
-    options.onProgress?.({ phase: 'bench', done: 0, total: params.runs, unit: 'runs' });
-    const times = await host.call('bench', params, {
-      transfer: workload.kind === 'run' ? buffersOf(workload.feeds) : [],
-      ...(options.signal ? { signal: options.signal } : {}),
-    });
-    options.onProgress?.({ phase: 'bench', done: params.runs, total: params.runs, unit: 'runs' });
+    const params = benchParams(model, options);
+    const language = params.workload.kind === 'decode';
+    const others = language ? contextParams(model, options) : refuseTokens(options);
+    const sizes = (options.batches ?? []).map(checkBatchSize);
+    const total = params.runs * (1 + others.length + sizes.length);
+    let done = 0;
+    const progress = (runs: number): void => options.onProgress?.({ phase: 'bench', done: (done += runs), total, unit: 'runs' });
+    progress(0);
+    const times = await timesOf(host, params, options);
+    progress(params.runs);
+    const contexts: TokenRates[] = [];
+    for (const other of others) {
+      contexts.push(tokenRates(other.workload as Decode, await timesOf(host, other, options)));
+      progress(params.runs);
+    }
+    const batches: BatchRate[] = [];
+    for (const size of sizes) {
+      batches.push(await batchRate(host, model, params.workload as Decode, { size, warmup: params.warmup, runs: params.runs, ...(options.signal && { signal: options.signal }) }));
+      progress(params.runs);
+    }
     return {
       kind: language ? 'language' : 'generic',
       model: { name: model.name, bytes: model.bytes },
-      threads: sessionSettings(options, { bytes: 0, quantized: false, byPath: true }).threads,
+      threads: threadsOf(options),
       loadMs,
       latency: latencyOf(times.runMs),
-      ...(workload.kind === 'decode' ? tokenRates(workload, times) : {}),
+      ...(params.workload.kind === 'decode' ? tokenRates(params.workload, times) : {}),
+      ...(contexts.length > 0 && { contexts }),
+      ...(batches.length > 0 && { batches }),
       peakRssBytes: process.resourceUsage().maxRSS * 1024,
       machine: machine(),
     };
   });
+}
+
+export const threadsOf = (options: SessionOptions): number => sessionSettings(options, { bytes: 0, quantized: false, byPath: true }).threads;
+
+/** What is run: a prompt and its answer by a language model, the given or random inputs by others. */
+export function benchParams(model: OpenedReference, options: BenchOptions): BenchParams {
+  return model.language !== undefined && !options.feeds ? decodeParams(model, options) : runParams(model, options);
+}
+
+export function timesOf(host: SessionHost, params: BenchParams, { signal }: BenchOptions): Promise<BenchTimes> {
+  const { workload } = params;
+  return host.call('bench', params, { transfer: workload.kind === 'run' ? buffersOf(workload.feeds) : [], ...(signal && { signal }) });
+}
+
+function contextParams(model: OpenedReference, options: BenchOptions): BenchParams[] {
+  const { contexts = [], newTokens = 64 } = options;
+  const most = (model.language?.contextLength ?? 2 ** 20) - newTokens;
+  return contexts.map((length) => decodeParams(model, { ...options, newTokens, promptTokens: inRange('contexts', length, { min: 1, max: Math.max(1, most), integer: true, fallback: 1 }) }));
+}
+
+function refuseTokens({ contexts, batches }: BenchOptions): [] {
+  if (contexts?.length || batches?.length) throw new PenjingError('E_OPTION', 'contexts and batches are measured of language models, this is none', { hint: 'Leave them out.' });
+  return [];
 }
 
 /** Facts that a figure means nothing without. */
@@ -84,12 +134,14 @@ export function machine(): Machine {
     memoryBytes: totalmem(),
     platform: `${platform()} ${arch()}`,
     node: process.version,
+    loadAverage: loadavg()[0]!,
+    freeMemoryBytes: freemem(),
   };
 }
 
 type Decode = Extract<BenchParams['workload'], { kind: 'decode' }>;
 
-function tokenRates({ promptTokens, newTokens }: Decode, { prefillMs, tokenMs }: BenchTimes): Pick<BenchReport, 'prefill' | 'decode'> {
+export function tokenRates({ promptTokens, newTokens }: Decode, { prefillMs, tokenMs }: BenchTimes): TokenRates {
   const latency = latencyOf(tokenMs);
   return {
     prefill: { promptTokens, tokensPerSecond: (promptTokens * 1000) / latencyOf(prefillMs).p50 },
