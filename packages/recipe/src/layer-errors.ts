@@ -1,6 +1,6 @@
 /** How the error of a smaller model grows along its layers: activations at the cuts between blocks, side by side. */
 import { basename, dirname } from 'node:path';
-import { blocks, cloneModel, denseOf, type DType, dtypes, type Feeds, GraphBuilder, inferShapes, type Model, storedTensors, type TaskOptions, Value, type ValueType } from '@penjing/core';
+import { blocks, cloneModel, denseOf, type DType, dtypes, type Feeds, GraphBuilder, inferShapes, type Model, storedTensors, type TaskOptions, Value } from '@penjing/core';
 import type { Tokenizer } from '@penjing/runtime';
 import { loadRuntime } from './load-runtime.js';
 import { openOnnx } from './inputs/onnx.js';
@@ -32,16 +32,17 @@ const MAX_LAYERS = 256;
 /** Empty for models too large to be loaded once more, and for those that read something else or compute nothing under the same name. */
 export async function compareLayers(options: LayerErrorOptions): Promise<LayerError[]> {
   const { reference, model, text, tokenizer, threads, signal, seed } = options;
-  const sizes = await Promise.all([reference, model].map((each) => (typeof each === 'string' ? graphBytes(each) : weightBytes(each))));
+  const sizes = await Promise.all([reference, model].map(async (each) => (typeof each === 'string' ? graphBytes(each) : weightBytes(each))));
   if (sizes.some((bytes) => bytes > MAX_BYTES)) return [];
-  const [a, b] = await Promise.all([reference, model].map((each) => (typeof each === 'string' ? openOnnx(each, signal) : cloneModel(each)))) as [Model, Model];
+  const [a, b] = await Promise.all([reference, model].map(async (each) => (typeof each === 'string' ? openOnnx(each, signal) : cloneModel(each)))) as [Model, Model];
   readAs(b, a);
   if (!sameInputs(a, b)) return [];
   const names = commonCuts(a, b);
   if (names.length === 0) return [];
   for (const graph of [a, b]) exposeOnly(graph, names);
   const runtime = await loadRuntime();
-  const encode = text === undefined ? undefined : await (tokenizer ? tokenizer() : runtime.loadTokenizer(modelFolder(String(reference))));
+  const folder = typeof reference === 'string' ? modelFolder(reference) : undefined;
+  const encode = text === undefined ? undefined : tokenizer ? await tokenizer() : folder === undefined ? undefined : await runtime.loadTokenizer(folder);
   const tokens = encode?.encode(text!.slice(0, TOKENS * 16)).slice(0, TOKENS);
   const { outputs } = await runtime.compareModels(a, b, { feeds: [feedsFor(a, runtime, tokens, seed ?? 0)], ...(threads !== undefined && { threads }), ...(signal && { signal }) });
   const order = new Map(names.map((name, i) => [name, i]));
@@ -63,7 +64,7 @@ function readAs(model: Model, other: Model): void {
   for (const [i, input] of [...graph.inputs].entries()) {
     const [own, theirs] = [floatType(input.type), wanted.get(input.name)];
     if (!own || !theirs || own === theirs || input.tensor) continue;
-    const given = new Value(input.name, { ...input.type, kind: 'tensor', dtype: theirs } as ValueType);
+    const given = new Value(input.name, { ...input.type, kind: 'tensor', dtype: theirs });
     const b = new GraphBuilder(graph);
     input.replaceUsesWith(b.before([...graph.nodes()][0]!, () => b.op('Cast', [given], { to: dtypes[own].onnx }, { outputs: [`${input.name} as ${own}`] })));
     graph.inputs.splice(i, 1, given);
