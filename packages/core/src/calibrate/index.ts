@@ -6,7 +6,7 @@ export type { CalibrationStore } from './calibration-store.js';
 export { type StatisticField, statisticFields, type StatisticName, type Statistics } from './collectors/index.js';
 export type { HistogramStatistic } from './collectors/histogram.js';
 export { extractModel } from './extract-model.js';
-export { type LastBlock, type LastBlockOptions, runToLastBlock } from './run-to-last-block.js';
+export { type LastBlock, type LastBlockOptions, countBlocks, runToLastBlock } from './run-to-last-block.js';
 export { type HessianSums, readHessian } from './read-hessian.js';
 export { type LayerGroup, layerGroups } from './layer-groups.js';
 export { keepSamples, type KeptSamples } from './keep-samples.js';

@@ -26,14 +26,22 @@ export interface LastBlock extends AsyncDisposable {
   readonly blocks: number;
 }
 
+/** Parts in which `runToLastBlock` would run a model. */
+export function countBlocks(model: Model, outputs: readonly string[]): number {
+  return blocks(upTo(model, outputs)).length;
+}
+
+function upTo(model: Model, outputs: readonly string[]): Model {
+  return extractModel(model, model.graph.inputs.filter(({ tensor }) => !tensor).map(({ name }) => name), outputs);
+}
+
 /**
  * Runs a model over samples up to the input of its last block: one block of weights is in memory at a time, and what flows between
  * blocks lies on a shelf. The results are those of the model as a whole. Throws `E_DATA` without samples, or when one lacks an input.
  */
 export async function runToLastBlock(model: Model, { jobs, samples, outputs = model.graph.outputs.map(({ name }) => name), signal, onProgress }: LastBlockOptions): Promise<LastBlock> {
   const task = signal ? { signal } : {};
-  const given = model.graph.inputs.filter(({ tensor }) => !tensor).map(({ name }) => name);
-  const wanted = extractModel(model, given, outputs);
+  const wanted = upTo(model, outputs);
   inferShapes(wanted);
   const fixed = constantValues(wanted);
   const varying = (values: readonly Value[]): string[] => values.filter((value) => !fixed.has(value)).map(({ name }) => name);

@@ -1,7 +1,7 @@
 /** Language models that memory cannot hold: block after block over all windows of a text, what flows between them on disk. */
 import { freemem } from 'node:os';
 import { DenseTensor, denseOf, type Feeds, type Model, PenjingError, type TaskOptions, tensorType, type Value, type ValueInfo } from '@penjing/core';
-import { type LastBlock, runToLastBlock } from '@penjing/core/calibrate';
+import { countBlocks, type LastBlock, runToLastBlock } from '@penjing/core/calibrate';
 import { weightFacts, withCheckedFile } from '../engine/model-source.js';
 import type { SessionOptions } from '../engine/settings.js';
 import { ortJobs } from '../jobs/ort-jobs.js';
@@ -45,7 +45,8 @@ export async function runsByLayer(references: readonly ModelReference[], { byLay
   for (const reference of references) {
     await withGraph(reference, signal, async (graph) => {
       bytes += graph.bytes;
-      decoders &&= hasLogits(graph.reading.inputs, graph.reading.outputs);
+      // where there is nothing to cut between layers, trying the whole is all that is left
+      decoders &&= hasLogits(graph.reading.inputs, graph.reading.outputs) && countBlocks(graph.model, ['logits']) > 1;
     });
   }
   // what a container may take can be less than what the machine has
