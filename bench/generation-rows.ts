@@ -1,6 +1,7 @@
 /**
- * What a step of generation costs beside what ONNX Runtime takes: its products alone for 1 and for 8 rows, one run of the whole form, and the engine around it.
- * `npx tsx --conditions=@penjing/source bench/generation-rows.ts FOLDER [--variant q4] [--context 128] [--tokens 64] [--threads 2]`
+ * What a step of generation costs beside what ONNX Runtime takes: its products alone for 1 and for 8 rows, one run of the whole form, and the engine around it;
+ * how soon a prompt begins whose beginning was read before; and memory over many tokens.
+ * `npx tsx --conditions=@penjing/source bench/generation-rows.ts FOLDER [--variant q4] [--context 128] [--tokens 64] [--threads 2] [--long 10000]`
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -14,7 +15,7 @@ import { median } from './timed.js';
 
 const { values, positionals: [folder] } = parseArgs({
   allowPositionals: true,
-  options: { variant: { type: 'string', default: 'q4' }, context: { type: 'string', default: '128' }, tokens: { type: 'string', default: '64' }, threads: { type: 'string', default: '2' } },
+  options: { variant: { type: 'string', default: 'q4' }, context: { type: 'string', default: '128' }, tokens: { type: 'string', default: '64' }, threads: { type: 'string', default: '2' }, long: { type: 'string', default: '0' } },
 });
 if (!folder) throw new Error('a folder with a decoder is needed');
 const [context, tokens, threads] = [Number(values.context), Number(values.tokens), Number(values.threads)];
@@ -76,11 +77,37 @@ async function engineStep(rows: number): Promise<number> {
   return median(times.slice(1).map((time, i) => time - times[i]!));
 }
 
+/** Milliseconds to the first token of a prompt of 1,000 tokens and 16 more, and of one with the same 1,000 before. */
+async function prefix(): Promise<void> {
+  await using generator = await loadGenerator(folder!, { variant: values.variant, threads });
+  const prompt = (end: number): number[] => Array.from({ length: 1016 }, (_, i) => (i < 1000 ? i * 104_729 : end + i * 31) % generator.tokenizer.vocabSize);
+  const times: number[] = [];
+  for (const end of [1, 2]) times.push((await generator.generate(prompt(end), { maxNewTokens: 1, ignoreEndToken: true })).prefillMs);
+  const [first, second] = times as [number, number];
+  Object.assign(shown, { 'first prompt': first, 'shared prompt': second });
+  console.log(`a prompt of 1,016 tokens ${first.toFixed(0)} ms, another with the same 1,000 before ${second.toFixed(0)} ms (${(first / second).toFixed(1)} times sooner)`);
+}
+
+/** Resident set after each tenth of `--long` tokens, in texts of 1,000 with prompts of their own. */
+async function long(): Promise<void> {
+  const all = Number(values.long);
+  if (all === 0) return;
+  await using generator = await loadGenerator(folder!, { variant: values.variant, threads });
+  const sizes: string[] = [];
+  for (let written = 0; written < all; written += all / 10) {
+    for (let part = 0; part < all / 10; part += 1000) await generator.generate(Array.from({ length: 16 }, (_, i) => ((written + part) * 13 + i * 31) % generator.tokenizer.vocabSize), { maxNewTokens: Math.min(1000, all / 10 - part), ignoreEndToken: true });
+    sizes.push((process.memoryUsage.rss() / 1e6).toFixed(0));
+  }
+  console.log(`resident set after each tenth of ${all} tokens: ${sizes.join(', ')} MB`);
+}
+
 const shown: Record<string, number> = {};
 for (const rows of [1, 8]) {
   const [chain, bare, step] = [await products(rows), await bareRun(rows), await engineStep(rows)];
   Object.assign(shown, { [`products of ${rows}`]: chain, [`run of ${rows}`]: bare, [`step of ${rows}`]: step });
   console.log(`${rows} rows at ${context}: products ${chain.toFixed(1)} ms, one run ${bare.toFixed(1)} ms, a step of the engine ${step.toFixed(1)} ms (${(100 * (step / bare - 1)).toFixed(1)} % above the run, ${((1000 * rows) / step).toFixed(1)} tokens/s, ${(chain / step).toFixed(2)} of what the products alone give)`);
 }
+await prefix();
+await long();
 console.log(JSON.stringify(shown));
 process.exit(0);
