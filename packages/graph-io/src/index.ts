@@ -16,7 +16,7 @@ export { type GgufFile, ggufLayout, type GgufLayoutOptions, type GgufMetadata, t
 export {
   type AttentionForm, type ConvertHuggingFaceOptions, type HuggingFaceConfig, type HuggingFaceFolder, type JsonObject, type ModelFolder, type Task,
   type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, convertHuggingFaceGraphs, mergeLora, companionFiles, configFile, GENAI_GRAPH, genaiFiles, openHuggingFaceConfig, openHuggingFaceFolder, type SupportedClass, supportedClasses,
-  transformersJsFiles,
+  readPooling, transformersJsFiles,
   transformersJsModels, transformersJsPath,
 } from './hf/index.js';
 export { type SentencePieceOptions, type TokenizerJsonFiles, ggufTokenizer, readCharsmap, sentencePieceTokenizer } from './tokenizer/index.js';

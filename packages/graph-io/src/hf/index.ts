@@ -9,3 +9,4 @@ export type { AttentionForm } from './blocks/attention.js';
 export { type TransformersJsDType, type TransformersJsVariant, transformersJsFiles, transformersJsModels, transformersJsPath } from './transformers-js.js';
 export { GENAI_GRAPH, genaiFiles } from './genai.js';
 export { companionFiles, configFile } from './companion-files.js';
+export { readPooling } from './sentence/pooling-config.js';

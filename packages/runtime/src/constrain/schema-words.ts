@@ -24,7 +24,7 @@ const KNOWN = new Set([...GENERAL, ...Object.values(WORDS).flat()]);
 export function wordsOf(schema: SchemaObject, place: string): SchemaObject {
   const words = Object.entries(schema).filter(([word]) => !REMARKS.has(word));
   for (const [word] of words) {
-    if (!KNOWN.has(word)) throw grammarError(`${place} says ${word}, which generation cannot be held to`, 'Leave it out of the schema and check the text afterwards.');
+    if (!KNOWN.has(word)) throw grammarError(`the schema, at ${place}, says ${word}, which generation cannot be held to`, 'Leave it out of the schema and check the text afterwards.');
   }
   return Object.fromEntries(words);
 }

@@ -1,6 +1,7 @@
 /** How the states of tokens become one embedding: modules.json of sentence-transformers, or what the caller says. */
 import { join } from 'node:path';
 import { PenjingError } from '@penjing/core';
+import { readPooling } from '@penjing/graph-io';
 import { readJson } from '../tokenize/tokenizer-files.js';
 import { readFile } from 'node:fs/promises';
 import { type PoolingMode, poolingModes } from '../worker/reduce.js';
@@ -24,16 +25,6 @@ export interface EmbeddingConfig {
   readonly defaultPrompt: string | undefined;
 }
 
-/** In the order in which several stand side by side; flags of releases before 5.3. */
-const FLAGS: Readonly<Record<string, PoolingMode>> = {
-  pooling_mode_cls_token: 'cls',
-  pooling_mode_max_tokens: 'max',
-  pooling_mode_mean_tokens: 'mean',
-  pooling_mode_mean_sqrt_len_tokens: 'mean_sqrt_len_tokens',
-  pooling_mode_weightedmean_tokens: 'weightedmean',
-  pooling_mode_lasttoken: 'lasttoken',
-};
-
 /** Modules that change nothing when a model is used. */
 const IDLE: ReadonlySet<string> = new Set(['Dropout']);
 
@@ -45,7 +36,8 @@ export async function readEmbeddingConfig(folder: string): Promise<EmbeddingConf
   for (const { type, path } of modules.slice(1)) {
     if (type === 'Pooling') {
       const config = (await readJson(join(folder, path, 'config.json'))) ?? {};
-      steps = { modes: modesOf(config, `${path}/config.json`), normalize: false, includePrompt: config['include_prompt'] !== false };
+      const { modes, promptInput } = readPooling(config, `${path}/config.json`);
+      steps = { modes, normalize: false, includePrompt: !promptInput };
     } else if (type === 'Normalize' && steps) steps = { ...steps, normalize: true };
     else if (!IDLE.has(type)) others.push(type);
   }
@@ -67,18 +59,6 @@ export function chosenSteps({ steps }: EmbeddingConfig, pooling: PoolingMode | r
   if (!modes) return undefined;
   if (modes.length === 0) throw new PenjingError('E_OPTION', 'pooling is empty', { hint: `Give one or several of ${poolingModes.join(', ')}.` });
   return { modes, normalize: normalize ?? (pooling === undefined && (steps?.normalize ?? false)), includePrompt: steps?.includePrompt ?? true };
-}
-
-function modesOf(config: JsonObject, where: string): readonly PoolingMode[] {
-  const given = config['pooling_mode'];
-  if (given === undefined) {
-    const modes = Object.entries(FLAGS).filter(([flag]) => config[flag] === true).map(([, mode]) => mode);
-    return modes.length > 0 ? modes : ['mean'];
-  }
-  const list = (Array.isArray(given) ? given : [given]) as readonly unknown[];
-  const known = (mode: unknown): mode is PoolingMode => poolingModes.includes(mode as PoolingMode);
-  if (list.length > 0 && list.length <= poolingModes.length && list.every(known)) return list;
-  throw new PenjingError('E_CONFIG', `${where}: pooling_mode is not one or several of ${poolingModes.join(', ')}`);
 }
 
 /** modules.json, which is a list; paths are kept inside the folder. */

@@ -9,7 +9,8 @@ import { Fields } from '../fields.js';
 import { type ModelFolder, readJsonObject, within } from '../folder.js';
 import type { Network } from '../network.js';
 import type { SentenceModule, SentenceModules } from './modules.js';
-import { pool, poolingModes, type PoolingMode, type PoolingShape } from './pooling.js';
+import { pool, type PoolingShape } from './pooling.js';
+import { readPooling } from './pooling-config.js';
 
 /** float32; `token_embeddings` (batch, seq, width), `sentence_embedding` (batch, width). */
 export interface Feature {
@@ -62,38 +63,12 @@ async function openStep(root: ModelFolder, { type, path }: SentenceModule): Prom
 type StepReader = (step: StepFolder, files: readonly string[]) => Promise<SentenceStep> | SentenceStep;
 
 const readers: Readonly<Record<string, StepReader>> = {
-  Pooling: ({ module, config }) => poolingStep(module, config, readPooling(config)),
+  Pooling: ({ module, config }) => poolingStep(module, config, readPooling(config.values, config.where)),
   Normalize: ({ module, config }) => normalizeStep(module, config),
   Dense: async (step, files) => denseStep(step, await weightsOf(step, files)),
   LayerNorm: async (step, files) => layerNormStep(step, await weightsOf(step, files)),
   Dropout: ({ module }) => ({ module, build: () => undefined }),
 };
-
-/** In the order in which several are put side by side. */
-const FLAGS: Readonly<Record<string, PoolingMode>> = {
-  pooling_mode_cls_token: 'cls',
-  pooling_mode_max_tokens: 'max',
-  pooling_mode_mean_tokens: 'mean',
-  pooling_mode_mean_sqrt_len_tokens: 'mean_sqrt_len_tokens',
-  pooling_mode_weightedmean_tokens: 'weightedmean',
-  pooling_mode_lasttoken: 'lasttoken',
-};
-
-/** `pooling_mode`, one or a list of them, or the flags of releases before 5.3. */
-function readPooling(config: Fields): PoolingShape {
-  const promptInput = !config.boolean('include_prompt', true);
-  const given = config.get('pooling_mode');
-  if (given === undefined) {
-    const modes = Object.entries(FLAGS).filter(([flag]) => config.boolean(flag, false)).map(([, mode]) => mode);
-    return { modes: modes.length > 0 ? modes : ['mean'], promptInput };
-  }
-  const list = (Array.isArray(given) ? given : [given]) as readonly unknown[];
-  const known = (mode: unknown): mode is PoolingMode => typeof mode === 'string' && Object.hasOwn(poolingModes, mode);
-  if (list.length === 0 || list.length > Object.keys(poolingModes).length || !list.every(known)) {
-    throw config.wrong('pooling_mode', `one or several of ${Object.keys(poolingModes).join(', ')}`);
-  }
-  return { modes: list, promptInput };
-}
 
 export function poolingStep(module: string, config: Fields, shape: PoolingShape): SentenceStep {
   const field = config.has('embedding_dimension') ? 'embedding_dimension' : 'word_embedding_dimension';
