@@ -29,7 +29,7 @@ export function lossPlots({ windows, contexts }: TextLosses, names: readonly str
   }
   const bins = contexts.map((bin, i) => ({ ...bin, from: 2 ** i })).filter(({ tokens }) => tokens > 0);
   if (bins.length > 1) {
-    plots.push(barPlot({ title: 'By what stands before', axis: 'perplexity of tokens with so many before them in their window', group: names.length },
+    plots.push(barPlot({ title: 'By length of context', axis: 'perplexity, by tokens of context', group: names.length },
       bins.flatMap(({ from, tokens, ...sums }) => keys.map((key, i) => ({ label: `${from === 1 ? '1' : `${from} to ${2 * from - 1}`}${names.length > 1 ? `, ${names[i]!}` : ''}`, value: mean(sums[key], tokens), text: format(mean(sums[key], tokens)) })))));
   }
   return plots;
