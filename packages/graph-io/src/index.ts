@@ -15,7 +15,7 @@ export { type SafetensorsOptions, openSafetensors, openSafetensorsIndex, safeten
 export { type GgufFile, ggufLayout, type GgufLayoutOptions, type GgufMetadata, type GgufModel, type GgufTensor, type GgufValue, type GgufWeightType, ggufShardNames, ggufToHuggingFace, openGguf, openGgufShards } from './gguf/index.js';
 export {
   type AttentionForm, type ConvertHuggingFaceOptions, type HuggingFaceConfig, type HuggingFaceFolder, type JsonObject, type ModelFolder, type Task,
-  type TransformersJsDType, type TransformersJsVariant, convertHuggingFace, convertHuggingFaceGraphs, mergeLora, companionFiles, configFile, GENAI_GRAPH, genaiFiles, openHuggingFaceConfig, openHuggingFaceFolder, type SupportedClass, supportedClasses,
+  type TransformersJsDType, type TransformersJsVariant, checkpointLike, convertHuggingFace, convertHuggingFaceGraphs, mergeLora, companionFiles, configFile, GENAI_GRAPH, genaiFiles, openHuggingFaceConfig, openHuggingFaceFolder, type SupportedClass, supportedClasses,
   readPooling, transformersJsFiles,
   transformersJsModels, transformersJsPath,
 } from './hf/index.js';

@@ -21,7 +21,8 @@ const fields = stepOptions('convert', {
   inputs: { flags: '--input <spec>', help: "an input of a PyTorch file: 'x:f32[N,100]'; may be repeated", repeat: true },
   key: { flags: '--key <path>', help: 'where the weights are inside a PyTorch file, as ema.state_dict' },
   state: { flags: '--state <how>', help: 'what a program of torch.export changes while it runs, as caches: left out (when absent), or an input and an output each' },
-  weights: { flags: '--weights <dtype>', help: 'how TensorFlow Lite and GGUF store weights; bfloat16 for GGUF alone, int8 for TensorFlow Lite alone' },
+  weights: { flags: '--weights <dtype>', help: 'how files other than ONNX store weights; int8 for TensorFlow Lite alone, which has no bfloat16' },
+  like: { flags: '--like <folder>', help: 'write the weights of a model that was made from this Hugging Face folder back under its names, in its layouts and types (safetensors, .pth)' },
   images: { flags: '--images <order>', help: 'axes of pictures among inputs and outputs of TensorFlow Lite' },
   shapes: { flags: '--shape <name=sizes>', help: 'sizes of an input that must be fixed, as x=1,3,224,224; may be repeated', repeat: true, parse: namedSizes, from: byName },
   values: { flags: '--value <name=numbers>', help: 'an input that becomes a constant in TensorFlow Lite, as sr=16000; may be repeated', repeat: true, parse: namedNumbers, from: byName },
@@ -37,7 +38,7 @@ export const convert: Command = {
     ...saveOptions,
     common.threads,
   ],
-  examples: ['penjing convert models/sapling -o out/sapling', 'penjing convert model.onnx -o model.tflite', 'penjing convert model.gguf -o out/model', "penjing convert model.pth -o model.onnx --forward 'layer2(relu(layer1(x)))' --input 'x:f32[N,100]'"],
+  examples: ['penjing convert models/sapling -o out/sapling', 'penjing convert model.onnx -o model.tflite', 'penjing convert model.gguf -o out/model', "penjing convert model.pth -o model.onnx --forward 'layer2(relu(layer1(x)))' --input 'x:f32[N,100]'", 'penjing convert out/tuned -o tuned/model.safetensors --like models/sapling   (back to a checkpoint)'],
   run: (context) => runSteps(context, [{ convert: fields.read(context.options) }], { streams: true }),
 };
 

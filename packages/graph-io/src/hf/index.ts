@@ -2,6 +2,7 @@
 export type { JsonObject, ModelFolder } from './folder.js';
 export { type HuggingFaceConfig, type HuggingFaceFolder, openHuggingFaceConfig, openHuggingFaceFolder } from './open.js';
 export { type ConvertHuggingFaceOptions, convertHuggingFace, convertHuggingFaceGraphs } from './convert.js';
+export { checkpointLike } from './checkpoint-like.js';
 export { mergeLora } from './lora.js';
 export type { Task } from './architecture.js';
 export { type SupportedClass, supportedClasses } from './registry.js';

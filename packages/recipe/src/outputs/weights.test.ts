@@ -52,6 +52,25 @@ test.each([['float32', 'F32'], ['float16', 'F16'], ['bfloat16', 'BF16']] as cons
   expect(tensors.get('blk.0.attn_norm.weight')?.type.name).toBe('F32');
 });
 
+test('a converted model goes back to the checkpoint that it came from, byte by byte', async () => {
+  await make(sapling, 'graphs');
+  const stored = await readFile(join(sapling, 'model.safetensors'));
+  const { records } = await make(join(folder, 'graphs'), 'back.safetensors', [{ convert: { like: sapling } }]);
+  expect((await readFile(join(folder, 'back.safetensors'))).equals(stored)).toBe(true);
+  expect(records).toEqual([]);
+  await make(join(folder, 'graphs'), 'back.pth', [{ convert: { like: sapling, weights: 'float16' } }]);
+  const { tensors } = await openPytorch(await fileSource(join(folder, 'back.pth')));
+  expect([...tensors].every(([name, { dtype }]) => name.startsWith('model.') && dtype === 'float16')).toBe(true);
+  await expect(make(listing, 'other.safetensors', [{ convert: { like: sapling } }])).rejects.toMatchObject({ code: 'E_WEIGHTS' });
+});
+
+test('what rounding to 16 bits changes has a record', async () => {
+  await make(listing, 'wide.safetensors');
+  const { records } = await make(join(folder, 'wide.safetensors'), 'narrow.safetensors', [{ convert: { weights: 'bfloat16' } }]);
+  expect(records.map(({ name, method }) => [name, method])).toContainEqual(['layer1.weight', 'cast bfloat16']);
+  for (const { snrDb } of records) expect(snrDb).toBeGreaterThan(45);
+});
+
 test('weights in a form that the format has not are refused', async () => {
   await expect(make(sapling, 'int8.gguf', [{ convert: { weights: 'int8' } }])).rejects.toMatchObject({ code: 'E_OPTION' });
   await expect(make(sapling, 'half.tflite', [{ convert: { weights: 'bfloat16' } }])).rejects.toMatchObject({ code: 'E_OPTION' });

@@ -39,8 +39,10 @@ export interface WriteStep {
   readonly to?: 'onnx' | 'tflite' | 'gguf' | 'pth' | 'safetensors';
   /** Which program a model folder is for: transformers.js when absent. */
   readonly layout?: 'transformers.js' | 'genai' | 'plain';
-  /** How TensorFlow Lite and GGUF store weights; bfloat16 is for GGUF, int8 beside float activations for TensorFlow Lite. */
+  /** How weights are stored where that is a choice; int8 (beside float activations) is for TensorFlow Lite alone, which has no bfloat16. */
   readonly weights?: 'float32' | 'float16' | 'bfloat16' | 'int8';
+  /** Of safetensors and .pth: a Hugging Face folder whose names, layouts and types the weights of a model made from it are written back to. */
+  readonly like?: string;
   /** Order of the axes of pictures among the inputs and outputs of TensorFlow Lite; as in ONNX when absent. */
   readonly images?: 'channels-first' | 'channels-last';
   /** Sizes of inputs by name, for formats that want them fixed. */
@@ -52,7 +54,7 @@ export interface WriteStep {
 export interface ConvertStep extends BuildStep, WriteStep {}
 
 export const buildFields = ['task', 'pooling', 'normalize', 'dtype', 'opset', 'attention', 'blocks', 'arithmetic', 'signature', 'adapter', 'forward', 'inputs', 'key', 'state'] as const satisfies readonly (keyof BuildStep)[];
-export const writeFields = ['to', 'layout', 'weights', 'images', 'shapes', 'values'] as const satisfies readonly (keyof WriteStep)[];
+export const writeFields = ['to', 'layout', 'weights', 'like', 'images', 'shapes', 'values'] as const satisfies readonly (keyof WriteStep)[];
 
 const name = { type: 'string', minLength: 1 };
 
@@ -61,6 +63,7 @@ export const convertStep: StepKind<ConvertStep> = {
     to: { enum: ['onnx', 'tflite', 'gguf', 'pth', 'safetensors'] },
     layout: { enum: ['transformers.js', 'genai', 'plain'] },
     weights: { enum: ['float32', 'float16', 'bfloat16', 'int8'] },
+    like: name,
     images: { enum: ['channels-first', 'channels-last'] },
     shapes: { type: 'object', additionalProperties: { type: 'array', items: { type: 'integer', minimum: 1 } } },
     values: { type: 'object', additionalProperties: { type: 'array', items: { type: 'number' } } },
