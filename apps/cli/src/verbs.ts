@@ -14,8 +14,9 @@ import { lowrank } from './commands/lowrank.js';
 import { prune } from './commands/prune.js';
 import { quantize } from './commands/quantize.js';
 import { run } from './commands/run.js';
+import { serve } from './commands/serve.js';
 import { simplify } from './commands/simplify.js';
 import { squeeze } from './commands/squeeze.js';
 import type { Command } from './command.js';
 
-export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, run, generate, apply, doctor];
+export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, run, generate, serve, apply, doctor];

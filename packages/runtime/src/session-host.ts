@@ -1,8 +1,10 @@
 /** The calling thread's side of one session worker: typed calls, cancellation, and an end for every promise when the thread dies. */
 import { setMaxListeners } from 'node:events';
-import type { Transferable, Worker } from 'node:worker_threads';
+import type { Transferable } from 'node:worker_threads';
 import { PenjingError } from '@penjing/core';
 import { spawnWorker } from '@penjing/graph-io/node';
+import type { SessionOptions } from './engine/settings.js';
+import { inlineSession } from './inline-session.js';
 import type { Method, Methods, Reply, Request } from './worker/protocol.js';
 import { RunGate } from './worker/run-gate.js';
 import { fromWireError } from './worker/wire-error.js';
@@ -15,6 +17,19 @@ export interface CallOptions<M extends Method> {
   readonly onEvent?: (event: Methods[M]['event']) => void;
 }
 
+/** What a host talks to: a worker thread, or what stands for one on the calling thread. */
+export interface SessionThread {
+  /** It runs on the thread of its host, which cannot wait for it. */
+  readonly inline?: boolean;
+  on(event: 'message', listener: (reply: Reply) => void): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  on(event: 'exit', listener: (code: number) => void): unknown;
+  postMessage(request: Request, transfer: readonly Transferable[]): void;
+  ref(): void;
+  unref(): void;
+  terminate(): Promise<number>;
+}
+
 interface Pending {
   resolve(result: unknown): void;
   reject(error: Error): void;
@@ -25,13 +40,18 @@ interface Pending {
 const GRACE_MS = 5_000;
 const hosts = new Set<SessionHost>();
 
+/** A worker of its own, unless the options say that sessions run on this thread. */
+export function sessionHostFor({ thread }: Pick<SessionOptions, 'thread'>): SessionHost {
+  return new SessionHost(thread === 'calling' ? inlineSession : undefined);
+}
+
 /** Session workers whose threads are running; tests count them. */
 export function liveSessionHosts(): number {
   return hosts.size;
 }
 
 export class SessionHost implements AsyncDisposable {
-  readonly #worker: Worker;
+  readonly #worker: SessionThread;
   readonly #gate: RunGate;
   readonly #pending = new Map<number, Pending>();
   readonly #exited: Promise<void>;
@@ -40,7 +60,7 @@ export class SessionHost implements AsyncDisposable {
   #closing: Promise<void> | undefined;
 
   /** A worker that has workers of its own gives them its gate: who closes it closes theirs. */
-  constructor(start: (gate: SharedArrayBuffer) => Worker = startSessionWorker, gate: RunGate = new RunGate()) {
+  constructor(start: (gate: SharedArrayBuffer) => SessionThread = startSessionWorker, gate: RunGate = new RunGate()) {
     this.#gate = gate;
     const worker = start(this.#gate.cells.buffer);
     this.#worker = worker;
@@ -126,7 +146,8 @@ export class SessionHost implements AsyncDisposable {
 
   /** Blocks until the worker is outside of ONNX Runtime, and keeps it there. */
   closeGate(): void {
-    this.#gate.close();
+    // On this very thread nothing is inside while JavaScript runs.
+    if (!this.#worker.inline) this.#gate.close();
   }
 
   #post(request: Request, transfer: readonly Transferable[] = []): void {
@@ -151,7 +172,7 @@ export class SessionHost implements AsyncDisposable {
   }
 }
 
-function startSessionWorker(gate: SharedArrayBuffer): Worker {
+function startSessionWorker(gate: SharedArrayBuffer): SessionThread {
   return spawnWorker(import.meta.url, './session-worker', { name: 'penjing-session', workerData: { gate } });
 }
 

@@ -1,6 +1,6 @@
 /** The `Engine` of core on ONNX Runtime: every session in a worker thread of its own. */
 import type { Engine, EngineOptions, Executor, Model, TaskOptions } from '@penjing/core';
-import { SessionHost } from '../session-host.js';
+import { type SessionHost, sessionHostFor } from '../session-host.js';
 import type { ExternalFile } from './model-source.js';
 import { type OpenedModel, openBytes, openFile, openModel } from './open.js';
 import { OrtExecutor } from './executor.js';
@@ -33,9 +33,10 @@ export interface OrtEngine extends Engine {
 export function ortEngine(defaults: OrtEngineOptions = {}): OrtEngine {
   async function start(options: LoadOptions, open: (host: SessionHost, merged: OrtEngineOptions & LoadOptions) => Promise<OpenedModel>): Promise<Executor> {
     options.signal?.throwIfAborted();
-    const host = new SessionHost();
+    const merged = { ...defaults, ...defined(options) };
+    const host = sessionHostFor(merged);
     try {
-      return new OrtExecutor(host, await open(host, { ...defaults, ...defined(options) }));
+      return new OrtExecutor(host, await open(host, merged));
     } catch (error) {
       await host.release(options.signal);
       throw error;

@@ -4,7 +4,7 @@ import { grammarSource } from '../constrain/constraint.js';
 import { GrammarThreads, type OpenGrammar } from '../constrain/grammar-threads.js';
 import type { SessionOptions } from '../engine/settings.js';
 import { type LanguageConfig, locateModel, readLanguageConfig } from '../model-folder.js';
-import { SessionHost } from '../session-host.js';
+import { type SessionHost, sessionHostFor } from '../session-host.js';
 import type { ChatMessage, ChatTemplateOptions } from '../tokenize/chat-template.js';
 import { loadTokenizer } from '../tokenize/tokenizer-files.js';
 import type { Tokenizer } from '../tokenize/tokenizer.js';
@@ -54,6 +54,8 @@ export interface Generation {
 }
 
 export interface ChoicesOptions extends Omit<GenerateOptions, 'onText'> {
+  /** Called with each token, and the number of the text that it belongs to. */
+  readonly onPiece?: (piece: TextPiece, choice: number) => void;
   /** Called with each piece of text as it comes, and the number of the text that it belongs to. */
   readonly onText?: (text: string, choice: number) => void;
 }
@@ -78,7 +80,7 @@ export interface Generator extends AsyncDisposable {
 export async function loadGenerator(path: string, options: GeneratorOptions = {}): Promise<Generator> {
   const { path: file, folder } = await locateModel(path, options.variant);
   const [tokenizer, config] = await Promise.all([loadTokenizer(folder), readLanguageConfig(folder)]);
-  const host = new SessionHost();
+  const host = sessionHostFor(options);
   try {
     const model = await openDecoder(host, file, options, options.asStored);
     if (!model.form) decoderLayout(model.session.inputs, model.session.outputs);
@@ -115,19 +117,26 @@ class OrtGenerator implements Generator {
     this.#endTokens = config.endTokens.length > 0 || named === undefined ? config.endTokens : [named];
   }
 
-  async generate(prompt: Prompt, options: GenerateOptions = {}): Promise<Generation> {
+  generate(prompt: Prompt, options: GenerateOptions = {}): Promise<Generation> {
+    return this.#write(prompt, options);
+  }
+
+  async #write(prompt: Prompt, options: GenerateOptions, onPiece?: (piece: TextPiece) => void): Promise<Generation> {
     const stream = this.stream(prompt, options);
     for (;;) {
       const { done, value } = await stream.next();
       if (done) return value;
+      onPiece?.(value);
     }
   }
 
-  async choices(prompt: Prompt, count: number, { onText, signal, ...options }: ChoicesOptions = {}): Promise<readonly Generation[]> {
+  async choices(prompt: Prompt, count: number, { onText, onPiece, signal, ...options }: ChoicesOptions = {}): Promise<readonly Generation[]> {
     // One that fails ends the others.
     const failed = new AbortController();
     const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
-    const texts = choiceSeeds(options.seed, count).map((seed, choice) => this.generate(prompt, { ...options, seed, signal: either, ...(onText && { onText: (text: string) => onText(text, choice) }) }));
+    const texts = choiceSeeds(options.seed, count).map((seed, choice) => 
+      this.#write(prompt, { ...options, seed, signal: either, ...(onText && { onText: (text: string) => onText(text, choice) }) }, onPiece && ((piece) => onPiece(piece, choice))),
+    );
     try {
       return await Promise.all(texts);
     } catch (error) {

@@ -1,6 +1,7 @@
 /** Embeddings of texts: pooled, and of length 1 where the model folder says so. */
 import { PenjingError } from '@penjing/core';
 import type { PoolingMode, Reduction } from '../worker/reduce.js';
+import type { Tokenizer } from '../tokenize/tokenizer.js';
 import { chosenSteps, type EmbeddingConfig, type EmbeddingSteps, readEmbeddingConfig } from './embedding-config.js';
 import { type LoadTaskOptions, outputNamed, type TaskModel } from './task-model.js';
 import { openTextModel, overTexts, shortest, type TextBatch, type TextModel, type TextOptions } from './text-model.js';
@@ -18,14 +19,15 @@ export interface EmbedOptions extends TextOptions {
 }
 
 export interface Embedder extends AsyncDisposable {
+  readonly tokenizer: Tokenizer;
   readonly maxLength: number | undefined;
   readonly prompts: Readonly<Record<string, string>>;
   /** One embedding per text, in order. Throws `E_INPUT` naming a text that is too long. */
   embed(texts: readonly string[], options?: EmbedOptions): Promise<Float32Array[]>;
 }
 
-const POOLED = ['sentence_embedding', 'text_embeds'];
-const STATES = ['token_embeddings', 'last_hidden_state'];
+export const POOLED_OUTPUTS = ['sentence_embedding', 'text_embeds'];
+export const STATE_OUTPUTS = ['token_embeddings', 'last_hidden_state'];
 
 /**
  * Loads a model folder that embeds texts: converted with its pooling (`--task sentence-similarity`), or one that gives the states of tokens, which are then pooled here. Throws
@@ -50,9 +52,9 @@ interface Plan {
 }
 
 function planOf(model: TaskModel, config: EmbeddingConfig, { pooling, normalize }: LoadEmbedderOptions): Plan {
-  const pooled = POOLED.find((name) => model.outputs.some((output) => output.name === name));
+  const pooled = POOLED_OUTPUTS.find((name) => model.outputs.some((output) => output.name === name));
   if (pooled !== undefined && pooling === undefined) return { output: pooled, steps: undefined, normalize: normalize ?? false };
-  const output = outputNamed(model, STATES, 'embeddings of texts');
+  const output = outputNamed(model, STATE_OUTPUTS, 'embeddings of texts');
   const steps = chosenSteps(config, pooling, normalize);
   if (!steps) {
     throw new PenjingError('E_TASK', `${model.folder} gives the states of tokens, and nothing says how they become one embedding`, {
@@ -66,6 +68,7 @@ function planOf(model: TaskModel, config: EmbeddingConfig, { pooling, normalize 
 }
 
 class OrtEmbedder implements Embedder {
+  readonly tokenizer: Tokenizer;
   readonly maxLength: number | undefined;
   readonly prompts: Readonly<Record<string, string>>;
   readonly #model: TextModel;
@@ -73,6 +76,7 @@ class OrtEmbedder implements Embedder {
   readonly #plan: Plan;
 
   constructor(model: TextModel, config: EmbeddingConfig, plan: Plan) {
+    this.tokenizer = model.tokenizer;
     this.maxLength = model.maxLength;
     this.prompts = config.prompts;
     this.#model = model;

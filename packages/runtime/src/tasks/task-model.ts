@@ -7,7 +7,7 @@ import { openFile } from '../engine/open.js';
 import type { SessionOptions } from '../engine/settings.js';
 import { buffersOf, toWire } from '../engine/wire.js';
 import { locateModel } from '../model-folder.js';
-import { SessionHost } from '../session-host.js';
+import { type SessionHost, sessionHostFor } from '../session-host.js';
 import { readJson } from '../tokenize/tokenizer-files.js';
 import type { Reduced, Reduction } from '../worker/reduce.js';
 
@@ -37,7 +37,7 @@ export interface TaskModel extends AsyncDisposable {
 export async function openTaskModel(path: string, { variant, signal, ...session }: LoadTaskOptions = {}): Promise<TaskModel> {
   const { path: file, folder } = await locateModel(path, variant);
   const config = (await readJson(join(folder, 'config.json'))) ?? {};
-  const host = new SessionHost();
+  const host = sessionHostFor(session);
   try {
     const opened = await openFile(host, file, { ...session, ...(signal && { signal }) });
     const executor = new OrtExecutor(host, opened);

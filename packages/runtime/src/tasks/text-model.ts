@@ -47,10 +47,10 @@ function positionsOf(config: Readonly<Record<string, unknown>>): number | undefi
   return Math.max(1, places - offset);
 }
 
-const KNOWN = ['input_ids', 'attention_mask', 'token_type_ids', 'position_ids'] as const;
+export const TEXT_INPUTS = ['input_ids', 'attention_mask', 'token_type_ids', 'position_ids'] as const;
 
 function checkInputs({ inputs, folder }: TaskModel): void {
-  const foreign = inputs.filter(({ name }) => !(KNOWN as readonly string[]).includes(name));
+  const foreign = inputs.filter(({ name }) => !(TEXT_INPUTS as readonly string[]).includes(name));
   if (foreign.length === 0 && inputs.some(({ name }) => name === 'input_ids')) return;
   throw new PenjingError('E_TASK', `${folder} reads ${inputs.map(({ name }) => name).join(', ')}: not just a text`, {
     hint: foreign.some(({ name }) => name.startsWith('past_key_values')) ? 'It writes texts (`penjing generate`). Convert it for another task: `penjing convert --task …`.' : 'Convert the checkpoint for the task: `penjing convert --task …`.',
@@ -162,7 +162,7 @@ function padded(model: TextModel, given: readonly Omit<TextRow, 'start'>[], leng
   }
   const values = { input_ids: ids, attention_mask: [...mask], token_type_ids: types, position_ids: places };
   const feeds: Record<string, DenseTensor> = {};
-  for (const name of KNOWN) {
+  for (const name of TEXT_INPUTS) {
     const input = inputNamed(model, name);
     if (!input) continue;
     const dtype = (input.type.kind === 'tensor' ? input.type.dtype : undefined) ?? 'int64';

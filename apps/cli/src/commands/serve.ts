@@ -1,0 +1,75 @@
+/** `penjing serve`: models behind HTTP, until it is told to end. */
+import type { ServerOptions } from '@penjing/server';
+import type { Command } from '../command.js';
+import { common, deviceOf, filled, integer, listOf, numberOf, textOf } from '../options.js';
+
+export const serve: Command = {
+  name: 'serve',
+  summary: 'serve models over HTTP: the API of OpenAI, and tensors',
+  arguments: [{ name: '[model...]', help: 'model folders or .onnx files, as path or name=path' }],
+  options: [
+    { flags: '--repository <dir>', help: 'serve what is in this folder: DIR/NAME, or DIR/NAME/1, DIR/NAME/2, … with DIR/NAME/serve.json', parse: filled },
+    { flags: '--config <file.json>', help: 'configuration; options of the command line go before it' },
+    { flags: '--host <address>', help: 'where to listen (127.0.0.1)', parse: filled, group: 'Network' },
+    { flags: '--port <n>', help: 'the port (8080); 0 takes a free one', parse: integer(0, 65_535), group: 'Network' },
+    { flags: '--admin-port <n>', help: 'load, unload and metrics on a port of their own, on 127.0.0.1', parse: integer(0, 65_535), group: 'Network' },
+    { flags: '--cors <origin>', help: 'let pages of this origin ask; may be repeated', repeat: true, group: 'Network' },
+    { flags: '--tls-cert <file>', help: 'certificate, for https', group: 'Network' },
+    { flags: '--tls-key <file>', help: 'its key', group: 'Network' },
+    { flags: '--allow-public-without-key', help: 'listen on a public address although no API key is set (PENJING_API_KEY)', group: 'Network' },
+    { flags: '--variant <name>', help: 'fp32, fp16, q8, q4, … of folders with several', group: 'Models' },
+    { flags: '--max-concurrent <n>', help: 'requests that a model works on at a time (8)', parse: integer(1, 4096), group: 'Models' },
+    { flags: '--max-queue <n>', help: 'requests that wait for a model; more are refused with 429 (64)', parse: integer(0, 65_536), group: 'Models' },
+    { ...common.device, group: 'Models' },
+    { ...common.threads, group: 'Models' },
+    { flags: '--drain <seconds>', help: 'how long requests in flight may go on when the server is told to end (30)', parse: integer(0, 3600) },
+    { flags: '--log-level <level>', help: 'how much is logged, on stderr', choices: ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] },
+  ],
+  examples: ['penjing serve out/sapling', 'penjing serve chat=out/qwen words=out/minilm --port 9000', 'PENJING_API_KEY=… penjing serve --repository models --host 0.0.0.0'],
+  async run({ arguments: paths, options, signal, note }) {
+    const { createServer, readServerConfig } = await import('@penjing/server');
+    const config = await readServerConfig({ file: textOf(options, 'config'), environment: process.env, options: optionsOf(paths, options) });
+    const server = createServer(config);
+    try {
+      const { main, admin } = await server.listen();
+      note(`listening on ${main.url}${admin ? `, administration on ${admin.url}` : ''}`);
+      // A model that cannot be loaded is told by readiness and /v1/models; one of the command line is a mistake of it.
+      await server.load();
+      note(`ready: ${[...new Set(server.models.list().map(({ identity: { name } }) => name))].join(', ') || 'no model'}`);
+      if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      note('ending: what is in flight goes on to its end');
+    } finally {
+      await server.close();
+    }
+    return { json: { served: server.models.list().map(({ identity: { name, version } }) => ({ name, version })) }, text: '' };
+  },
+};
+
+function optionsOf(paths: readonly string[], options: Readonly<Record<string, unknown>>): ServerOptions {
+  const shared = { variant: textOf(options, 'variant'), threads: numberOf(options, 'threads'), device: deviceOf(options), maxConcurrent: numberOf(options, 'maxConcurrent'), maxQueue: numberOf(options, 'maxQueue') };
+  const [origins, cert, key, adminPort, drain] = [listOf(options, 'cors'), textOf(options, 'tlsCert'), textOf(options, 'tlsKey'), numberOf(options, 'adminPort'), numberOf(options, 'drain')];
+  const given: ServerOptions = {
+    ...(paths.length > 0 && { models: paths.map((path) => ({ ...defined(shared), ...namedPath(path) })) }),
+    repository: textOf(options, 'repository'),
+    host: textOf(options, 'host'),
+    port: numberOf(options, 'port'),
+    ...(adminPort !== undefined && { admin: { port: adminPort } }),
+    ...(origins.length > 0 && { cors: { origins: [...origins] } }),
+    ...(cert !== undefined && key !== undefined && { tls: { cert, key } }),
+    ...(options['allowPublicWithoutKey'] === true && { allowPublicWithoutKey: true }),
+    ...(drain !== undefined && { drainMs: drain * 1000 }),
+    ...(textOf(options, 'logLevel') !== undefined && { log: { level: textOf(options, 'logLevel') as 'info' } }),
+  };
+  return defined(given);
+}
+
+/** `name=path`, or a path. */
+function namedPath(text: string): { readonly name?: string; readonly path: string } {
+  const match = /^([A-Za-z0-9._-]{1,128})=(.+)$/.exec(text);
+  return match ? { name: match[1]!, path: match[2]! } : { path: text };
+}
+
+/** What is undefined must not hide the configuration's file. */
+function defined<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+}

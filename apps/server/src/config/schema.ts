@@ -1,0 +1,86 @@
+/** The configuration of the server: one schema for its file, the environment and the command line. */
+import { z } from 'zod';
+
+/** What a model may be called: it stands in paths, metrics and logs. */
+export const MODEL_NAME = /^[A-Za-z0-9._-]{1,128}$/;
+
+const port = z.int().min(0).max(65_535);
+
+/** How one model is served; the content of `serve.json` in a repository. */
+export const modelOptionsSchema = z.strictObject({
+  /** What it is for; told from the folder when absent. */
+  task: z.enum(['text-generation', 'embedding', 'tensors']).optional(),
+  /** Which file of the folder: 'fp32', 'q8', 'q4', … */
+  variant: z.string().regex(/^[A-Za-z0-9_]{1,64}$/).optional(),
+  /** Threads of a run; the cores that there are when absent. */
+  threads: z.int().min(1).max(1024).optional(),
+  device: z.enum(['cpu', 'webgpu', 'cuda', 'directml', 'coreml', 'auto']).optional(),
+  /** Requests that the model works on at a time; more wait. */
+  maxConcurrent: z.int().min(1).max(4096).default(8),
+  /** Requests that wait; more are refused with 429. */
+  maxQueue: z.int().min(0).max(65_536).default(64),
+  /** In a repository: the newest so many versions. */
+  versions: z.int().min(1).max(64).default(1),
+});
+
+export const modelEntrySchema = modelOptionsSchema.extend({
+  name: z.string().regex(MODEL_NAME).optional(),
+  path: z.string().min(1),
+});
+
+const scope = z.enum(['infer', 'admin', 'metrics']);
+
+const keySchema = z.strictObject({
+  /** For logs: never the key. */
+  name: z.string().min(1).max(64),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  scopes: z.array(scope).default(['infer', 'metrics']),
+});
+
+const limitsSchema = z.strictObject({
+  /** Bytes of a body. 64 MiB, as Triton's default. */
+  bodyBytes: z.int().min(1024).max(2 ** 31).default(64 * 2 ** 20),
+  /** Bytes of a body that is JSON: parsing 8 MB takes 70 ms, for which nothing else is answered. */
+  jsonBytes: z.int().min(1024).max(2 ** 29).default(8 * 2 ** 20),
+  /** Levels of JSON; tools and schemas have some 20. */
+  jsonDepth: z.int().min(4).max(1000).default(100),
+  /** Bytes of all headers together. */
+  headerBytes: z.int().min(1024).max(2 ** 20).default(16 * 2 ** 10),
+  headers: z.int().min(8).max(2000).default(100),
+  /** Pieces in which a body arrives. */
+  bodyChunks: z.int().min(16).max(2 ** 20).default(65_536),
+  /** Until the headers are there, and until the whole request is. */
+  headersMs: z.int().min(10).max(600_000).default(15_000),
+  requestMs: z.int().min(10).max(3_600_000).default(120_000),
+  connections: z.int().min(1).max(1_000_000).default(10_000),
+});
+
+export const serverConfigSchema = z.strictObject({
+  /** Where to listen. Another address than this machine's own needs a key. */
+  host: z.string().min(1).default('127.0.0.1'),
+  port: port.default(8080),
+  /** A listener for loading and unloading models and for metrics; on the main one when that is local and this is absent. */
+  admin: z.strictObject({ host: z.string().min(1).default('127.0.0.1'), port }).optional(),
+  tls: z.strictObject({ cert: z.string().min(1), key: z.string().min(1) }).optional(),
+  keys: z.array(keySchema).max(10_000).default([]),
+  /** Listens publicly although no key is asked for. */
+  allowPublicWithoutKey: z.boolean().default(false),
+  cors: z.strictObject({ origins: z.array(z.string().min(1)).max(100).default([]) }).prefault({}),
+  models: z.array(modelEntrySchema).max(1000).default([]),
+  /** A folder with a folder for each model. */
+  repository: z.string().min(1).optional(),
+  /** 'process': each model in a process of its own. 'thread': in a thread of this one. */
+  isolation: z.enum(['process', 'thread']).default('process'),
+  limits: limitsSchema.prefault({}),
+  /** Milliseconds that requests in flight have, once the server is told to end. */
+  drainMs: z.int().min(0).max(3_600_000).default(30_000),
+  log: z.strictObject({ level: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info') }).prefault({}),
+});
+
+export type ServerConfig = z.output<typeof serverConfigSchema>;
+/** What `createServer` takes: all that has a default may be left out. */
+export type ServerOptions = z.input<typeof serverConfigSchema>;
+export type ModelOptions = z.output<typeof modelOptionsSchema>;
+export type ModelEntry = z.output<typeof modelEntrySchema>;
+export type Scope = z.output<typeof scope>;
+export type Limits = ServerConfig['limits'];

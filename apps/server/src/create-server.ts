@@ -1,0 +1,91 @@
+/** The server as a whole: models, applications, listeners, and an end that loses nothing. */
+import { PenjingError } from '@penjing/core';
+import type { Logger } from 'pino';
+import { parseConfig } from './config/read-config.js';
+import type { ServerConfig, ServerOptions } from './config/schema.js';
+import type { RouteModule, ServerContext } from './context.js';
+import type { HostFactory } from './host/host.js';
+import { processHost, threadHost } from './host/model-host.js';
+import { createApp } from './http/app.js';
+import { type Listener, listen } from './http/listener.js';
+import { checkListening, isLocal } from './http/listen-policy.js';
+import { ModelRepository } from './models/repository.js';
+import { folderShelf, namedShelf, shelves } from './models/shelf.js';
+import { createLogger } from './operate/logger.js';
+import { Metrics } from './operate/metrics.js';
+import { adminRoutes, routes } from './routes.js';
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly url: string;
+}
+
+export interface PenjingServer extends AsyncDisposable {
+  readonly config: ServerConfig;
+  readonly models: ModelRepository;
+  /** Answers a request without a socket; inside of other servers. */
+  readonly fetch: (request: Request) => Promise<Response>;
+  /** Loads all models. Rejects with the first failure, the others go on. */
+  load(): Promise<void>;
+  /** Opens the sockets. Throws `E_LISTEN`, and `E_PUBLIC` for a public address without a key. */
+  listen(): Promise<{ readonly main: Address; readonly admin: Address | undefined }>;
+  /** Refuses what is new, lets what is in flight end within `drainMs`, ends the models. */
+  close(): Promise<void>;
+}
+
+export interface Surroundings {
+  readonly logger?: Logger;
+  /** Further APIs of an embedder. */
+  readonly routes?: readonly RouteModule[];
+  /** Where models live, instead of what `isolation` says; for tests. */
+  readonly createHost?: HostFactory;
+}
+
+/** Throws `E_CONFIG` naming the field that is wrong. Nothing is loaded and nothing listens yet. */
+export function createServer(options: ServerOptions = {}, surroundings: Surroundings = {}): PenjingServer {
+  const config = parseConfig(options);
+  const logger = surroundings.logger ?? createLogger(config.log.level);
+  const metrics = new Metrics();
+  let draining = false;
+  const stop = new AbortController();
+  const models = new ModelRepository(shelves([namedShelf(config.models), ...(config.repository === undefined ? [] : [folderShelf(config.repository)])]), {
+    createHost: surroundings.createHost ?? (config.isolation === 'process' ? processHost : threadHost),
+    drainMs: config.drainMs,
+    onState: ({ identity: { name, version }, state, reason }) => logger.info({ model: name, version, state, ...(reason !== '' && { reason }) }, 'model'),
+  });
+  metrics.watch(models);
+  const context: ServerContext = { config, models, metrics, logger, draining: () => draining };
+  const together = !config.admin && isLocal(config.host);
+  const app = createApp([...routes, ...(together ? adminRoutes : []), ...(surroundings.routes ?? [])], context, stop.signal);
+  const adminApp = config.admin && createApp([...routes, ...adminRoutes], context, stop.signal);
+  const listeners: Listener[] = [];
+  let closing: Promise<void> | undefined;
+
+  const open = async (fetch: (request: Request) => Response | Promise<Response>, where: { readonly host: string; readonly port: number }): Promise<Address> => {
+    const listener = await listen(fetch, where, config);
+    listeners.push(listener);
+    const { host, port } = listener;
+    return { host, port, url: `${config.tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}` };
+  };
+  const end = async (): Promise<void> => {
+    draining = true;
+    const deadline = AbortSignal.timeout(config.drainMs);
+    deadline.addEventListener('abort', () => stop.abort(new PenjingError('E_UNAVAILABLE', 'the server has ended')), { once: true });
+    await Promise.all(listeners.map((listener) => listener.close(deadline)));
+    await models.close();
+  };
+  return {
+    config,
+    models,
+    fetch: async (request) => app.fetch(request),
+    load: () => models.loadAll(),
+    async listen() {
+      checkListening(config);
+      const main = await open(app.fetch, config);
+      return { main, admin: adminApp && config.admin ? await open(adminApp.fetch, config.admin) : undefined };
+    },
+    close: () => (closing ??= end()),
+    [Symbol.asyncDispose]: () => (closing ??= end()),
+  };
+}

@@ -1,0 +1,61 @@
+/** Opens a model in its own process: what it is for decides what can be asked of it. */
+import type { ValueInfo } from '@penjing/core';
+import { type ModelSummary, summarizeModel } from '@penjing/runtime';
+import { openEmbedding } from './kinds/embedding.js';
+import { openTensors } from './kinds/tensors.js';
+import { openTextGeneration } from './kinds/text-generation.js';
+import type { HostMethod, HostMethods, ModelDescription, ModelSource, Task, TensorSignature } from './protocol.js';
+
+export interface HandlerContext<M extends HostMethod> {
+  /** Fires when nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+  readonly emit: (event: HostMethods[M]['event']) => void;
+}
+
+export type Handler<M extends HostMethod = HostMethod> = (params: HostMethods[M]['params'], context: HandlerContext<M>) => Promise<HostMethods[M]['result']>;
+export type Handlers = { readonly [M in HostMethod]?: Handler<M> };
+
+/** What opening a model of some kind gives. */
+export interface OpenedKind {
+  readonly handlers: Handlers;
+  readonly contextLength?: number | undefined;
+  readonly hasChatTemplate?: boolean;
+  close(): Promise<void>;
+}
+
+export interface OpenedModel {
+  readonly description: ModelDescription;
+  readonly handlers: Handlers;
+  close(): Promise<void>;
+}
+
+/** Opens `summary.file`; `settings` are options of the runtime's loaders. */
+export type KindOpener = (summary: ModelSummary, settings: KindSettings) => Promise<OpenedKind>;
+
+export interface KindSettings extends Pick<ModelSource, 'threads' | 'device' | 'variant'> {
+  readonly thread: 'calling';
+  readonly signal: AbortSignal;
+}
+
+/** One row per kind of model. */
+const kinds: Readonly<Record<Task, KindOpener>> = { 'text-generation': openTextGeneration, embedding: openEmbedding, tensors: openTensors };
+
+export async function openModel({ path, variant, task, threads, device }: ModelSource, signal: AbortSignal): Promise<OpenedModel> {
+  const summary = await summarizeModel(path, { ...(variant !== undefined && { variant }), signal });
+  const kind = task ?? summary.task;
+  const { handlers, contextLength, hasChatTemplate = false, close } = await kinds[kind](summary, { threads, device, variant, thread: 'calling', signal });
+  const description: ModelDescription = {
+    task: kind,
+    inputs: summary.inputs.map(signatureOf),
+    outputs: summary.outputs.map(signatureOf),
+    bytes: summary.bytes,
+    contextLength,
+    hasChatTemplate,
+  };
+  return { description, handlers, close };
+}
+
+function signatureOf({ name, type }: ValueInfo): TensorSignature {
+  if (type.kind !== 'tensor') return { name, dtype: undefined, shape: undefined };
+  return { name, dtype: type.dtype, shape: type.shape?.map((size) => (typeof size === 'number' || typeof size === 'string' ? size : null)) };
+}

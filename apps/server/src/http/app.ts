@@ -1,0 +1,48 @@
+/** The application around the routes: request ids, logs, keys, errors. */
+import { randomUUID } from 'node:crypto';
+import { PenjingError } from '@penjing/core';
+import { Hono } from 'hono';
+import { routePath } from 'hono/route';
+import type { RequestVariables, RouteModule, ServerApp, ServerContext } from '../context.js';
+import { authenticate } from './auth.js';
+import { allowOrigins } from './cors.js';
+import { errorReply } from './errors.js';
+import { refuseForeignPages } from './foreign-pages.js';
+import { isLocal } from './listen-policy.js';
+
+const GIVEN_ID = /^[\w.:-]{1,128}$/;
+
+export function createApp(modules: readonly RouteModule[], context: ServerContext, stop: AbortSignal): ServerApp {
+  const { config, metrics, logger, draining } = context;
+  const app: ServerApp = new Hono<{ Variables: RequestVariables }>({ strict: true });
+  app.onError((error, c) => errorReply(c, error));
+  app.notFound((c) => errorReply(c, new PenjingError('E_ROUTE', `there is nothing at ${c.req.method} of this path`)));
+  app.use(async (c, next) => {
+    const started = performance.now();
+    const given = c.req.header('x-request-id');
+    const requestId = given !== undefined && GIVEN_ID.test(given) ? given : randomUUID();
+    c.set('requestId', requestId);
+    c.set('logger', logger.child({ requestId }));
+    c.set('signal', AbortSignal.any([c.req.raw.signal, stop]));
+    await next();
+    c.header('X-Request-Id', requestId);
+    if (draining()) c.header('Connection', 'close');
+    // The pattern, not the path: what clients make up must not become labels ('/*' where there is no route).
+    const route = routePath(c, -1);
+    const seconds = (performance.now() - started) / 1000;
+    metrics.requests.inc({ route, method: c.req.method, status: c.res.status });
+    metrics.requestSeconds.observe({ route }, seconds);
+    c.get('logger').info({ method: c.req.method, route, status: c.res.status, ms: Math.round(seconds * 1e4) / 10, caller: c.get('caller')?.name }, 'request');
+  });
+  // Before keys: a preflight carries none.
+  if (config.cors.origins.length > 0) app.use(allowOrigins(config.cors.origins));
+  if (config.keys.length === 0 && isLocal(config.host)) app.use(refuseForeignPages(config.cors.origins));
+  app.use(authenticate(config));
+  app.use(async (c, next) => {
+    const probe = c.req.path === '/healthz' || c.req.path.startsWith('/v2/health/');
+    if (draining() && !probe) throw new PenjingError('E_UNAVAILABLE', 'the server is ending', { details: { retryAfter: 1 } });
+    await next();
+  });
+  for (const mount of modules) mount(app, context);
+  return app;
+}

@@ -1,0 +1,15 @@
+/** Pages of other origins: those that are named, and no others. */
+import type { MiddlewareHandler } from 'hono';
+import { cors } from 'hono/cors';
+
+const EXPOSED = ['X-Request-Id', 'Retry-After', 'Server-Timing', 'Inference-Header-Content-Length'];
+
+export function allowOrigins(origins: readonly string[]): MiddlewareHandler {
+  return cors({
+    origin: origins.includes('*') ? '*' : [...origins],
+    allowHeaders: ['Authorization', 'Content-Type', 'X-Api-Key', 'X-Request-Id', 'Inference-Header-Content-Length'],
+    allowMethods: ['GET', 'HEAD', 'POST'],
+    exposeHeaders: EXPOSED,
+    maxAge: 600,
+  });
+}

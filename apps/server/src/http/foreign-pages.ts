@@ -1,0 +1,18 @@
+/** A page of another origin must not reach a server on this machine through a name that its DNS gives to 127.0.0.1, nor by a form. */
+import { PenjingError } from '@penjing/core';
+import type { MiddlewareHandler } from 'hono';
+
+const LOCAL = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
+
+/** For servers without keys that listen locally: the Host must be local, and an Origin, where there is one, this server's own or an allowed one. */
+export function refuseForeignPages(origins: readonly string[]): MiddlewareHandler {
+  return async (c, next) => {
+    const host = c.req.header('host') ?? new URL(c.req.url).host;
+    if (!LOCAL.test(host)) throw new PenjingError('E_SCOPE', 'this server answers to local names only', { hint: 'Ask it as 127.0.0.1 or localhost, or give it a key (PENJING_API_KEY).' });
+    const origin = c.req.header('origin');
+    if (origin !== undefined && !origins.includes('*') && !origins.includes(origin) && origin.replace(/^https?:\/\//, '') !== host) {
+      throw new PenjingError('E_SCOPE', 'pages of this origin are not allowed', { hint: 'Allow it: cors.origins.' });
+    }
+    await next();
+  };
+}

@@ -1,0 +1,5 @@
+/** @penjing/server: models behind the APIs of OpenAI and the Open Inference Protocol, one process per model. */
+export { type Address, createServer, type PenjingServer, type Surroundings } from './create-server.js';
+export type { ModelEntry, ModelOptions, ServerConfig, ServerOptions } from './config/schema.js';
+export { type ConfigSources, hashOfKey, readServerConfig } from './config/read-config.js';
+export type { RequestVariables, RouteModule, ServerApp, ServerContext } from './context.js';

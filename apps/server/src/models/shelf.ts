@@ -1,0 +1,114 @@
+/** Where models come from: those that were named at the start, and the folders of a repository. */
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { basename, extname, join, resolve, sep } from 'node:path';
+import { PenjingError } from '@penjing/core';
+import { issuesOf } from '../config/read-config.js';
+import { MODEL_NAME, type ModelEntry, type ModelOptions, modelOptionsSchema } from '../config/schema.js';
+
+export interface FoundModel {
+  readonly name: string;
+  /** Those that are to be served, the oldest first. */
+  readonly versions: readonly { readonly version: string; readonly path: string }[];
+  readonly options: ModelOptions;
+}
+
+/** A place with models on it; it is looked at anew each time. */
+export interface ModelShelf {
+  list(): Promise<readonly FoundModel[]>;
+  find(name: string): Promise<FoundModel | undefined>;
+}
+
+/** Models given by their paths. Throws `E_CONFIG` for two of one name, or a name that cannot be one. */
+export function namedShelf(entries: readonly ModelEntry[]): ModelShelf {
+  const models = new Map<string, FoundModel>();
+  for (const { name: given, path, ...options } of entries) {
+    const name = given ?? nameOf(path);
+    if (!MODEL_NAME.test(name)) throw new PenjingError('E_CONFIG', `${path} gives no name for a model`, { hint: 'Name it: name=path, of letters, digits and . _ -' });
+    if (models.has(name)) throw new PenjingError('E_CONFIG', `two models are called ${name}`, { hint: 'Name them: name=path.' });
+    models.set(name, { name, versions: [{ version: '1', path: resolve(path) }], options });
+  }
+  return { list: async () => [...models.values()], find: async (name) => models.get(name) };
+}
+
+const CONFIG = 'serve.json';
+const VERSION = /^[1-9][0-9]{0,15}$/;
+
+/** A folder of folders: `NAME/serve.json` (optional) and `NAME/1`, `NAME/2`, … or the model itself in `NAME`. */
+export function folderShelf(root: string): ModelShelf {
+  const find = async (name: string): Promise<FoundModel | undefined> => {
+    const folder = join(root, name);
+    if (!MODEL_NAME.test(name) || name.startsWith('.') || !(await isFolder(folder))) return undefined;
+    await contained(root, folder);
+    const options = await readOptions(join(folder, CONFIG));
+    const numbers = (await readdir(folder)).filter((entry) => VERSION.test(entry)).sort((a, b) => Number(a) - Number(b));
+    if (numbers.length === 0) return { name, versions: [{ version: '1', path: folder }], options };
+    const versions = numbers.slice(-options.versions).map((version) => ({ version, path: join(folder, version) }));
+    for (const { path } of versions) await contained(folder, path);
+    return { name, versions, options };
+  };
+  return {
+    find,
+    async list() {
+      const names = await readdir(root).catch((cause: unknown) => {
+        throw new PenjingError('E_NOT_FOUND', `the repository ${root} cannot be read`, { cause });
+      });
+      const found = await Promise.all(names.sort().map(find));
+      return found.filter((model) => model !== undefined);
+    },
+  };
+}
+
+/** The first shelf that has a model of a name has it. */
+export function shelves(all: readonly ModelShelf[]): ModelShelf {
+  const find = async (name: string): Promise<FoundModel | undefined> => {
+    for (const shelf of all) {
+      const found = await shelf.find(name);
+      if (found) return found;
+    }
+    return undefined;
+  };
+  return {
+    find,
+    async list() {
+      const models = new Map<string, FoundModel>();
+      for (const shelf of all) for (const model of await shelf.list()) if (!models.has(model.name)) models.set(model.name, model);
+      return [...models.values()];
+    },
+  };
+}
+
+/** A link must not lead out of the repository. */
+async function contained(parent: string, path: string): Promise<void> {
+  const [outer, inner] = await Promise.all([realpath(parent), realpath(path)]);
+  if (!inner.startsWith(outer + sep)) throw new PenjingError('E_PATH', `${basename(path)} of the repository is a link that leads out of it`);
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then((info) => info.isDirectory(), () => false);
+}
+
+async function readOptions(path: string): Promise<ModelOptions> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '{}';
+    throw error;
+  });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new PenjingError('E_CONFIG', `${path} is not JSON`, { cause });
+  }
+  const parsed = modelOptionsSchema.safeParse(value);
+  if (!parsed.success) throw new PenjingError('E_CONFIG', `${path} is wrong: ${issuesOf(parsed.error)}`);
+  return parsed.data;
+}
+
+/** `out/sapling` is sapling, `out/sapling/onnx/model_q4.onnx` too. */
+function nameOf(path: string): string {
+  const whole = resolve(path);
+  if (extname(whole) !== '.onnx') return basename(whole);
+  const parts = whole.split(sep);
+  const stem = basename(whole, '.onnx');
+  if (!/^(model|decoder_model_merged)(_|$)/.test(stem)) return stem;
+  return parts.at(-2) === 'onnx' ? (parts.at(-3) ?? stem) : (parts.at(-2) ?? stem);
+}

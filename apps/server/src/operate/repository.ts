@@ -1,0 +1,27 @@
+/** Models for those who run the server: what there is, loading, unloading. */
+import type { RouteModule } from '../context.js';
+
+export const repository: RouteModule = (app, { models }) => {
+  app.get('/admin/models', async (c) => {
+    const loaded = models.list().map((model) => ({
+      name: model.identity.name,
+      version: model.identity.version,
+      state: model.state,
+      reason: model.reason,
+      restarts: model.restarts,
+      active: model.admission.active,
+      waiting: model.admission.waiting,
+      ...(model.description && { task: model.description.task, bytes: model.description.bytes }),
+      memoryBytes: model.health()?.memory?.rss,
+    }));
+    return c.json({ models: loaded, index: await models.index() });
+  });
+  app.post('/admin/models/:name/load', async (c) => {
+    const loaded = await models.load(c.req.param('name'));
+    return c.json({ models: loaded.map(({ identity: { name, version }, state }) => ({ name, version, state })) });
+  });
+  app.post('/admin/models/:name/unload', async (c) => {
+    await models.unload(c.req.param('name'));
+    return c.json({});
+  });
+};

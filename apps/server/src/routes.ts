@@ -1,0 +1,11 @@
+/** The APIs of the server, one line each. */
+import type { RouteModule } from './context.js';
+import { health } from './http/health.js';
+import { models } from './openai/models.js';
+import { exposition } from './operate/exposition.js';
+import { repository } from './operate/repository.js';
+
+export const routes: readonly RouteModule[] = [health, models];
+
+/** On the listener for administration; on the main one when that is local and there is no other. */
+export const adminRoutes: readonly RouteModule[] = [exposition, repository];
