@@ -218,3 +218,27 @@ export const dataLimits = {
   /** Bytes of one line. */
   lineBytes: 1 << 27,
 } as const;
+
+export const v2Limits = {
+  /** Inputs, outputs or requested outputs of one request. The largest generative models have some 200 caches. */
+  tensors: 1 << 10,
+  /** Bytes of a name, an id or a datatype. ONNX exporters write whole module paths into names. */
+  nameBytes: 1 << 10,
+  /** Dimensions of a tensor. ONNX Runtime and NumPy work below 64. */
+  rank: 64,
+  /** Lists inside each other in the part of a request that is not tensor data: requests take five. */
+  nesting: 16,
+  /** Parameters of a request or a tensor, and bytes of one. */
+  parameters: 1 << 8,
+  parameterBytes: 1 << 16,
+  /** Bytes of JSON, tensor data included. A text in V8 ends at 2^29, and JSON takes five times the memory of the tensor. */
+  jsonBytes: 1 << 28,
+  /** Bytes of JSON without tensor data: 1,024 tensors of 4 KiB each. */
+  envelopeBytes: 1 << 22,
+  /** Elements of one tensor as JSON, and lists in it. V8 takes up to 40 bytes for each while they are read. */
+  jsonElements: 1 << 24,
+  /** Values in a gRPC message outside tensors and packed lists (dimensions, byte strings, unknown fields): each takes some 150 bytes in memory. */
+  scalars: 1 << 18,
+  /** Messages in a gRPC message: tensors and their parameters. */
+  messages: 1 << 14,
+} as const;

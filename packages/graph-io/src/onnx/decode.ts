@@ -11,6 +11,8 @@ export interface WireFormat {
   readonly code: `E_${string}`;
   /** As in "is no ONNX model". */
   readonly name: string;
+  /** What stands in the way of a reader of a message that came over a network; files have advice of their own. */
+  readonly hint?: string;
 }
 
 const onnxFormat: WireFormat = { code: 'E_ONNX_WIRE', name: 'ONNX model' };
@@ -23,24 +25,30 @@ export class Budget {
   constructor(readonly limits: OnnxLimits, readonly format: WireFormat = onnxFormat) {}
 
   enter(schema: AnySchema, depth: number): void {
-    if (depth > this.limits.nesting) throw limit(`${schema.name} is nested deeper than ${this.limits.nesting} messages`);
-    if (++this.messages > this.limits.messages) throw limit(`the file holds more than ${this.limits.messages} messages`);
+    if (depth > this.limits.nesting) throw this.#over(`${schema.name} is nested deeper than ${this.limits.nesting} messages`);
+    if (++this.messages > this.limits.messages) throw this.#over(`the ${this.#whole} holds more than ${this.limits.messages} messages`);
   }
 
   scalar(): void {
-    if (++this.scalars > this.limits.scalars) throw limit(`the file holds more than ${this.limits.scalars} values`);
+    if (++this.scalars > this.limits.scalars) throw this.#over(`the ${this.#whole} holds more than ${this.limits.scalars} values`);
+  }
+
+  get #whole(): string {
+    return this.format.hint === undefined ? 'file' : this.format.name;
+  }
+
+  #over(message: string): PenjingError {
+    return limit(message, this.format.hint);
   }
 }
 
-export function limit(message: string): PenjingError {
-  return new PenjingError('E_LIMIT', message, {
-    hint: 'If the file is sound, raise the limit in the `limits` option.',
-  });
+export function limit(message: string, hint = 'If the file is sound, raise the limit in the `limits` option.'): PenjingError {
+  return new PenjingError('E_LIMIT', message, { hint });
 }
 
-export function malformed({ code, name }: WireFormat, where: string, offset: number, what: string, cause?: unknown): PenjingError {
+export function malformed({ code, name, hint }: WireFormat, where: string, offset: number, what: string, cause?: unknown): PenjingError {
   return new PenjingError(code, `${where} at byte ${offset}: ${what}`, {
-    hint: `The file is damaged or is no ${name}; download or export it again.`,
+    hint: hint ?? `The file is damaged or is no ${name}; download or export it again.`,
     cause,
     details: { offset },
   });
@@ -65,7 +73,9 @@ const scalarReaders: Record<ScalarKind, (reader: Reader) => unknown> = {
     return number;
   },
   bigint: readInt64,
+  bool: (reader) => readInt64(reader) !== 0n,
   float: (reader) => reader.float(),
+  double: (reader) => reader.double(),
   string: (reader) => decodeName(reader.bytes()),
   // A copy: a view would keep the whole window of the file in memory.
   bytes: (reader) => reader.bytes().slice(),
@@ -198,7 +208,7 @@ function list(target: AnyMessage, name: string): unknown[] {
   return (target[name] ??= []) as unknown[];
 }
 
-function readInt64(reader: Reader): bigint {
+export function readInt64(reader: Reader): bigint {
   const first = reader.buf[reader.pos];
   if (first !== undefined && first < 0x80 && reader.pos < reader.len) {
     reader.pos++;

@@ -45,7 +45,9 @@ export function encodeBytes<T extends object>(schema: Schema<T>, message: T): Ui
 const scalarWriters: Record<ScalarKind, (writer: Writer, value: never) => void> = {
   int: (writer, value: number) => void writer.int64(Number.isInteger(value) && value >= 0 && value < 2 ** 31 ? value : wide(BigInt(value))),
   bigint: (writer, value: bigint) => void writer.int64(wide(value)),
+  bool: (writer, value: boolean) => void writer.bool(value),
   float: (writer, value: number) => void writer.float(value),
+  double: (writer, value: number) => void writer.double(value),
   string: (writer, value: string) => void writer.bytes(encodeName(value)),
   bytes: (writer, value: Uint8Array) => void writer.bytes(value),
 };

@@ -18,7 +18,7 @@ export interface Extra {
   extra?: Uint8Array[];
 }
 
-export type ScalarKind = 'int' | 'bigint' | 'float' | 'string' | 'bytes';
+export type ScalarKind = 'int' | 'bigint' | 'bool' | 'float' | 'double' | 'string' | 'bytes';
 export type FieldKind = ScalarKind | 'message' | 'payload' | 'chunks';
 
 /** A field of type V. `wire` is the wire type of one element, `many` marks repeated fields. */
@@ -58,13 +58,15 @@ export function defineMessage<T extends object>(name: string, table: Fields<T>):
   return { name, fields, byId: new Map(fields.map((field) => [field.id, field])) };
 }
 
-const scalar = <V>(kind: ScalarKind, wire: 0 | 2 | 5) => (id: number): Field<V> => ({ id, kind, wire, many: false });
+const scalar = <V>(kind: ScalarKind, wire: 0 | 1 | 2 | 5) => (id: number): Field<V> => ({ id, kind, wire, many: false });
 
 /** int32, int64 or enum that must be a safe integer. */
 export const int = scalar<number>('int', 0);
 /** int64 of any value. */
 export const bigint = scalar<bigint>('bigint', 0);
+export const bool = scalar<boolean>('bool', 0);
 export const float = scalar<number>('float', 5);
+export const double = scalar<number>('double', 1);
 export const string = scalar<string>('string', 2);
 export const bytes = scalar<Uint8Array>('bytes', 2);
 
@@ -77,6 +79,9 @@ export const message = <T extends object>(id: number, of: () => Schema<T>): Fiel
 
 /** Bytes that are never read while decoding. */
 export const payload = (id: number): Field<Payload> => ({ id, kind: 'payload', wire: 2, many: false });
+
+/** A list of byte strings that are never read while decoding, in their order. */
+export const payloads = (id: number): Field<Payload[]> => ({ id, kind: 'chunks', wire: 2, many: true });
 
 /** Packed numbers that are not decoded: one chunk per occurrence; unpacked elements are gathered in chunks. */
 export const chunks = (id: number, element: 'varint' | 'fixed32' | 'fixed64'): Field<Payload[]> => ({
