@@ -13,9 +13,9 @@ const borders = {
 };
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', '**/node_modules/**', '**/generated/**', 'packages/kernels/assembly/**', 'tests/clients/**', 'out/**', 'peers/**', '**/tsup.config.ts', '**/vitest.config.ts', 'packages/*/bench/**'] },
+  { ignores: ['**/dist/**', '**/node_modules/**', '**/generated/**', 'packages/kernels/assembly/**', 'tests/clients/**', 'out/**', 'peers/**', '**/tsup.config.ts', '**/vitest.config.ts', '**/vite.config.ts', 'packages/*/bench/**'] },
   {
-    files: ['{packages,apps,tests,bench,examples}/**/*.ts'],
+    files: ['{packages,apps,tests,bench,examples}/**/*.{ts,tsx}'],
     extends: [...tseslint.configs.recommendedTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {

@@ -8,8 +8,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['@penjing/source'] } },
   test: {
     include: full
-      ? ['{packages,apps}/*/src/**/*.full.test.ts', 'tests/**/*.full.test.ts']
-      : ['{packages,apps}/*/src/**/*.test.ts', 'tests/**/*.test.ts'],
+      ? ['{packages,apps}/*/{src,web/src}/**/*.full.test.ts', 'tests/**/*.full.test.ts']
+      : ['{packages,apps}/*/{src,web/src}/**/*.test.ts', 'tests/**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**', 'tests/clients/**', ...(full ? [] : ['**/*.full.test.ts'])],
     testTimeout: full ? 600_000 : 60_000,
     hookTimeout: 60_000,

@@ -1,6 +1,8 @@
 import { penjingPackage } from '../../tsup.base';
 
-// Jobs are entries of their own, flat beside index, because workers import them by their URL.
-const jobs = { 'training-data-job': 'src/train/training-data-job.ts' };
+const entries = { index: 'src/index.ts', pool: 'src/early-pool.ts', graphs: 'src/graph/look-at-graphs.ts' };
 
-export default penjingPackage({ index: 'src/index.ts', pool: 'src/early-pool.ts', ...jobs }, { dts: { entry: { index: 'src/index.ts', pool: 'src/early-pool.ts' } } });
+// Jobs are entries of their own, flat beside index, because workers import them by their URL.
+const jobs = { 'training-data-job': 'src/train/training-data-job.ts', 'graph-worker': 'src/graph/graph-worker.ts' };
+
+export default penjingPackage({ ...entries, ...jobs }, { dts: { entry: entries } });

@@ -15,7 +15,8 @@ const arrows: Readonly<Record<string, { readonly imports: readonly string[]; rea
   'packages/runtime': { imports: ['@penjing/core', '@penjing/core/calibrate', '@penjing/core/reference', '@penjing/core/rewrite', '@penjing/kernels', '@penjing/graph-io', '@penjing/graph-io/data', '@penjing/graph-io/node'], node: true },
   'packages/recipe': { imports: ['@penjing/core', '@penjing/core/calibrate', '@penjing/core/rewrite', '@penjing/graph-io', '@penjing/graph-io/data', '@penjing/graph-io/node', '@penjing/quantize', '@penjing/compress', '@penjing/distill', '@penjing/parallel', '@penjing/runtime', '@penjing/kernels'], node: true },
   'apps/cli': { imports: ['@penjing/core', '@penjing/recipe', '@penjing/recipe/pool', '@penjing/recipe/recipe.schema.json', '@penjing/runtime', '@penjing/parallel', '@penjing/server'], node: true },
-  'apps/server': { imports: ['@penjing/core', '@penjing/graph-io/v2', '@penjing/recipe', '@penjing/runtime', '@penjing/parallel'], node: true },
+  'apps/server': { imports: ['@penjing/core', '@penjing/graph-io/v2', '@penjing/recipe', '@penjing/recipe/graphs', '@penjing/runtime', '@penjing/parallel'], node: true },
+  'apps/server/web': { imports: [], node: false },
 };
 
 /** Files that may be long: tables of facts. */

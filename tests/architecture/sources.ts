@@ -1,5 +1,5 @@
 /** Reads the workspace's own sources: files, imports and exported names, from the syntax alone. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
@@ -20,10 +20,10 @@ export interface SourceFile {
 /** Every product source (no tests, no generated files) of packages and apps. */
 export function sourceFiles(): SourceFile[] {
   return ['packages', 'apps'].flatMap((group) =>
-    readdirSync(join(root, group)).flatMap((name) => {
-      const home = `${group}/${name}`;
-      return walk(join(root, home, 'src')).map((path) => readSource(path, home));
-    }),
+    readdirSync(join(root, group)).flatMap((name) =>
+      // A page for browsers is a home of its own inside of its app.
+      [`${group}/${name}`, `${group}/${name}/web`].flatMap((home) => walk(join(root, home, 'src')).map((path) => readSource(path, home))),
+    ),
   );
 }
 
@@ -48,7 +48,9 @@ export function exportedNames(path: string): string[] {
 
 /** The file a relative specifier means, as a repository path. */
 export function resolveRelative(from: string, specifier: string): string {
-  return relative(root, join(root, dirname(from), specifier)).replaceAll('\\', '/').replace(/\.js$/, '.ts');
+  const path = relative(root, join(root, dirname(from), specifier)).replaceAll('\\', '/');
+  const typescript = path.replace(/\.js$/, '.ts');
+  return existsSync(join(root, typescript)) ? typescript : path.replace(/\.js$/, '.tsx');
 }
 
 function walk(folder: string): string[] {
@@ -61,7 +63,7 @@ function walk(folder: string): string[] {
   return entries.flatMap((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return entry.name === 'generated' ? [] : walk(path);
-    return /(?<!\.test|\.d)\.ts$/.test(entry.name) ? [path] : [];
+    return /(?<!\.test|\.d)\.tsx?$/.test(entry.name) ? [path] : [];
   });
 }
 

@@ -11,7 +11,7 @@ interface GraphEntry {
   readonly gate?: string;
 }
 
-type Graphs = Readonly<Record<string, GraphEntry>>;
+export type Graphs = Readonly<Record<string, GraphEntry>>;
 
 /** Fields of a manifest with one more entry for each of the graphs; those of `earlier` stay. */
 export function withGraphs(earlier: unknown, graphs: readonly string[], entry: GraphEntry): { readonly graphs: Graphs } {
@@ -22,7 +22,7 @@ export function withGraphs(earlier: unknown, graphs: readonly string[], entry: G
 export async function readManifestRecords(file: string): Promise<readonly WeightRecord[]> {
   const inner = basename(dirname(file)) === 'onnx';
   const folder = inner ? dirname(dirname(file)) : dirname(file);
-  const graphs = await readGraphs(folder);
+  const graphs = await readGraphEntries(folder);
   const entry = graphs[inner ? `onnx/${basename(file)}` : basename(file)];
   const records: unknown = entry?.records;
   return Array.isArray(records) ? records.map(revive).filter(isRecord) : [];
@@ -45,8 +45,8 @@ function isRecord(value: unknown): value is WeightRecord {
   );
 }
 
-/** No manifest, or none that is understood, remembers nothing. */
-async function readGraphs(folder: string): Promise<Graphs> {
+/** What a folder remembers of its graphs, unchecked; no manifest, or none that is understood, remembers nothing. */
+export async function readGraphEntries(folder: string): Promise<Graphs> {
   try {
     return graphsOf(JSON.parse(await readFile(join(folder, 'penjing.json'), 'utf8')));
   } catch {

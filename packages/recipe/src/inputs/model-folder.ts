@@ -34,7 +34,7 @@ export const modelFolderInput: InputFormat = {
 };
 
 /** Every graph, the full-precision ones first; those in `onnx/` come before those beside the configuration. */
-async function graphNames(path: string): Promise<string[]> {
+export async function graphNames(path: string): Promise<string[]> {
   const list = async (folder: string): Promise<string[]> => (await readdir(join(path, folder)).catch(() => [])).filter(isGraph).sort();
   const names = [...(await list('onnx')).map((name) => `onnx/${name}`), ...(await list('.'))];
   const rank = (name: string): number => (splitGraphName(basename(name)).suffix === '' ? 0 : 1);
