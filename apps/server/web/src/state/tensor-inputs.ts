@@ -53,7 +53,7 @@ export function changeInput(name: string, change: Partial<TensorInput>): void {
 export type Fill = 'zeros' | 'ones' | 'random';
 
 export function fillInput({ spec, shape }: TensorInput, fill: Fill, source: string): void {
-  attempt(spec.name, () => {
+  void attempt(spec.name, () => {
     const sizes = typedShape(spec, shape);
     if (spec.datatype === 'BYTES') return { given: { tensor: bytesTensor(new Array<string>(sizes.reduce((a, b) => a * b, 1)).fill(''), sizes), source } };
     const isFloat = /^(FP|BF)/.test(spec.datatype);

@@ -8,8 +8,8 @@ export interface DatatypeInfo {
   readonly range?: readonly [min: bigint, max: bigint];
   /** Type string of NumPy; bfloat16 has none. */
   readonly npy?: string;
-  read(view: DataView, offset: number): number | bigint;
-  write(view: DataView, offset: number, value: number | bigint): void;
+  readonly read: (view: DataView, offset: number) => number | bigint;
+  readonly write: (view: DataView, offset: number, value: number | bigint) => void;
 }
 
 const whole = (bits: number, signed: boolean): readonly [bigint, bigint] => (signed ? [-(2n ** BigInt(bits - 1)), 2n ** BigInt(bits - 1) - 1n] : [0n, 2n ** BigInt(bits) - 1n]);
