@@ -13,6 +13,7 @@ import { ModelRepository } from './models/repository.js';
 import { folderShelf, namedShelf, shelves } from './models/shelf.js';
 import { createLogger } from './operate/logger.js';
 import { Metrics } from './operate/metrics.js';
+import { page } from './page/page-routes.js';
 import { adminRoutes, routes } from './routes.js';
 
 export interface Address {
@@ -57,8 +58,8 @@ export function createServer(options: ServerOptions = {}, surroundings: Surround
   metrics.watch(models);
   const context: ServerContext = { config, models, metrics, logger, draining: () => draining };
   const together = !config.admin && isLocal(config.host);
-  const app = createApp([...routes, ...(together ? adminRoutes : []), ...(surroundings.routes ?? [])], context, stop.signal);
-  const adminApp = config.admin && createApp([...routes, ...adminRoutes], context, stop.signal);
+  const app = createApp([...routes, ...(together ? adminRoutes : []), ...(surroundings.routes ?? []), page], context, stop.signal);
+  const adminApp = config.admin && createApp([...routes, ...adminRoutes, page], context, stop.signal);
   const listeners: Listener[] = [];
   let closing: Promise<void> | undefined;
 

@@ -4,8 +4,9 @@ import { health } from './http/health.js';
 import { models } from './openai/models.js';
 import { exposition } from './operate/exposition.js';
 import { repository } from './operate/repository.js';
+import { modelPages } from './page/model-routes.js';
 
-export const routes: readonly RouteModule[] = [health, models];
+export const routes: readonly RouteModule[] = [health, models, modelPages];
 
 /** On the listener for administration; on the main one when that is local and there is no other. */
 export const adminRoutes: readonly RouteModule[] = [exposition, repository];

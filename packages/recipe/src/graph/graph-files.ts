@@ -1,6 +1,7 @@
 /** What graphs a model folder has, and one of them described: reads files on the thread that calls. */
 import { basename, join } from 'node:path';
 import { PenjingError } from '@penjing/core';
+import { transformersJsModels } from '@penjing/graph-io';
 import { readGraphEntries, readManifestRecords } from '../manifest.js';
 import { splitGraphName } from '../graph-names.js';
 import { graphNames } from '../inputs/model-folder.js';
@@ -24,7 +25,7 @@ export async function graphFiles(path: string): Promise<GraphFile[]> {
       const steps = Array.isArray(entry?.steps) ? (entry.steps as readonly unknown[]).slice(0, 32).map(sayStep) : [];
       return {
         name,
-        variant: splitGraphName(basename(name)).suffix.slice(1) || 'fp32',
+        variant: variantOf(name),
         bytes: await graphBytes(join(folder, name)),
         steps,
         ...(typeof entry?.gate === 'string' && { gate: entry.gate.slice(0, 300) }),
@@ -32,6 +33,12 @@ export async function graphFiles(path: string): Promise<GraphFile[]> {
       };
     }),
   );
+}
+
+/** What `--variant` calls it: the dtype of transformers.js, which writes `q8` as `_quantized`. */
+function variantOf(name: string): string {
+  const { suffix } = splitGraphName(basename(name));
+  return Object.entries(transformersJsModels).find(([, model]) => basename(model, '.onnx') === `model${suffix}`)?.[0] ?? (suffix.slice(1) || 'fp32');
 }
 
 /** `{quantize: {bits: 4, method: 'gptq'}}` → `quantize bits 4, method gptq`; paths of data stay out of it. */

@@ -1,20 +1,8 @@
 /** What the page knows of models, and what it can ask to be done with them. */
 import { request, requestJson } from './client.js';
 
-export type ModelState = 'READY' | 'LOADING' | 'UNLOADING' | 'UNAVAILABLE' | 'FAILED';
+export type ModelState = 'READY' | 'LOADING' | 'UNLOADING' | 'UNAVAILABLE';
 export type ModelTask = 'chat' | 'completions' | 'embeddings' | 'infer';
-
-export interface ModelVariant {
-  readonly name: string;
-  /** Bytes of its graph. */
-  readonly bytes?: number;
-  /** What it loses, as the ladder of the model's configuration says. */
-  readonly loss?: string;
-  /** The steps that made it. */
-  readonly steps?: readonly string[];
-  /** There is a report of its comparison. */
-  readonly report: boolean;
-}
 
 export interface ModelEntry {
   readonly name: string;
@@ -26,19 +14,28 @@ export interface ModelEntry {
   readonly tasks: readonly ModelTask[];
   /** Resident memory of its process. */
   readonly memoryBytes?: number;
-  readonly variants: readonly ModelVariant[];
+  /** Its graph with external data. */
+  readonly bytes?: number;
+  /** Most tokens of prompt and answer together. */
+  readonly contextLength?: number;
 }
 
-export async function listModels(signal?: AbortSignal): Promise<readonly ModelEntry[]> {
-  return (await requestJson<{ readonly models: readonly ModelEntry[] }>('penjing/models', { signal })).models;
+export interface ModelList {
+  readonly models: readonly ModelEntry[];
+  /** Models can be loaded and unloaded at this address. */
+  readonly manage: boolean;
+}
+
+export function listModels(signal?: AbortSignal): Promise<ModelList> {
+  return requestJson('penjing/models', { signal });
 }
 
 export async function loadModel(name: string): Promise<void> {
-  await request(`v2/repository/models/${encodeURIComponent(name)}/load`, { json: {} });
+  await request(`admin/models/${encodeURIComponent(name)}/load`, { json: {} });
 }
 
 export async function unloadModel(name: string): Promise<void> {
-  await request(`v2/repository/models/${encodeURIComponent(name)}/unload`, { json: {} });
+  await request(`admin/models/${encodeURIComponent(name)}/unload`, { json: {} });
 }
 
 /** The page of a report, as HTML of somebody else: never put into the document as it is. */

@@ -7,6 +7,8 @@ import { apiKey } from './settings.js';
 const EVERY = 4_000;
 
 export const models = signal<readonly ModelEntry[] | undefined>(undefined);
+/** This address loads and unloads models. */
+export const canManage = signal(false);
 export const modelsError = signal<unknown>(undefined);
 /** Chosen in a playground; the other playgrounds start from it when it fits. */
 export const chosenModel = signal<string | undefined>(undefined);
@@ -33,7 +35,9 @@ export function modelFor(task: ModelTask): string | undefined {
 
 export async function refreshModels(): Promise<void> {
   try {
-    models.value = await listModels();
+    const list = await listModels();
+    models.value = list.models;
+    canManage.value = list.manage;
     modelsError.value = undefined;
   } catch (error) {
     modelsError.value = error;

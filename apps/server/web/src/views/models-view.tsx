@@ -1,9 +1,9 @@
 /** The models of the repository: their state, what they do, and loading them. */
 import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { loadModel, type ModelEntry, unloadModel } from '../api/models.js';
+import { loadModel, type ModelEntry, type ModelState, unloadModel } from '../api/models.js';
 import { hrefOf } from '../router.js';
-import { models, modelsError, refreshModels } from '../state/models.js';
+import { canManage, models, modelsError, refreshModels } from '../state/models.js';
 import { say, sayBytes } from '../text/text.js';
 import { Notice } from '../ui/notice.js';
 import { StateMark } from '../ui/state-mark.js';
@@ -58,13 +58,20 @@ export function ModelsView(): JSX.Element {
                 <th scope="col">{say('models.name')}</th>
                 <th scope="col">{say('models.state')}</th>
                 <th scope="col">{say('models.does')}</th>
-                <th scope="col">{say('models.variants')}</th>
+                <th scope="col" class="number">
+                  {say('models.context')}
+                </th>
+                <th scope="col" class="number">
+                  {say('models.size')}
+                </th>
                 <th scope="col" class="number">
                   {say('models.memory')}
                 </th>
-                <th scope="col">
-                  <span class="hidden-visually">{say('models.actions')}</span>
-                </th>
+                {canManage.value && (
+                  <th scope="col">
+                    <span class="hidden-visually">{say('models.actions')}</span>
+                  </th>
+                )}
               </tr>
             </thead>
             <tbody>
@@ -79,10 +86,9 @@ export function ModelsView(): JSX.Element {
   );
 }
 
-function Row({ model: { name, version, state, reason, tasks, variants, memoryBytes } }: { readonly model: ModelEntry }): JSX.Element {
+function Row({ model: { name, version, state, reason, tasks, bytes, contextLength, memoryBytes } }: { readonly model: ModelEntry }): JSX.Element {
   const asked = pending.value.get(name);
   const now = asked === 'load' ? 'LOADING' : asked === 'unload' ? 'UNLOADING' : state;
-  const isUp = now === 'READY';
   const busy = now === 'LOADING' || now === 'UNLOADING';
   return (
     <tr>
@@ -108,21 +114,29 @@ function Row({ model: { name, version, state, reason, tasks, variants, memoryByt
           ))}
         </span>
       </td>
-      <td>
-        <span class="chips">
-          {variants.map((variant) => (
-            <span key={variant.name} class="chip">
-              {variant.name}
-            </span>
-          ))}
-        </span>
+      <td class="number" data-label={say('models.context')}>
+        {contextLength?.toLocaleString('en')}
       </td>
-      <td class="number">{memoryBytes !== undefined && sayBytes(memoryBytes)}</td>
-      <td class="action">
-        <button type="button" class="button small" disabled={busy} aria-label={`${say(isUp ? 'models.unload' : 'models.load')} ${name}`} onClick={() => void change(name, isUp ? 'unload' : 'load')}>
-          {say(now === 'LOADING' ? 'models.loading' : now === 'UNLOADING' ? 'models.unloading' : isUp ? 'models.unload' : 'models.load')}
-        </button>
+      <td class="number" data-label={say('models.size')}>
+        {bytes !== undefined && sayBytes(bytes)}
       </td>
+      <td class="number" data-label={say('models.memory')}>
+        {memoryBytes !== undefined && sayBytes(memoryBytes)}
+      </td>
+      {canManage.value && <Action name={name} state={now} />}
     </tr>
+  );
+}
+
+/** Words on the button say what happens now, its name what it will do to which model. */
+function Action({ name, state }: { readonly name: string; readonly state: ModelState }): JSX.Element {
+  const isUp = state === 'READY';
+  const busy = state === 'LOADING' || state === 'UNLOADING';
+  return (
+    <td class="action">
+      <button type="button" class="button small" disabled={busy} aria-label={`${say(isUp ? 'models.unload' : 'models.load')} ${name}`} onClick={() => void change(name, isUp ? 'unload' : 'load')}>
+        {say(state === 'LOADING' ? 'models.loading' : state === 'UNLOADING' ? 'models.unloading' : isUp ? 'models.unload' : 'models.load')}
+      </button>
+    </td>
   );
 }
