@@ -81,6 +81,7 @@ describe('architecture', () => {
   test('every package has a README, and its entries exist', () => {
     const problems = Object.keys(arrows).flatMap((home) => {
       const missing = existsSync(join(root, home, 'README.md')) ? [] : [`${home}/README.md`];
+      if (home.endsWith('/web')) return missing;
       const { exports = {} } = JSON.parse(readFileSync(join(root, home, 'package.json'), 'utf8')) as { exports?: Record<string, unknown> };
       const sources = Object.values(exports).flatMap((entry) =>
         typeof entry === 'object' && entry !== null && '@penjing/source' in entry ? [String(entry['@penjing/source'])] : [],
