@@ -4,12 +4,15 @@ import type { Logger } from 'pino';
 import type { ServerConfig, Scope } from './config/schema.js';
 import type { ModelRepository } from './models/repository.js';
 import type { Metrics } from './operate/metrics.js';
+import type { InferenceService } from './v2/inference.js';
 
 /** See the README: this is a contract. */
 export interface ServerContext {
   readonly config: ServerConfig;
   readonly models: ModelRepository;
   readonly metrics: Metrics;
+  /** Tensors through any model, batched. */
+  readonly inference: InferenceService;
   readonly logger: Logger;
   /** The server takes no new requests any more. */
   readonly draining: () => boolean;

@@ -15,6 +15,8 @@ import { createLogger } from './operate/logger.js';
 import { Metrics } from './operate/metrics.js';
 import { page } from './page/page-routes.js';
 import { adminRoutes, routes } from './routes.js';
+import { listenGrpc } from './v2/grpc/listener.js';
+import { InferenceService } from './v2/inference.js';
 
 export interface Address {
   readonly host: string;
@@ -30,7 +32,7 @@ export interface PenjingServer extends AsyncDisposable {
   /** Loads all models. Rejects with the first failure, the others go on. */
   load(): Promise<void>;
   /** Opens the sockets. Throws `E_LISTEN`, and `E_PUBLIC` for a public address without a key. */
-  listen(): Promise<{ readonly main: Address; readonly admin: Address | undefined }>;
+  listen(): Promise<{ readonly main: Address; readonly admin: Address | undefined; readonly grpc: Address | undefined }>;
   /** Refuses what is new, lets what is in flight end within `drainMs`, ends the models. */
   close(): Promise<void>;
 }
@@ -55,20 +57,21 @@ export function createServer(options: ServerOptions = {}, surroundings: Surround
     drainMs: config.drainMs,
     onState: ({ identity: { name, version }, state, reason }) => logger.info({ model: name, version, state, ...(reason !== '' && { reason }) }, 'model'),
   });
-  metrics.watch(models);
-  const context: ServerContext = { config, models, metrics, logger, draining: () => draining };
+  const inference = new InferenceService(models, metrics);
+  metrics.watch(models, (model) => model.admission.waiting + inference.waiting(model));
+  const context: ServerContext = { config, models, metrics, inference, logger, draining: () => draining };
   const together = !config.admin && isLocal(config.host);
   const app = createApp([...routes, ...(together ? adminRoutes : []), ...(surroundings.routes ?? []), page], context, stop.signal);
   const adminApp = config.admin && createApp([...routes, ...adminRoutes, page], context, stop.signal);
   const listeners: Listener[] = [];
   let closing: Promise<void> | undefined;
 
-  const open = async (fetch: (request: Request) => Response | Promise<Response>, where: { readonly host: string; readonly port: number }): Promise<Address> => {
-    const listener = await listen(fetch, where, config);
+  const opened = (listener: Listener): Address => {
     listeners.push(listener);
     const { host, port } = listener;
     return { host, port, url: `${config.tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}` };
   };
+  const open = async (fetch: (request: Request) => Response | Promise<Response>, where: { readonly host: string; readonly port: number }): Promise<Address> => opened(await listen(fetch, where, config));
   const end = async (): Promise<void> => {
     draining = true;
     const deadline = AbortSignal.timeout(config.drainMs);
@@ -84,7 +87,8 @@ export function createServer(options: ServerOptions = {}, surroundings: Surround
     async listen() {
       checkListening(config);
       const main = await open(app.fetch, config);
-      return { main, admin: adminApp && config.admin ? await open(adminApp.fetch, config.admin) : undefined };
+      const admin = adminApp && config.admin ? await open(adminApp.fetch, config.admin) : undefined;
+      return { main, admin, grpc: config.grpc && opened(await listenGrpc(context, config.grpc, stop.signal)) };
     },
     close: () => (closing ??= end()),
     [Symbol.asyncDispose]: () => (closing ??= end()),

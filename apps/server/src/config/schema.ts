@@ -6,6 +6,22 @@ export const MODEL_NAME = /^[A-Za-z0-9._-]{1,128}$/;
 
 const port = z.int().min(0).max(65_535);
 
+/** How single requests for tensors are put together (dynamic batching). */
+const batchingSchema = z.strictObject({
+  /** 'auto': where dimension 0 of all inputs and outputs is one named batch (N, batch, batch_size, …). 'on': dimension 0 is the batch, whatever it is called. */
+  enabled: z.enum(['auto', 'on', 'off']).default('auto'),
+  /** Rows of a batch. */
+  maxBatch: z.int().min(1).max(65_536).default(32),
+  /** How long a request waits for others although the model is free; with 0 batches form of what comes while it is busy. */
+  maxDelayMs: z.number().min(0).max(60_000).default(0),
+  /** Sizes at which a batch goes without waiting. */
+  preferred: z.array(z.int().min(1).max(65_536)).max(64).default([]),
+  /** Batches on their way at a time; with two, the next is there when one is done. */
+  lanes: z.int().min(1).max(64).default(2),
+  /** Levels of `priority`: 1 is the most urgent, the middle one is that of requests without. */
+  priorities: z.int().min(1).max(100).default(3),
+});
+
 /** How one model is served; the content of `serve.json` in a repository. */
 export const modelOptionsSchema = z.strictObject({
   /** What it is for; told from the folder when absent. */
@@ -19,6 +35,7 @@ export const modelOptionsSchema = z.strictObject({
   maxConcurrent: z.int().min(1).max(4096).default(8),
   /** Requests that wait; more are refused with 429. */
   maxQueue: z.int().min(0).max(65_536).default(64),
+  batching: batchingSchema.prefault({}),
   /** In a repository: the newest so many versions. */
   versions: z.int().min(1).max(64).default(1),
 });
@@ -61,6 +78,8 @@ export const serverConfigSchema = z.strictObject({
   port: port.default(8080),
   /** A listener for loading and unloading models and for metrics; on the main one when that is local and this is absent. */
   admin: z.strictObject({ host: z.string().min(1).default('127.0.0.1'), port }).optional(),
+  /** A listener for gRPC; there is none when this is absent. */
+  grpc: z.strictObject({ host: z.string().min(1).default('127.0.0.1'), port: port.default(8001) }).optional(),
   tls: z.strictObject({ cert: z.string().min(1), key: z.string().min(1) }).optional(),
   keys: z.array(keySchema).max(10_000).default([]),
   /** Listens publicly although no key is asked for. */

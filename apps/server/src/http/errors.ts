@@ -22,6 +22,7 @@ const statuses: Readonly<Record<string, ContentfulStatusCode>> = {
   E_ROUTE: 404,
   E_METHOD: 405,
   E_BODY_SIZE: 413,
+  E_LIMIT: 413,
   E_ENCODING: 415,
   E_OVERLOADED: 429,
   E_CANCELLED: 499 as ContentfulStatusCode,

@@ -20,7 +20,7 @@ export async function listen(fetch: Fetch, { host, port }: { readonly host: stri
   const options = { maxHeaderSize: limits.headerBytes, headersTimeout: limits.headersMs, requestTimeout: limits.requestMs, keepAliveTimeout: 5_000, connectionsCheckingInterval: 1_000 };
   const listener = getRequestListener((request) => fetch(request), { overrideGlobalObjects: false });
   const handler = (...[request, response]: Parameters<typeof listener>): void => void listener(request, response);
-  const server: Server = tls ? createHttpsServer({ ...options, ...(await certificates(tls)) }, handler) : createHttpServer(options, handler);
+  const server: Server = tls ? createHttpsServer({ ...options, ...(await readCertificates(tls)) }, handler) : createHttpServer(options, handler);
   server.maxHeadersCount = limits.headers;
   server.maxConnections = limits.connections;
   // What is no HTTP gets an answer that says so, and nothing else.
@@ -52,7 +52,8 @@ export async function listen(fetch: Fetch, { host, port }: { readonly host: stri
   };
 }
 
-async function certificates({ cert, key }: NonNullable<ServerConfig['tls']>): Promise<{ readonly cert: Buffer; readonly key: Buffer }> {
+/** The files of `tls`. Throws `E_NOT_FOUND`. */
+export async function readCertificates({ cert, key }: NonNullable<ServerConfig['tls']>): Promise<{ readonly cert: Buffer; readonly key: Buffer }> {
   const read = (path: string): Promise<Buffer> =>
     readFile(path).catch((cause: unknown) => {
       throw new PenjingError('E_NOT_FOUND', `${path} cannot be read`, { cause });

@@ -18,6 +18,8 @@ export class Metrics {
   readonly tokenSeconds = new Histogram({ name: 'penjing_token_duration_seconds', help: 'Of a request, per token after the first.', labelNames: ['model'] as const, buckets: TOKEN_SECONDS, registers: [this.registry] });
   readonly promptTokens = this.#count('penjing_prompt_tokens_total', 'Tokens that were read.', 'model');
   readonly writtenTokens = this.#count('penjing_written_tokens_total', 'Tokens that were written.', 'model');
+  readonly batchRows = new Histogram({ name: 'penjing_batch_rows', help: 'Rows of each run of a model for tensors.', labelNames: ['model'] as const, buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256], registers: [this.registry] });
+  readonly computeSeconds = this.#seconds('penjing_compute_duration_seconds', 'Of each run of a model for tensors, in its process.', 'model');
   readonly refused = new Counter({ name: 'penjing_refused_requests_total', help: 'Requests that were refused, by cause.', labelNames: ['model', 'cause'] as const, registers: [this.registry] });
 
   constructor() {
@@ -25,12 +27,12 @@ export class Metrics {
   }
 
   /** Of models, read when they are asked for. */
-  watch(models: ModelRepository): void {
+  watch(models: ModelRepository, waiting: (model: ServedModel) => number): void {
     this.#gauge(models, 'penjing_model_ready', '1 for a model that is ready.', ({ state }) => (state === 'READY' ? 1 : 0));
     this.#gauge(models, 'penjing_model_restarts', 'How often its process was started again.', ({ restarts }) => restarts);
     this.#gauge(models, 'penjing_model_memory_bytes', 'Resident memory of its process.', (model) => model.health()?.memory?.rss);
     this.#gauge(models, 'penjing_active_requests', 'Requests that the model works on.', ({ admission }) => admission.active);
-    this.#gauge(models, 'penjing_waiting_requests', 'Requests that wait for the model.', ({ admission }) => admission.waiting);
+    this.#gauge(models, 'penjing_waiting_requests', 'Requests that wait for the model.', waiting);
   }
 
   #seconds<Label extends string>(name: string, help: string, label: Label): Histogram<Label> {
