@@ -68,6 +68,7 @@ export interface WritingOptions {
   readonly logProbabilities?: number | undefined;
   readonly seed?: number | undefined;
   readonly stop?: readonly string[] | undefined;
+  readonly ignoreEndToken?: boolean | undefined;
   readonly constrain?: { readonly schema: object } | { readonly regex: string } | { readonly grammar: string } | undefined;
 }
 

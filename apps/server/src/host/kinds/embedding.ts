@@ -1,5 +1,5 @@
 /** A model that embeds texts; its graph can be run with tensors too. */
-import type { Executor } from '@penjing/core';
+import { type Executor, isPenjingError, PenjingError } from '@penjing/core';
 import { loadEmbedder } from '@penjing/runtime';
 import type { KindOpener, OpenedKind } from '../open-model.js';
 import { inferWith, openExecutor } from './tensors.js';
@@ -12,7 +12,9 @@ export const openEmbedding: KindOpener = async ({ file, folder }, settings): Pro
   return {
     handlers: {
       async embed({ texts }, { signal: cancelled }) {
-        const embeddings = await embedder.embed(texts, { signal: cancelled });
+        const embeddings = await embedder.embed(texts, { signal: cancelled }).catch((error: unknown) => {
+          throw tooLong(error) ?? error;
+        });
         return { embeddings, tokens: embedder.tokenizer.encodeInputs(texts).reduce((sum, { ids }) => sum + ids.length, 0) };
       },
       infer: inferWith(() => {
@@ -28,3 +30,9 @@ export const openEmbedding: KindOpener = async ({ file, folder }, settings): Pro
     },
   };
 };
+
+/** Clients tell a text that is too long from one that is wrong. */
+function tooLong(error: unknown): PenjingError | undefined {
+  if (!isPenjingError(error) || typeof error.details['maxLength'] !== 'number') return undefined;
+  return new PenjingError('E_CONTEXT', error.message, { hint: 'Cut it: nothing is cut silently.', details: error.details });
+}

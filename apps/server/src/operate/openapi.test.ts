@@ -1,0 +1,28 @@
+/** The document tells what there is, and what it tells is how requests are checked. */
+import { expect, test } from 'vitest';
+import { createServer } from '../create-server.js';
+import { adminRoutes, operations, routes } from '../routes.js';
+import { createApp } from '../http/app.js';
+import { parseConfig } from '../config/read-config.js';
+import { fakeHosts } from '../testing/fake-host.js';
+import { createLogger } from './logger.js';
+import { Metrics } from './metrics.js';
+
+test('every route is in the document, and nothing else', () => {
+  const app = createApp([...routes, ...adminRoutes], { config: parseConfig({}), metrics: new Metrics(), logger: createLogger('silent'), models: undefined as never, draining: () => false }, new AbortController().signal);
+  const there = app.routes.filter(({ method }) => method !== 'ALL').map(({ method, path }) => `${method.toLowerCase()} ${path.replace(/:(\w+)/g, '{$1}')}`);
+  const told = [...operations.map(({ method, path }) => `${method} ${path}`), 'get /openapi.json'];
+  expect(told.sort()).toEqual(there.sort());
+});
+
+test('the document is served, and says what a body must be', async () => {
+  await using server = createServer({ log: { level: 'silent' } }, { createHost: fakeHosts({}).create });
+  const document = (await (await server.fetch(new Request('http://localhost/openapi.json'))).json()) as { openapi: string; paths: Record<string, Record<string, { operationId: string; requestBody?: { content: Record<string, { schema: { required: string[]; properties: Record<string, object> } }> } }>> };
+  expect(document.openapi).toBe('3.1.0');
+  const { requestBody } = document.paths['/v1/chat/completions']!['post']!;
+  const { required, properties } = requestBody!.content['application/json']!.schema;
+  expect(required.sort()).toEqual(['messages', 'model']);
+  expect(JSON.stringify(properties['temperature'])).toContain('"maximum":2');
+  const ids = Object.values(document.paths).flatMap((methods) => Object.values(methods).map(({ operationId }) => operationId));
+  expect(new Set(ids).size).toBe(ids.length);
+});
