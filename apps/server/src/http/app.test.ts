@@ -161,6 +161,13 @@ describe('sockets', () => {
     expect(both).toMatch(/^HTTP\/1\.1 400 /);
   });
 
+  test('a request has the time that its client gives it', async () => {
+    const server = await serverOf({}, { write: () => new Promise(() => {}) });
+    const status = async (ms: string) => (await ask(server, '/test/wait', { headers: { 'X-Timeout-Ms': ms } })).status;
+    expect([await status('30'), await status('0'), await status('-1'), await status('1e3'), await status('99999999')]).toEqual([504, 400, 400, 400, 400]);
+    expect(server.models.get('a').health()).toMatchObject({ inFlight: 0 });
+  });
+
   test('a client that leaves cancels its call', async () => {
     const cancelled = vi.fn();
     const server = await serverOf({}, { write: (_params, { signal }) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => (cancelled(), reject(signal.reason as Error)))) });

@@ -10,6 +10,14 @@ import { errorReply } from './errors.js';
 import { refuseForeignPages } from './foreign-pages.js';
 import { isLocal } from './listen-policy.js';
 
+/** Milliseconds that a client gives a request: an hour at most. */
+function deadlineOf(header: string | undefined): readonly AbortSignal[] {
+  if (header === undefined) return [];
+  const ms = /^\d{1,7}$/.test(header) ? Number(header) : 0;
+  if (ms < 1 || ms > 3_600_000) throw new PenjingError('E_REQUEST', 'X-Timeout-Ms must be an integer from 1 to 3600000');
+  return [AbortSignal.timeout(ms)];
+}
+
 const GIVEN_ID = /^[\w.:-]{1,128}$/;
 
 export function createApp(modules: readonly RouteModule[], context: ServerContext, stop: AbortSignal): ServerApp {
@@ -23,7 +31,7 @@ export function createApp(modules: readonly RouteModule[], context: ServerContex
     const requestId = given !== undefined && GIVEN_ID.test(given) ? given : randomUUID();
     c.set('requestId', requestId);
     c.set('logger', logger.child({ requestId }));
-    c.set('signal', AbortSignal.any([c.req.raw.signal, stop]));
+    c.set('signal', AbortSignal.any([c.req.raw.signal, stop, ...deadlineOf(c.req.header('x-timeout-ms'))]));
     await next();
     c.header('X-Request-Id', requestId);
     if (draining()) c.header('Connection', 'close');
