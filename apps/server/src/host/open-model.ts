@@ -20,13 +20,13 @@ export interface OpenedKind {
   readonly handlers: Handlers;
   readonly contextLength?: number | undefined;
   readonly hasChatTemplate?: boolean;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 export interface OpenedModel {
   readonly description: ModelDescription;
   readonly handlers: Handlers;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** Opens `summary.file`; `settings` are options of the runtime's loaders. */

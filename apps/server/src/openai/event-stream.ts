@@ -1,7 +1,7 @@
 /** Server-sent events: a reply that begins with its first event, and says what went wrong after that as an event. */
 
 export interface EventStream {
-  send(data: object | '[DONE]'): void;
+  readonly send: (data: object | '[DONE]') => void;
 }
 
 const HEADERS = { 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'no-cache, no-transform', 'X-Accel-Buffering': 'no' };
@@ -51,8 +51,8 @@ export function eventStream(body: (stream: EventStream) => Promise<void>, { fail
         begin();
         end();
       },
-      (error: unknown) => {
-        if (!begun) return reject(error as Error);
+      (error: Error) => {
+        if (!begun) return reject(error);
         write(`data: ${JSON.stringify(failed(error))}\n\n`);
         end();
       },

@@ -9,7 +9,7 @@ export const MOST_CHOICES = 128;
 
 /** null stands for "not given" in many clients. */
 export function optional<T extends z.ZodType>(schema: T): z.ZodType<z.output<T> | undefined, z.input<T> | null | undefined> {
-  return schema.nullish().transform((value) => value ?? undefined) as unknown as z.ZodType<z.output<T> | undefined, z.input<T> | null | undefined>;
+  return schema.nullish().transform((value) => value ?? undefined);
 }
 
 const penalty = z.number().min(-2).max(2);
@@ -34,10 +34,10 @@ export const samplingFields = {
   ignore_eos: optional(z.boolean()),
 } as const;
 
-const sampling = z.object(samplingFields);
+type Sampling = z.output<z.ZodObject<typeof samplingFields>>;
 
 /** As OpenAI has it: temperature 1, and another text each time, unless a seed is given. */
-export function writingOptions(body: Omit<z.output<typeof sampling>, 'model'>): WritingOptions {
+export function writingOptions(body: Omit<Sampling, 'model'>): WritingOptions {
   return {
     temperature: body.temperature ?? 1,
     topP: body.top_p,

@@ -28,7 +28,7 @@ async function serve(methods: FakeMethods | string, options: ServerOptions = {})
   const server = createServer({ port: 0, log: { level: 'silent' }, models: [{ name: 'talker', path: '/talker', maxConcurrent: 1, maxQueue: 1 }, { name: 'words', path: '/words' }], ...options }, { createHost: hosts.create });
   servers.push(server);
   await server.load();
-  const client = new OpenAI({ apiKey: 'k', baseURL: 'http://localhost/v1', fetch: (url, init) => server.fetch(new Request(url, init as RequestInit)), maxRetries: 0 });
+  const client = new OpenAI({ apiKey: 'k', baseURL: 'http://localhost/v1', fetch: (url, init) => server.fetch(new Request(url, init)), maxRetries: 0 });
   return { client, server, hosts, asked };
 }
 

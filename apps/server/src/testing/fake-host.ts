@@ -32,7 +32,7 @@ export function fakeHosts(methods: FakeMethods, { describe = () => description, 
 function fakeHost(name: string, methods: FakeMethods, describe: (source: ModelSource) => ModelDescription, load: (source: ModelSource) => Promise<void>): FakeHost {
   let state: ReturnType<Host['health']>['state'] = 'empty';
   let source: ModelSource | undefined;
-  const rejects = new Set<(error: unknown) => void>();
+  const rejects = new Set<(error: Error) => void>();
   let resolveEnded: (error: PenjingError | undefined) => void = () => {};
   const ended = new Promise<PenjingError | undefined>((resolve) => (resolveEnded = resolve));
   const end = (error: PenjingError | undefined): void => {
@@ -57,14 +57,14 @@ function fakeHost(name: string, methods: FakeMethods, describe: (source: ModelSo
       if (!handler) return Promise.reject(new PenjingError('E_TASK', `this model cannot ${method}`));
       const controller = new AbortController();
       return new Promise((resolve, reject) => {
-        const fail = (error: unknown): void => {
+        const fail = (error: Error): void => {
           rejects.delete(fail);
           controller.abort(error);
-          reject(error as Error);
+          reject(error);
         };
         rejects.add(fail);
-        if (signal?.aborted) return fail(signal.reason);
-        signal?.addEventListener('abort', () => fail(signal.reason), { once: true });
+        if (signal?.aborted) return fail(signal.reason as Error);
+        signal?.addEventListener('abort', () => fail(signal.reason as Error), { once: true });
         void handler(params, { signal: controller.signal, emit: (event) => rejects.has(fail) && onEvent?.(event) }).then((result) => (rejects.delete(fail), resolve(result)), fail);
       });
     },
