@@ -12,11 +12,12 @@ import { adminOperations, probeOperations } from './operate/operations.js';
 import { repository } from './operate/repository.js';
 import { modelPages } from './page/model-routes.js';
 import { pageOperations } from './page/operations.js';
+import { v2AdminOperations, v2Operations } from './v2/operations.js';
 import { repositoryControl, repositoryIndex } from './v2/repository.js';
 import { v2 } from './v2/rest.js';
 
 /** What the OpenAPI document tells; a test compares it with the routes. */
-export const operations: readonly Operation[] = [...probeOperations, ...openAiOperations, ...pageOperations, ...adminOperations];
+export const operations: readonly Operation[] = [...probeOperations, ...openAiOperations, ...v2Operations, ...pageOperations, ...adminOperations, ...v2AdminOperations];
 
 export const routes: readonly RouteModule[] = [health, models, chat, completions, embeddings, v2, repositoryIndex, modelPages, openApi(operations)];
 

@@ -5,8 +5,8 @@ import type { RouteModule, ServerContext } from '../context.js';
 import { parseJson, parseWith, readBody } from '../http/body.js';
 
 const parameter = z.union([z.string(), z.number(), z.boolean()]);
-const indexSchema = z.object({ ready: z.boolean().default(false) });
-const loadSchema = z.object({ parameters: z.record(z.string(), parameter).default({}) });
+export const indexSchema = z.object({ ready: z.boolean().default(false) });
+export const loadSchema = z.object({ parameters: z.record(z.string(), parameter).default({}) });
 
 /** The index may be read by everybody who may ask for inferences. */
 export const repositoryIndex: RouteModule = (app, { models, config: { limits } }) => {
