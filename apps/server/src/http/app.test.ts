@@ -61,6 +61,7 @@ test('probes tell the truth, and every reply has an id', async () => {
   expect(await (await ask(server, '/v1/models')).json()).toMatchObject({ object: 'list', data: [{ id: 'a', object: 'model', owned_by: 'penjing' }] });
   expect((await ask(server, '/v1/models/b')).status).toBe(404);
   expect(await (await ask(server, '/metrics')).text()).toMatch(/penjing_http_requests_total\{route="\/v2\/health\/ready",method="GET",status="503"\} 1/);
+  expect(await (await ask(server, '/metrics')).text()).toMatch(/penjing_http_requests_total\{route="\/metrics",method="GET",status="200"\} 1/);
 });
 
 describe('keys', () => {

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { PenjingError } from '@penjing/core';
 import { Hono } from 'hono';
-import { routePath } from 'hono/route';
+import { matchedRoutes } from 'hono/route';
 import type { RequestVariables, RouteModule, ServerApp, ServerContext } from '../context.js';
 import { authenticate } from './auth.js';
 import { allowOrigins } from './cors.js';
@@ -35,8 +35,8 @@ export function createApp(modules: readonly RouteModule[], context: ServerContex
     await next();
     c.header('X-Request-Id', requestId);
     if (draining()) c.header('Connection', 'close');
-    // The pattern, not the path: what clients make up must not become labels ('/*' where there is no route).
-    const route = routePath(c, -1);
+    // The pattern, not the path: what clients make up must not become labels ('/*' where there is no route). The first of its own: the page, mounted last, matches what others have answered.
+    const route = matchedRoutes(c).find(({ path }) => path !== '/*')?.path ?? '/*';
     const seconds = (performance.now() - started) / 1000;
     metrics.requests.inc({ route, method: c.req.method, status: c.res.status });
     metrics.requestSeconds.observe({ route }, seconds);
