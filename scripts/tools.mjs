@@ -68,6 +68,12 @@ export function turbo(task, options = {}) {
   return 0;
 }
 
+/** Each part of the tree in its own process, which bounds the memory; gives 0 when all are clean. */
+export function lint() {
+  const parts = [['packages'], ['apps'], ['tests', 'bench', 'examples', 'scripts', 'eslint.config.js']];
+  return Math.max(...parts.map((part) => run('npx', ['eslint', ...part, '--max-warnings', '0'], { allowFailure: true })));
+}
+
 /** The folder of test data: PENJING_TESTDATA, or ../shared/data when that exists. */
 export function testData() {
   if (process.env.PENJING_TESTDATA) return process.env.PENJING_TESTDATA;
