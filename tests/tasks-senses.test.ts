@@ -113,7 +113,8 @@ describe('pictures', () => {
     await expect(classifier.classify([fine, { ...fine, width: 8, height: 32 }])).rejects.toMatchObject({ code: 'E_INPUT', message: expect.stringMatching(/not resized/) as string });
     await expect(classifier.classify([join(scratch, 'none.png')])).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
     await writeFile(join(scratch, 'odd.webp'), 'RIFF....WEBPVP8 ');
-    await expect(classifier.classify([join(scratch, 'odd.webp')])).rejects.toMatchObject({ code: 'E_DECODER', hint: expect.stringMatching(/npm install sharp/) as string });
+    // where sharp is installed; without it, see tasks-pictures
+    await expect(classifier.classify([join(scratch, 'odd.webp')])).rejects.toMatchObject({ code: 'E_DATA', message: expect.stringMatching(/odd\.webp/) as string });
     await expect(classifier.classify([Uint8Array.of(0xff, 0xd8, 0xff, 1, 2, 3)])).rejects.toMatchObject({ code: 'E_DATA' });
     expect(await classifier.classify([fine])).toHaveLength(1);
   });

@@ -1,5 +1,6 @@
 /** What a task is run on: texts from the command line, and the items of data. */
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { PenjingError } from '@penjing/core';
 import { openData, type DataItem } from '@penjing/graph-io/data';
 import type { PictureInput, TextInput } from '@penjing/runtime';
@@ -24,11 +25,16 @@ export async function textInputs(texts: readonly string[], data: readonly string
   return found;
 }
 
-/** Files by their path, which the task decodes in its worker; folders and other data item by item. */
+/** Files, also those of a folder and its folders, by their path, which the task decodes; other data item by item. */
 export async function pictureInputs(data: readonly string[]): Promise<Named<PictureInput>[]> {
   const found: Named<PictureInput>[] = [];
   for (const path of data) {
     const info = await stat(path).catch(() => undefined);
+    const inside = info?.isDirectory() ? await picturesIn(path) : [];
+    if (inside.length > 0) {
+      found.push(...inside.map((file) => ({ name: file, input: file })));
+      continue;
+    }
     if (info?.isFile() && !/\.(gz|npy|npz|csv|jsonl)$/i.test(path) && !/ubyte/.test(path)) {
       found.push({ name: path, input: path });
       continue;
@@ -40,6 +46,13 @@ export async function pictureInputs(data: readonly string[]): Promise<Named<Pict
     }
   }
   return found;
+}
+
+const PICTURE = /\.(png|jpe?g|webp|gif|tiff?|avif)$/i;
+
+async function picturesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true, recursive: true });
+  return entries.filter((entry) => entry.isFile() && PICTURE.test(entry.name)).map((entry) => join(entry.parentPath, entry.name)).sort();
 }
 
 async function* items(path: string, columns?: readonly string[]): AsyncGenerator<DataItem> {

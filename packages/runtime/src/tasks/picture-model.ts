@@ -1,6 +1,7 @@
 /** A model that sees pictures: batches of them, prepared as its folder says. */
 import { readFile } from 'node:fs/promises';
 import { DenseTensor, type Feeds, PenjingError, type TaskOptions } from '@penjing/core';
+import { decodeBySharp } from './decode-by-sharp.js';
 import { type GivenPicture, preparePicturesJob } from './prepare-pictures.js';
 import { type PictureProcessor, readPictureProcessor } from './picture-processor.js';
 import type { Pixels } from './resize-picture.js';
@@ -60,13 +61,13 @@ export async function overPictures<Result>(model: PictureModel, pictures: readon
 }
 
 async function read(picture: PictureInput, name: string): Promise<GivenPicture> {
-  if (picture instanceof Uint8Array) return { name, bytes: picture };
+  if (picture instanceof Uint8Array) return decodeBySharp(name, picture);
   if (typeof picture === 'string') {
     const bytes = await readFile(picture).catch((cause: unknown) => {
       throw new PenjingError('E_NOT_FOUND', `${picture} cannot be read`, { cause });
     });
     if (bytes.length > MAX_FILE_BYTES) throw new PenjingError('E_LIMIT', `${picture} takes ${bytes.length} bytes`, { hint: `At most ${MAX_FILE_BYTES} are read.` });
-    return { name: picture, bytes };
+    return decodeBySharp(picture, bytes);
   }
   const { width, height, channels, data } = picture ?? {};
   const whole = [width, height].every((edge) => Number.isInteger(edge) && edge >= 1);

@@ -4,8 +4,8 @@ import { decodePicture } from '@penjing/graph-io/data';
 import type { PictureProcessor } from './picture-processor.js';
 import { type Pixels, resizePicture } from './resize-picture.js';
 
-/** Pixels, or the bytes of a file with the name to call it. */
-export type GivenPicture = Pixels | { readonly name: string; readonly bytes: Uint8Array };
+/** Pixels, of colours or of the four inks of a press, or the bytes of a PNG or JPEG file with the name to call it. */
+export type GivenPicture = Pixels | (Pixels & { readonly inks: true }) | { readonly name: string; readonly bytes: Uint8Array };
 
 export interface PreparePictures {
   readonly processor: PictureProcessor;
@@ -27,7 +27,7 @@ export const preparePicturesJob: Job<PreparePictures, PreparedPictures> = {
     const made: Pixels[] = [];
     for (const picture of pictures) {
       signal?.throwIfAborted();
-      const pixels = 'bytes' in picture ? await decoded(picture.name, picture.bytes) : picture;
+      const pixels = 'bytes' in picture ? decoded(picture) : 'inks' in picture ? fromInks(picture) : picture;
       made.push(fitted(withChannels(pixels, channels), processor));
     }
     const [{ height, width }] = made as [Pixels];
@@ -37,36 +37,24 @@ export const preparePicturesJob: Job<PreparePictures, PreparedPictures> = {
   },
 };
 
-/** PNG and JPEG by the readers of graph-io, everything else by sharp, where it is installed. */
-async function decoded(name: string, bytes: Uint8Array): Promise<Pixels> {
+/** Where sharp has not done it already. */
+function decoded({ name, bytes }: Extract<GivenPicture, { bytes: Uint8Array }>): Pixels {
   const known = decodePicture(name, bytes);
   if (known) return known;
-  const sharp = await loadSharp(name);
-  try {
-    const { data, info } = await sharp(bytes, { limitInputPixels: 2 ** 26 }).toColourspace('srgb').removeAlpha().raw().toBuffer({ resolveWithObject: true });
-    return { width: info.width, height: info.height, channels: info.channels, data };
-  } catch (cause) {
-    throw new PenjingError('E_DATA', `${name} is no picture that sharp reads: ${(cause as Error).message}`, { cause });
-  }
+  throw new PenjingError('E_DECODER', `${name} is neither PNG nor JPEG`);
 }
 
-/** What is used of the library. */
-interface SharpImage {
-  toColourspace(name: string): SharpImage;
-  removeAlpha(): SharpImage;
-  raw(): SharpImage;
-  toBuffer(options: { resolveWithObject: true }): Promise<{ data: Uint8Array; info: { width: number; height: number; channels: number } }>;
-}
-type Sharp = (bytes: Uint8Array, options: { limitInputPixels: number }) => SharpImage;
-
-async function loadSharp(name: string): Promise<Sharp> {
-  // By a name that no bundler follows: it is optional.
-  const library = 'sharp';
-  try {
-    return ((await import(library)) as { default: Sharp }).default;
-  } catch (cause) {
-    throw new PenjingError('E_DECODER', `${name} is neither PNG nor JPEG, and sharp, which reads other pictures, cannot be loaded`, { cause, hint: 'npm install sharp, or give the picture as PNG, JPEG or raw pixels { width, height, channels, data }.' });
+/** Cyan, magenta, yellow and black to colours, as PIL does: without the profile of a press. */
+function fromInks({ width, height, data }: Pixels): Pixels {
+  const made = new Uint8Array(width * height * 3);
+  for (let i = 0; i < width * height; i++) {
+    const paper = 255 - data[i * 4 + 3]!;
+    for (let c = 0; c < 3; c++) {
+      const product = data[i * 4 + c]! * paper + 128;
+      made[i * 3 + c] = Math.max(0, paper - (((product >> 8) + product) >> 8));
+    }
   }
+  return { width, height, channels: 3, data: made };
 }
 
 /** Grey to colours, colours to grey (ITU-R BT.601 in integers, as PIL does), without what is transparent. */
