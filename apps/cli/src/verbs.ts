@@ -1,6 +1,7 @@
 /** Every verb, in the order of --help. */
 import { apply } from './commands/apply.js';
 import { bench } from './commands/bench.js';
+import { chat } from './commands/chat.js';
 import { cluster } from './commands/cluster.js';
 import { compare } from './commands/compare.js';
 import { convert } from './commands/convert.js';
@@ -19,4 +20,4 @@ import { simplify } from './commands/simplify.js';
 import { squeeze } from './commands/squeeze.js';
 import type { Command } from './command.js';
 
-export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, run, generate, serve, apply, doctor];
+export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, run, generate, chat, serve, apply, doctor];

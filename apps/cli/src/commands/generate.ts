@@ -1,7 +1,8 @@
 /** `penjing generate`: text from a converted language model, as it comes. */
 import type { Speculate } from '@penjing/runtime';
 import type { Command } from '../command.js';
-import { common, decimal, deviceOf, integer, listOf, numberOf, textOf } from '../options.js';
+import { common, deviceOf, integer, numberOf, textOf } from '../options.js';
+import { readSampling, samplingOptions, stopOption } from '../sampling-options.js';
 
 export const generate: Command = {
   name: 'generate',
@@ -10,16 +11,9 @@ export const generate: Command = {
   options: [
     { flags: '-p, --prompt <text>', help: 'where to start (empty when absent)' },
     { flags: '--variant <name>', help: 'fp32, fp16, q8, q4, … of a folder with several' },
-    { flags: '-n, --max-new-tokens <n>', help: 'most tokens to write', parse: integer(1) },
-    { flags: '--temperature <t>', help: '0 (default) always takes the likeliest token', parse: decimal(0, 100) },
-    { flags: '--top-k <k>', help: 'sample among the k likeliest tokens', parse: integer(0) },
-    { flags: '--top-p <p>', help: 'sample among the likeliest tokens that together have this probability', parse: decimal(0, 1) },
-    { flags: '--min-p <p>', help: 'sample among tokens at least this share as likely as the likeliest', parse: decimal(0, 1) },
-    { flags: '--repetition-penalty <x>', help: 'above 1: what was said becomes less likely', parse: decimal(0.01, 100) },
-    { flags: '--frequency-penalty <x>', help: 'above 0: less likely each time it was written', parse: decimal(-100, 100) },
-    { flags: '--presence-penalty <x>', help: 'above 0: less likely once it was written', parse: decimal(-100, 100) },
+    ...samplingOptions,
     { flags: '--choices <n>', help: 'write this many texts of the prompt, each with a seed of its own', parse: integer(1, 128) },
-    { flags: '--stop <text>', help: 'end before this text; may be repeated', repeat: true },
+    stopOption,
     { flags: '--schema <file>', help: 'hold the text to a JSON schema' },
     { flags: '--regex <pattern>', help: 'hold the whole text to a regular expression' },
     { flags: '--grammar <file>', help: 'hold the text to a grammar in EBNF (GBNF), from its rule root on' },
@@ -43,15 +37,7 @@ export const generate: Command = {
     const constrain = await readConstraint({ schema: textOf(options, 'schema'), regex: textOf(options, 'regex'), grammar: textOf(options, 'grammar') });
     await using generator = await loadGenerator(path, { variant: textOf(options, 'variant'), device: deviceOf(options), threads: numberOf(options, 'threads'), signal });
     const sampling = {
-      maxNewTokens: numberOf(options, 'maxNewTokens'),
-      temperature: numberOf(options, 'temperature'),
-      topK: numberOf(options, 'topK'),
-      topP: numberOf(options, 'topP'),
-      minP: numberOf(options, 'minP'),
-      repetitionPenalty: numberOf(options, 'repetitionPenalty'),
-      frequencyPenalty: numberOf(options, 'frequencyPenalty'),
-      presencePenalty: numberOf(options, 'presencePenalty'),
-      stop: listOf(options, 'stop'),
+      ...readSampling(options),
       ...(constrain && { constrain }),
       ...speculateOf(textOf(options, 'draft'), numberOf(options, 'ngram'), numberOf(options, 'draftTokens')),
       seed,
