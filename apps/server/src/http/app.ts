@@ -8,14 +8,19 @@ import { authenticate } from './auth.js';
 import { allowOrigins } from './cors.js';
 import { errorReply } from './errors.js';
 import { refuseForeignPages } from './foreign-pages.js';
+import { incomingOf } from './incoming.js';
 import { isLocal } from './listen-policy.js';
 
-/** Milliseconds that a client gives a request: an hour at most. */
-function deadlineOf(header: string | undefined): readonly AbortSignal[] {
-  if (header === undefined) return [];
+/** Fires when the client has left, when its `X-Timeout-Ms` (an hour at most) is up, or when the server ends by force. */
+function signalOf(request: Request, stop: AbortSignal): AbortSignal {
+  const header = request.headers.get('x-timeout-ms');
+  if (header === null) {
+    // Our own listener cuts connections when the server ends by force. Joined signals are the dearest thing of a small request: 30 of 300 µs.
+    return incomingOf(request) ? request.signal : AbortSignal.any([request.signal, stop]);
+  }
   const ms = /^\d{1,7}$/.test(header) ? Number(header) : 0;
   if (ms < 1 || ms > 3_600_000) throw new PenjingError('E_REQUEST', 'X-Timeout-Ms must be an integer from 1 to 3600000');
-  return [AbortSignal.timeout(ms)];
+  return AbortSignal.any([request.signal, stop, AbortSignal.timeout(ms)]);
 }
 
 const GIVEN_ID = /^[\w.:-]{1,128}$/;
@@ -31,7 +36,7 @@ export function createApp(modules: readonly RouteModule[], context: ServerContex
     const requestId = given !== undefined && GIVEN_ID.test(given) ? given : randomUUID();
     c.set('requestId', requestId);
     c.set('logger', logger.child({ requestId }));
-    c.set('signal', AbortSignal.any([c.req.raw.signal, stop, ...deadlineOf(c.req.header('x-timeout-ms'))]));
+    c.set('signal', signalOf(c.req.raw, stop));
     await next();
     c.header('X-Request-Id', requestId);
     if (draining()) c.header('Connection', 'close');

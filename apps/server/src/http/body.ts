@@ -1,7 +1,9 @@
 /** Bodies within limits: bytes, pieces, encodings, nesting. */
+import type { IncomingMessage } from 'node:http';
 import { PenjingError } from '@penjing/core';
 import type { z } from 'zod';
 import type { Limits } from '../config/schema.js';
+import { incomingOf } from './incoming.js';
 import { withinDepth } from './json-depth.js';
 
 /** The whole body. Throws `E_BODY_SIZE`, `E_ENCODING` for one that is compressed, `E_REQUEST` for one that breaks off. */
@@ -10,20 +12,17 @@ export async function readBody(request: Request, { bodyBytes, bodyChunks }: Pick
   if (encoding !== null && encoding.toLowerCase() !== 'identity') throw new PenjingError('E_ENCODING', 'the body is compressed, which is refused', { hint: 'Send it as it is, without Content-Encoding.' });
   const declared = request.headers.get('content-length');
   if (declared !== null && !(Number(declared) <= bodyBytes)) throw tooLarge(bodyBytes);
-  if (!request.body) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let size = 0;
-  const reader = request.body.getReader();
+  const take = (chunk: Uint8Array): void => {
+    size += chunk.byteLength;
+    if (size > bodyBytes) throw tooLarge(bodyBytes);
+    if (chunks.push(chunk) > bodyChunks) throw new PenjingError('E_BODY_SIZE', `the body comes in more than ${bodyChunks} pieces`);
+  };
   try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      size += value.byteLength;
-      if (size > bodyBytes) throw tooLarge(bodyBytes);
-      if (chunks.push(value) > bodyChunks) throw new PenjingError('E_BODY_SIZE', `the body comes in more than ${bodyChunks} pieces`);
-    }
+    const incoming = incomingOf(request);
+    await (incoming ? readIncoming(incoming, take) : readStream(request.body, take));
   } catch (error) {
-    await reader.cancel().catch(() => {});
     if (error instanceof PenjingError) throw error;
     throw new PenjingError('E_REQUEST', 'the body ended before it was whole', { cause: error });
   }
@@ -34,6 +33,45 @@ export async function readBody(request: Request, { bodyBytes, bodyChunks }: Pick
     at += chunk.byteLength;
   }
   return whole;
+}
+
+function readIncoming(incoming: IncomingMessage, take: (chunk: Uint8Array) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const done = (error?: unknown): void => {
+      incoming.off('data', onData).off('end', onEnd).off('error', done).off('close', onClose);
+      if (error === undefined) resolve();
+      else reject(error instanceof Error ? error : new Error('the connection was closed'));
+    };
+    const onEnd = (): void => done();
+    const onClose = (): void => done(incoming.errored ?? new Error('the connection was closed'));
+    const onData = (chunk: Buffer): void => {
+      try {
+        take(chunk);
+      } catch (error) {
+        // What follows is thrown away by the listener, so that the refusal can be sent.
+        incoming.pause();
+        done(error);
+      }
+    };
+    if (incoming.readableEnded) return done();
+    if (incoming.destroyed) return onClose();
+    incoming.on('data', onData).on('end', onEnd).on('error', done).on('close', onClose);
+  });
+}
+
+async function readStream(body: Request['body'], take: (chunk: Uint8Array) => void): Promise<void> {
+  if (!body) return;
+  const reader = body.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      take(value);
+    }
+  } catch (error) {
+    await reader.cancel().catch(() => {});
+    throw error;
+  }
 }
 
 /** Throws `E_REQUEST` for what is no JSON in UTF-8, or nests too deep. */

@@ -1,11 +1,12 @@
 /** The sockets: an application behind node:http or node:https, with limits of its own, that can end without losing a reply. */
 import { readFile } from 'node:fs/promises';
-import { createServer as createHttpServer, type Server } from 'node:http';
+import { createServer as createHttpServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { PenjingError } from '@penjing/core';
 import type { ServerConfig } from '../config/schema.js';
+import { rememberIncoming } from './incoming.js';
 
 export interface Listener {
   readonly host: string;
@@ -18,7 +19,13 @@ type Fetch = (request: Request) => Response | Promise<Response>;
 
 export async function listen(fetch: Fetch, { host, port }: { readonly host: string; readonly port: number }, { limits, tls }: Pick<ServerConfig, 'limits' | 'tls'>): Promise<Listener> {
   const options = { maxHeaderSize: limits.headerBytes, headersTimeout: limits.headersMs, requestTimeout: limits.requestMs, keepAliveTimeout: 5_000, connectionsCheckingInterval: 1_000 };
-  const listener = getRequestListener((request) => fetch(request), { overrideGlobalObjects: false });
+  const listener = getRequestListener(
+    (request, { incoming }) => {
+      rememberIncoming(request, incoming as IncomingMessage);
+      return fetch(request);
+    },
+    { overrideGlobalObjects: false },
+  );
   const handler = (...[request, response]: Parameters<typeof listener>): void => void listener(request, response);
   const server: Server = tls ? createHttpsServer({ ...options, ...(await readCertificates(tls)) }, handler) : createHttpServer(options, handler);
   server.maxHeadersCount = limits.headers;

@@ -10,7 +10,7 @@ interface Bench {
   readonly clock: HandClock;
   readonly scheduler: BatchScheduler<string, string>;
   readonly batches: string[][];
-  readonly signals: AbortSignal[];
+  readonly signals: (AbortSignal | undefined)[];
   readonly submit: (value: string, work?: Partial<Work<string>>) => Promise<Done<string>>;
 }
 
@@ -18,7 +18,7 @@ interface Bench {
 function bench(overrides: Partial<BatchPolicy> = {}, ms: (values: readonly string[]) => number = () => 10, broken: (value: string) => PenjingError | undefined = () => undefined): Bench {
   const clock = handClock();
   const batches: string[][] = [];
-  const signals: AbortSignal[] = [];
+  const signals: (AbortSignal | undefined)[] = [];
   const scheduler = new BatchScheduler<string, string>((values, { signal }) => {
     batches.push([...values]);
     signals.push(signal);

@@ -42,7 +42,7 @@ export interface Done<R> {
 }
 
 /** Runs a batch; results in the order of the values. `signal` fires when nobody waits for any of them. */
-export type BatchRun<T, R> = (values: readonly T[], context: { readonly rows: number; readonly signal: AbortSignal }) => Promise<readonly R[]>;
+export type BatchRun<T, R> = (values: readonly T[], context: { readonly rows: number; readonly signal: AbortSignal | undefined }) => Promise<readonly R[]>;
 
 interface Entry<T, R> extends QueueEntry {
   readonly work: Work<T>;
@@ -202,13 +202,9 @@ export class BatchScheduler<T, R> {
   }
 
   async #runOnce(batch: readonly Entry<T, R>[], rows: number, begun: number): Promise<void> {
-    const controller = new AbortController();
-    const gone = (): void => {
-      if (batch.every((entry) => entry.settled())) controller.abort(new PenjingError('E_CANCELLED', 'nobody waits for the batch any more'));
-    };
-    for (const entry of batch) entry.onGone = gone;
+    const signal = nobodyWaits(batch);
     const started = this.#clock.now();
-    const results = await this.#run(batch.map(({ work }) => work.value), { rows, signal: controller.signal });
+    const results = await this.#run(batch.map(({ work }) => work.value), { rows, signal });
     if (results.length !== batch.length) throw new PenjingError('E_INTERNAL', `${results.length} results for a batch of ${batch.length}`);
     const runMs = this.#clock.now() - started;
     this.#rate.observe(rows, runMs);
@@ -219,6 +215,18 @@ export class BatchScheduler<T, R> {
     if (this.#queue.length > 0 || this.#running > 0) return;
     for (const resolve of this.#idle.splice(0)) resolve();
   }
+}
+
+/** Fires when all of a batch have given up. A signal of its own costs more than the rest of this file, so that one request without a deadline uses its own. */
+function nobodyWaits<T, R>(batch: readonly Entry<T, R>[]): AbortSignal | undefined {
+  const [first] = batch;
+  if (batch.length === 1 && first!.work.deadline === undefined) return first!.work.signal;
+  const controller = new AbortController();
+  const gone = (): void => {
+    if (batch.every((entry) => entry.settled())) controller.abort(new PenjingError('E_CANCELLED', 'nobody waits for the batch any more'));
+  };
+  for (const entry of batch) entry.onGone = gone;
+  return controller.signal;
 }
 
 const late = (arrived: number, deadline: number): PenjingError => new PenjingError('E_DEADLINE', `the request was not done within its ${Math.max(0, Math.ceil(deadline - arrived))} ms`, { hint: 'Give it a longer timeout.' });

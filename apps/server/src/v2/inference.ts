@@ -113,7 +113,7 @@ export class InferenceService {
     const known = this.#queues.get(model);
     if (known) return known;
     const statistics = new Statistics();
-    const run = async (asked: readonly Asked[], { rows, signal }: { readonly rows: number; readonly signal: AbortSignal }): Promise<Got[]> => {
+    const run = async (asked: readonly Asked[], { rows, signal }: { readonly rows: number; readonly signal: AbortSignal | undefined }): Promise<Got[]> => {
       const started = performance.now();
       const inputs = joinTensors(asked.map((one) => one.inputs));
       const joinMs = performance.now() - started;

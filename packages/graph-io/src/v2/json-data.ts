@@ -61,8 +61,7 @@ function exactItems(text: string, shape: Shape, count: number, where: string): r
 
 function numbersOf(datatype: V2Datatype, items: readonly unknown[], exact: () => readonly unknown[], where: string): TypedArray {
   if (datatype === 'BOOL') return Uint8Array.from(items, (item, i) => (item === true ? 1 : item === false ? 0 : wrong(item, i, datatype, where)));
-  if (datatype === 'FP32') return Float32Array.from(items, (item, i) => finite(item, Math.fround(item as number), i, datatype, where));
-  if (datatype === 'FP64') return Float64Array.from(items, (item, i) => finite(item, item as number, i, datatype, where));
+  if (datatype === 'FP32' || datatype === 'FP64') return fill(datatype === 'FP32' ? new Float32Array(items.length) : new Float64Array(items.length), items, datatype, where);
   const [low, high] = v2Types[datatype].range!;
   if (datatype === 'INT64' || datatype === 'UINT64') {
     const other = items.findIndex((item) => !Number.isInteger(item));
@@ -87,9 +86,15 @@ function numbersOf(datatype: V2Datatype, items: readonly unknown[], exact: () =>
 
 const arrays = { INT8: Int8Array, INT16: Int16Array, INT32: Int32Array, UINT8: Uint8Array, UINT16: Uint16Array, UINT32: Uint32Array } as const;
 
-/** `1e400` parses to Infinity, and 1e39 is no float32. */
-function finite(item: unknown, value: number, i: number, datatype: V2Datatype, where: string): number {
-  return typeof item === 'number' && Number.isFinite(value) ? value : wrong(item, i, datatype, where);
+/** `1e400` parses to Infinity, and 1e39 is no float32. A loop: `from` with a function takes four times as long. */
+function fill(out: Float32Array | Float64Array, items: readonly unknown[], datatype: V2Datatype, where: string): Float32Array | Float64Array {
+  for (let i = 0; i < items.length; i++) {
+    const item = items[i];
+    if (typeof item !== 'number') wrong(item, i, datatype, where);
+    out[i] = item;
+    if (!Number.isFinite(out[i])) wrong(item, i, datatype, where);
+  }
+  return out;
 }
 
 function wrong(item: unknown, i: number, datatype: V2Datatype, where: string): never {
