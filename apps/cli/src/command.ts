@@ -31,6 +31,8 @@ export interface CommandResult {
   readonly json: Readonly<Record<string, unknown>>;
   /** What is printed otherwise. */
   readonly text: string;
+  /** Parts of the work failed, as the result tells: the exit code says so. */
+  readonly failed?: boolean;
 }
 
 export interface Command {

@@ -99,7 +99,7 @@ async function runVerb(verb: Command, args: readonly string[], options: Record<s
     view.clear();
     if (json) streams.stdout.write(`${toJson(result.json)}\n`);
     else if (result.text) streams.stdout.write(`${result.text}\n`);
-    return EXIT.done;
+    return result.failed ? EXIT.failure : EXIT.done;
   } catch (error) {
     view.clear();
     return report(error, abort.signal.aborted, json, streams);

@@ -1,8 +1,11 @@
 /** `penjing generate`: text from a converted language model, as it comes. */
-import type { Speculate } from '@penjing/runtime';
-import type { Command } from '../command.js';
-import { common, deviceOf, integer, numberOf, textOf } from '../options.js';
+import { PenjingError } from '@penjing/core';
+import type { GenerateOptions, Generator, Speculate } from '@penjing/runtime';
+import type { Command, CommandContext, CommandResult } from '../command.js';
+import { common, deviceOf, filled, integer, numberOf, textOf } from '../options.js';
 import { readSampling, samplingOptions, stopOption } from '../sampling-options.js';
+
+const BATCH = { group: 'Many prompts' };
 
 export const generate: Command = {
   name: 'generate',
@@ -20,6 +23,10 @@ export const generate: Command = {
     { flags: '--ngram <n>', help: 'guess tokens from what followed the same n tokens before; the text stays the same', parse: integer(2, 32) },
     { flags: '--draft <model>', help: 'guess tokens with a smaller model of the same tokens; the text stays the same' },
     { flags: '--draft-tokens <k>', help: 'guess so many at a time (4)', parse: integer(1, 15) },
+    { ...BATCH, flags: '--batch <file>', help: 'prompts from a file, a line each: .txt, or .jsonl of texts or {"prompt", "id", "temperature", …}; results are lines of JSON', parse: filled },
+    { ...BATCH, flags: '-o, --output <file>', help: 'where the results go (stdout when absent)', parse: filled },
+    { ...BATCH, ...common.force },
+    { ...BATCH, flags: '--max-concurrent <n>', help: 'prompts that are worked on at a time (16)', parse: integer(1, 1024) },
     common.seed,
     common.device,
     common.threads,
@@ -29,9 +36,12 @@ export const generate: Command = {
     "penjing generate out/sapling --variant q4 --prompt 'And the LORD said' --temperature 0.8 --top-p 0.95 --seed 7",
     "penjing generate out/sapling --prompt 'To be' --temperature 1 --choices 3",
     "penjing generate out/sapling --prompt 'To be, or not to be' --ngram 3",
+    'penjing generate out/sapling --batch prompts.jsonl -o texts.jsonl -n 40',
     "penjing generate out/qwen --prompt 'A person as JSON: ' --schema person.schema.json",
   ],
-  async run({ arguments: [path = ''], options, signal, write, seed }) {
+  async run(context) {
+    const { arguments: [path = ''], options, signal, write, seed } = context;
+    checkBatch(options);
     const { loadGenerator, readConstraint } = await import('@penjing/runtime');
     const prompt = textOf(options, 'prompt') ?? '';
     const constrain = await readConstraint({ schema: textOf(options, 'schema'), regex: textOf(options, 'regex'), grammar: textOf(options, 'grammar') });
@@ -43,6 +53,7 @@ export const generate: Command = {
       seed,
       signal,
     };
+    if (textOf(options, 'batch') !== undefined) return await runBatch(context, generator, sampling);
     const count = numberOf(options, 'choices');
     if (count !== undefined && count > 1) {
       const choices = await generator.choices(prompt, count, sampling);
@@ -60,6 +71,27 @@ export const generate: Command = {
     return { json: { prompt, ...generation }, text: '' };
   },
 };
+
+/** Options of one prompt, and those of many. */
+const foreign = { batch: ['prompt', 'choices'], prompt: ['output', 'force', 'maxConcurrent'] } as const;
+
+/** Throws `E_OPTION` for an option that would be ignored. */
+function checkBatch(options: CommandContext['options']): void {
+  const many = options['batch'] !== undefined;
+  const given = foreign[many ? 'batch' : 'prompt'].find((name) => options[name] !== undefined);
+  if (given !== undefined) throw new PenjingError('E_OPTION', `--${given.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)} means nothing with${many ? '' : 'out'} --batch`);
+  if (many && options['json'] === true && options['output'] === undefined) throw new PenjingError('E_OPTION', '--json prints one object, and the results of --batch are many', { hint: 'Say with -o where the results go, or leave out --json.' });
+}
+
+async function runBatch({ options, write, note, onProgress }: CommandContext, generator: Generator, sampling: Omit<GenerateOptions, 'onText'>): Promise<CommandResult> {
+  const { generateFile } = await import('@penjing/runtime');
+  const output = textOf(options, 'output');
+  const summary = await generateFile(generator, textOf(options, 'batch')!, { ...sampling, output, force: options['force'] === true, maxConcurrent: numberOf(options, 'maxConcurrent'), onLine: write, ...(onProgress && { onProgress }) });
+  const { prompts, failed, newTokens, seconds } = summary;
+  note(`${prompts} prompts${failed > 0 ? `, ${failed} of them failed` : ''}: ${newTokens} tokens in ${seconds.toFixed(1)} s${output === undefined ? '' : `, in ${output}`}`);
+  const error = failed > 0 && { error: { code: 'E_BATCH', message: `${failed} of ${prompts} prompts failed`, hint: 'Their records say why.' } };
+  return { json: { ...summary, output, ...error }, text: '', failed: failed > 0 };
+}
 
 function speculateOf(draft: string | undefined, ngram: number | undefined, tokens: number | undefined): { speculate?: Speculate } {
   // What is wrong with both is told by the library.

@@ -8,6 +8,7 @@ export { type SaveFolderOptions, type SaveOptions, type SaveResult, saveFile, sa
 export { type Manifest, type ManifestFile, MANIFEST_NAME, readManifest } from './manifest.js';
 export { type WorkFolder, openWorkFolder } from './work-folder.js';
 export { openFolder } from './folder.js';
+export { TextOutput } from './text-output.js';
 export { writeSpill } from './spill.js';
 export { type TensorData, hashTensorData, readTensorData, tensorData } from './tensor-data.js';
 export { ioError } from './io-error.js';
