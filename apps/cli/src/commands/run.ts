@@ -1,11 +1,11 @@
 /** `penjing run`: one forward pass of any ONNX model, or a task on texts, pictures and sounds. */
 import type { Command, CommandContext, CommandResult } from '../command.js';
-import { common, deviceOf, filled, integer, listOf, names, numberOf, textOf } from '../options.js';
+import { common, decimal, deviceOf, filled, integer, listOf, names, numberOf, textOf } from '../options.js';
 import { formatTable } from '../table.js';
 
 const TASK = { group: 'Tasks' };
 /** Any of these makes it a run of a task. */
-const taskOptions = ['task', 'text', 'data', 'query'] as const;
+const taskOptions = ['task', 'text', 'data', 'picture', 'sound', 'query'] as const;
 
 export const run: Command = {
   name: 'run',
@@ -18,7 +18,9 @@ export const run: Command = {
     common.force,
     { ...TASK, flags: '--task <name>', help: 'what the model is for, when its folder does not tell: sentence-similarity (embeddings), text-ranking, text-classification, token-classification, fill-mask, image-classification, image-feature-extraction, automatic-speech-recognition, voice-activity-detection' },
     { ...TASK, flags: '--text <text>', help: 'a text; may be repeated', repeat: true },
-    { ...TASK, flags: '--data <path>', help: 'texts (.txt by line, .jsonl, .csv), pictures (a file or a folder), a .wav; may be repeated', repeat: true },
+    { ...TASK, flags: '--data <path>', help: 'texts (.txt by line, .jsonl, .csv), pictures or sounds; may be repeated', repeat: true },
+    { ...TASK, flags: '--picture <path>', help: 'a picture, or a folder of them; may be repeated', repeat: true },
+    { ...TASK, flags: '--sound <path>', help: 'a .wav; may be repeated', repeat: true },
     { ...TASK, flags: '--columns <names>', help: 'the column of the text in a .csv', parse: names },
     { ...TASK, flags: '--query <text>', help: 'rank the texts by how well they answer it' },
     { ...TASK, flags: '--top-k <k>', help: 'most labels, words or documents', parse: integer(1) },
@@ -29,13 +31,15 @@ export const run: Command = {
     { ...TASK, flags: '--aggregation <name>', help: 'how tokens become spans', choices: ['none', 'simple', 'first', 'average', 'max'] },
     { ...TASK, flags: '--language <code>', help: 'that is spoken; heard when absent' },
     { ...TASK, flags: '--translate', help: 'write what is said in English' },
+    { ...TASK, flags: '--timestamps', help: 'sentences of a sound with their times' },
+    { ...TASK, flags: '--temperature <t>', help: 'of what is written of a sound: 0 takes the likeliest; poor texts are tried again at higher ones when absent', parse: decimal(0, 2) },
     { ...TASK, flags: '--batch-size <n>', help: 'most texts or pictures in a run', parse: integer(1, 4096) },
     { flags: '--variant <name>', help: 'fp32, fp16, q8, q4, … of a folder with several' },
     common.seed,
     common.device,
     common.threads,
   ],
-  examples: ["penjing run model.onnx --input 'x=[[1,2,3]]'", "penjing run out/classifier --text 'What a day' --top-k 2", 'penjing run silero_vad.onnx --task voice-activity-detection --data talk.wav --json', 'penjing run model.onnx --input x=@x.npy -o outputs --json'],
+  examples: ["penjing run model.onnx --input 'x=[[1,2,3]]'", "penjing run out/classifier --text 'What a day' --top-k 2", 'penjing run out/whisper --sound talk.wav --timestamps', 'penjing run silero_vad.onnx --task voice-activity-detection --data talk.wav --json', 'penjing run model.onnx --input x=@x.npy -o outputs --json'],
   async run(context) {
     const { arguments: [path = ''], options, signal, seed } = context;
     if (taskOptions.some((name) => options[name] !== undefined && (!Array.isArray(options[name]) || options[name].length > 0))) return runOnTask(context);
@@ -57,12 +61,12 @@ export const run: Command = {
   },
 };
 
-async function runOnTask({ arguments: [path = ''], options, signal, onProgress }: CommandContext): Promise<CommandResult> {
+async function runOnTask({ arguments: [path = ''], options, signal, seed, onProgress }: CommandContext): Promise<CommandResult> {
   const { runTask } = await import('@penjing/recipe');
   const { task, results } = await runTask(path, {
     task: textOf(options, 'task'),
     texts: listOf(options, 'text'),
-    data: listOf(options, 'data'),
+    data: ['data', 'picture', 'sound'].flatMap((name) => listOf(options, name)),
     columns: options['columns'] as readonly string[] | undefined,
     query: textOf(options, 'query'),
     topK: numberOf(options, 'topK'),
@@ -73,6 +77,9 @@ async function runOnTask({ arguments: [path = ''], options, signal, onProgress }
     aggregation: textOf(options, 'aggregation'),
     language: textOf(options, 'language'),
     translate: options['translate'] === true,
+    timestamps: options['timestamps'] === true ? true : undefined,
+    temperature: numberOf(options, 'temperature'),
+    seed,
     batchSize: numberOf(options, 'batchSize'),
     variant: textOf(options, 'variant'),
     device: deviceOf(options),
@@ -83,6 +90,6 @@ async function runOnTask({ arguments: [path = ''], options, signal, onProgress }
   const shown = (text: string): string => (text.length > 60 ? `${text.slice(0, 59)}…` : text);
   return {
     json: { task, results: results.map(({ input, output }) => ({ input, output })) },
-    text: formatTable(['input', task], results.map(({ input, summary }) => [shown(input), summary])),
+    text: formatTable(['input', task], results.flatMap(({ input, summary }) => [summary].flat().map((line, i) => [i === 0 ? shown(input) : '', line]))),
   };
 }

@@ -23,14 +23,18 @@ export interface RunTaskOptions extends LoadTaskOptions {
   readonly aggregation?: string | undefined;
   readonly language?: string | undefined;
   readonly translate?: boolean | undefined;
+  readonly timestamps?: boolean | undefined;
+  /** Of what is written; retried at higher ones when absent and times are written. */
+  readonly temperature?: number | undefined;
+  readonly seed?: number | undefined;
   readonly onProgress?: TaskOptions['onProgress'] | undefined;
 }
 
 export interface TaskOutput {
   readonly input: string;
   readonly output: unknown;
-  /** One line for people. */
-  readonly summary: string;
+  /** A line for people, or several. */
+  readonly summary: string | readonly string[];
 }
 
 export interface TaskRun {
@@ -50,6 +54,9 @@ type Runner = (runtime: Runtime, path: string, options: RunTaskOptions) => Promi
 const percent = (score: number): string => score.toFixed(4);
 const labelled = (labels: readonly LabelScore[]): string => labels.map(({ label, score }) => `${label} ${percent(score)}`).join(', ');
 const vector = (values: Float32Array): string => `${values.length} numbers: ${Array.from(values.subarray(0, 4), (value) => value.toFixed(4)).join(' ')}${values.length > 4 ? ' …' : ''}`;
+
+/** 1:02.50 */
+const clock = (seconds: number): string => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(2).padStart(5, '0')}`;
 
 const runners: Readonly<Record<TaskName, Runner>> = {
   async 'sentence-similarity'({ loadEmbedder }, path, options) {
@@ -103,8 +110,8 @@ const runners: Readonly<Record<TaskName, Runner>> = {
     await using recognizer = await loadSpeechRecognizer(path, options);
     const results: TaskOutput[] = [];
     for (const input of inputs) {
-      const output = await recognizer.transcribe(input, { ...options, task: options.translate ? 'translate' : 'transcribe' });
-      results.push({ input, output, summary: output.text });
+      const output = await recognizer.transcribe(input, { ...options, task: options.translate ? 'translate' : 'transcribe', temperatures: options.temperature === undefined ? undefined : [options.temperature] });
+      results.push({ input, output, summary: options.timestamps ? output.segments.map(({ start, end, text }) => `${clock(start)} – ${clock(end)}  ${text}`) : output.text });
     }
     return results;
   },

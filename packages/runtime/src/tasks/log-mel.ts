@@ -11,9 +11,21 @@ export interface LogMelShape {
   readonly length: number;
 }
 
+/** A part of a sound: `samples` from `offset` on, of `total`. What is missing of it counts as silence. */
+export interface SoundPart {
+  readonly samples: Float32Array;
+  readonly offset: number;
+  readonly total: number;
+}
+
 /** (mels, length / hop), of the first `length` samples. */
-export function logMel(samples: Float32Array, { rate, window, hop, mels, length }: LogMelShape): Float32Array {
-  const frames = Math.floor(length / hop);
+export function logMel(samples: Float32Array, shape: LogMelShape): Float32Array {
+  const values = logPowers({ samples, offset: 0, total: shape.length }, shape, 0, Math.floor(shape.length / shape.hop));
+  return relativeTo(peakOf(values), values);
+}
+
+/** Logarithms (mels, count) of the powers in frames from `first` on, of the whole sound's. */
+export function logPowers({ samples, offset, total }: SoundPart, { rate, window, hop, mels }: LogMelShape, first: number, count: number): Float32Array {
   const half = window / 2;
   const bins = half + 1;
   const hann = Float64Array.from({ length: window }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / window));
@@ -21,24 +33,30 @@ export function logMel(samples: Float32Array, { rate, window, hop, mels, length 
   const plan = fourier(window);
   const [real, imaginary] = [new Float64Array(window), new Float64Array(window)];
   const power = new Float64Array(bins);
-  const values = new Float32Array(mels * frames);
-  let top = -Infinity;
-  for (let frame = 0; frame < frames; frame++) {
-    for (let i = 0; i < window; i++) real[i] = hann[i]! * (samples[reflected(frame * hop + i - half, length)] ?? 0);
+  const values = new Float32Array(mels * count);
+  for (let frame = 0; frame < count; frame++) {
+    for (let i = 0; i < window; i++) real[i] = hann[i]! * (samples[reflected((first + frame) * hop + i - half, total) - offset] ?? 0);
     imaginary.fill(0);
     plan.transform(real, imaginary);
     for (let k = 0; k < bins; k++) power[k] = real[k]! ** 2 + imaginary[k]! ** 2;
-    for (const [m, { first, weights }] of filters.entries()) {
+    for (const [m, { first: bin, weights }] of filters.entries()) {
       let sum = 0;
-      for (let k = 0; k < weights.length; k++) sum += weights[k]! * power[first + k]!;
-      const value = Math.log10(Math.max(sum, 1e-10));
-      values[m * frames + frame] = value;
-      if (value > top) top = value;
+      for (let k = 0; k < weights.length; k++) sum += weights[k]! * power[bin + k]!;
+      values[m * count + frame] = Math.log10(Math.max(sum, 1e-10));
     }
   }
-  const floor = Math.fround(top) - 8;
-  for (let i = 0; i < values.length; i++) values[i] = (Math.max(values[i]!, floor) + 4) / 4;
   return values;
+}
+
+export function peakOf(values: Float32Array): number {
+  let top = -Infinity;
+  for (const value of values) if (value > top) top = value;
+  return top;
+}
+
+/** As the model wants them: eight decades below the peak of the whole sound are the floor. */
+export function relativeTo(peak: number, values: Float32Array): Float32Array {
+  return values.map((value) => (Math.max(value, peak - 8) + 4) / 4);
 }
 
 /** Sounds go on mirrored at either end. */

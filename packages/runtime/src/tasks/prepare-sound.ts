@@ -1,7 +1,7 @@
 /** Sounds to what models hear, in the worker of the session: decoded, checked, resampled, and as log-mel spectrograms. */
 import { type Job, jobModule, PenjingError } from '@penjing/core';
 import { readWave } from '@penjing/graph-io/data';
-import { logMel, type LogMelShape } from './log-mel.js';
+import { logMel, type LogMelShape, logPowers, peakOf, relativeTo, type SoundPart } from './log-mel.js';
 import { resampleSound } from './resample-sound.js';
 import type { GivenSound } from './sound-input.js';
 import { soundWindows } from './sound-windows.js';
@@ -46,4 +46,31 @@ export const logMelJob: Job<{ readonly samples: Float32Array; readonly shape: Lo
   module,
   name: 'logMelJob',
   run: async ({ samples, shape }) => logMel(samples, shape),
+};
+
+export interface PartOfSpectrogram {
+  readonly part: SoundPart;
+  readonly shape: LogMelShape;
+  readonly first: number;
+  readonly count: number;
+}
+
+/** The loudest that these frames hold. */
+export const peakJob: Job<PartOfSpectrogram, number> = {
+  module,
+  name: 'peakJob',
+  run: async ({ part, shape, first, count }) => peakOf(logPowers(part, shape, first, count)),
+};
+
+/** Frames of a spectrogram (mels, width) whose loudest is known, with 0 behind them. */
+export const framesJob: Job<PartOfSpectrogram & { readonly peak: number; readonly width: number }, Float32Array> = {
+  module,
+  name: 'framesJob',
+  run: async ({ part, shape, first, count, peak, width }) => {
+    const values = relativeTo(peak, logPowers(part, shape, first, count));
+    if (count === width) return values;
+    const wide = new Float32Array(shape.mels * width);
+    for (let m = 0; m < shape.mels; m++) wide.set(values.subarray(m * count, (m + 1) * count), m * width);
+    return wide;
+  },
 };

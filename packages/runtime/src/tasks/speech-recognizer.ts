@@ -1,4 +1,4 @@
-/** What is said in a sound, by Whisper: spectrograms of windows, an encoder, and a decoder that writes the likeliest tokens. */
+/** What is said in a sound, by Whisper: spectrograms of windows, an encoder, and a decoder that writes tokens. */
 import { join } from 'node:path';
 import { PenjingError, type TaskOptions } from '@penjing/core';
 import { openFile } from '../engine/open.js';
@@ -6,11 +6,14 @@ import { locateModel } from '../model-folder.js';
 import { SessionHost } from '../session-host.js';
 import { loadTokenizer, readJson } from '../tokenize/tokenizer-files.js';
 import type { Tokenizer } from '../tokenize/tokenizer.js';
-import { logMelJob, prepareSoundJob } from './prepare-sound.js';
+import type { TextQuality } from '../worker/transcribe.js';
+import { prepareSoundJob } from './prepare-sound.js';
 import { runJobIn } from './run-job-in.js';
 import { readSound, type SoundInput } from './sound-input.js';
-import { type LoadTaskOptions, oneOf, wholeNumber } from './task-model.js';
+import { type LoadTaskOptions, oneOf } from './task-model.js';
+import { type Heard, type Listened, windowsByQuiet, windowsByTime } from './transcribe-windows.js';
 import { readWhisperConfig, type WhisperConfig } from './whisper-config.js';
+import { checkedPlan, FALLBACK, GREEDY, type WritingPlan } from './writing-plan.js';
 
 export interface TranscribeOptions {
   /** Code of the language that is spoken, `en`; heard from the sound when absent. Models of one language take none. */
@@ -19,25 +22,59 @@ export interface TranscribeOptions {
   readonly task?: 'transcribe' | 'translate' | undefined;
   /** Most tokens per window; as many as the model can when absent. */
   readonly maxNewTokens?: number | undefined;
+  /**
+   * Times within windows. Each window then begins where the one before it was understood to, and `segments` has sentences with their times; without, long sounds are cut at quiet
+   * places. True for sounds longer than a window when absent, where the model knows times.
+   */
+  readonly timestamps?: boolean | undefined;
+  /** Tried in order until a text is good enough. With times 0, 0.2, 0.4, 0.6, 0.8 and 1 when absent, 0 alone without. */
+  readonly temperatures?: readonly number[] | undefined;
+  /** A text whose tokens zlib makes smaller by more than this factor is tried again; 1.35 when absent. False does not look. */
+  readonly compressionRatioThreshold?: number | false | undefined;
+  /** A text that is less likely than this (natural logarithm, mean of its tokens) is tried again; -1 when absent. False does not look. */
+  readonly logProbabilityThreshold?: number | false | undefined;
+  /** An unlikely text is dropped where nobody speaks with more than this probability; 0.6 when absent. False does not look. */
+  readonly noSpeechThreshold?: number | false | undefined;
+  /** The decoder reads what it wrote before, unless that was at a temperature of 0.5 or more; false when absent. With times alone. */
+  readonly conditionOnPrevious?: boolean | undefined;
+  /** Of temperatures above 0; 0 when absent. */
+  readonly seed?: number | undefined;
+  /** Called with each window as soon as it is written. */
+  readonly onWindow?: ((window: TranscribedWindow) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: TaskOptions['onProgress'] | undefined;
 }
 
-export interface TranscribedWindow {
+export interface TranscribedSegment {
+  /** Seconds from the beginning. */
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+  /** With the times at either end. */
+  readonly tokens: readonly number[];
+}
+
+export interface TranscribedWindow extends TextQuality {
   /** Seconds from the beginning. */
   readonly start: number;
   readonly end: number;
   readonly text: string;
   readonly tokens: readonly number[];
+  /** With `timestamps`: none where nobody speaks. */
+  readonly segments: readonly TranscribedSegment[];
   /** Code of the language, where the model knows several. */
   readonly language: string | undefined;
   /** False where the text was cut at `maxNewTokens`. */
   readonly ended: boolean;
+  /** Nobody speaks, by the thresholds; then there is no text. */
+  readonly silent: boolean;
 }
 
 export interface Transcription {
   readonly text: string;
   readonly windows: readonly TranscribedWindow[];
+  /** Of all windows. */
+  readonly segments: readonly TranscribedSegment[];
 }
 
 export interface SpeechRecognizer extends AsyncDisposable {
@@ -45,8 +82,8 @@ export interface SpeechRecognizer extends AsyncDisposable {
   readonly languages: readonly string[];
   readonly windowSeconds: number;
   /**
-   * Sounds that are longer than a window of the model (30 s) are cut at quiet places, and windows are written one after the other. Throws `E_INPUT` for samples that are no
-   * numbers, `E_OPTION` for a language that the model does not know, `E_DECODER` for files that are not WAV.
+   * Sounds that are longer than a window of the model (30 s) are written window after window, see `timestamps`. Throws `E_INPUT` for samples that are no numbers, `E_OPTION` for a
+   * language that the model does not know, `E_DECODER` for files that are not WAV.
    */
   transcribe(sound: SoundInput, options?: TranscribeOptions): Promise<Transcription>;
 }
@@ -96,28 +133,49 @@ class Whisper implements SpeechRecognizer {
   }
 
   async transcribe(sound: SoundInput, options: TranscribeOptions = {}): Promise<Transcription> {
-    const { features, endToken, suppress, suppressFirst, languages, maxLength } = this.#config;
-    const { signal, onProgress } = options;
-    const prompt = this.#promptOf(options);
-    const maxNewTokens = wholeNumber('maxNewTokens', options.maxNewTokens, maxLength - prompt.length, 1, maxLength - prompt.length);
-    const { host, encoder, decoder } = this.#sessions;
-    const { samples, starts } = await runJobIn(host, prepareSoundJob, { sound: await readSound(sound), rate: features.rate, window: features.length }, { signal });
+    const { features, times } = this.#config;
+    if (options.timestamps === true && times === undefined) throw new PenjingError('E_OPTION', 'this model does not know times: timestamps cannot be written');
+    const plan = checkedPlan(options, this.#config);
+    const given = await readSound(sound);
+    const { samples, starts } = await runJobIn(this.#sessions.host, prepareSoundJob, { sound: given, rate: features.rate, window: features.length }, { signal: options.signal });
+    const timed = options.timestamps ?? (times !== undefined && starts.length > 1);
+    const prompt = this.#promptOf(options, timed);
+    const listener = { host: this.#sessions.host, config: this.#config, listen: (part: Listened) => this.#listen(part, prompt, timed, plan, options) };
+    const found = timed ? windowsByTime(listener, samples, options) : windowsByQuiet(listener, samples, starts, options);
     const windows: TranscribedWindow[] = [];
-    for (const [i, start] of starts.entries()) {
-      const end = starts[i + 1] ?? samples.length;
-      if (end === start) break;
-      const values = await runJobIn(host, logMelJob, { samples: samples.slice(start, end), shape: features }, { signal });
-      const shape = [1, features.mels, Math.floor(features.length / features.hop)];
-      const { tokens, language, ended } = await host.call(
-        'transcribe',
-        { encoder, decoder, features: { dtype: 'float32', shape, data: values.buffer as ArrayBuffer }, prompt, languages: [...languages.values()], suppress, suppressFirst, endToken, maxNewTokens },
-        { transfer: [values.buffer as ArrayBuffer], ...(signal && { signal }) },
-      );
-      const heard = language ?? prompt[1];
-      windows.push({ start: start / features.rate, end: end / features.rate, text: this.#tokenizer.decode(tokens).trim(), tokens, language: [...languages].find(([, id]) => id === heard)?.[0], ended });
-      onProgress?.({ phase: 'listen', done: i + 1, total: starts.length, unit: 'windows' });
+    for await (const window of found) {
+      windows.push(window);
+      options.onWindow?.(window);
     }
-    return { text: windows.map(({ text }) => text).filter((text) => text !== '').join(' '), windows };
+    const segments = windows.flatMap((window) => window.segments);
+    const text = timed ? this.#textOf(segments.flatMap(({ tokens }) => tokens)) : windows.map((window) => window.text).filter((each) => each !== '').join(' ');
+    return { text, windows, segments };
+  }
+
+  /** One window. */
+  async #listen({ values, previous, language: told }: Listened, prompt: readonly number[], timed: boolean, plan: WritingPlan, { signal, maxNewTokens }: TranscribeOptions): Promise<Heard> {
+    const { features, endToken, suppress, suppressFirst, languages, maxLength, noTimestamps, times } = this.#config;
+    const { host, encoder, decoder } = this.#sessions;
+    const known = told === undefined ? undefined : languages.get(told);
+    const begun = prompt.map((token) => (token === -1 && known !== undefined ? known : token));
+    const room = maxLength - begun.length - previous.length;
+    const { language, ...written } = await host.call(
+      'transcribe',
+      {
+        encoder, decoder, features: { dtype: 'float32', shape: [1, features.mels, Math.floor(features.length / features.hop)], data: values.buffer as ArrayBuffer }, prompt: begun, previous,
+        languages: [...languages.values()], suppress, suppressFirst, endToken, maxNewTokens: Math.min(maxNewTokens ?? room, room),
+        times: timed ? { begin: times!.begin, maxInitial: times!.maxInitial, noTimestamps: noTimestamps! } : undefined,
+        temperatures: plan.temperatures ?? (timed ? FALLBACK : GREEDY), thresholds: plan.thresholds, noSpeechToken: noTimestamps === undefined ? undefined : noTimestamps - 1, seed: plan.seed,
+      },
+      { transfer: [values.buffer as ArrayBuffer], ...(signal && { signal }) },
+    );
+    const heard = language ?? begun[1];
+    return { ...written, language: [...languages].find(([, id]) => id === heard)?.[0], text: (tokens) => this.#textOf(tokens) };
+  }
+
+  #textOf(tokens: readonly number[]): string {
+    const begin = this.#config.times?.begin ?? Infinity;
+    return this.#tokenizer.decode(tokens.filter((token) => token < begin)).trim();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -125,10 +183,10 @@ class Whisper implements SpeechRecognizer {
   }
 
   /** Start, language (-1: to be heard), task, no timestamps. */
-  #promptOf({ language, task }: TranscribeOptions): number[] {
+  #promptOf({ language, task }: TranscribeOptions, timed: boolean): number[] {
     const { startToken, languages, tasks, noTimestamps } = this.#config;
     const wanted = oneOf('task', task, ['transcribe', 'translate'], 'transcribe');
-    const end = noTimestamps === undefined ? [] : [noTimestamps];
+    const end = noTimestamps === undefined || timed ? [] : [noTimestamps];
     if (languages.size === 0) {
       if (language !== undefined || wanted === 'translate') throw new PenjingError('E_OPTION', 'this model knows one language: it takes no language and does not translate');
       return [startToken, ...end];

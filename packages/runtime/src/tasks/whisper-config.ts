@@ -11,6 +11,8 @@ export interface WhisperConfig {
   readonly endToken: number;
   /** Absent in models that know no timestamps. */
   readonly noTimestamps: number | undefined;
+  /** What the model says of times; absent in models that know none. */
+  readonly times: { readonly begin: number; readonly maxInitial: number | undefined; readonly previous: number | undefined } | undefined;
   /** Token by code (`en`); empty in models of one language. */
   readonly languages: ReadonlyMap<string, number>;
   readonly tasks: ReadonlyMap<string, number>;
@@ -46,12 +48,17 @@ export async function readWhisperConfig(folder: string, config: JsonObject): Pro
     const entries = typeof value === 'object' && value !== null ? Object.entries(value) : [];
     return new Map(entries.filter((entry): entry is [string, number] => Number.isInteger(entry[1]) && entry[1] >= 0 && entry[1] < vocabulary).map(([key, id]) => [key.replace(strip, ''), id]));
   };
+  const noTimestamps = both['no_timestamps_token_id'] === undefined ? undefined : token('no_timestamps_token_id');
+  const optional = (name: string): number | undefined => (both[name] === undefined ? undefined : token(name));
+  // a token for every second frame of a window, and one for its end
+  const timed = noTimestamps !== undefined && noTimestamps + 1 + whole(config, 'max_source_positions', 1, 2 ** 16, 1500) < vocabulary;
   const multilingual = both['is_multilingual'] !== false;
   return {
     features: { rate, window, hop, mels: whole(sound, 'feature_size', 1, 512, 80), length: seconds * rate },
     startToken: token('decoder_start_token_id'),
     endToken: token('eos_token_id'),
-    noTimestamps: both['no_timestamps_token_id'] === undefined ? undefined : token('no_timestamps_token_id'),
+    noTimestamps,
+    times: timed ? { begin: noTimestamps + 1, maxInitial: optional('max_initial_timestamp_index'), previous: optional('prev_sot_token_id') } : undefined,
     languages: multilingual ? named('lang_to_id', /<\||\|>/g) : new Map(),
     tasks: multilingual ? named('task_to_id', /(?!)/) : new Map(),
     suppress: tokens('suppress_tokens'),
