@@ -33,9 +33,9 @@ export function showReport(root: ShadowRoot, html: string, style: string): void 
   root.replaceChildren(...[...parsed.body.childNodes].flatMap((node) => copy(node, budget)));
 }
 
-/** `:root` and `body` of the report are the host in a shadow tree; media rules about colour schemes go, the page says which. */
+/** `:root` and `body` of the report are the host in a shadow tree; what it says of colour schemes goes, since the page says which of its `light-dark()` colours hold. */
 function scoped(css: string): string {
-  return css.replace(/@media\s*\(prefers-color-scheme[^{]*\{(?:[^{}]*\{[^{}]*\})*\s*\}/g, '').replace(/(^|[\s},])(:root|html|body)(?=[\s{,])/g, '$1:host').replace(/@import[^;]*;?/g, '');
+  return css.replace(/color-scheme\s*:[^;}]*;?/g, '').replace(/(^|[\s},])(:root|html|body)(?=[\s{,])/g, '$1:host').replace(/@import[^;]*;?/g, '');
 }
 
 function copy(node: ChildNode, budget: { left: number }): globalThis.Node[] {

@@ -62,8 +62,7 @@ function isNumber(cell: string): boolean {
 }
 
 const STYLE = `
-:root{color-scheme:light dark;--ink:#1d2420;--soft:#5c6861;--line:#d9dfdb;--paper:#fbfcfb;--card:#f1f5f2;--m0:#2f7d57;--m1:#b8703a;--m2:#3b6ea5;--m3:#8a5a9e}
-@media (prefers-color-scheme:dark){:root{--ink:#e4e9e6;--soft:#9aa69f;--line:#323b36;--paper:#141816;--card:#1c221f;--m0:#62b98b;--m1:#dd9a66;--m2:#7fb0e0;--m3:#c096d4}}
+:root{color-scheme:light dark;--ink:light-dark(#1d2420,#e4e9e6);--soft:light-dark(#5c6861,#9aa69f);--line:light-dark(#d9dfdb,#323b36);--paper:light-dark(#fbfcfb,#141816);--card:light-dark(#f1f5f2,#1c221f);--m0:light-dark(#2f7d57,#62b98b);--m1:light-dark(#b8703a,#dd9a66);--m2:light-dark(#3b6ea5,#7fb0e0);--m3:light-dark(#8a5a9e,#c096d4)}
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
 main{max-width:800px;margin:0 auto;padding:24px 20px 48px}
