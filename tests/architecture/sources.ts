@@ -13,8 +13,8 @@ export interface SourceFile {
   readonly home: string;
   readonly lines: number;
   readonly text: string;
-  /** Specifiers of imports and re-exports; `typeOnly` ones vanish at run time. */
-  readonly imports: readonly { readonly specifier: string; readonly typeOnly: boolean }[];
+  /** Specifiers of imports and re-exports; `typeOnly` ones vanish at run time, `lazy` ones are loaded when they are asked for. */
+  readonly imports: readonly { readonly specifier: string; readonly typeOnly: boolean; readonly lazy: boolean }[];
 }
 
 /** Every product source (no tests, no generated files) of packages and apps. */
@@ -70,14 +70,14 @@ function walk(folder: string): string[] {
 function readSource(absolute: string, home: string): SourceFile {
   const text = readFileSync(absolute, 'utf8');
   const file = ts.createSourceFile(absolute, text, ts.ScriptTarget.Latest, false);
-  const imports: { specifier: string; typeOnly: boolean }[] = [];
+  const imports: { specifier: string; typeOnly: boolean; lazy: boolean }[] = [];
   const visit = (node: ts.Node): void => {
     if ((ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) && node.moduleSpecifier) {
-      imports.push({ specifier: (node.moduleSpecifier as ts.StringLiteral).text, typeOnly: isTypeOnly(node) });
+      imports.push({ specifier: (node.moduleSpecifier as ts.StringLiteral).text, typeOnly: isTypeOnly(node), lazy: false });
     }
     if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
       const [argument] = node.arguments;
-      if (argument && ts.isStringLiteral(argument)) imports.push({ specifier: argument.text, typeOnly: true });
+      if (argument && ts.isStringLiteral(argument)) imports.push({ specifier: argument.text, typeOnly: false, lazy: true });
     }
     ts.forEachChild(node, visit);
   };

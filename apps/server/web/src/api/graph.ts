@@ -1,45 +1,15 @@
 /** What is in a model: its graph files, and the operators of one of them. */
+import type { DescribedGraph, GraphFile as ListedGraph } from '@penjing/recipe/graphs';
 import { requestJson } from './client.js';
 
-export interface GraphFile {
-  readonly name: string;
-  readonly variant: string;
-  readonly bytes: number;
-  readonly steps: readonly string[];
-  readonly gate?: string;
-  readonly records: number;
+export type { DescribedGraph } from '@penjing/recipe/graphs';
+export type GraphOperator = DescribedGraph['operators'][number];
+
+export interface GraphFile extends ListedGraph {
   /** There is a report of its comparison. */
   readonly report: boolean;
   /** It is the one that answers requests. */
   readonly serving: boolean;
-}
-
-export interface GraphWeight {
-  readonly name: string;
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  readonly bytes: number;
-  readonly method?: string;
-  /** null when nothing was lost. */
-  readonly snrDb?: number | null;
-  readonly maxError?: number;
-}
-
-export interface GraphOperator {
-  readonly name: string;
-  readonly operator: string;
-  readonly path: readonly string[];
-  readonly dtype?: string;
-  readonly shape?: readonly (number | string | null)[];
-  readonly weights: readonly GraphWeight[];
-}
-
-export interface DescribedGraph {
-  readonly name: string;
-  readonly operators: readonly GraphOperator[];
-  readonly totals: { readonly operators: number; readonly weights: number; readonly bytes: number };
-  readonly records: number;
-  readonly cut: boolean;
 }
 
 const root = (model: string): string => `penjing/models/${encodeURIComponent(model)}`;
