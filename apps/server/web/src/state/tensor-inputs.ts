@@ -6,6 +6,7 @@ import { convertTensor, readNpy } from '../tensors/npy.js';
 import { parseShape, parseValues, type TensorSpec } from '../tensors/parse-values.js';
 import { bytesTensor, checkShape, fillTensor, MAX_BYTES, sayShape, type TensorData, TensorProblem } from '../tensors/tensor-data.js';
 import { sayBytes } from '../text/text.js';
+import { createRun } from './run.js';
 
 export interface TensorInput {
   readonly spec: TensorSpec;
@@ -22,9 +23,7 @@ export interface TensorInput {
 export const signature = signal<ModelSignature | undefined>(undefined);
 export const signatureError = signal<unknown>(undefined);
 export const tensorInputs = signal<readonly TensorInput[]>([]);
-export const inferResult = signal<InferResult | undefined>(undefined);
-export const inferError = signal<unknown>(undefined);
-export const inferring = signal(false);
+export const inferring = createRun<InferResult>();
 
 /** Reads what the model takes; inputs of the same name and type keep what was typed. */
 export async function openSignature(model: string, abort: AbortSignal): Promise<void> {
@@ -37,8 +36,7 @@ export async function openSignature(model: string, abort: AbortSignal): Promise<
       const kept = old.get(spec.name);
       return kept && JSON.stringify(kept.spec) === JSON.stringify(spec) ? kept : { spec, shape: spec.shape.map((size) => (size < 0 ? 1 : size)).join(', '), values: '' };
     });
-    inferResult.value = undefined;
-    inferError.value = undefined;
+    inferring.clear();
   } catch (error) {
     if (abort.aborted) return;
     signature.value = undefined;
@@ -103,15 +101,7 @@ export async function runModel(model: string): Promise<void> {
     }
   });
   if (ready.length < tensorInputs.value.length) return;
-  inferring.value = true;
-  inferError.value = undefined;
-  try {
-    inferResult.value = await infer(model, ready);
-  } catch (error) {
-    inferError.value = error;
-  } finally {
-    inferring.value = false;
-  }
+  await inferring.start((signal) => infer(model, ready, signal));
 }
 
 function typedShape(spec: TensorSpec, text: string): number[] {

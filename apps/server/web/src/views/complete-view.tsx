@@ -1,6 +1,6 @@
 /** Text completion: what a base model does, with or without a chat template. */
 import type { JSX } from 'preact';
-import { adoptContinuation, beginning, complete, completing, completionError, completionStats, completionStopped, continuation } from '../state/completion.js';
+import { adoptContinuation, beginning, complete, completing, completionStats, continuation } from '../state/completion.js';
 import { modelFor } from '../state/models.js';
 import { say } from '../text/text.js';
 import { CopyButton } from '../ui/copy-button.js';
@@ -10,10 +10,12 @@ import { Icon } from '../ui/icons.js';
 import { ModelPicker, NoModel } from '../ui/model-picker.js';
 import { Notice } from '../ui/notice.js';
 import { ParameterPanel } from '../ui/parameters.js';
+import { RunButton } from '../ui/run-button.js';
 
 export function CompleteView(): JSX.Element {
   const model = modelFor('completions');
-  const busy = completing.value !== undefined;
+  const busy = completing.busy.value;
+  const error = completing.error.value;
   const start = (event: Event): void => {
     event.preventDefault();
     if (model !== undefined) void complete(model);
@@ -27,23 +29,14 @@ export function CompleteView(): JSX.Element {
         <form class="card padded stack" onSubmit={start}>
           <TextField label={say('complete.input')} rows={6} placeholder={say('complete.placeholder')} value={beginning.value} onChange={(value) => (beginning.value = value)} />
           <div class="row end">
-            {busy ? (
-              <button type="button" class="button" onClick={() => completing.value?.abort()}>
-                <Icon name="stop" />
-                {say('common.stop')}
-              </button>
-            ) : (
-              <button type="submit" class="button primary" disabled={model === undefined || beginning.value === ''}>
-                {say('complete.run')}
-              </button>
-            )}
+            <RunButton run={completing} words={say('complete.run')} disabled={model === undefined || beginning.value === ''} />
           </div>
         </form>
         <section class="card padded" aria-labelledby="continuation">
           <h2 id="continuation">{say('complete.output')}</h2>
           {model === undefined && <NoModel playground="complete" />}
           <div aria-live="polite" aria-busy={busy}>
-            {continuation.value === '' && !busy && model !== undefined && completionError.value === undefined && <p class="soft">{say('complete.empty')}</p>}
+            {continuation.value === '' && !busy && model !== undefined && error === undefined && <p class="soft">{say('complete.empty')}</p>}
             {(continuation.value !== '' || busy) && (
               <p class="said">
                 <span class="soft">{tail(beginning.value)}</span>
@@ -52,8 +45,8 @@ export function CompleteView(): JSX.Element {
               </p>
             )}
           </div>
-          <GenerationFacts stats={completionStats.value} stopped={completionStopped.value} />
-          {completionError.value !== undefined && <Notice error={completionError.value} />}
+          <GenerationFacts stats={completionStats.value} stopped={completing.stopped.value} />
+          {error !== undefined && <Notice error={error} />}
           {!busy && continuation.value !== '' && (
             <div class="row after">
               <button type="button" class="button quiet small" onClick={adoptContinuation}>

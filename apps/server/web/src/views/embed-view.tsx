@@ -3,31 +3,23 @@ import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { type Embedded, embedTexts, similarities } from '../api/embeddings.js';
 import { modelFor } from '../state/models.js';
+import { createRun } from '../state/run.js';
 import { say, sayNumber } from '../text/text.js';
 import { Icon } from '../ui/icons.js';
 import { ModelPicker, NoModel } from '../ui/model-picker.js';
 import { Notice } from '../ui/notice.js';
+import { RunButton } from '../ui/run-button.js';
 
 const MAX_TEXTS = 16;
 
 /** undefined until the reader changes something: then the samples follow the language. */
 const written = signal<readonly string[] | undefined>(undefined);
-const result = signal<{ readonly texts: readonly string[]; readonly embedded: Embedded } | undefined>(undefined);
-const failure = signal<unknown>(undefined);
-const busy = signal(false);
+const comparing = createRun<{ readonly texts: readonly string[]; readonly embedded: Embedded }>();
 
 const samples = (): readonly string[] => [say('embed.sample.1'), say('embed.sample.2'), say('embed.sample.3')];
 
-async function compare(model: string, texts: readonly string[]): Promise<void> {
-  busy.value = true;
-  failure.value = undefined;
-  try {
-    result.value = { texts, embedded: await embedTexts(model, texts) };
-  } catch (error) {
-    failure.value = error;
-  } finally {
-    busy.value = false;
-  }
+function compare(model: string, texts: readonly string[]): Promise<void> {
+  return comparing.start(async (signal) => ({ texts, embedded: await embedTexts(model, texts, signal) }));
 }
 
 export function EmbedView(): JSX.Element {
@@ -63,15 +55,13 @@ export function EmbedView(): JSX.Element {
             <Icon name="plus" />
             {say('embed.add')}
           </button>
-          <button type="submit" class="button primary" disabled={model === undefined || busy.value || asked.length < 2}>
-            {say('embed.run')}
-          </button>
+          <RunButton run={comparing} words={say('embed.run')} disabled={model === undefined || asked.length < 2} />
         </div>
       </form>
-      <section class="card padded" aria-live="polite" aria-busy={busy.value} aria-labelledby="likeness">
+      <section class="card padded" aria-live="polite" aria-busy={comparing.busy.value} aria-labelledby="likeness">
         <h2 id="likeness">{say('embed.result')}</h2>
-        {failure.value !== undefined && <Notice error={failure.value} />}
-        {result.value ? <Matrix {...result.value} /> : model === undefined ? <NoModel playground="embed" /> : <div class="empty">{say('embed.empty')}</div>}
+        {comparing.error.value !== undefined && <Notice error={comparing.error.value} />}
+        {comparing.result.value ? <Matrix {...comparing.result.value} /> : model === undefined ? <NoModel playground="embed" /> : <div class="empty">{say('embed.empty')}</div>}
       </section>
     </div>
   );

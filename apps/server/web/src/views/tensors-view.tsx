@@ -2,7 +2,7 @@
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { modelFor } from '../state/models.js';
-import { changeImage, changeInput, type Fill, fillInput, giveFile, inferError, inferResult, inferring, openSignature, runModel, signature, signatureError, type TensorInput, tensorInputs } from '../state/tensor-inputs.js';
+import { changeImage, changeInput, type Fill, fillInput, giveFile, inferring, openSignature, runModel, signature, signatureError, type TensorInput, tensorInputs } from '../state/tensor-inputs.js';
 import { type ImageScale, imageScales } from '../tensors/image.js';
 import { sayShape } from '../tensors/tensor-data.js';
 import { say } from '../text/text.js';
@@ -10,10 +10,13 @@ import { DropZone } from '../ui/drop-zone.js';
 import { Field, SelectField, TextField } from '../ui/fields.js';
 import { ModelPicker, NoModel } from '../ui/model-picker.js';
 import { Notice } from '../ui/notice.js';
+import { RunButton } from '../ui/run-button.js';
 import { TensorOutputs } from '../ui/tensor-outputs.js';
 
 export function TensorsView(): JSX.Element {
   const model = modelFor('infer');
+  const result = inferring.result.value;
+  const error = inferring.error.value;
   useEffect(() => {
     if (model === undefined) return undefined;
     const abort = new AbortController();
@@ -40,20 +43,18 @@ export function TensorsView(): JSX.Element {
           </section>
         )}
         <div class="row end">
-          <button type="submit" class="button primary" disabled={!signature.value || inferring.value}>
-            {say('tensor.run')}
-          </button>
+          <RunButton run={inferring} words={say('tensor.run')} disabled={!signature.value} />
         </div>
       </form>
-      <section class="card padded" aria-live="polite" aria-busy={inferring.value} aria-labelledby="outputs">
+      <section class="card padded" aria-live="polite" aria-busy={inferring.busy.value} aria-labelledby="outputs">
         <h2 id="outputs">{say('tensor.outputs')}</h2>
-        {inferError.value !== undefined && <Notice error={inferError.value} />}
-        {inferResult.value ? (
-          <TensorOutputs result={inferResult.value} />
+        {error !== undefined && <Notice error={error} />}
+        {result ? (
+          <TensorOutputs result={result} />
         ) : model === undefined ? (
           <NoModel playground="tensors" />
         ) : (
-          inferError.value === undefined && <div class="empty">{say('tensor.empty')}</div>
+          error === undefined && <div class="empty">{say('tensor.empty')}</div>
         )}
       </section>
     </div>
