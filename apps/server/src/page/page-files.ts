@@ -31,6 +31,9 @@ const types: Readonly<Record<string, string>> = {
   '.txt': 'text/plain; charset=utf-8',
 };
 
+/** Says how the page comes to be, when the server runs from its sources. */
+export const BUILD = 'Build it: `npx turbo run build --filter=@penjing/server...`';
+
 // The page has about ten files of some 200 KB; a folder beyond this is not the page.
 const MAX_FILES = 64;
 const MAX_BYTES = 8 * 2 ** 20;
@@ -44,7 +47,7 @@ export function pageFolder(): string | undefined {
 /** Reads every file of known type. Throws `E_PAGE` when the folder has no index.html, or is no page at all. */
 export async function readPageFiles(folder: string): Promise<PageFiles> {
   const names = (await readdir(folder, { recursive: true }).catch(() => [])).map((name) => name.replaceAll('\\', '/')).filter((name) => extname(name) in types);
-  if (!names.includes('index.html')) throw new PenjingError('E_PAGE', `${folder} holds no built page`, { hint: 'Build it: `npx turbo run build --filter=@penjing/server`.' });
+  if (!names.includes('index.html')) throw new PenjingError('E_PAGE', `${folder} holds no built page`, { hint: `${BUILD}.` });
   if (names.length > MAX_FILES) throw new PenjingError('E_PAGE', `${folder} holds ${names.length} files, a page has at most ${MAX_FILES}`);
   const files = new Map<string, PageFile>();
   let total = 0;

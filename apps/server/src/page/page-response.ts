@@ -40,6 +40,22 @@ export function pageResponse(files: PageFiles, request: Request): Response | und
   return file && fileResponse(file, method, headers);
 }
 
+/** For a person, when the server runs from its sources and the page was not built. */
+export function unbuiltResponse(): Response {
+  const text = `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>Penjing</title></head>
+<body>
+<h1>The page is not built</h1>
+<p>The server runs, from its sources. Build the page in the repository, then start the server again:</p>
+<pre>npx turbo run build --filter=@penjing/server...</pre>
+<p>The APIs work without it: <a href="./openapi.json">openapi.json</a> lists them, <a href="./v1/models">v1/models</a> lists the models.</p>
+</body>
+</html>
+`;
+  return new Response(text, { status: 404, headers: { ...guards, 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' } });
+}
+
 /** A person who typed an address gets the page; a program that asked for a file gets a 404. */
 function fallback(files: PageFiles, pathname: string, headers: Headers): PageFile | undefined {
   // The page names its files relative to the root, so only addresses of one part can stand for it.

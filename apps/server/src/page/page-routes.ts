@@ -2,8 +2,8 @@
 import { PenjingError } from '@penjing/core';
 import type { Context, Next } from 'hono';
 import type { RouteModule } from '../context.js';
-import { pageFolder, type PageFiles, readPageFiles } from './page-files.js';
-import { pageResponse } from './page-response.js';
+import { BUILD, pageFolder, type PageFiles, readPageFiles } from './page-files.js';
+import { pageResponse, unbuiltResponse } from './page-response.js';
 
 /** Mounted last: `/NAME` is for people who typed an address, and anything else has gone before. */
 export const page: RouteModule = (app, { logger }) => {
@@ -20,7 +20,10 @@ export const page: RouteModule = (app, { logger }) => {
     const known = await (files ??= read());
     const response = known && pageResponse(known, c.req.raw);
     if (response) return response;
-    if (!known && c.req.path === '/') throw new PenjingError('E_ROUTE', 'this server has no page', { hint: 'It is part of the built package; the APIs are at /v1 and /v2.' });
+    if (!known && c.req.path === '/') {
+      if ((c.req.header('accept') ?? '').includes('text/html')) return unbuiltResponse();
+      throw new PenjingError('E_ROUTE', 'the page of this server is not built', { hint: `${BUILD}; the APIs are at /v1 and /v2.` });
+    }
     return next();
   };
   app.get('/', serve);

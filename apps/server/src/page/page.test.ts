@@ -1,10 +1,10 @@
-import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type PageFiles, readPageFiles } from './page-files.js';
-import { pageResponse } from './page-response.js';
+import { pageResponse, unbuiltResponse } from './page-response.js';
 
 let folder: string;
 let files: PageFiles;
@@ -74,6 +74,14 @@ describe('the page', () => {
     'refuses %s',
     (path) => expect(get(path, { accept: 'text/html' })).toBeUndefined(),
   );
+
+  test('that is not built says how to build it, under the same policy', async () => {
+    const response = unbuiltResponse();
+    expect([response.status, response.headers.get('content-security-policy')]).toEqual([404, get('/')!.headers.get('content-security-policy')]);
+    const [, name] = /<pre>npx turbo run build --filter=(\S+)\.\.\.<\/pre>/.exec(await response.text())!;
+    const manifest = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as object;
+    expect(manifest).toMatchObject({ name, scripts: { build: expect.stringContaining('vite build') as string } });
+  });
 
   test('a folder without an index is no page', async () => {
     await expect(readPageFiles(join(folder, 'ui'))).rejects.toMatchObject({ code: 'E_PAGE' });

@@ -15,6 +15,8 @@ export interface Series {
 export interface ChartSpec {
   readonly title: TextKey;
   readonly unit: TextKey;
+  /** Of the server as a whole: its metrics do not tell models apart. */
+  readonly whole?: boolean;
   /** Of each line: its words, and its value at a reading, given the one before and all of them. */
   readonly lines: readonly { readonly label: TextKey | `p${number}`; readonly at: (window: Window) => number | undefined }[];
 }
@@ -43,6 +45,7 @@ export const charts: readonly ChartSpec[] = [
   {
     title: 'monitor.requests',
     unit: 'monitor.requests.unit',
+    whole: true,
     lines: [
       { label: 'monitor.ok', at: ({ before, now }) => rate(before, now, 'penjing_http_requests_total', withStatus((status) => status < 400)) ?? 0 },
       { label: 'monitor.failed', at: ({ before, now }) => rate(before, now, 'penjing_http_requests_total', withStatus((status) => status >= 400 && !refused(status))) ?? 0 },
@@ -52,6 +55,7 @@ export const charts: readonly ChartSpec[] = [
   {
     title: 'monitor.latency',
     unit: 'monitor.latency.unit',
+    whole: true,
     lines: [
       { label: 'p50', at: latency(0.5) },
       { label: 'p95', at: latency(0.95) },
@@ -77,7 +81,7 @@ export const charts: readonly ChartSpec[] = [
   {
     title: 'monitor.batch',
     unit: 'monitor.batch.unit',
-    lines: [{ label: 'monitor.batchMean', at: ({ earlier, now, model }) => mean(earlier, now, 'penjing_batch_size', model) }],
+    lines: [{ label: 'monitor.batchMean', at: ({ earlier, now, model }) => mean(earlier, now, 'penjing_batch_rows', model) }],
   },
   {
     title: 'monitor.memory',

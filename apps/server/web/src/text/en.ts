@@ -254,7 +254,7 @@ export const en = {
   'monitor.queue': 'Queue',
   'monitor.queue.unit': 'requests',
   'monitor.batch': 'Batch size',
-  'monitor.batch.unit': 'requests per run',
+  'monitor.batch.unit': 'rows per run',
   'monitor.latency': 'Latency',
   'monitor.latency.unit': 'ms',
   'monitor.tokens': 'Tokens',

@@ -248,7 +248,7 @@ export const zh: Readonly<Record<TextKey, string>> = {
   'monitor.queue': '队列',
   'monitor.queue.unit': '请求数',
   'monitor.batch': '批大小',
-  'monitor.batch.unit': '每次运行的请求数',
+  'monitor.batch.unit': '每次运行的行数',
   'monitor.latency': '延迟',
   'monitor.latency.unit': '毫秒',
   'monitor.tokens': '词元',

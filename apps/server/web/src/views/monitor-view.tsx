@@ -53,7 +53,7 @@ export function MonitorView(): JSX.Element {
         <>
           <div class="charts">
             {charts.map((chart) => (
-              <LineChart key={chart.title} title={say(chart.title)} unit={say(chart.unit)} span={SPAN} series={seriesOf(chart, list, model.value, (label) => (isTextKey(label) ? say(label) : label))} />
+              <LineChart key={chart.title} title={say(chart.title)} unit={`${say(chart.unit)}${chart.whole && model.value !== '' ? ` · ${say('monitor.all')}` : ''}`} span={SPAN} series={seriesOf(chart, list, model.value, (label) => (isTextKey(label) ? say(label) : label))} />
             ))}
           </div>
           <p class="soft small">{list.length < 2 && error === undefined ? say('monitor.waiting') : say('monitor.window', { n: SPAN / 60_000, s: EVERY / 1000 })}</p>
