@@ -8,10 +8,10 @@ export interface Run<T> {
   /** The reader ended the last one. */
   readonly stopped: ReadonlySignal<boolean>;
   /** Does nothing while another is under way; the last result stands until the next is there. */
-  start(work: (signal: AbortSignal) => Promise<T>): Promise<void>;
-  stop(): void;
+  readonly start: (work: (signal: AbortSignal) => Promise<T>) => Promise<void>;
+  readonly stop: () => void;
   /** Forgets the result and the error; what is under way goes on. */
-  clear(): void;
+  readonly clear: () => void;
 }
 
 export function createRun<T>(): Run<T> {
