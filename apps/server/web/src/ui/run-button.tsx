@@ -5,7 +5,7 @@ import { say } from '../text/text.js';
 import { Icon } from './icons.js';
 
 interface RunButtonProps {
-  readonly run: Run<unknown>;
+  readonly run: Pick<Run<unknown>, 'busy' | 'stop'>;
   readonly words: string;
   readonly disabled: boolean;
 }
