@@ -5,6 +5,7 @@ import { chat } from './commands/chat.js';
 import { cluster } from './commands/cluster.js';
 import { compare } from './commands/compare.js';
 import { convert } from './commands/convert.js';
+import { deploy } from './commands/deploy.js';
 import { distill } from './commands/distill.js';
 import { doctor } from './commands/doctor.js';
 import { evaluate } from './commands/eval.js';
@@ -20,4 +21,4 @@ import { simplify } from './commands/simplify.js';
 import { squeeze } from './commands/squeeze.js';
 import type { Command } from './command.js';
 
-export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, run, generate, chat, serve, apply, doctor];
+export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, run, generate, chat, serve, deploy, apply, doctor];

@@ -1,6 +1,7 @@
 /** `penjing serve`: models behind HTTP, until it is told to end. */
 import type { ServerOptions } from '@penjing/server';
 import type { Command } from '../command.js';
+import { namedPath } from '../named-path.js';
 import { common, deviceOf, filled, integer, listOf, numberOf, textOf } from '../options.js';
 
 export const serve: Command = {
@@ -64,12 +65,6 @@ function optionsOf(paths: readonly string[], options: Readonly<Record<string, un
     ...(textOf(options, 'logLevel') !== undefined && { log: { level: textOf(options, 'logLevel') as 'info' } }),
   };
   return defined(given);
-}
-
-/** `name=path`, or a path. */
-function namedPath(text: string): { readonly name?: string; readonly path: string } {
-  const match = /^([A-Za-z0-9._-]{1,128})=(.+)$/.exec(text);
-  return match ? { name: match[1]!, path: match[2]! } : { path: text };
 }
 
 /** What is undefined must not hide the configuration's file. */

@@ -104,7 +104,7 @@ async function readOptions(path: string): Promise<ModelOptions> {
 }
 
 /** `out/sapling` is sapling, `out/sapling/onnx/model_q4.onnx` too. */
-function nameOf(path: string): string {
+export function nameOf(path: string): string {
   const whole = resolve(path);
   if (extname(whole) !== '.onnx') return basename(whole);
   const parts = whole.split(sep);

@@ -1,0 +1,63 @@
+/** `penjing deploy`: files that run a server of models under systemd, Compose or Kubernetes. */
+import { resolve } from 'node:path';
+import { PenjingError } from '@penjing/core';
+import type { DeployTarget } from '@penjing/server';
+import type { Command } from '../command.js';
+import { namedPath } from '../named-path.js';
+import { common, filled, integer, numberOf, textOf } from '../options.js';
+import { writeFiles } from '../write-files.js';
+
+const targets = ['systemd', 'compose', 'k8s'] as const satisfies readonly DeployTarget[];
+
+export const deploy: Command = {
+  name: 'deploy',
+  summary: 'write files that serve models under systemd, Docker Compose or Kubernetes',
+  arguments: [{ name: '<model...>', help: 'model folders or .onnx files, as path or name=path' }],
+  options: [
+    { flags: '--target <name>', help: 'systemd, compose or k8s', choices: targets, required: true },
+    { flags: '-o, --output <dir>', help: 'where the files go; needed unless --dry-run', parse: filled, group: 'Output' },
+    { flags: '--dry-run', help: 'print the files, write nothing', group: 'Output' },
+    { ...common.force, group: 'Output' },
+    { flags: '--name <name>', help: 'of the service (penjing)', parse: filled },
+    { flags: '--port <n>', help: 'where it listens (8080); administration is on the next one in containers', parse: integer(1, 65_534) },
+    { flags: '--drain <seconds>', help: 'how long requests in flight may go on when it is told to end (30)', parse: integer(0, 3600) },
+    { flags: '--variant <name>', help: 'fp32, fp16, q8, q4, … of folders with several' },
+    { flags: '--threads <n>', help: 'of each model (2); processors are requested by it', parse: integer(1, 1024) },
+    { flags: '--command <path>', help: 'systemd: the executable (/usr/local/bin/penjing)', parse: filled, group: 'systemd' },
+    { flags: '--user <name>', help: 'systemd: who runs it; a user that exists only while it runs when absent', parse: filled, group: 'systemd' },
+    { flags: '--image <name>', help: 'the image (penjing:VERSION); Compose builds it from the Dockerfile', parse: filled, group: 'Containers' },
+    { flags: '--replicas <n>', help: 'k8s: how many pods (2)', parse: integer(1, 1000), group: 'Containers' },
+    { flags: '--claim <name>', help: 'k8s: the PersistentVolumeClaim with the folders of the models (penjing-models)', parse: filled, group: 'Containers' },
+  ],
+  examples: ['penjing deploy out/sapling --target systemd -o deploy', 'penjing deploy chat=out/qwen words=out/minilm --target compose -o deploy', 'penjing deploy out/qwen --variant q4 --target k8s --dry-run'],
+  async run({ arguments: paths, options, signal }) {
+    const output = textOf(options, 'output');
+    const dry = options['dryRun'] === true;
+    if (output === undefined && !dry) throw new PenjingError('E_OPTION', 'where the files go is not said', { hint: 'Name a folder (-o DIR), or look at them first: --dry-run.' });
+    const [{ summarizeModel }, { renderDeployment, version }] = await Promise.all([import('@penjing/runtime'), import('@penjing/server')]);
+    const variant = textOf(options, 'variant');
+    const models = await Promise.all(
+      paths.map(async (text) => {
+        const { name, path } = namedPath(text);
+        const { folder, bytes } = await summarizeModel(path, { ...(variant !== undefined && { variant }), signal });
+        return { name, path: resolve(path), folder: resolve(folder), bytes, variant };
+      }),
+    );
+    const name = textOf(options, 'name') ?? 'penjing';
+    const { files, next } = renderDeployment(textOf(options, 'target') as DeployTarget, {
+      name,
+      models,
+      port: numberOf(options, 'port') ?? 8080,
+      drainSeconds: numberOf(options, 'drain') ?? 30,
+      threads: numberOf(options, 'threads') ?? 2,
+      command: textOf(options, 'command') ?? '/usr/local/bin/penjing',
+      user: textOf(options, 'user'),
+      image: textOf(options, 'image') ?? `penjing:${version}`,
+      replicas: numberOf(options, 'replicas') ?? 2,
+      claim: textOf(options, 'claim') ?? 'penjing-models',
+    });
+    if (!dry) await writeFiles(output!, files, options['force'] === true);
+    const shown = dry ? files.map(({ path, text }) => `# ${path}\n${text}`).join('\n') : `wrote ${files.map(({ path }) => path).join(', ')} to ${output!}\n\nnext:\n${next.map((line) => `  ${line}`).join('\n')}`;
+    return { json: { files: dry ? files : files.map(({ path }) => ({ path })), next }, text: shown.trimEnd() };
+  },
+};
