@@ -6,36 +6,28 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import OpenAI from 'openai';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { penjing, type Running, startPenjing } from './support/penjing-process.js';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { penjing } from './support/penjing-process.js';
+import { endServed, serve, type Served } from './support/served.js';
 import { TaskFolders } from './support/task-folder.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const run = promisify(execFile);
 let folder: string;
 let folders: TaskFolders;
-let server: Running & { readonly url: string };
+let server: Served;
 let client: OpenAI;
-
-async function serve(...argv: string[]): Promise<typeof server> {
-  const running = startPenjing(['serve', ...argv, '--port', '0'], { milliseconds: 600_000 });
-  let said = '';
-  running.process.stderr!.on('data', (chunk) => (said += String(chunk)));
-  await vi.waitFor(() => expect(said).toMatch(/^ready: /m), { timeout: 120_000, interval: 50 });
-  return { ...running, url: /listening on (\S+)/.exec(said)![1]! };
-}
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'penjing-serve-'));
   folders = await TaskFolders.open();
   const { code, stderr } = await penjing(['convert', join(root, 'models/sapling'), '-o', join(folder, 'sapling')]);
   expect(code, stderr).toBe(0);
-  server = await serve(join(folder, 'sapling'), `words=${await folders.convert('sentences/bert-mean', 'sentence-similarity')}`, '--log-level', 'warn', '--threads', '1');
+  server = await serve([join(folder, 'sapling'), `words=${await folders.convert('sentences/bert-mean', 'sentence-similarity')}`, '--log-level', 'warn', '--threads', '1']);
   client = new OpenAI({ apiKey: 'none', baseURL: `${server.url}/v1`, maxRetries: 0 });
 }, 300_000);
 afterAll(async () => {
-  server.process.kill('SIGTERM');
-  expect((await server.ended).code).toBe(0);
+  await endServed(server);
   await folders[Symbol.asyncDispose]();
   await rm(folder, { recursive: true });
 });
@@ -112,7 +104,7 @@ test.each(['README.md', 'docs/server.md'])('the examples of %s work', async (pag
 });
 
 test('SIGTERM lets what is in flight end, and refuses what is new', async () => {
-  const other = await serve(join(folder, 'sapling'), '--log-level', 'warn', '--threads', '1');
+  const other = await serve([join(folder, 'sapling'), '--log-level', 'warn', '--threads', '1']);
   const busy = new OpenAI({ apiKey: 'none', baseURL: `${other.url}/v1`, maxRetries: 0 });
   const stream = await busy.chat.completions.create({ ...ask, max_tokens: 300, stream: true, ...{ ignore_eos: true } });
   let finish: string | null | undefined;
