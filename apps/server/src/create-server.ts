@@ -41,6 +41,8 @@ export interface Surroundings {
   readonly logger?: Logger;
   /** Further APIs of an embedder. */
   readonly routes?: readonly RouteModule[];
+  /** The process is the server's alone: the global `Request` and `Response` are replaced by lighter ones, which are sent without a stream. */
+  readonly ownsProcess?: boolean;
   /** Where models live, instead of what `isolation` says; for tests. */
   readonly createHost?: HostFactory;
 }
@@ -71,7 +73,7 @@ export function createServer(options: ServerOptions = {}, surroundings: Surround
     const { host, port } = listener;
     return { host, port, url: `${config.tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}` };
   };
-  const open = async (fetch: (request: Request) => Response | Promise<Response>, where: { readonly host: string; readonly port: number }): Promise<Address> => opened(await listen(fetch, where, config));
+  const open = async (fetch: (request: Request) => Response | Promise<Response>, where: { readonly host: string; readonly port: number }): Promise<Address> => opened(await listen(fetch, where, { ...config, overrideGlobalObjects: surroundings.ownsProcess ?? false }));
   const end = async (): Promise<void> => {
     draining = true;
     const deadline = AbortSignal.timeout(config.drainMs);

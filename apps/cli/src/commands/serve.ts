@@ -31,7 +31,7 @@ export const serve: Command = {
   async run({ arguments: paths, options, signal, note }) {
     const { createServer, readServerConfig } = await import('@penjing/server');
     const config = await readServerConfig({ file: textOf(options, 'config'), environment: process.env, options: optionsOf(paths, options) });
-    const server = createServer(config);
+    const server = createServer(config, { ownsProcess: true });
     try {
       const { main, admin, grpc } = await server.listen();
       note(`listening on ${main.url}${grpc ? `, gRPC on ${grpc.host}:${grpc.port}` : ''}${admin ? `, administration on ${admin.url}` : ''}`);

@@ -58,6 +58,7 @@ test('probes tell the truth, and every reply has an id', async () => {
   expect([ready.status, ready.headers.get('x-request-id')]).toEqual([200, 'mine-1']);
   expect((await ask(server, '/healthz', { headers: { 'X-Request-Id': 'no spaces' } })).headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
   expect((await ask(server, '/v2/health/live')).status).toBe(200);
+  expect((await ask(server, '/', { headers: { 'X-Request-Id': 'mine-2' } })).headers.get('x-request-id')).toBe('mine-2');
   expect(await (await ask(server, '/v1/models')).json()).toMatchObject({ object: 'list', data: [{ id: 'a', object: 'model', owned_by: 'penjing' }] });
   expect((await ask(server, '/v1/models/b')).status).toBe(404);
   expect(await (await ask(server, '/metrics')).text()).toMatch(/penjing_http_requests_total\{route="\/v2\/health\/ready",method="GET",status="503"\} 1/);

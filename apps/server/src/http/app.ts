@@ -38,6 +38,7 @@ export function createApp(modules: readonly RouteModule[], context: ServerContex
     c.set('logger', logger.child({ requestId }));
     c.set('signal', signalOf(c.req.raw, stop));
     await next();
+    // After: a route may answer with a Response of its own, which knows nothing of headers that were set before.
     c.header('X-Request-Id', requestId);
     if (draining()) c.header('Connection', 'close');
     // The pattern, not the path: what clients make up must not become labels ('/*' where there is no route). The first of its own: the page, mounted last, matches what others have answered.

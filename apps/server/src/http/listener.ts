@@ -17,14 +17,14 @@ export interface Listener {
 
 type Fetch = (request: Request) => Response | Promise<Response>;
 
-export async function listen(fetch: Fetch, { host, port }: { readonly host: string; readonly port: number }, { limits, tls }: Pick<ServerConfig, 'limits' | 'tls'>): Promise<Listener> {
+export async function listen(fetch: Fetch, { host, port }: { readonly host: string; readonly port: number }, { limits, tls, overrideGlobalObjects }: Pick<ServerConfig, 'limits' | 'tls'> & { readonly overrideGlobalObjects: boolean }): Promise<Listener> {
   const options = { maxHeaderSize: limits.headerBytes, headersTimeout: limits.headersMs, requestTimeout: limits.requestMs, keepAliveTimeout: 5_000, connectionsCheckingInterval: 1_000 };
   const listener = getRequestListener(
     (request, { incoming }) => {
       rememberIncoming(request, incoming as IncomingMessage);
       return fetch(request);
     },
-    { overrideGlobalObjects: false },
+    { overrideGlobalObjects },
   );
   const handler = (...[request, response]: Parameters<typeof listener>): void => void listener(request, response);
   const server: Server = tls ? createHttpsServer({ ...options, ...(await readCertificates(tls)) }, handler) : createHttpServer(options, handler);
