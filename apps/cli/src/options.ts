@@ -100,6 +100,7 @@ export const common = {
   samples: { flags: '--samples <n>', help: 'how many samples of the data to use', parse: integer(1) },
   seed: { flags: '--seed <n>', help: 'seed of every random choice', parse: integer(0, 2 ** 32 - 1) },
   device: { flags: '--device <name>', help: 'where the model runs (cpu when absent; auto takes a graphics processor where there is one)', choices: devices },
+  prefixCache: { flags: '--prefix-cache <MiB>', help: 'memory for what was read, so that a text that begins alike goes on from there (256); 0 keeps none', parse: integer(0, 2 ** 20) },
   threads: { flags: '--threads <n>', help: 'worker threads (all cores when absent)', parse: integer(1, 1024) },
 } as const satisfies Record<string, OptionSpec>;
 
@@ -131,6 +132,12 @@ export function numberOf(options: Options, name: string): number | undefined {
 /** The device, if one was named; the parser has checked it. */
 export function deviceOf(options: Options): Device | undefined {
   return devices.find((name) => name === options['device']);
+}
+
+/** Bytes of `--prefix-cache`, as options of the runtime and the server. */
+export function prefixCacheOf(options: Options): { readonly prefixCacheBytes?: number } {
+  const mebibytes = numberOf(options, 'prefixCache');
+  return mebibytes === undefined ? {} : { prefixCacheBytes: mebibytes * 2 ** 20 };
 }
 
 /** The values of an option that may be repeated. */

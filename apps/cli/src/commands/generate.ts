@@ -2,7 +2,7 @@
 import { PenjingError } from '@penjing/core';
 import type { GenerateOptions, Generator, Speculate } from '@penjing/runtime';
 import type { Command, CommandContext, CommandResult } from '../command.js';
-import { common, deviceOf, filled, integer, numberOf, textOf } from '../options.js';
+import { common, deviceOf, filled, integer, numberOf, prefixCacheOf, textOf } from '../options.js';
 import { readSampling, samplingOptions, stopOption } from '../sampling-options.js';
 
 const BATCH = { group: 'Many prompts' };
@@ -28,6 +28,7 @@ export const generate: Command = {
     { ...BATCH, ...common.force },
     { ...BATCH, flags: '--max-concurrent <n>', help: 'prompts that are worked on at a time (16)', parse: integer(1, 1024) },
     common.seed,
+    common.prefixCache,
     common.device,
     common.threads,
   ],
@@ -45,7 +46,7 @@ export const generate: Command = {
     const { loadGenerator, readConstraint } = await import('@penjing/runtime');
     const prompt = textOf(options, 'prompt') ?? '';
     const constrain = await readConstraint({ schema: textOf(options, 'schema'), regex: textOf(options, 'regex'), grammar: textOf(options, 'grammar') });
-    await using generator = await loadGenerator(path, { variant: textOf(options, 'variant'), device: deviceOf(options), threads: numberOf(options, 'threads'), signal });
+    await using generator = await loadGenerator(path, { variant: textOf(options, 'variant'), device: deviceOf(options), threads: numberOf(options, 'threads'), ...prefixCacheOf(options), signal });
     const sampling = {
       ...readSampling(options),
       ...(constrain && { constrain }),

@@ -2,7 +2,7 @@
 import type { ServerOptions } from '@penjing/server';
 import type { Command } from '../command.js';
 import { namedPath } from '../named-path.js';
-import { common, deviceOf, filled, integer, listOf, numberOf, textOf } from '../options.js';
+import { common, deviceOf, filled, integer, listOf, numberOf, prefixCacheOf, textOf } from '../options.js';
 
 export const serve: Command = {
   name: 'serve',
@@ -22,6 +22,7 @@ export const serve: Command = {
     { flags: '--variant <name>', help: 'fp32, fp16, q8, q4, … of folders with several', group: 'Models' },
     { flags: '--max-concurrent <n>', help: 'requests that a model works on at a time (8)', parse: integer(1, 4096), group: 'Models' },
     { flags: '--max-queue <n>', help: 'requests that wait for a model; more are refused with 429 (64)', parse: integer(0, 65_536), group: 'Models' },
+    { ...common.prefixCache, group: 'Models' },
     { ...common.device, group: 'Models' },
     { ...common.threads, group: 'Models' },
     { flags: '--drain <seconds>', help: 'how long requests in flight may go on when the server is told to end (30)', parse: integer(0, 3600) },
@@ -48,7 +49,7 @@ export const serve: Command = {
 };
 
 function optionsOf(paths: readonly string[], options: Readonly<Record<string, unknown>>): ServerOptions {
-  const shared = { variant: textOf(options, 'variant'), threads: numberOf(options, 'threads'), device: deviceOf(options), maxConcurrent: numberOf(options, 'maxConcurrent'), maxQueue: numberOf(options, 'maxQueue') };
+  const shared = { variant: textOf(options, 'variant'), threads: numberOf(options, 'threads'), device: deviceOf(options), ...prefixCacheOf(options), maxConcurrent: numberOf(options, 'maxConcurrent'), maxQueue: numberOf(options, 'maxQueue') };
   const [origins, cert, key, adminPort, grpcPort, drain] = [listOf(options, 'cors'), textOf(options, 'tlsCert'), textOf(options, 'tlsKey'), numberOf(options, 'adminPort'), numberOf(options, 'grpcPort'), numberOf(options, 'drain')];
   const host = textOf(options, 'host');
   const given: ServerOptions = {

@@ -31,6 +31,8 @@ export const modelOptionsSchema = z.strictObject({
   /** Threads of a run; the cores that there are when absent. */
   threads: z.int().min(1).max(1024).optional(),
   device: z.enum(['cpu', 'webgpu', 'cuda', 'directml', 'coreml', 'auto']).optional(),
+  /** Of a model that writes: bytes for what it read before, so that a text that begins alike goes on from there. 256 MiB when absent; 0 keeps none. */
+  prefixCacheBytes: z.int().min(0).max(2 ** 40).optional(),
   /** Requests that the model works on at a time; more wait. */
   maxConcurrent: z.int().min(1).max(4096).default(8),
   /** Requests that wait; more are refused with 429. */

@@ -32,7 +32,7 @@ export interface OpenedModel {
 /** Opens `summary.file`; `settings` are options of the runtime's loaders. */
 export type KindOpener = (summary: ModelSummary, settings: KindSettings) => Promise<OpenedKind>;
 
-export interface KindSettings extends Pick<ModelSource, 'threads' | 'device' | 'variant'> {
+export interface KindSettings extends Pick<ModelSource, 'threads' | 'device' | 'variant' | 'prefixCacheBytes'> {
   readonly thread: 'calling';
   readonly signal: AbortSignal;
 }
@@ -40,10 +40,10 @@ export interface KindSettings extends Pick<ModelSource, 'threads' | 'device' | '
 /** One row per kind of model. */
 const kinds: Readonly<Record<Task, KindOpener>> = { 'text-generation': openTextGeneration, embedding: openEmbedding, tensors: openTensors };
 
-export async function openModel({ path, variant, task, threads, device }: ModelSource, signal: AbortSignal): Promise<OpenedModel> {
+export async function openModel({ path, variant, task, threads, device, prefixCacheBytes }: ModelSource, signal: AbortSignal): Promise<OpenedModel> {
   const summary = await summarizeModel(path, { ...(variant !== undefined && { variant }), signal });
   const kind = task ?? summary.task;
-  const { handlers, contextLength, hasChatTemplate = false, close } = await kinds[kind](summary, { threads, device, variant, thread: 'calling', signal });
+  const { handlers, contextLength, hasChatTemplate = false, close } = await kinds[kind](summary, { threads, device, variant, prefixCacheBytes, thread: 'calling', signal });
   const description: ModelDescription = {
     task: kind,
     inputs: summary.inputs.map(signatureOf),

@@ -20,6 +20,8 @@ export interface ModelSource {
   readonly task?: Task | undefined;
   readonly threads?: number | undefined;
   readonly device?: Device | undefined;
+  /** See `GeneratorOptions` of the runtime. */
+  readonly prefixCacheBytes?: number | undefined;
 }
 
 /** An input or output; sizes that are not fixed are a name, or null. */

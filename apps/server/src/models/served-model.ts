@@ -153,8 +153,8 @@ export class ServedModel {
   }
 }
 
-function sourceOf({ path, options: { task, variant, threads, device } }: ModelIdentity): ModelSource {
-  return { path, task, variant, threads, device };
+function sourceOf({ path, options: { task, variant, threads, device, prefixCacheBytes } }: ModelIdentity): ModelSource {
+  return { path, task, variant, threads, device, prefixCacheBytes };
 }
 
 /** Until nothing is in flight, or the time is up. */

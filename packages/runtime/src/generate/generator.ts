@@ -11,10 +11,12 @@ import type { Tokenizer } from '../tokenize/tokenizer.js';
 import { decoderLayout } from '../worker/decoder-layout.js';
 import type { Speculation } from '../worker/drafts.js';
 import type { TokenEvent } from '../worker/generate.js';
+import { PREFIX_BYTES } from '../worker/prefix-cache.js';
 import { type OpenedDecoder, openDecoder } from './open-decoder.js';
 import { DraftModels } from './draft-models.js';
 import { checkedStops, choiceSeeds, type GenerateOptions, guessedTokens, samplingParams, tokenBudget } from './options.js';
 import { createQueue } from './queue.js';
+import { inRange } from './range.js';
 import type { TokenProbability } from './sampler.js';
 import { createStopMatcher } from './stop.js';
 
@@ -23,6 +25,8 @@ export interface GeneratorOptions extends SessionOptions {
   readonly variant?: string;
   /** Runs the graph as the file has it, which gives to the last digit what other programs with ONNX Runtime get, one text after the other and slower on long ones. */
   readonly asStored?: boolean;
+  /** Bytes for keys and values of texts that were read before, so that one that begins alike goes on from there: 256 MiB when absent, 0 keeps none, up to 2^40. */
+  readonly prefixCacheBytes?: number | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -76,8 +80,9 @@ export interface Generator extends AsyncDisposable {
   chatPrompt(messages: readonly ChatMessage[], options?: ChatTemplateOptions): number[];
 }
 
-/** Loads a model folder (or the ONNX file in one) for generation. */
+/** Loads a model folder (or the ONNX file in one) for generation. Throws `E_OPTION` for `prefixCacheBytes` out of range. */
 export async function loadGenerator(path: string, options: GeneratorOptions = {}): Promise<Generator> {
+  const prefixBytes = inRange('prefixCacheBytes', options.prefixCacheBytes, { min: 0, max: 2 ** 40, integer: true, fallback: PREFIX_BYTES });
   const { path: file, folder } = await locateModel(path, options.variant);
   const [tokenizer, config] = await Promise.all([loadTokenizer(folder), readLanguageConfig(folder)]);
   const host = sessionHostFor(options);
@@ -85,7 +90,7 @@ export async function loadGenerator(path: string, options: GeneratorOptions = {}
     const model = await openDecoder(host, file, options, options.asStored);
     if (!model.form) decoderLayout(model.session.inputs, model.session.outputs);
     const { signal: _signal, ...settings } = options;
-    return new OrtGenerator(host, model, tokenizer, config, folder, settings);
+    return new OrtGenerator(host, model, tokenizer, config, folder, { ...settings, prefixBytes });
   } catch (error) {
     await host.release(options.signal);
     throw error;
@@ -104,8 +109,10 @@ class OrtGenerator implements Generator {
   readonly #endTokens: readonly number[];
   readonly #grammars: GrammarThreads;
   readonly #drafts: DraftModels;
+  readonly #prefixBytes: number;
 
-  constructor(host: SessionHost, model: OpenedDecoder, tokenizer: Tokenizer, config: LanguageConfig, folder: string, options: SessionOptions) {
+  constructor(host: SessionHost, model: OpenedDecoder, tokenizer: Tokenizer, config: LanguageConfig, folder: string, { prefixBytes, ...options }: SessionOptions & { readonly prefixBytes: number }) {
+    this.#prefixBytes = prefixBytes;
     this.#drafts = new DraftModels(host, tokenizer, options);
     this.#grammars = new GrammarThreads(folder);
     this.#host = host;
@@ -162,7 +169,7 @@ class OrtGenerator implements Generator {
     const grammar = await this.#grammarOf(options);
     const call = this.#host.call(
       'generate',
-      { handle: this.#model.handle, form: this.#model.form, prompt: ids, maxNewTokens, endTokens, sampling, speculation, mask: grammar && { port: grammar.port, cells: grammar.cells, patience: grammar.patience } },
+      { handle: this.#model.handle, form: this.#model.form, prefixBytes: this.#prefixBytes, prompt: ids, maxNewTokens, endTokens, sampling, speculation, mask: grammar && { port: grammar.port, cells: grammar.cells, patience: grammar.patience } },
       { onEvent: events.push, stop: stop.signal, transfer: grammar ? [grammar.port] : [], ...(options.signal ? { signal: options.signal } : {}) },
     );
     if (grammar) call.then(() => grammar.release(), (error: unknown) => grammar.release(isPenjingError(error) && error.code === 'E_GRAMMAR'));

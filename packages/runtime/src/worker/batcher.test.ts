@@ -69,6 +69,18 @@ describe('texts that are written together', () => {
     expect(again.tokens).toEqual(fresh.tokens);
   });
 
+  test('go on from nothing without room for it', async () => {
+    let runs = 0;
+    const counting = new Batcher(through((...args) => (runs++, runner.forward(...args))), () => 8, { prefixBytes: 0 });
+    const ids = prompt(3, 50);
+    for (const reads of [1, 2]) {
+      const text = write(counting, ids, 3);
+      await text.result;
+      expect(text.tokens).toEqual(await alone(ids, 3));
+      expect(runs).toBe(reads * (7 + 2));
+    }
+  });
+
   test('end at their own end token, which is not written', async () => {
     const batcher = new Batcher(runner, () => 32);
     const [one, two] = [prompt(1, 9), prompt(2, 5)];
@@ -94,7 +106,7 @@ describe('texts that are written together', () => {
   });
 
   test('a draft that fails is told to its text, and the others go on', async () => {
-    const batcher = new Batcher(runner, () => 16, () => ({ guess: (context) => (context.length > 7 ? Promise.reject(new Error('no idea')) : Promise.resolve([1, 2])) }));
+    const batcher = new Batcher(runner, () => 16, { drafter: () => ({ guess: (context) => (context.length > 7 ? Promise.reject(new Error('no idea')) : Promise.resolve([1, 2])) }) });
     const [one, two] = [write(batcher, prompt(1, 4), 9), write(batcher, prompt(2, 4), 9)];
     const speculating = batcher.write({ prompt: prompt(3, 5), maxNewTokens: 9, endTokens: [], sampling: greedy, speculation: { tokens: 2, ngram: 2 } }, { signal: new AbortController().signal, onToken: () => {} });
     await expect(speculating).rejects.toThrow('no idea');

@@ -4,8 +4,8 @@ import { CacheRows } from './cache-rows.js';
 import type { Drafter, Speculation } from './drafts.js';
 import { createDrawer, type Drawer, type Next } from './drawer.js';
 import type { FormRunner } from './form-runner.js';
-import type { GenerateParams, GenerateResult } from './generate.js';
-import { PrefixCache } from './prefix-cache.js';
+import type { GenerateResult, WriteParams } from './generate.js';
+import { PREFIX_BYTES, PrefixCache } from './prefix-cache.js';
 
 /** As Yu et al. 2022 (Orca) schedule iterations. Rows of a run cost little beside its weights, up to about this many. */
 const MOST_ROWS = 8;
@@ -13,9 +13,15 @@ const MOST_ROWS = 8;
 const PIECE_BESIDE_OTHERS = 128;
 /** Tokens of a run with guesses: from here on rows cost as much as they bring. */
 const MOST_GUESSED_ROWS = 16;
-const PREFIX_BYTES = 256 * 2 ** 20;
 
 type Runner = Pick<FormRunner, 'api' | 'form' | 'forward'>;
+
+export interface BatcherOptions {
+  /** What guesses for a text. */
+  readonly drafter?: (speculation: Speculation) => Drafter | undefined;
+  /** What keys and values of texts that were read before may take; 0 keeps none. */
+  readonly prefixBytes?: number | undefined;
+}
 
 export interface Writing {
   readonly signal: AbortSignal;
@@ -24,7 +30,7 @@ export interface Writing {
 }
 
 interface Text extends Writing {
-  readonly params: Omit<GenerateParams, 'handle' | 'form'>;
+  readonly params: WriteParams;
   readonly drawer: Drawer;
   /** Prompt and answer. */
   readonly context: number[];
@@ -51,15 +57,16 @@ export class Batcher {
   readonly #rows: CacheRows;
   /** By row. */
   readonly #writing: Text[] = [];
-  readonly #prefixes = new PrefixCache(PREFIX_BYTES);
+  /** Undefined keeps none. */
+  readonly #prefixes: PrefixCache | undefined;
   #waiting: Text[] = [];
   #reading: Reading | undefined;
   #running = false;
 
-  /** `drafter` makes what guesses for a text. */
-  constructor(runner: Runner, positionsPerRun: (read: number) => number, drafter: (speculation: Speculation) => Drafter | undefined = () => undefined) {
+  constructor(runner: Runner, positionsPerRun: (read: number) => number, { drafter = () => undefined, prefixBytes = PREFIX_BYTES }: BatcherOptions = {}) {
     this.#runner = runner;
     this.#drafter = drafter;
+    this.#prefixes = prefixBytes > 0 ? new PrefixCache(prefixBytes) : undefined;
     this.#positionsPerRun = positionsPerRun;
     this.#rows = new CacheRows(runner.api, runner.form);
   }
@@ -121,13 +128,13 @@ export class Batcher {
     text.prefilled = performance.now();
     this.#rows.add({ rows, row: 0, length: next });
     this.#writing.push(text);
-    this.#prefixes.put(prompt, rows);
+    this.#prefixes?.put(prompt, rows);
     this.#take(this.#writing.length - 1, logits.row(0), next);
   }
 
   #begin(text: Text): Reading {
     const rows = new CacheRows(this.#runner.api, this.#runner.form);
-    const known = this.#prefixes.find(text.params.prompt);
+    const known = this.#prefixes?.find(text.params.prompt);
     if (known) rows.add({ rows: known.rows, row: 0, length: known.length });
     else rows.add();
     return { text, rows };
@@ -212,9 +219,11 @@ export class Batcher {
   #leave(row: number, finish: GenerateResult['finish'], length = this.#rows.lengths[row]!, endToken?: number): void {
     const text = this.#writing[row]!;
     // What was written is often the beginning of the next question.
-    const kept = new CacheRows(this.#runner.api, this.#runner.form);
-    kept.add({ rows: this.#rows, row, length });
-    this.#prefixes.put(text.context.slice(0, length), kept);
+    if (this.#prefixes) {
+      const kept = new CacheRows(this.#runner.api, this.#runner.form);
+      kept.add({ rows: this.#rows, row, length });
+      this.#prefixes.put(text.context.slice(0, length), kept);
+    }
     this.#remove(row);
     end(text, finish, length * this.#rows.tokenBytes, endToken);
   }

@@ -15,6 +15,8 @@ export interface GenerateParams {
   readonly handle: number;
   /** Present for a session of a model in the form for generation. */
   readonly form?: DecoderForm | undefined;
+  /** Of the session: what the first text says counts. */
+  readonly prefixBytes?: number | undefined;
   readonly prompt: readonly number[];
   readonly maxNewTokens: number;
   /** Any of these ends the text and is not part of it. */
@@ -25,6 +27,9 @@ export interface GenerateParams {
   /** What the text is held to. */
   readonly mask?: MaskSource | undefined;
 }
+
+/** Of one text. */
+export type WriteParams = Omit<GenerateParams, 'handle' | 'form' | 'prefixBytes'>;
 
 /** Tokens since the last event, in order. */
 export interface TokenEvent {
@@ -48,7 +53,7 @@ export interface GenerateResult {
 /** Batches by the session whose runs their texts share. */
 export type Batchers = Map<number, Batcher>;
 
-export async function generate(sessions: SessionTable, batchers: Batchers, { handle, form, ...params }: GenerateParams, { signal, emit }: CallContext<TokenEvent>): Promise<GenerateResult> {
+export async function generate(sessions: SessionTable, batchers: Batchers, { handle, form, prefixBytes, ...params }: GenerateParams, { signal, emit }: CallContext<TokenEvent>): Promise<GenerateResult> {
   let untold: Drawn[] = [];
   let told = 0;
   const tell = (): void => {
@@ -63,19 +68,19 @@ export async function generate(sessions: SessionTable, batchers: Batchers, { han
       if (performance.now() - told >= TELL_EVERY_MS) tell();
     },
   };
-  const result = form ? await batcherOf(batchers, sessions, handle, form).write(params, writing) : await writeAlone(sessions, handle, params, writing);
+  const result = form ? await batcherOf(batchers, sessions, handle, form, prefixBytes).write(params, writing) : await writeAlone(sessions, handle, params, writing);
   tell();
   return result;
 }
 
-function batcherOf(batchers: Batchers, sessions: SessionTable, handle: number, form: DecoderForm): Batcher {
-  const known = batchers.get(handle) ?? new Batcher(new FormRunner(sessions, handle, form), positionsOfForm(form), (speculation) => createDrafter(sessions, speculation));
+function batcherOf(batchers: Batchers, sessions: SessionTable, handle: number, form: DecoderForm, prefixBytes: number | undefined): Batcher {
+  const known = batchers.get(handle) ?? new Batcher(new FormRunner(sessions, handle, form), positionsOfForm(form), { drafter: (speculation) => createDrafter(sessions, speculation), prefixBytes });
   batchers.set(handle, known);
   return known;
 }
 
 /** For decoders in other forms, whose caches hold one sequence. */
-async function writeAlone(sessions: SessionTable, handle: number, params: Omit<GenerateParams, 'handle' | 'form'>, writing: Writing): Promise<GenerateResult> {
+async function writeAlone(sessions: SessionTable, handle: number, params: WriteParams, writing: Writing): Promise<GenerateResult> {
   const drawer = createDrawer(params);
   try {
     return await writeWith(drawer, sessions, handle, params, writing);
@@ -84,7 +89,7 @@ async function writeAlone(sessions: SessionTable, handle: number, params: Omit<G
   }
 }
 
-async function writeWith(drawer: Drawer, sessions: SessionTable, handle: number, { prompt, maxNewTokens }: Omit<GenerateParams, 'handle' | 'form'>, { signal, onToken }: Writing): Promise<GenerateResult> {
+async function writeWith(drawer: Drawer, sessions: SessionTable, handle: number, { prompt, maxNewTokens }: WriteParams, { signal, onToken }: Writing): Promise<GenerateResult> {
   const { decoder, positionsPerRun } = tokenModel(sessions, handle, undefined);
   const context = [...prompt];
   const started = performance.now();

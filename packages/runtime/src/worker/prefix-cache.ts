@@ -1,6 +1,9 @@
 /** Keys and values of texts that were read before: a text that begins alike goes on from there. */
 import type { CacheRows } from './cache-rows.js';
 
+/** What they may take where nothing else is said. */
+export const PREFIX_BYTES = 256 * 2 ** 20;
+
 interface Entry {
   readonly tokens: readonly number[];
   /** One row with at least these tokens. */
