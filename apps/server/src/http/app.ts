@@ -25,11 +25,21 @@ function signalOf(request: Request, stop: AbortSignal): AbortSignal {
 
 const GIVEN_ID = /^[\w.:-]{1,128}$/;
 
+/** Methods that a path has a route for; those of the page (`/NAME`) are for people who typed an address, and of middleware there are none. */
+function methodsAt(app: ServerApp, path: string): string[] {
+  return ['GET', 'POST'].filter((method) => app.router.match(method, path)[0].some(([[, route]]) => route.method === method && !route.path.startsWith('/:')));
+}
+
 export function createApp(modules: readonly RouteModule[], context: ServerContext, stop: AbortSignal): ServerApp {
   const { config, metrics, logger, draining } = context;
   const app: ServerApp = new Hono<{ Variables: RequestVariables }>({ strict: true });
   app.onError((error, c) => errorReply(c, error));
-  app.notFound((c) => errorReply(c, new PenjingError('E_ROUTE', `there is nothing at ${c.req.method} of this path`)));
+  app.notFound((c) => {
+    const allowed = methodsAt(app, c.req.path);
+    if (allowed.length === 0) return errorReply(c, new PenjingError('E_ROUTE', `there is nothing at ${c.req.method} of this path`));
+    c.header('Allow', allowed.join(', '));
+    return errorReply(c, new PenjingError('E_METHOD', `${c.req.method} is not for this path`, { hint: `Ask it with ${allowed.join(' or ')}.` }));
+  });
   app.use(async (c, next) => {
     const started = performance.now();
     const given = c.req.header('x-request-id');

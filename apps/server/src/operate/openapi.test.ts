@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { createServer } from '../create-server.js';
 import { adminRoutes, operations, routes } from '../routes.js';
 import { createApp } from '../http/app.js';
-import { parseConfig } from '../config/read-config.js';
+import { hashOfKey, parseConfig } from '../config/read-config.js';
 import { fakeHosts } from '../testing/fake-host.js';
 import { createLogger } from './logger.js';
 import { Metrics } from './metrics.js';
@@ -25,4 +25,17 @@ test('the document is served, and says what a body must be', async () => {
   expect(JSON.stringify(properties['temperature'])).toContain('"maximum":2');
   const ids = Object.values(document.paths).flatMap((methods) => Object.values(methods).map(({ operationId }) => operationId));
   expect(new Set(ids).size).toBe(ids.length);
+  // Every reference is in the document.
+  const references = [...JSON.stringify(document).matchAll(/"\$ref":"([^"]+)"/g)].map(([, reference]) => reference!);
+  expect(references.length).toBeGreaterThan(0);
+  for (const reference of references) expect(reference.slice(2).split('/').reduce<unknown>((node, key) => (node as Record<string, unknown> | undefined)?.[key], document), reference).toBeTypeOf('object');
+});
+
+test('a key is asked for in the document of a server that has keys, and not of others', async () => {
+  const documentOf = async (keys: { name: string; sha256: string }[]): Promise<string> => {
+    await using server = createServer({ log: { level: 'silent' }, keys }, { createHost: fakeHosts({}).create });
+    return (await server.fetch(new Request('http://localhost/openapi.json', { headers: { 'X-Api-Key': 'k' } }))).text();
+  };
+  expect(await documentOf([])).not.toContain('security');
+  expect(JSON.parse(await documentOf([{ name: 'k', sha256: hashOfKey('k') }]))).toMatchObject({ components: { securitySchemes: { key: { scheme: 'bearer' } } }, paths: { '/metrics': { get: { security: [{ key: ['metrics'] }] } }, '/healthz': { get: expect.not.objectContaining({ security: expect.anything() as object }) as object } } });
 });

@@ -29,7 +29,7 @@ export const v2Operations: readonly Operation[] = [
   { method: 'get', path: '/v2', summary: 'The server and its extensions.', tag, scope: 'infer', reply: z.looseObject({ name: z.string(), version: z.string(), extensions: z.array(z.string()) }) },
   { method: 'get', path: '/v2/models/stats', summary: 'What all models have done.', tag, scope: 'infer', reply: statistics },
   ...ofModel,
-  { method: 'post', path: '/v2/repository/index', summary: 'All models, loaded or not.', tag, scope: 'infer', body: indexSchema, reply: z.array(entry) },
+  { method: 'post', path: '/v2/repository/index', summary: 'All models, loaded or not.', tag, scope: 'infer', body: indexSchema, bodyOptional: true, reply: z.array(entry) },
 ];
 
 /** On the listener for administration. */
@@ -40,5 +40,6 @@ export const v2AdminOperations: readonly Operation[] = (['load', 'unload'] as co
   tag,
   scope: 'admin',
   body: loadSchema,
+  bodyOptional: true,
   reply: z.object({}),
 }));
