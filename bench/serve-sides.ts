@@ -60,7 +60,7 @@ async function start(command: string, args: readonly string[], portArgs: (port: 
   child.stderr.on('data', (chunk) => (said = (said + String(chunk)).slice(-4000)));
   const url = `http://127.0.0.1:${port}`;
   for (let tries = 0; ; tries++) {
-    const { ok } = await fetch(`${url}/v2/health/ready`).catch(() => ({ ok: false }));
+    const { ok } = await fetch(`${url}/v2/models/model/ready`).catch(() => ({ ok: false }));
     if (ok) break;
     if (child.exitCode !== null || tries > 600) throw new Error(`${command} did not start: ${said}`);
     await new Promise((resolve) => setTimeout(resolve, 100));

@@ -2,7 +2,7 @@
  * What serving costs and gains: `npm run build`, then
  * `npx tsx --conditions=@penjing/source bench/serve.ts --data FOLDER [--python .venv/bin/python] [--mlserver .venv-mlserver/bin/mlserver] [--generator FOLDER] [--seconds 5] [--rounds 3] [--only overhead,throughput,dense,ready,generation] [--out FILE]`.
  * FOLDER is the test material, whose `models/mnist/burn-mnist.pt` is the small real model. The Python has fastapi, uvicorn, orjson and onnxruntime; MLServer, which wants older versions of them, an
- * environment of its own with onnxruntime. Load is that of wrk (Debian's package), with one thread; it, the server and the model share the machine. Rounds go through all sides in turn; medians are told.
+ * environment of its own with onnxruntime and uvloop < 0.22. Load is that of wrk (Debian's package), with one thread; it, the server and the model share the machine. Rounds go through all sides in turn; medians are told.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
@@ -97,14 +97,18 @@ async function throughput(name: string, model: string, input: typeof picture): P
   for (const binary of [false, true]) {
     const body = inferBody({ modelName: 'model', inputs: [input] }, binary);
     const seen = new Map<string, Load[]>();
+    const measure = async (key: string, url: string, asked = body): Promise<void> => {
+      await wrk(url, asked, CLIENTS, 1);
+      seen.set(key, [...(seen.get(key) ?? []), await wrk(url, asked, CLIENTS, seconds)]);
+    };
     for (let round = 0; round < rounds; round++) {
       for (const [side, start] of Object.entries(sides)) {
+        // MLServer answers 500 to the binary extension.
+        if (binary && side === 'mlserver') continue;
         for (const maxBatch of side === 'fastapi' ? [1] : [1, 32]) {
           await using server = await start({ model, maxBatch });
-          await wrk(server.url, body, CLIENTS, 1);
-          const load = await wrk(server.url, body, CLIENTS, seconds);
-          const key = `${side}, batches ${maxBatch > 1 ? 'on' : 'off'}`;
-          seen.set(key, [...(seen.get(key) ?? []), load]);
+          await measure(`${side}, batches ${maxBatch > 1 ? 'on' : 'off'}`, server.url);
+          if (side === 'fastapi' && !binary) await measure('fastapi with pydantic', server.url, { ...body, path: '/predict' });
         }
       }
     }

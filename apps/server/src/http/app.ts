@@ -48,9 +48,10 @@ export function createApp(modules: readonly RouteModule[], context: ServerContex
     c.set('logger', logger.child({ requestId }));
     c.set('signal', signalOf(c.req.raw, stop));
     await next();
-    // After: a route may answer with a Response of its own, which knows nothing of headers that were set before.
-    c.header('X-Request-Id', requestId);
-    if (draining()) c.header('Connection', 'close');
+    // After: a route may answer with a Response of its own, which knows nothing of headers that were set before; and not by c.header, which makes a stream of the body.
+    const { headers } = c.res;
+    headers.set('X-Request-Id', requestId);
+    if (draining()) headers.set('Connection', 'close');
     // The pattern, not the path: what clients make up must not become labels ('/*' where there is no route). The first of its own: the page, mounted last, matches what others have answered.
     const route = matchedRoutes(c).find(({ path }) => path !== '/*')?.path ?? '/*';
     const seconds = (performance.now() - started) / 1000;
