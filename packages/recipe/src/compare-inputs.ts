@@ -1,6 +1,6 @@
 /** What a smaller model lost: the comparison of the runtime, errors layer by layer, and a page with plots. */
 import type { Model, TaskOptions } from '@penjing/core';
-import type { CompareOptions, Tokenizer } from '@penjing/runtime';
+import type { CompareOptions } from '@penjing/runtime';
 import { evaluationData, type ReadingOptions } from './evaluation-data.js';
 import type { InputComparison } from './input-comparison.js';
 import { compareLayers } from './layer-errors.js';
@@ -37,12 +37,12 @@ export async function compareInputs(options: CompareInputsOptions): Promise<Inpu
   const comparison = await runtime.compareModels(a.reference, b.reference, {
     ...measuringOptions(options),
     ...measured,
-    ...(text !== undefined && (await tokenizerOf(a))),
+    ...tokenizerOf(a),
   });
   const graph = ({ reference }: RunnableModel, name: string): string | Model => (typeof reference === 'object' && 'graph' in reference ? reference : name);
-  const layers = comparison.blocks ? [] : await compareLayers({ reference: graph(a, comparison.a.name), model: graph(b, comparison.b.name), tokenizer: a.tokenizer, text, threads, ...taskOf(options) });
+  const layers = comparison.blocks ? [] : await compareLayers({ reference: graph(a, comparison.a.name), model: graph(b, comparison.b.name), tokenizerFolder: a.tokenizerFolder, text, threads, ...taskOf(options) });
   // Weights are remembered of graphs on disk.
-  const weights = b.tokenizer ? [] : await readManifestRecords(comparison.b.name);
+  const weights = b.tokenizerFolder !== undefined ? [] : await readManifestRecords(comparison.b.name);
   const result: InputComparison = { ...comparison, layers, weights };
   if (report !== undefined) {
     const { comparisonPage } = await import('./report/comparison-page.js');
@@ -59,6 +59,4 @@ export function measuringOptions({ maxTokens, windowTokens, stride, byLayer, sam
   return { ...taskOf(others), ...(Object.fromEntries(given) as CompareOptions) };
 }
 
-export async function tokenizerOf({ tokenizer }: RunnableModel): Promise<{ tokenizer?: Tokenizer }> {
-  return tokenizer ? { tokenizer: await tokenizer() } : {};
-}
+export const tokenizerOf = ({ tokenizerFolder }: RunnableModel): Pick<CompareOptions, 'tokenizerFolder'> => (tokenizerFolder === undefined ? {} : { tokenizerFolder });

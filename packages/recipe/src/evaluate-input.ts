@@ -60,7 +60,7 @@ export async function evaluateInput({ model, reference, data, report, ...options
   const { evaluateModel, machine } = await loadRuntime();
   const runnable = await runnableModel(model, options.signal);
   const measured = await evaluationData(data, runnable, options);
-  const result = await evaluateModel(runnable.reference, { ...measuringOptions(options), ...measured, ...(measured.text !== undefined && (await tokenizerOf(runnable))) });
+  const result = await evaluateModel(runnable.reference, { ...measuringOptions(options), ...measured, ...tokenizerOf(runnable) });
   if (report !== undefined) {
     const { evaluationPage } = await import('./report/evaluation-page.js');
     await writeReport(report, evaluationPage(result, machine()));

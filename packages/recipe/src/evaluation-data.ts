@@ -39,7 +39,7 @@ export async function evaluationData(data: string, runnable: RunnableModel, { sa
 const predicts = ({ graph }: Model): boolean => graph.inputs.some(({ name }) => name === 'input_ids') && graph.outputs.some(({ name }) => name === 'logits');
 
 /** Texts without classes one by one, for models that give one result for each: a single long one is as many as it has lines. */
-async function texts(data: string, model: Model, { path, tokenizer: own }: RunnableModel, { samples, columns }: Pick<ReadingOptions, 'columns'> & { readonly samples?: number | undefined }): Promise<Measured> {
+async function texts(data: string, model: Model, { path, tokenizerFolder }: RunnableModel, { samples, columns }: Pick<ReadingOptions, 'columns'> & { readonly samples?: number | undefined }): Promise<Measured> {
   const { openData } = await import('@penjing/graph-io/data');
   const { loadTokenizer } = await loadRuntime();
   await using source = await openData(data, columns ? { columns } : {});
@@ -49,7 +49,7 @@ async function texts(data: string, model: Model, { path, tokenizer: own }: Runna
   const taken = Math.min(samples ?? all.length, all.length);
   const inputs = modelInputs(model);
   const fixed = tokenLength(inputs);
-  const tokenizer = await (own ? own() : loadTokenizer((await stat(path)).isDirectory() ? path : modelFolder(path)));
+  const tokenizer = await loadTokenizer(tokenizerFolder ?? ((await stat(path)).isDirectory() ? path : modelFolder(path)));
   async function* stream(): AsyncGenerator<LabelledFeeds> {
     const most = fixed ?? Math.min(WINDOW_TOKENS, tokenizer.maxLength ?? WINDOW_TOKENS);
     for (let i = 0; i < taken; i++) yield { feeds: await tokenFeeds(inputs, encodeItem(tokenizer, all[Math.floor((i * all.length) / taken)]!, most), fixed) };

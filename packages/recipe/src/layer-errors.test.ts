@@ -38,7 +38,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const compare = (reference: string, model: string): ReturnType<typeof compareLayers> =>
-  compareLayers({ reference: path(reference), model: path(model), tokenizer: undefined, text: undefined, threads: 1 });
+  compareLayers({ reference: path(reference), model: path(model), tokenizerFolder: undefined, text: undefined, threads: 1 });
 
 describe('compareLayers', () => {
   test('one cut per layer, in order, with an error that grows', async () => {
@@ -56,13 +56,13 @@ describe('compareLayers', () => {
     const layers = await compare('model.onnx', 'half.onnx');
     expect(layers).toHaveLength(4);
     for (const { snrDb } of layers) expect(snrDb).toBeGreaterThan(50);
-    expect(await compareLayers({ reference: chain(), model: path('half.onnx'), tokenizer: undefined, text: undefined, threads: 1 })).toEqual(layers);
+    expect(await compareLayers({ reference: chain(), model: path('half.onnx'), tokenizerFolder: undefined, text: undefined, threads: 1 })).toEqual(layers);
   });
 
   test('models that do not take the same inputs have no common layers', async () => {
     const other = chain();
     other.graph.inputs[0]!.name = 'z';
-    expect(await compareLayers({ reference: chain(), model: other, tokenizer: undefined, text: undefined, threads: 1 })).toEqual([]);
+    expect(await compareLayers({ reference: chain(), model: other, tokenizerFolder: undefined, text: undefined, threads: 1 })).toEqual([]);
   });
 });
 

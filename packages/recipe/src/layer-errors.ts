@@ -1,7 +1,6 @@
 /** How the error of a smaller model grows along its layers: activations at the cuts between blocks, side by side. */
 import { basename, dirname } from 'node:path';
 import { blocks, cloneModel, denseOf, type DType, dtypes, type Feeds, GraphBuilder, inferShapes, type Model, storedTensors, type TaskOptions, Value } from '@penjing/core';
-import type { Tokenizer } from '@penjing/runtime';
 import { loadRuntime } from './load-runtime.js';
 import { openOnnx } from './inputs/onnx.js';
 import { graphBytes } from './inputs/open-input.js';
@@ -18,7 +17,7 @@ export interface LayerErrorOptions extends TaskOptions {
   readonly reference: string | Model;
   readonly model: string | Model;
   /** Of the reference, where it is in memory. */
-  readonly tokenizer: (() => Promise<Tokenizer>) | undefined;
+  readonly tokenizerFolder: string | undefined;
   readonly text: string | undefined;
   readonly threads: number | undefined;
 }
@@ -31,7 +30,7 @@ const MAX_LAYERS = 256;
 
 /** Empty for models too large to be loaded once more, and for those that read something else or compute nothing under the same name. */
 export async function compareLayers(options: LayerErrorOptions): Promise<LayerError[]> {
-  const { reference, model, text, tokenizer, threads, signal, seed } = options;
+  const { reference, model, text, tokenizerFolder, threads, signal, seed } = options;
   const sizes = await Promise.all([reference, model].map(async (each) => (typeof each === 'string' ? graphBytes(each) : weightBytes(each))));
   if (sizes.some((bytes) => bytes > MAX_BYTES)) return [];
   const [a, b] = await Promise.all([reference, model].map(async (each) => (typeof each === 'string' ? openOnnx(each, signal) : cloneModel(each)))) as [Model, Model];
@@ -41,9 +40,8 @@ export async function compareLayers(options: LayerErrorOptions): Promise<LayerEr
   if (names.length === 0) return [];
   for (const graph of [a, b]) exposeOnly(graph, names);
   const runtime = await loadRuntime();
-  const folder = typeof reference === 'string' ? modelFolder(reference) : undefined;
-  const encode = text === undefined ? undefined : tokenizer ? await tokenizer() : folder === undefined ? undefined : await runtime.loadTokenizer(folder);
-  const tokens = encode?.encode(text!.slice(0, TOKENS * 16)).slice(0, TOKENS);
+  const folder = tokenizerFolder ?? (typeof reference === 'string' ? modelFolder(reference) : undefined);
+  const tokens = text === undefined || folder === undefined ? undefined : (await runtime.loadTokenizer(folder)).encode(text.slice(0, TOKENS * 16)).slice(0, TOKENS);
   const { outputs } = await runtime.compareModels(a, b, { feeds: [feedsFor(a, runtime, tokens, seed ?? 0)], ...(threads !== undefined && { threads }), ...(signal && { signal }) });
   const order = new Map(names.map((name, i) => [name, i]));
   return outputs

@@ -1,9 +1,8 @@
 /** What a user names as a model that runs: the file of a graph, or a checkpoint converted in memory. */
 import { dirname } from 'node:path';
 import { type Model, PenjingError } from '@penjing/core';
-import type { ModelReference, Tokenizer } from '@penjing/runtime';
+import type { ModelReference } from '@penjing/runtime';
 import { openInput } from './inputs/open-input.js';
-import { loadRuntime } from './load-runtime.js';
 
 export interface ModelChoice {
   /** A model folder, an `.onnx` file, or anything that converts to one graph. */
@@ -19,7 +18,7 @@ export interface RunnableModel {
   readonly model: () => Promise<Model>;
   readonly reference: ModelReference;
   /** Of models in memory: their files are not found beside them. */
-  readonly tokenizer?: () => Promise<Tokenizer>;
+  readonly tokenizerFolder?: string;
 }
 
 /** Throws `E_FORMAT` for an input that becomes several graphs, and what the readers throw. */
@@ -34,5 +33,5 @@ export async function runnableModel({ path, variant }: ModelChoice, signal?: Abo
   if (input.format === 'ONNX' || input.format === 'model folder') return { path, model: only, reference: { path } };
   const model = await only();
   model.graph.name ||= path;
-  return { path, model: async () => model, reference: model, tokenizer: async () => (await loadRuntime()).loadTokenizer(input.folder ? path : dirname(path)) };
+  return { path, model: async () => model, reference: model, tokenizerFolder: input.folder ? path : dirname(path) };
 }

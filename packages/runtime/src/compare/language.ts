@@ -3,10 +3,11 @@ import { PenjingError, type TaskOptions } from '@penjing/core';
 import { inRange } from '../generate/range.js';
 import type { OpenedReference } from '../open-reference.js';
 import type { SessionHost } from '../session-host.js';
-import { loadTokenizer } from '../tokenize/tokenizer-files.js';
+import { runJobIn } from '../tasks/run-job-in.js';
 import type { Tokenizer } from '../tokenize/tokenizer.js';
 import type { ErrorSums } from './difference.js';
 import { klBins, type Losses, type ScoreSums } from './score-sums.js';
+import { type TextToSplit, textTokensJob } from './text-tokens-job.js';
 import { WINDOW_TOKENS, randomWindows, type TokenWindow, tokenWindows } from './text-windows.js';
 
 export interface LanguageOptions {
@@ -14,7 +15,9 @@ export interface LanguageOptions {
   readonly text?: string;
   /** Token ids to predict, instead of text. */
   readonly tokens?: ArrayLike<number>;
-  /** For `text`; the tokenizer of the first model's folder when absent. */
+  /** The folder of the tokenizer for `text`; that of the first model when absent. */
+  readonly tokenizerFolder?: string;
+  /** A tokenizer instead: it splits the text on the calling thread, where it lives. */
   readonly tokenizer?: Tokenizer;
   /** Tokens of a window; 512, or the model's context when that is smaller. */
   readonly windowTokens?: number;
@@ -65,7 +68,7 @@ export async function scoreLanguage(
   b: OpenedReference | undefined,
   options: LanguageOptions & TaskOptions,
 ): Promise<LanguageScores> {
-  const { windows, data } = await windowsFor(a, b, options);
+  const { windows, data } = await windowsFor(a, b, options, (text) => runJobIn(host, textTokensJob, text, { signal: options.signal }));
   const total = predictedTokens(windows);
   let done = 0;
   const { signal, onProgress } = options;
@@ -101,13 +104,16 @@ export function languageScores(sums: ScoreSums, pair: boolean, data: string): La
 /** What windows are made for: how long a text may be, and what splits it into tokens. */
 export type ReadingModel = Pick<OpenedReference, 'language' | 'folder' | 'outputs'>;
 
+/** Splits a text where the calling thread need not wait for it. */
+export type SplitText = (text: TextToSplit) => Promise<Int32Array>;
+
 /** Throws `E_OPTION` for a length or a stride out of range, `E_INPUT` without a tokenizer for the text, or for a text that is too short. */
-export async function windowsFor(a: ReadingModel, b: ReadingModel | undefined, options: LanguageOptions & TaskOptions): Promise<{ windows: readonly TokenWindow[]; data: string }> {
+export async function windowsFor(a: ReadingModel, b: ReadingModel | undefined, options: LanguageOptions & TaskOptions, split: SplitText): Promise<{ windows: readonly TokenWindow[]; data: string }> {
   const contexts = [a.language?.contextLength, b?.language?.contextLength].filter((length) => length !== undefined);
   const longest = Math.min(MAX_WINDOW_TOKENS, ...contexts);
   const fallback = Math.min(WINDOW_TOKENS, longest);
   const width = inRange('windowTokens', options.windowTokens, { min: 2, max: longest, integer: true, fallback });
-  const tokens = options.tokens ?? (options.text === undefined ? undefined : (await tokenizerFor(a, options)).encode(options.text));
+  const tokens = options.tokens ?? (options.text === undefined ? undefined : await tokensOf(options.text, a, options, split));
   const stride = inRange('stride', options.stride, { min: 1, max: width, integer: true, fallback: width });
   const steps = stride === width ? '' : `, one every ${stride}`;
   if (tokens) return { windows: tokenWindows(tokens, { length: width, stride, maxTokens: options.maxTokens }), data: `${options.tokens ? 'given tokens' : 'text'} in windows of ${width} tokens${steps}` };
@@ -117,10 +123,10 @@ export async function windowsFor(a: ReadingModel, b: ReadingModel | undefined, o
   return { windows: randomWindows(RANDOM_WINDOWS, random, vocabSize, seed), data: `random tokens, seed ${seed}` };
 }
 
-async function tokenizerFor(a: ReadingModel, { tokenizer }: LanguageOptions): Promise<Tokenizer> {
-  if (tokenizer) return tokenizer;
-  if (a.folder !== undefined) return loadTokenizer(a.folder);
-  throw new PenjingError('E_INPUT', 'a model in memory has no tokenizer for the text', { hint: 'Give `tokenizer` or `tokens`.' });
+async function tokensOf(text: string, a: ReadingModel, { tokenizer, tokenizerFolder: folder = a.folder }: LanguageOptions, split: SplitText): Promise<ArrayLike<number>> {
+  if (tokenizer) return tokenizer.encode(text);
+  if (folder !== undefined) return split({ folder, text });
+  throw new PenjingError('E_INPUT', 'a model in memory has no tokenizer for the text', { hint: 'Give `tokenizerFolder` or `tokens`.' });
 }
 
 /** Width of the declared logits. */

@@ -12,6 +12,7 @@ import type { SessionValue } from '../worker/wire-types.js';
 import { type LanguageOptions, languageScores, type LanguageScores, predictedTokens, type ReadingModel, windowsFor } from './language.js';
 import { isRowwise } from './rowwise.js';
 import { type ScoredBlock, scoreJob } from './score-job.js';
+import { textTokensJob } from './text-tokens-job.js';
 import type { TokenWindow } from './text-windows.js';
 
 /** Of the memory that is free, what a model may take before it is run in parts: sessions copy weights, and other work goes on. */
@@ -63,7 +64,7 @@ export async function scoreByLayer(references: readonly ModelReference[], option
   return await withGraphs(references, signal, async (graphs) => {
     const layouts = graphs.map(({ reading: { inputs, outputs } }) => decoderLayout(inputs, outputs));
     const [a, b] = graphs;
-    const { windows, data } = await windowsFor(a!.reading, b?.reading, options);
+    const { windows, data } = await windowsFor(a!.reading, b?.reading, options, (text) => jobs.run(textTokensJob, text, signal ? { signal } : {}));
     const parts: LastBlock[] = [];
     for (const [i, graph] of graphs.entries()) {
       const part = await runToLastBlock(graph.model, {

@@ -29,6 +29,19 @@ export interface OpenOptions extends SessionOptions {
   readonly spin?: boolean;
 }
 
+/** What the graph of a model declares. */
+export interface Borders {
+  readonly inputs: readonly BorderValue[];
+  readonly outputs: readonly BorderValue[];
+}
+
+export interface BorderValue {
+  readonly name: string;
+  readonly type: ValueInfo['type'] | undefined;
+  /** Set where it is a weight. */
+  readonly tensor?: unknown;
+}
+
 /** Above this the weights are computed by the pool of graph-io instead of the calling thread. */
 const MEMORY_LIMIT = 64 * 2 ** 20;
 
@@ -67,7 +80,7 @@ export async function openModel(host: SessionHost, model: Model, options: OpenOp
 export async function openSource(
   host: SessionHost,
   source: SessionSource,
-  { model, weights, bytes, weightsInFiles = source.kind === 'file' }: CheckedModel,
+  { model, weights, bytes, weightsInFiles = source.kind === 'file' }: Omit<CheckedModel, 'model'> & { readonly model: { readonly graph: Borders } },
   options: OpenOptions,
   cleanup: () => Promise<void> = async () => {},
 ): Promise<OpenedModel> {
@@ -90,7 +103,7 @@ export async function openSource(
 }
 
 /** The binding throws away the whole model when a border value has a type it does not know; this names the value. */
-function refuseForeignTypes(model: Model): void {
+function refuseForeignTypes(model: { readonly graph: Borders }): void {
   const borders = [['input', model.graph.inputs], ['output', model.graph.outputs]] as const;
   for (const [side, values] of borders) {
     for (const { name, type, tensor } of values) {
@@ -105,7 +118,7 @@ function refuseForeignTypes(model: Model): void {
 const foreign = /^(bfloat16|float8|float4|complex|u?int[24]$)/;
 
 /** ONNX Runtime says which values there are; the graph knows their types better (sequences, symbols). */
-function valueInfo({ name, dtype, shape }: SessionValue, declared: readonly { readonly name: string; readonly type: ValueInfo['type'] | undefined }[]): ValueInfo {
+function valueInfo({ name, dtype, shape }: SessionValue, declared: readonly BorderValue[]): ValueInfo {
   const type = declared.find((value) => value.name === name)?.type;
   return { name, type: type ?? tensorType(dtype, shape) };
 }
