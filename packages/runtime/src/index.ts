@@ -19,9 +19,13 @@ export { type BatchSummary, generateFile, type GenerateFileOptions } from './gen
 export { type Embedder, type EmbedOptions, loadEmbedder, type LoadEmbedderOptions } from './tasks/embedder.js';
 export { type RankOptions, type RankedDocument, type Reranker, loadReranker } from './tasks/reranker.js';
 export { type ClassifyTextOptions, type TextClassifier, loadTextClassifier } from './tasks/text-classifier.js';
+export { type ZeroShotClassifier, type ZeroShotOptions, loadZeroShotClassifier } from './tasks/zero-shot-classifier.js';
+export { type Answer, type AnswerOptions, type Question, type QuestionAnswerer, loadQuestionAnswerer } from './tasks/question-answerer.js';
+export type { CandidateOptions } from './tasks/candidates.js';
 export { type ClassifyTokensOptions, type TokenClassifier, loadTokenClassifier } from './tasks/token-classifier.js';
 export { type FillMaskOptions, type MaskFiller, type MaskFilling, loadMaskFiller } from './tasks/mask-filler.js';
 export { type ClassifyImageOptions, type ImageClassifier, loadImageClassifier } from './tasks/image-classifier.js';
+export { type MatchPictureOptions, type ZeroShotImageClassifier, loadZeroShotImageClassifier } from './tasks/zero-shot-image-classifier.js';
 export { type ImageEmbedder, loadImageEmbedder, type LoadImageEmbedderOptions } from './tasks/image-embedder.js';
 export type { PictureInput, PictureOptions } from './tasks/picture-model.js';
 export type { Pixels } from './tasks/resize-picture.js';

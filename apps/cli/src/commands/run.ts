@@ -5,7 +5,7 @@ import { formatTable } from '../table.js';
 
 const TASK = { group: 'Tasks' };
 /** Any of these makes it a run of a task. */
-const taskOptions = ['task', 'text', 'data', 'picture', 'sound', 'query'] as const;
+const taskOptions = ['task', 'text', 'data', 'picture', 'sound', 'query', 'question', 'label'] as const;
 
 export const run: Command = {
   name: 'run',
@@ -16,13 +16,19 @@ export const run: Command = {
     { flags: '--shape <name=dims>', help: 'shape of a random input: x=1,3,224,224; may be repeated', repeat: true },
     { flags: '-o, --output <folder>', help: 'write each output as NAME.npy', parse: filled },
     common.force,
-    { ...TASK, flags: '--task <name>', help: 'what the model is for, when its folder does not tell: sentence-similarity (embeddings), text-ranking, text-classification, token-classification, fill-mask, image-classification, image-feature-extraction, automatic-speech-recognition, voice-activity-detection' },
+    { ...TASK, flags: '--task <name>', help: 'what the model is for, when its folder does not tell: sentence-similarity (embeddings), text-ranking, text-classification, token-classification, fill-mask, image-classification, image-feature-extraction, automatic-speech-recognition, voice-activity-detection, zero-shot-classification, zero-shot-image-classification, question-answering' },
     { ...TASK, flags: '--text <text>', help: 'a text; may be repeated', repeat: true },
     { ...TASK, flags: '--data <path>', help: 'texts (.txt by line, .jsonl, .csv), pictures or sounds; may be repeated', repeat: true },
     { ...TASK, flags: '--picture <path>', help: 'a picture, or a folder of them; may be repeated', repeat: true },
     { ...TASK, flags: '--sound <path>', help: 'a .wav; may be repeated', repeat: true },
     { ...TASK, flags: '--columns <names>', help: 'the column of the text in a .csv', parse: names },
     { ...TASK, flags: '--query <text>', help: 'rank the texts by how well they answer it' },
+    { ...TASK, flags: '--question <text>', help: 'find its answer in the texts' },
+    { ...TASK, flags: '--max-answer-length <n>', help: 'most tokens of an answer', parse: integer(1, 10_000) },
+    { ...TASK, flags: '--allow-impossible', help: 'that a text has no answer is one too' },
+    { ...TASK, flags: '--label <name>', help: 'a class by name, of models that have none of their own; may be repeated', repeat: true },
+    { ...TASK, flags: '--template <text>', help: 'the sentence that a label is put into: "This is a photo of {}."' },
+    { ...TASK, flags: '--multi-label', help: 'several labels may be true' },
     { ...TASK, flags: '--top-k <k>', help: 'most labels, words or documents', parse: integer(1) },
     { ...TASK, flags: '--truncate', help: 'cut texts that are too long instead of refusing them' },
     { ...TASK, flags: '--pooling <names>', help: 'how states become an embedding, when the folder does not tell: cls, mean, max, lasttoken, …', parse: names },
@@ -39,7 +45,7 @@ export const run: Command = {
     common.device,
     common.threads,
   ],
-  examples: ["penjing run model.onnx --input 'x=[[1,2,3]]'", "penjing run out/classifier --text 'What a day' --top-k 2", 'penjing run out/whisper --sound talk.wav --timestamps', 'penjing run silero_vad.onnx --task voice-activity-detection --data talk.wav --json', 'penjing run model.onnx --input x=@x.npy -o outputs --json'],
+  examples: ["penjing run model.onnx --input 'x=[[1,2,3]]'", "penjing run out/classifier --text 'What a day' --top-k 2", 'penjing run out/clip --picture cat.jpg --label "a cat" --label "a dog"', 'penjing run out/whisper --sound talk.wav --timestamps', 'penjing run silero_vad.onnx --task voice-activity-detection --data talk.wav --json', 'penjing run model.onnx --input x=@x.npy -o outputs --json'],
   async run(context) {
     const { arguments: [path = ''], options, signal, seed } = context;
     if (taskOptions.some((name) => options[name] !== undefined && (!Array.isArray(options[name]) || options[name].length > 0))) return runOnTask(context);
@@ -69,6 +75,12 @@ async function runOnTask({ arguments: [path = ''], options, signal, seed, onProg
     data: ['data', 'picture', 'sound'].flatMap((name) => listOf(options, name)),
     columns: options['columns'] as readonly string[] | undefined,
     query: textOf(options, 'query'),
+    question: textOf(options, 'question'),
+    maxAnswerLength: numberOf(options, 'maxAnswerLength'),
+    allowImpossible: options['allowImpossible'] === true,
+    labels: listOf(options, 'label'),
+    template: textOf(options, 'template'),
+    multiLabel: options['multiLabel'] === true,
     topK: numberOf(options, 'topK'),
     truncate: options['truncate'] === true,
     pooling: options['pooling'] as readonly string[] | undefined,

@@ -8,15 +8,15 @@ import { openFolder } from '@penjing/graph-io/node';
 /** As the hub of Hugging Face names tasks. */
 export const taskNames = [
   'sentence-similarity', 'text-ranking', 'text-classification', 'token-classification', 'fill-mask', 'image-classification', 'image-feature-extraction', 'automatic-speech-recognition',
-  'voice-activity-detection',
+  'voice-activity-detection', 'zero-shot-classification', 'zero-shot-image-classification', 'question-answering',
 ] as const;
 export type TaskName = (typeof taskNames)[number];
 
 /** Names that mean the same to who runs a model. */
 const SAME: Readonly<Record<string, TaskName>> = { 'feature-extraction': 'sentence-similarity' };
 
-/** The task that is asked for, or that of the folder. Throws `E_OPTION` for a name that is none, `E_TASK` where the folder does not tell. */
-export async function findTask(path: string, asked: string | undefined): Promise<TaskName> {
+/** The task that is asked for, or that of the folder: of classes and of labels that are `given` with them, what both are for. Throws `E_OPTION` for a name that is none, `E_TASK` where the folder does not tell. */
+export async function findTask(path: string, asked: string | undefined, given: { readonly labels?: boolean } = {}): Promise<TaskName> {
   if (asked !== undefined) {
     const name = SAME[asked] ?? asked;
     if (isTask(name)) return name;
@@ -27,6 +27,7 @@ export async function findTask(path: string, asked: string | undefined): Promise
   const [first] = supportedClasses().find((row) => row.className === className)?.tasks ?? [];
   if (className !== undefined && (await hasPooling(folder))) return 'sentence-similarity';
   const name = first === undefined ? undefined : (SAME[first] ?? first);
+  if (name === 'text-classification' && given.labels) return 'zero-shot-classification';
   if (name !== undefined && isTask(name)) return name;
   throw new PenjingError('E_TASK', `${path} does not tell what it is for${className === undefined ? '' : `: ${className}`}`, { hint: `Say it with --task: ${taskNames.join(', ')}. Text is written by \`penjing generate\`.` });
 }

@@ -14,6 +14,15 @@ export interface RunTaskOptions extends LoadTaskOptions {
   readonly columns?: readonly string[] | undefined;
   /** Of ranking: what the texts are to answer. */
   readonly query?: string | undefined;
+  /** Classes by name, for models that learnt none of their own. */
+  readonly labels?: readonly string[] | undefined;
+  /** The sentence that each is put into, at `{}`. */
+  readonly template?: string | undefined;
+  readonly multiLabel?: boolean | undefined;
+  /** What the texts are to answer, word by word. */
+  readonly question?: string | undefined;
+  readonly maxAnswerLength?: number | undefined;
+  readonly allowImpossible?: boolean | undefined;
   readonly topK?: number | undefined;
   readonly batchSize?: number | undefined;
   readonly truncate?: boolean | undefined;
@@ -44,7 +53,8 @@ export interface TaskRun {
 
 /** Throws what loading and running the task throw, and `E_OPTION` for a run without inputs. */
 export async function runTask(path: string, options: RunTaskOptions): Promise<TaskRun> {
-  const task = await findTask(path, options.task ?? (options.query === undefined ? undefined : 'text-ranking'));
+  const meant = options.query !== undefined ? 'text-ranking' : options.question !== undefined ? 'question-answering' : undefined;
+  const task = await findTask(path, options.task ?? meant, { labels: (options.labels ?? []).length > 0 });
   const runtime = await loadRuntime();
   return { task, results: await runners[task](runtime, path, options) };
 }
@@ -105,6 +115,28 @@ const runners: Readonly<Record<TaskName, Runner>> = {
     const found = await embedder.embed(inputs.map(({ input }) => input), options);
     return inputs.map(({ name }, i) => ({ input: name, output: [...found[i]!], summary: vector(found[i]!) }));
   },
+  async 'zero-shot-classification'({ loadZeroShotClassifier }, path, options) {
+    const labels = named(options);
+    const inputs = await texts(options);
+    await using classifier = await loadZeroShotClassifier(path, options);
+    const found = await classifier.classify(inputs.map(({ input }) => plain(input)), { ...options, labels });
+    return inputs.map(({ name }, i) => ({ input: name, output: found[i], summary: labelled(found[i]!) }));
+  },
+  async 'zero-shot-image-classification'({ loadZeroShotImageClassifier }, path, options) {
+    const labels = named(options);
+    const inputs = await pictures(options);
+    await using classifier = await loadZeroShotImageClassifier(path, options);
+    const found = await classifier.classify(inputs.map(({ input }) => input), { ...options, labels });
+    return inputs.map(({ name }, i) => ({ input: name, output: found[i], summary: labelled(found[i]!) }));
+  },
+  async 'question-answering'({ loadQuestionAnswerer }, path, options) {
+    const { question } = options;
+    if (question === undefined) throw new PenjingError('E_OPTION', 'answering needs a question', { hint: 'Ask it with --question, of the texts of --text or --data.' });
+    const inputs = await texts(options);
+    await using answerer = await loadQuestionAnswerer(path, options);
+    const found = await answerer.answer(inputs.map(({ input }) => ({ question, text: plain(input) })), options);
+    return inputs.map(({ name }, i) => ({ input: name, output: found[i], summary: found[i]!.map(({ text, score }) => `${text || 'no answer'} ${percent(score)}`) }));
+  },
   async 'automatic-speech-recognition'({ loadSpeechRecognizer }, path, options) {
     const inputs = sounds(options);
     await using recognizer = await loadSpeechRecognizer(path, options);
@@ -133,6 +165,11 @@ async function texts(options: RunTaskOptions): ReturnType<typeof textInputs> {
 
 async function pictures(options: RunTaskOptions): ReturnType<typeof pictureInputs> {
   return some(await pictureInputs(options.data ?? []), 'Give pictures: --data FILE_OR_FOLDER.');
+}
+
+function named({ labels = [] }: RunTaskOptions): readonly string[] {
+  if (labels.length > 0) return labels;
+  throw new PenjingError('E_OPTION', 'this model has no classes of its own: name them', { hint: 'Give two or more: --label travel --label weather.' });
 }
 
 function sounds({ data = [] }: RunTaskOptions): readonly string[] {

@@ -44,7 +44,7 @@ export async function openPictureModel(path: string, options: LoadTaskOptions): 
 /** Runs `each` on batches, in order. Throws `E_INPUT` naming a picture that is none. */
 export async function overPictures<Result>(model: PictureModel, pictures: readonly PictureInput[], options: PictureOptions, each: (feeds: Feeds, count: number) => Promise<readonly Result[]>): Promise<Result[]> {
   if (!isList(pictures)) throw new PenjingError('E_INPUT', 'pictures are given as a list');
-  const { type } = model.inputs[0]!;
+  const { type } = model.inputs.find(({ name }) => name === INPUT)!;
   const [batch, dim] = (type.kind === 'tensor' ? type.shape : undefined) ?? [];
   const channels = dim === 1 ? 1 : 3;
   const size = batch === 1 ? 1 : wholeNumber('batchSize', options.batchSize, 8, 1, 1024);

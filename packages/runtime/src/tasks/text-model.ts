@@ -57,11 +57,11 @@ function checkInputs({ inputs, folder }: TaskModel): void {
   });
 }
 
-function inputNamed({ inputs }: TaskModel, name: string): ValueInfo | undefined {
+export function inputNamed({ inputs }: Pick<TaskModel, 'inputs'>, name: string): ValueInfo | undefined {
   return inputs.find((input) => input.name === name);
 }
 
-function fixed(input: ValueInfo | undefined, axis: number): number | undefined {
+export function fixed(input: ValueInfo | undefined, axis: number): number | undefined {
   const dim = input?.type.kind === 'tensor' ? input.type.shape?.[axis] : undefined;
   return typeof dim === 'number' && dim > 0 ? dim : undefined;
 }
@@ -146,7 +146,8 @@ function* batchesOf(model: TextModel, rows: readonly Omit<TextRow, 'start'>[], f
   }
 }
 
-function padded(model: TextModel, given: readonly Omit<TextRow, 'start'>[], length: number, batch: number): TextBatch {
+/** Rows padded to `length` at the side that the tokenizer says; the last is repeated until there are `batch`. */
+export function padded(model: Pick<TextModel, 'inputs' | 'tokenizer'>, given: readonly Omit<TextRow, 'start'>[], length: number, batch: number): TextBatch {
   const { padding, inputNames } = model.tokenizer;
   const typed = inputNames?.includes('token_type_ids') ?? true;
   const rows = given.map((row) => ({ ...row, start: padding.side === 'left' ? length - row.ids.length : 0 }));

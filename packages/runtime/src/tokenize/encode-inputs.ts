@@ -21,6 +21,9 @@ export interface EncodedInput {
   readonly places: readonly number[];
   /** Tokens of the first text as it was given, those that were cut included. */
   readonly tokens: readonly string[];
+  /** The same two of the second text; all -1 and none without one. */
+  readonly pairPlaces: readonly number[];
+  readonly pairTokens: readonly string[];
 }
 
 /** What the template makes of tokens: it puts them between others and does not look at them. */
@@ -66,15 +69,16 @@ interface Encoded {
 function laidOut(library: InputEncoder, first: Encoded, second: Encoded | undefined, [from, to]: [number, number], [pairFrom, pairTo]: [number, number]): EncodedInput {
   const { tokens, types } = withTemplate(library, to - from, second && pairTo - pairFrom);
   const ids: number[] = [];
-  const places: number[] = [];
+  const [places, pairPlaces]: [number[], number[]] = [[], []];
   for (const token of tokens) {
     const [which, place] = placeOf(token);
     if (which === 'a') ids.push(first.ids[from + place]!);
     else if (which === 'b') ids.push(second!.ids[pairFrom + place]!);
     else ids.push(library.token_to_id(token) ?? unknown(token));
     places.push(which === 'a' ? from + place : -1);
+    pairPlaces.push(which === 'b' ? pairFrom + place : -1);
   }
-  return { ids, types, places, tokens: first.tokens };
+  return { ids, types, places, tokens: first.tokens, pairPlaces, pairTokens: second?.tokens ?? [] };
 }
 
 /** Marks stand for the tokens of the texts, so that those of the template are told from them. */

@@ -39,6 +39,8 @@ export interface Tokenizer {
   readonly padding: { readonly id: number; readonly side: 'left' | 'right' };
   /** The token that stands for one to be guessed. */
   readonly maskToken: string | undefined;
+  /** The token that stands for the whole of a text. */
+  readonly classToken: string | undefined;
   /** What a token within a word begins with (`##`); empty where tokens do not tell. */
   readonly continuingPrefix: string;
   readonly unknownToken: string | undefined;
@@ -111,6 +113,7 @@ export function createTokenizer({ tokenizer, config, template }: TokenizerFiles,
     hasChatTemplate: templates.available,
     padding: { id: padId ?? 0, side: sideOf('padding_side') },
     maskToken: special['mask_token'],
+    classToken: special['cls_token'],
     continuingPrefix,
     unknownToken: library.model.unk_token,
     inputNames: Array.isArray(inputNames) ? inputNames.map(String) : undefined,
