@@ -65,7 +65,7 @@ export function App(): JSX.Element {
         </span>
         <Settings />
       </header>
-      <main class={`content ${now.page}`} ref={main} tabIndex={-1}>
+      <main class="content" ref={main} tabIndex={-1}>
         <View route={now} />
       </main>
     </>

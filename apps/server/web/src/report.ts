@@ -23,9 +23,14 @@ const policy: Policy =
 
 /** Puts the report into a shadow tree. `style` gives what the page wants to add. */
 export function showReport(root: ShadowRoot, html: string, style: string): void {
-  const parsed = new DOMParser().parseFromString(policy.createHTML(html), 'text/html');
+  // Taken out before anything is parsed: the page's policy, which forbids styles in a document, holds in this one too.
+  let own = '';
+  const bare = html.replace(/<style\b[^>]*>([\s\S]*?)<\/style\s*>/gi, (_, css: string) => {
+    own += `${css}\n`;
+    return '';
+  });
+  const parsed = new DOMParser().parseFromString(policy.createHTML(bare), 'text/html');
   const sheet = new CSSStyleSheet();
-  const own = [...parsed.querySelectorAll('style')].map(({ textContent }) => textContent ?? '').join('\n');
   // The report's own theme would follow the system; here it follows the page, whose variables reach into the tree.
   sheet.replaceSync(`${scoped(own)}\n${style}`);
   root.adoptedStyleSheets = [sheet];
@@ -35,7 +40,7 @@ export function showReport(root: ShadowRoot, html: string, style: string): void 
 
 /** `:root` and `body` of the report are the host in a shadow tree; what it says of colour schemes goes, since the page says which of its `light-dark()` colours hold. */
 function scoped(css: string): string {
-  return css.replace(/color-scheme\s*:[^;}]*;?/g, '').replace(/(^|[\s},])(:root|html|body)(?=[\s{,])/g, '$1:host').replace(/@import[^;]*;?/g, '');
+  return css.replace(/(?<![-\w])color-scheme\s*:[^;}]*;?/g, '').replace(/(^|[\s},])(:root|html|body)(?=[\s{,])/g, '$1:host').replace(/@import[^;]*;?/g, '');
 }
 
 function copy(node: ChildNode, budget: { left: number }): globalThis.Node[] {

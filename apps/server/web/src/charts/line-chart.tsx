@@ -87,7 +87,11 @@ export function LineChart({ title, unit, series, span }: LineChartProps): JSX.El
           ))}
           {at !== undefined && times[index] !== undefined && <line class="cross" x1={x(times[index])} x2={x(times[index])} y1={TOP} y2={HEIGHT - BOTTOM} />}
         </svg>
-        {!hasData && <span class="none soft">{say('monitor.noData')}</span>}
+        {!hasData && (
+          <span class="none soft">
+            <span>{say('monitor.noData')}</span>
+          </span>
+        )}
       </div>
       <details>
         <summary>{say('monitor.table')}</summary>

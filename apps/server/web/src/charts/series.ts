@@ -87,7 +87,7 @@ export const charts: readonly ChartSpec[] = [
     title: 'monitor.memory',
     unit: 'monitor.memory.unit',
     lines: [
-      { label: 'app.models', at: ({ now, model }) => scaled(total(now, 'penjing_model_memory_bytes', model), 1e-6) },
+      { label: 'monitor.models', at: ({ now, model }) => scaled(total(now, 'penjing_model_memory_bytes', model), 1e-6) },
       { label: 'monitor.server', at: ({ now }) => scaled(total(now, 'penjing_server_process_resident_memory_bytes'), 1e-6) },
     ],
   },

@@ -131,7 +131,7 @@ function PartRow({ part, depth, open, onToggle }: { readonly part: Part; readonl
           <span>{part.name}</span>
         </button>
       </th>
-      <td class="soft">{say('graph.nodes', { n: part.count })}</td>
+      <td class="soft">{part.count === 1 ? say('graph.node') : say('graph.nodes', { n: part.count })}</td>
       <td />
       <td />
       <td class="number">{part.bytes > 0 && sayBytes(part.bytes)}</td>

@@ -10,6 +10,8 @@ import { isTextKey, say } from '../text/text.js';
 import { Icon } from '../ui/icons.js';
 import { Notice } from '../ui/notice.js';
 
+const SHORTEST = 60_000;
+
 /** Empty for all models. */
 const model = signal('');
 
@@ -17,6 +19,8 @@ export function MonitorView(): JSX.Element {
   useEffect(startReadings, []);
   const list = readings.value;
   const names = modelNames(list.at(-1));
+  // Lines of the first minute would be a dot at the edge of five.
+  const span = Math.min(SPAN, Math.max(SHORTEST, (list.at(-1)?.time ?? 0) - (list[0]?.time ?? 0)));
   const error = readingsError.value;
   const isAbsent = error instanceof ApiError && error.status === 404;
   return (
@@ -53,7 +57,7 @@ export function MonitorView(): JSX.Element {
         <>
           <div class="charts">
             {charts.map((chart) => (
-              <LineChart key={chart.title} title={say(chart.title)} unit={`${say(chart.unit)}${chart.whole && model.value !== '' ? ` · ${say('monitor.all')}` : ''}`} span={SPAN} series={seriesOf(chart, list, model.value, (label) => (isTextKey(label) ? say(label) : label))} />
+              <LineChart key={chart.title} title={say(chart.title)} unit={`${say(chart.unit)}${chart.whole && model.value !== '' ? ` · ${say('monitor.all')}` : ''}`} span={span} series={seriesOf(chart, list, model.value, (label) => (isTextKey(label) ? say(label) : label))} />
             ))}
           </div>
           <p class="soft small">{list.length < 2 && error === undefined ? say('monitor.waiting') : say('monitor.window', { n: SPAN / 60_000, s: EVERY / 1000 })}</p>
