@@ -27,6 +27,11 @@ export function doublingModel(width = 2): Model {
   });
 }
 
+/** The mean of each channel of pictures of 2 × 2: float32, [batch, 3, 2, 2] to [batch, 3, 1, 1]. */
+export function pictureModel(): Model {
+  return build((b) => b.output(b.op('GlobalAveragePool', [b.input('pixels', tensorType('float32', ['batch', 3, 2, 2]))]), 'means', tensorType('float32', ['batch', 3, 1, 1])));
+}
+
 /** Multiplies a matrix of `width` by itself as often as `spins` (int64, one number) says, and gives back how often: `spun`. */
 export function spinningModel(width = 192): Model {
   const body = new Graph('body');

@@ -36,6 +36,8 @@ export function showReport(root: ShadowRoot, html: string, style: string): void 
   root.adoptedStyleSheets = [sheet];
   const budget = { left: MAX_ELEMENTS };
   root.replaceChildren(...[...parsed.body.childNodes].flatMap((node) => copy(node, budget)));
+  // Tables and plots that are wider than the page are scrolled, also by the keyboard.
+  for (const box of root.querySelectorAll<HTMLElement>('.scroll, figure')) box.tabIndex = 0;
 }
 
 /** `:root` and `body` of the report are the host in a shadow tree; what it says of colour schemes goes, since the page says which of its `light-dark()` colours hold. */
@@ -50,7 +52,8 @@ function copy(node: ChildNode, budget: { left: number }): globalThis.Node[] {
   const isSvg = node.namespaceURI === SVG_NAMESPACE;
   const children = (): globalThis.Node[] => [...node.childNodes].flatMap((child) => copy(child, budget));
   if (!(isSvg ? SVG : HTML).has(name)) return /^(a|body|article)$/.test(name) ? children() : [];
-  const made = isSvg ? document.createElementNS(SVG_NAMESPACE, name) : document.createElement(name);
+  // The page has a main part already.
+  const made = isSvg ? document.createElementNS(SVG_NAMESPACE, name) : document.createElement(name === 'main' ? 'div' : name);
   for (const { name: attribute, value } of node.attributes) {
     if (ATTRIBUTES.has(attribute.toLowerCase()) && !/url\(|javascript:/i.test(value)) made.setAttribute(attribute, value);
   }

@@ -33,7 +33,7 @@ export function Signature({ model, ready }: { readonly model: string; readonly r
 function Specs({ title, specs }: { readonly title: string; readonly specs: readonly TensorSpec[] }): JSX.Element {
   return (
     <section class="card scroll" aria-label={title} tabIndex={0}>
-      <table>
+      <table class="specs">
         <thead>
           <tr>
             <th scope="col">{title}</th>

@@ -16,7 +16,7 @@ export function ChatView(): JSX.Element {
   const model = modelFor('chat');
   const busy = answering.value !== undefined;
   return (
-    <div class="play">
+    <div class="split">
       <ParameterPanel chat>
         <ModelPicker playground="chat" />
       </ParameterPanel>
@@ -36,7 +36,8 @@ function Log({ model, busy }: { readonly model: string | undefined; readonly bus
   useEffect(() => {
     const { current } = box;
     if (current && atEnd.current) current.scrollTop = current.scrollHeight;
-  }, [list]);
+    // What stands below a whole answer is in sight, too.
+  }, [list, busy]);
   const follow = ({ currentTarget: { scrollTop, scrollHeight, clientHeight } }: TargetedEvent<HTMLDivElement>): void => {
     atEnd.current = scrollHeight - scrollTop - clientHeight < 40;
   };

@@ -21,7 +21,7 @@ export function CompleteView(): JSX.Element {
     if (model !== undefined) void complete(model);
   };
   return (
-    <div class="play">
+    <div class="split">
       <ParameterPanel chat={false}>
         <ModelPicker playground="complete" />
       </ParameterPanel>

@@ -30,7 +30,7 @@ export function EmbedView(): JSX.Element {
     written.value = texts.map((old, k) => (k === i ? text : old));
   };
   return (
-    <div class="play even">
+    <div class="split even">
       <form
         class="card padded stack"
         onSubmit={(event) => {

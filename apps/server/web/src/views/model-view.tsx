@@ -23,7 +23,11 @@ export function ModelView({ model, tab }: { readonly model: string; readonly tab
         </p>
         <div class="row spread">
           <h1>{model}</h1>
-          {entry && <StateMark state={entry.state} />}
+          {entry && (
+            <span class="small">
+              <StateMark state={entry.state} />
+            </span>
+          )}
         </div>
       </div>
       <nav class="tabs" aria-label={say('model.tabs')}>

@@ -24,7 +24,7 @@ export function TensorsView(): JSX.Element {
     return () => abort.abort();
   }, [model]);
   return (
-    <div class="play even">
+    <div class="split even">
       <form
         class="card padded stack"
         onSubmit={(event) => {
@@ -35,7 +35,8 @@ export function TensorsView(): JSX.Element {
         <ModelPicker playground="tensors" />
         {signatureError.value !== undefined && <Notice error={signatureError.value} />}
         {signature.value && (
-          <section aria-label={say('tensor.inputs')}>
+          <section aria-labelledby="inputs">
+            <h2 id="inputs">{say('tensor.inputs')}</h2>
             {tensorInputs.value.length === 0 && <p class="soft">{say('tensor.noInputs')}</p>}
             {tensorInputs.value.map((input) => (
               <InputField key={input.spec.name} input={input} />
