@@ -10,6 +10,7 @@ import { createApp } from './http/app.js';
 import { type Listener, listen } from './http/listener.js';
 import { checkListening, isLocal } from './http/listen-policy.js';
 import { ModelRepository } from './models/repository.js';
+import type { ServedModel } from './models/served-model.js';
 import { folderShelf, namedShelf, shelves } from './models/shelf.js';
 import { createLogger } from './operate/logger.js';
 import { Metrics } from './operate/metrics.js';
@@ -54,13 +55,21 @@ export function createServer(options: ServerOptions = {}, surroundings: Surround
   const metrics = new Metrics();
   let draining = false;
   const stop = new AbortController();
-  const models = new ModelRepository(shelves([namedShelf(config.models), ...(config.repository === undefined ? [] : [folderShelf(config.repository)])]), {
+  const models: ModelRepository = new ModelRepository(shelves([namedShelf(config.models), ...(config.repository === undefined ? [] : [folderShelf(config.repository)])]), {
     createHost: surroundings.createHost ?? (config.isolation === 'process' ? processHost : threadHost),
     drainMs: config.drainMs,
-    onState: ({ identity: { name, version }, state, reason }) => logger.info({ model: name, version, state, ...(reason !== '' && { reason }) }, 'model'),
+    ladders: {
+      pressure(model) {
+        const { running, full } = inference.load(model);
+        return { waiting: waitingFor(model), active: model.admission.active + running, full: model.admission.full || full };
+      },
+      onPick: ({ identity: { name }, variant }) => metrics.variantRequests.inc({ model: name, variant }),
+    },
+    onState: ({ identity: { name, version }, variant, state, reason }) => logger.info({ model: name, version, ...(variant !== undefined && { variant }), state, ...(reason !== '' && { reason }) }, 'model'),
   });
-  const inference = new InferenceService(models, metrics);
-  metrics.watch(models, (model) => model.admission.waiting + inference.waiting(model));
+  const inference: InferenceService = new InferenceService(models, metrics);
+  const waitingFor = (model: ServedModel): number => model.admission.waiting + inference.waiting(model);
+  metrics.watch(models, waitingFor);
   const context: ServerContext = { config, models, metrics, inference, logger, draining: () => draining };
   const together = !config.admin && isLocal(config.host);
   const app = createApp([...routes, ...(together ? adminRoutes : []), ...(surroundings.routes ?? []), page], context, stop.signal);

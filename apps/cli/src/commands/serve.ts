@@ -2,7 +2,7 @@
 import type { ServerOptions } from '@penjing/server';
 import type { Command } from '../command.js';
 import { namedPath } from '../named-path.js';
-import { common, deviceOf, filled, integer, listOf, numberOf, prefixCacheOf, textOf } from '../options.js';
+import { common, deviceOf, filled, integer, listOf, names, numberOf, prefixCacheOf, textOf } from '../options.js';
 
 export const serve: Command = {
   name: 'serve',
@@ -20,6 +20,8 @@ export const serve: Command = {
     { flags: '--tls-key <file>', help: 'its key', group: 'Network' },
     { flags: '--allow-public-without-key', help: 'listen on a public address although no API key is set (PENJING_API_KEY)', group: 'Network' },
     { flags: '--variant <name>', help: 'fp32, fp16, q8, q4, … of folders with several', group: 'Models' },
+    { flags: '--ladder <names>', help: 'cheaper variants of the folders, the best first, as q8,q4: under overload requests go there before any is refused', parse: names, group: 'Models' },
+    { flags: '--ladder-warm', help: 'load them at the start, not with the first overload', group: 'Models' },
     { flags: '--max-concurrent <n>', help: 'requests that a model works on at a time (8)', parse: integer(1, 4096), group: 'Models' },
     { flags: '--max-queue <n>', help: 'requests that wait for a model; more are refused with 429 (64)', parse: integer(0, 65_536), group: 'Models' },
     { ...common.prefixCache, group: 'Models' },
@@ -49,7 +51,7 @@ export const serve: Command = {
 };
 
 function optionsOf(paths: readonly string[], options: Readonly<Record<string, unknown>>): ServerOptions {
-  const shared = { variant: textOf(options, 'variant'), threads: numberOf(options, 'threads'), device: deviceOf(options), ...prefixCacheOf(options), maxConcurrent: numberOf(options, 'maxConcurrent'), maxQueue: numberOf(options, 'maxQueue') };
+  const shared = { variant: textOf(options, 'variant'), threads: numberOf(options, 'threads'), device: deviceOf(options), ...prefixCacheOf(options), maxConcurrent: numberOf(options, 'maxConcurrent'), maxQueue: numberOf(options, 'maxQueue'), ladder: ladderOf(options), overload: options['ladderWarm'] === true ? { warm: true } : undefined };
   const [origins, cert, key, adminPort, grpcPort, drain] = [listOf(options, 'cors'), textOf(options, 'tlsCert'), textOf(options, 'tlsKey'), numberOf(options, 'adminPort'), numberOf(options, 'grpcPort'), numberOf(options, 'drain')];
   const host = textOf(options, 'host');
   const given: ServerOptions = {
@@ -66,6 +68,10 @@ function optionsOf(paths: readonly string[], options: Readonly<Record<string, un
     ...(textOf(options, 'logLevel') !== undefined && { log: { level: textOf(options, 'logLevel') as 'info' } }),
   };
   return defined(given);
+}
+
+function ladderOf({ ladder }: Readonly<Record<string, unknown>>): { variant: string }[] | undefined {
+  return Array.isArray(ladder) ? ladder.map((variant) => ({ variant: String(variant) })) : undefined;
 }
 
 /** What is undefined must not hide the configuration's file. */

@@ -22,6 +22,27 @@ const batchingSchema = z.strictObject({
   priorities: z.int().min(1).max(100).default(3),
 });
 
+/** A variant to which requests go when there are too many for the one before. */
+const rungSchema = z.strictObject({
+  /** What replies call it; without `path` also the file of the model's folder. */
+  variant: z.string().regex(/^[A-Za-z0-9_]{1,64}$/),
+  /** Another model of the same inputs and outputs: a student. */
+  path: z.string().min(1).optional(),
+  /** What it lost, as measured; read from `reports/VARIANT.json` in the model's folder when absent. */
+  loss: z.number().optional(),
+});
+
+/** When a ladder is used. */
+const overloadSchema = z.strictObject({
+  /** Requests that wait, and for how long they do so: then the next ones go a step down. */
+  waiting: z.int().min(1).max(65_536).default(8),
+  afterMs: z.int().min(0).max(600_000).default(1000),
+  /** How long nothing waits until they go a step up again. */
+  calmMs: z.int().min(0).max(3_600_000).default(10_000),
+  /** Loads the lower variants at the start; otherwise with the first overload. */
+  warm: z.boolean().default(false),
+});
+
 /** How one model is served; the content of `serve.json` in a repository. */
 export const modelOptionsSchema = z.strictObject({
   /** What it is for; told from the folder when absent. */
@@ -38,6 +59,9 @@ export const modelOptionsSchema = z.strictObject({
   /** Requests that wait; more are refused with 429. */
   maxQueue: z.int().min(0).max(65_536).default(64),
   batching: batchingSchema.prefault({}),
+  /** Cheaper variants, the best first; replies name the one that answered. */
+  ladder: z.array(rungSchema).max(8).default([]),
+  overload: overloadSchema.prefault({}),
   /** In a repository: the newest so many versions. */
   versions: z.int().min(1).max(64).default(1),
 });

@@ -2,7 +2,7 @@
 import type { MiddlewareHandler } from 'hono';
 import { cors } from 'hono/cors';
 
-const EXPOSED = ['X-Request-Id', 'Retry-After', 'Server-Timing', 'Inference-Header-Content-Length'];
+const EXPOSED = ['X-Request-Id', 'Retry-After', 'Server-Timing', 'Inference-Header-Content-Length', 'X-Penjing-Variant'];
 
 export function allowOrigins(origins: readonly string[]): MiddlewareHandler {
   return cors({

@@ -36,6 +36,11 @@ export class Admission {
     return this.#waiting.length;
   }
 
+  /** The next one would be refused. */
+  get full(): boolean {
+    return this.#active >= this.#limits.maxConcurrent && this.#waiting.length >= this.#limits.maxQueue;
+  }
+
   /** Seconds until a place in the queue is likely to be free, from the rate at which requests were served. */
   get retryAfter(): number {
     const usual = this.#usual ?? 1000;

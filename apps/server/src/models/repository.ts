@@ -2,7 +2,9 @@
 import { PenjingError } from '@penjing/core';
 import { MODEL_NAME } from '../config/schema.js';
 import type { HostMethod } from '../host/protocol.js';
+import { measuredLoss } from './measured-loss.js';
 import type { FoundModel, ModelShelf } from './shelf.js';
+import { Ladder, type LadderSurroundings } from './ladder.js';
 import { type ModelIdentity, ServedModel, type ServedModelOptions } from './served-model.js';
 
 export interface ModelIndexEntry {
@@ -12,15 +14,21 @@ export interface ModelIndexEntry {
   readonly reason: string;
 }
 
+export interface RepositoryOptions extends ServedModelOptions {
+  /** Without it no model has a ladder. */
+  readonly ladders?: LadderSurroundings;
+}
+
 export class ModelRepository {
   readonly #shelf: ModelShelf;
-  readonly #options: ServedModelOptions;
+  readonly #options: RepositoryOptions;
   /** By name, then version. */
   readonly #models = new Map<string, Map<string, ServedModel>>();
+  readonly #ladders = new WeakMap<ServedModel, Ladder>();
   /** Loads and unloads of one model come one after the other. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
-  constructor(shelf: ModelShelf, options: ServedModelOptions) {
+  constructor(shelf: ModelShelf, options: RepositoryOptions) {
     this.#shelf = shelf;
     this.#options = options;
   }
@@ -28,6 +36,11 @@ export class ModelRepository {
   /** Everything that was loaded once. */
   list(): readonly ServedModel[] {
     return [...this.#models.values()].flatMap((versions) => [...versions.values()]);
+  }
+
+  /** The variants of a model, for one that has several. */
+  ladderOf(model: ServedModel): Ladder | undefined {
+    return this.#ladders.get(model);
   }
 
   /** All models that are known, loaded or not; those of the shelf too. */
@@ -46,12 +59,12 @@ export class ModelRepository {
     throw new PenjingError('E_MODEL_NOT_FOUND', versions ? `model ${shown} has no such version` : `there is no model ${shown}`, { hint: 'GET /v1/models lists the models.' });
   }
 
-  /** The model by name, ready for a method. Throws `E_MODEL_NOT_FOUND` and, for one that is for something else, `E_TASK`. */
+  /** The model by name, ready for a method; of a ladder the variant whose turn it is. Throws `E_MODEL_NOT_FOUND` and, for one that is for something else, `E_TASK`. */
   getFor(name: string, method: HostMethod): ServedModel {
     const model = this.get(name);
     const task = model.description?.task;
     const able = task === undefined || { write: task === 'text-generation', embed: task === 'embedding', infer: task !== 'text-generation' }[method];
-    if (able) return model;
+    if (able) return this.#ladders.get(model)?.pick() ?? model;
     throw new PenjingError('E_TASK', `model ${name} is for ${task}, not for this`, { hint: 'GET /v1/models lists the models and what they are for.' });
   }
 
@@ -71,7 +84,7 @@ export class ModelRepository {
       for (const identity of identitiesOf(found)) loaded.push(await this.#loadVersion(versions, identity));
       for (const [version, model] of versions) {
         if (loaded.includes(model)) continue;
-        await model.unload('a newer version took its place');
+        await this.#unloadWhole(model, 'a newer version took its place');
         versions.delete(version);
       }
       return loaded;
@@ -82,7 +95,7 @@ export class ModelRepository {
   unload(name: string): Promise<void> {
     return this.#inTurn(name, async () => {
       this.get(name);
-      await Promise.all([...this.#models.get(name)!.values()].map((model) => model.unload()));
+      await Promise.all([...this.#models.get(name)!.values()].map((model) => this.#unloadWhole(model)));
     });
   }
 
@@ -93,21 +106,33 @@ export class ModelRepository {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.list().map((model) => model.unload('the server is ending')));
+    await Promise.all(this.list().map((model) => this.#unloadWhole(model, 'the server is ending')));
   }
 
   async #loadVersion(versions: Map<string, ServedModel>, identity: ModelIdentity): Promise<ServedModel> {
     const known = versions.get(identity.version);
     // Other options need another one; it takes the place when it is ready.
-    const same = known && JSON.stringify(known.identity) === JSON.stringify(identity);
-    const model = same ? known : new ServedModel(identity, this.#options);
+    const same = known && JSON.stringify({ ...known.identity, rung: undefined }) === JSON.stringify(identity);
+    const model = same ? known : await this.#create(identity);
     if (!known) versions.set(identity.version, model);
     await model.load();
+    await this.#ladders.get(model)?.load();
     if (known && !same) {
       versions.set(identity.version, model);
-      void known.unload('it was loaded anew');
+      void this.#unloadWhole(known, 'it was loaded anew');
     }
     return model;
+  }
+
+  async #create(identity: ModelIdentity): Promise<ServedModel> {
+    const [first, ...lower] = await rungsOf(identity);
+    const model = new ServedModel(first, this.#options);
+    if (lower.length > 0 && this.#options.ladders) this.#ladders.set(model, new Ladder([model, ...lower.map((rung) => new ServedModel(rung, this.#options))], this.#options.ladders));
+    return model;
+  }
+
+  async #unloadWhole(model: ServedModel, reason?: string): Promise<void> {
+    await Promise.all([model.unload(reason), this.#ladders.get(model)?.unload(reason)]);
   }
 
   #inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
@@ -122,6 +147,19 @@ export class ModelRepository {
 
 function identitiesOf({ name, versions, options }: FoundModel): readonly ModelIdentity[] {
   return versions.map(({ version, path }) => ({ name, version, path, options }));
+}
+
+/** The model as it is asked for, and its cheaper variants. */
+async function rungsOf(identity: ModelIdentity): Promise<readonly [ModelIdentity, ...ModelIdentity[]]> {
+  const { path, options } = identity;
+  if (options.ladder.length === 0) return [identity];
+  const lower = options.ladder.map(async ({ variant, path: other, loss }): Promise<ModelIdentity> => ({
+    ...identity,
+    path: other ?? path,
+    options: { ...options, variant: other === undefined ? variant : undefined },
+    rung: { variant, loss: loss ?? (await measuredLoss(path, variant)) },
+  }));
+  return [{ ...identity, rung: { variant: options.variant ?? 'fp32', loss: undefined } }, ...(await Promise.all(lower))];
 }
 
 function newest(models: readonly ServedModel[]): ServedModel | undefined {

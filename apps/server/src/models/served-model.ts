@@ -14,6 +14,8 @@ export interface ModelIdentity {
   readonly version: string;
   readonly path: string;
   readonly options: ModelOptions;
+  /** Which variant of a ladder it is. */
+  readonly rung?: { readonly variant: string; readonly loss: number | undefined };
 }
 
 export interface ModelEvents {
@@ -50,6 +52,11 @@ export class ServedModel {
     this.admission = new Admission(identity.options);
     this.#options = options;
     this.#backoff = createBackoff(options.backoff);
+  }
+
+  /** What replies call it, where a model has several variants. */
+  get variant(): string | undefined {
+    return this.identity.rung?.variant;
   }
 
   get state(): ModelState {

@@ -25,7 +25,7 @@ export function namedShelf(entries: readonly ModelEntry[]): ModelShelf {
     const name = given ?? nameOf(path);
     if (!MODEL_NAME.test(name)) throw new PenjingError('E_CONFIG', `${path} gives no name for a model`, { hint: 'Name it: name=path, of letters, digits and . _ -' });
     if (models.has(name)) throw new PenjingError('E_CONFIG', `two models are called ${name}`, { hint: 'Name them: name=path.' });
-    models.set(name, { name, versions: [{ version: '1', path: resolve(path) }], options });
+    models.set(name, { name, versions: [{ version: '1', path: resolve(path) }], options: withPaths(options, (other) => resolve(other)) });
   }
   return { list: async () => [...models.values()], find: async (name) => models.get(name) };
 }
@@ -39,7 +39,8 @@ export function folderShelf(root: string): ModelShelf {
     const folder = join(root, name);
     if (!MODEL_NAME.test(name) || name.startsWith('.') || !(await isFolder(folder))) return undefined;
     await contained(root, folder);
-    const options = await readOptions(join(folder, CONFIG));
+    const options = withPaths(await readOptions(join(folder, CONFIG)), (other) => join(root, other));
+    for (const { path } of options.ladder) if (path !== undefined) await contained(root, path);
     const numbers = (await readdir(folder)).filter((entry) => VERSION.test(entry)).sort((a, b) => Number(a) - Number(b));
     if (numbers.length === 0) return { name, versions: [{ version: '1', path: folder }], options };
     const versions = numbers.slice(-options.versions).map((version) => ({ version, path: join(folder, version) }));
@@ -75,6 +76,11 @@ export function shelves(all: readonly ModelShelf[]): ModelShelf {
       return [...models.values()];
     },
   };
+}
+
+/** Students lie in other folders. */
+function withPaths(options: ModelOptions, absolute: (path: string) => string): ModelOptions {
+  return { ...options, ladder: options.ladder.map((rung) => ({ ...rung, ...(rung.path !== undefined && { path: absolute(rung.path) }) })) };
 }
 
 /** A link must not lead out of the repository. */

@@ -4,6 +4,8 @@ import type { RouteModule } from '../context.js';
 import type { TextEvent, WrittenText } from '../host/protocol.js';
 import { readJson } from '../http/body.js';
 import { failureOf, openAiError } from '../http/errors.js';
+import { variantHeader } from '../http/variant-header.js';
+import type { ServedModel } from '../models/served-model.js';
 import { chatOptionsOf, chatPromptOf, type ChatRequest, chatRequestSchema, toolsOf } from './chat-request.js';
 import { eventStream } from './event-stream.js';
 import { usageOf } from './fields.js';
@@ -15,9 +17,10 @@ export const chat: RouteModule = (app, context) => {
   app.post('/v1/chat/completions', async (c) => {
     const body = await readJson(c.req.raw, chatRequestSchema, context.config.limits);
     const { signal, leave } = leavable(c.get('signal'));
-    const request: WriteRequest = { model: body.model, prompts: [chatPromptOf(body)], choices: body.n ?? 1, options: chatOptionsOf(body), signal };
+    let served: ServedModel | undefined;
+    const request: WriteRequest = { model: body.model, prompts: [chatPromptOf(body)], choices: body.n ?? 1, options: chatOptionsOf(body), signal, onModel: (model) => void (served = model) };
     const head = { id: `chatcmpl-${randomUUID().replaceAll('-', '')}`, created: Math.floor(Date.now() / 1000), model: body.model };
-    if (body.stream) return eventStream((stream) => streamChat(body, head, (onEvent) => write(context, { ...request, onEvent }), stream.send), { failed: (error) => openAiError(failureOf(error)), leave, headers: () => ({}) });
+    if (body.stream) return eventStream((stream) => streamChat(body, head, (onEvent) => write(context, { ...request, onEvent }), stream.send), { failed: (error) => openAiError(failureOf(error)), leave, headers: () => variantHeader(served) });
     const events: TextEvent[] = [];
     const { written, timings } = await write(context, { ...request, onEvent: (event) => void (event.token && events.push(event)) });
     const [{ texts, promptTokens }] = written as [(typeof written)[number]];
@@ -27,7 +30,7 @@ export const chat: RouteModule = (app, context) => {
       return { index, message: { role: 'assistant', content: calls.length > 0 && content === '' ? null : content, refusal: null, ...(calls.length > 0 && { tool_calls: calls.map(toolCallOf) }) }, logprobs, finish_reason: finishOf(text, calls.length > 0) };
     });
     const usage = usageOf(promptTokens, texts.reduce((sum, { tokens }) => sum + tokens, 0));
-    return c.json({ ...head, object: 'chat.completion', choices, usage }, 200, timingHeader({ ...timings }));
+    return c.json({ ...head, object: 'chat.completion', choices, usage }, 200, { ...timingHeader({ ...timings }), ...variantHeader(served) });
   });
 };
 

@@ -5,6 +5,8 @@ import type { RouteModule } from '../context.js';
 import type { TextEvent, TextPrompt } from '../host/protocol.js';
 import { readJson } from '../http/body.js';
 import { failureOf, openAiError } from '../http/errors.js';
+import { variantHeader } from '../http/variant-header.js';
+import type { ServedModel } from '../models/served-model.js';
 import { eventStream } from './event-stream.js';
 import { MOST_CHOICES, optional, refused, samplingFields, usageOf, writingOptions } from './fields.js';
 import { textLogProbabilities } from './log-probabilities.js';
@@ -33,16 +35,17 @@ export const completions: RouteModule = (app, context) => {
     const prompts = promptsOf(body);
     const { signal, leave } = leavable(c.get('signal'));
     const options = { ...writingOptions(body), maxNewTokens: body.max_tokens ?? DEFAULT_TOKENS, logProbabilities: body.logprobs };
-    const request: WriteRequest = { model: body.model, prompts, choices: body.n ?? 1, options, signal };
+    let served: ServedModel | undefined;
+    const request: WriteRequest = { model: body.model, prompts, choices: body.n ?? 1, options, signal, onModel: (model) => void (served = model) };
     const head = { id: `cmpl-${randomUUID().replaceAll('-', '')}`, object: 'text_completion', created: Math.floor(Date.now() / 1000), model: body.model };
-    if (body.stream) return eventStream((stream) => streamText(body, head, prompts, (onEvent) => write(context, { ...request, onEvent }), stream.send), { failed: (error) => openAiError(failureOf(error)), leave, headers: () => ({}) });
+    if (body.stream) return eventStream((stream) => streamText(body, head, prompts, (onEvent) => write(context, { ...request, onEvent }), stream.send), { failed: (error) => openAiError(failureOf(error)), leave, headers: () => variantHeader(served) });
     const events: TextEvent[] = [];
     const result = await write(context, { ...request, onEvent: (event) => void (event.token && events.push(event)) });
     const choices = textsOf(result).map(({ text, finishReason }, index) => {
       const echo = echoOf(body, prompts, index);
       return { index, text: echo + text, logprobs: body.logprobs === undefined ? null : textLogProbabilities(events.filter(({ choice }) => choice === index), echo.length), finish_reason: finishReason === 'length' ? 'length' : 'stop' };
     });
-    return c.json({ ...head, choices, usage: usage(result) }, 200, timingHeader({ ...result.timings }));
+    return c.json({ ...head, choices, usage: usage(result) }, 200, { ...timingHeader({ ...result.timings }), ...variantHeader(served) });
   });
 };
 

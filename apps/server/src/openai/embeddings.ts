@@ -3,6 +3,7 @@ import { endianness } from 'node:os';
 import { z } from 'zod';
 import type { RouteModule } from '../context.js';
 import { readJson } from '../http/body.js';
+import { variantHeader } from '../http/variant-header.js';
 import { optional, refused } from './fields.js';
 import { timingHeader } from './write.js';
 
@@ -44,7 +45,7 @@ export const embeddings: RouteModule = (app, { models, metrics, config }) => {
     const width = vectors[0]!.length;
     if (dimensions !== undefined && dimensions !== width) throw refused('dimensions', `the embeddings of this model have ${width}`, 'Leave it out: a part of an embedding is not one, but for models that were trained so.');
     const data = vectors.map((vector, index) => ({ object: 'embedding', index, embedding: format === 'base64' ? base64Of(vector) : [...vector] }));
-    return c.json({ object: 'list', data, model: name, usage: { prompt_tokens: tokens, total_tokens: tokens } }, 200, timingHeader({ queue, compute }));
+    return c.json({ object: 'list', data, model: name, usage: { prompt_tokens: tokens, total_tokens: tokens } }, 200, { ...timingHeader({ queue, compute }), ...variantHeader(model) });
   });
 };
 

@@ -1,6 +1,7 @@
 /** Has a model write: waits for its turn, counts what comes, and tells how long it all took. */
 import type { RequestVariables, ServerContext } from '../context.js';
 import type { TextEvent, TextPrompt, Written, WritingOptions } from '../host/protocol.js';
+import type { ServedModel } from '../models/served-model.js';
 
 export interface WriteRequest {
   readonly model: string;
@@ -10,6 +11,8 @@ export interface WriteRequest {
   readonly choices: number;
   readonly options: WritingOptions;
   readonly signal: AbortSignal;
+  /** Told at once which model, or variant of it, writes. */
+  readonly onModel?: ((model: ServedModel) => void) | undefined;
   /** `choice` counts through all texts of all prompts. */
   readonly onEvent?: ((event: TextEvent) => void) | undefined;
 }
@@ -28,8 +31,9 @@ export interface WriteResult {
 }
 
 /** Throws what the model throws, `E_OVERLOADED` when too many wait, `E_MODEL_NOT_FOUND`, `E_TASK`. */
-export async function write({ models, metrics }: Pick<ServerContext, 'models' | 'metrics'>, { model: name, prompts, choices, options, signal, onEvent }: WriteRequest): Promise<WriteResult> {
+export async function write({ models, metrics }: Pick<ServerContext, 'models' | 'metrics'>, { model: name, prompts, choices, options, signal, onModel, onEvent }: WriteRequest): Promise<WriteResult> {
   const model = models.getFor(name, 'write');
+  onModel?.(model);
   const labels = { model: name };
   const started = performance.now();
   let queue = 0;

@@ -22,6 +22,8 @@ export class Metrics {
   readonly computeSeconds = this.#seconds('penjing_compute_duration_seconds', 'Of each run of a model for tensors, in its process.', 'model');
   readonly refused = new Counter({ name: 'penjing_refused_requests_total', help: 'Requests that were refused, by cause.', labelNames: ['model', 'cause'] as const, registers: [this.registry] });
 
+  readonly variantRequests = new Counter({ name: 'penjing_variant_requests_total', help: 'Requests of models with several variants, by the one that got them.', labelNames: ['model', 'variant'] as const, registers: [this.registry] });
+
   constructor() {
     collectDefaultMetrics({ register: this.registry, prefix: 'penjing_server_' });
   }
@@ -33,6 +35,7 @@ export class Metrics {
     this.#gauge(models, 'penjing_model_memory_bytes', 'Resident memory of its process.', (model) => model.health()?.memory?.rss);
     this.#gauge(models, 'penjing_active_requests', 'Requests that the model works on.', ({ admission }) => admission.active);
     this.#gauge(models, 'penjing_waiting_requests', 'Requests that wait for the model.', waiting);
+    this.#gauge(models, 'penjing_ladder_step', 'How many steps below its best variant a model answers.', (model) => models.ladderOf(model)?.step);
   }
 
   #seconds<Label extends string>(name: string, help: string, label: Label): Histogram<Label> {
@@ -47,13 +50,14 @@ export class Metrics {
     new Gauge({
       name,
       help,
-      labelNames: ['model', 'version'],
+      labelNames: ['model', 'version', 'variant'],
       registers: [this.registry],
       collect() {
         this.reset();
-        for (const model of models.list()) {
+        for (const model of models.list().flatMap((one) => models.ladderOf(one)?.rungs ?? [one])) {
           const value = read(model);
-          if (value !== undefined) this.set({ model: model.identity.name, version: model.identity.version }, value);
+          const { variant, identity: { name, version } } = model;
+          if (value !== undefined) this.set({ model: name, version, ...(variant !== undefined && { variant }) }, value);
         }
       },
     });

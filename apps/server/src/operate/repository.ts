@@ -1,5 +1,6 @@
 /** Models for those who run the server: what there is, loading, unloading. */
 import type { RouteModule } from '../context.js';
+import type { Ladder } from '../models/ladder.js';
 
 export const repository: RouteModule = (app, { models }) => {
   app.get('/admin/models', async (c) => {
@@ -13,6 +14,7 @@ export const repository: RouteModule = (app, { models }) => {
       waiting: model.admission.waiting,
       ...(model.description && { task: model.description.task, bytes: model.description.bytes }),
       memoryBytes: model.health()?.memory?.rss,
+      ...ladderFacts(models.ladderOf(model)),
     }));
     return c.json({ models: loaded, index: await models.index() });
   });
@@ -25,3 +27,9 @@ export const repository: RouteModule = (app, { models }) => {
     return c.json({});
   });
 };
+
+/** Which variants there are, and which answers now. */
+function ladderFacts(ladder: Ladder | undefined): object {
+  if (!ladder) return {};
+  return { answering: ladder.rungs[ladder.step]!.variant, variants: ladder.rungs.map((model) => ({ ...model.identity.rung, state: model.state, reason: model.reason, memoryBytes: model.health()?.memory?.rss })) };
+}

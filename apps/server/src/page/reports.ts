@@ -10,7 +10,7 @@ const VARIANT = /^[A-Za-z0-9_]{1,64}$/;
 const MAX_BYTES = 8 * 2 ** 20;
 
 /** The folder of a model that is given as such, or as one of its graphs. */
-async function reportFolder(model: string): Promise<string | undefined> {
+export async function reportFolder(model: string): Promise<string | undefined> {
   const isFolder = await stat(model).then((info) => info.isDirectory(), () => false);
   const beside = dirname(model);
   const folder = join(isFolder ? model : basename(beside) === 'onnx' ? dirname(beside) : beside, 'reports');

@@ -85,6 +85,11 @@ export class BatchScheduler<T, R> {
     return this.#running;
   }
 
+  /** The next request would be refused. */
+  get full(): boolean {
+    return this.#queue.length >= this.#policy.maxQueue && (this.#running >= this.#policy.lanes || this.#queue.length > 0);
+  }
+
   /** Seconds until what waits now is likely to be done. */
   get retryAfter(): number {
     return this.#rate.retryAfter(this.#queue.rows + this.#runningRows, this.#policy.lanes);
@@ -146,10 +151,9 @@ export class BatchScheduler<T, R> {
   }
 
   #refuse(rows: number, deadline: number | undefined, now: number): PenjingError | undefined {
-    const { maxQueue, lanes } = this.#policy;
+    const { lanes } = this.#policy;
     const details = { retryAfter: this.retryAfter };
-    const free = this.#running < lanes && this.#queue.length === 0;
-    if (!free && this.#queue.length >= maxQueue) return new PenjingError('E_OVERLOADED', `${this.#queue.length} requests wait for the model already`, { hint: 'Ask again later, or give the model a longer queue (maxQueue).', details });
+    if (this.full) return new PenjingError('E_OVERLOADED', `${this.#queue.length} requests wait for the model already`, { hint: 'Ask again later, or give the model a longer queue (maxQueue).', details });
     if (deadline === undefined) return undefined;
     if (deadline <= now) return late(now, deadline);
     const ahead = this.#queue.rows + this.#runningRows;

@@ -75,6 +75,12 @@ export class InferenceService {
     return this.#queues.get(model)?.scheduler.waiting ?? 0;
   }
 
+  /** Batches under way, and whether the next request would be refused. */
+  load(model: ServedModel): { readonly running: number; readonly full: boolean } {
+    const { running = 0, full = false } = this.#queues.get(model)?.scheduler ?? {};
+    return { running, full };
+  }
+
   statistics(model: ServedModel): ModelStatisticsMessage {
     return this.#queueOf(model).statistics.message(model.identity.name, model.identity.version);
   }

@@ -4,6 +4,7 @@ import { binaryOutputs, decodeInferRequest, decodeRawRequest, encodeInferRespons
 import type { Context } from 'hono';
 import type { RequestVariables, RouteModule, ServerContext } from '../context.js';
 import { readBody } from '../http/body.js';
+import { variantHeader } from '../http/variant-header.js';
 import type { ServedModel } from '../models/served-model.js';
 import { type InferTimings } from './inference.js';
 import { serverMetadata } from './server-metadata.js';
@@ -51,6 +52,7 @@ async function infer(c: V2Context, { inference, config: { limits } }: ServerCont
   const body = await readBody(c.req.raw, headerLength === undefined ? { ...limits, bodyBytes: Math.min(limits.bodyBytes, limits.jsonBytes) } : limits);
   const request: InferRequest = headerLength === 0 ? decodeRawRequest(body, rawInputs(described(model), inference.policyOf(model) !== undefined)) : decodeInferRequest(body, headerLength);
   const { response, timings } = await inference.infer(model, request, { signal: c.get('signal'), client: c.get('caller').name });
+  for (const [name, value] of Object.entries(variantHeader(model))) c.header(name, value);
   return send(c, encodeInferResponse(response, binaryOutputs(request)), timings);
 }
 
