@@ -2,6 +2,7 @@
 import { apply } from './commands/apply.js';
 import { bench } from './commands/bench.js';
 import { chat } from './commands/chat.js';
+import { client } from './commands/client.js';
 import { cluster } from './commands/cluster.js';
 import { compare } from './commands/compare.js';
 import { convert } from './commands/convert.js';
@@ -21,4 +22,4 @@ import { simplify } from './commands/simplify.js';
 import { squeeze } from './commands/squeeze.js';
 import type { Command } from './command.js';
 
-export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, run, generate, chat, serve, deploy, apply, doctor];
+export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, run, generate, chat, serve, deploy, client, apply, doctor];

@@ -1,10 +1,10 @@
 /** Opens a model in its own process: what it is for decides what can be asked of it. */
-import type { ValueInfo } from '@penjing/core';
 import { type ModelSummary, summarizeModel } from '@penjing/runtime';
 import { openEmbedding } from './kinds/embedding.js';
 import { openTensors } from './kinds/tensors.js';
 import { openTextGeneration } from './kinds/text-generation.js';
-import type { HostMethod, HostMethods, ModelDescription, ModelSource, Task, TensorSignature } from './protocol.js';
+import type { HostMethod, HostMethods, ModelDescription, ModelSource, Task } from './protocol.js';
+import { signatureOf } from './tensor-signature.js';
 
 export interface HandlerContext<M extends HostMethod> {
   /** Fires when nobody waits for the answer any more. */
@@ -53,9 +53,4 @@ export async function openModel({ path, variant, task, threads, device, prefixCa
     hasChatTemplate,
   };
   return { description, handlers, close };
-}
-
-function signatureOf({ name, type }: ValueInfo): TensorSignature {
-  if (type.kind !== 'tensor') return { name, dtype: undefined, shape: undefined };
-  return { name, dtype: type.dtype, shape: type.shape?.map((size) => (typeof size === 'number' || typeof size === 'string' ? size : null)) };
 }
