@@ -7,6 +7,7 @@ export interface LocalPartnerOptions {
   readonly variant: string | undefined;
   readonly device: Device | undefined;
   readonly threads: number | undefined;
+  readonly prefixCacheBytes?: number;
   readonly sampling: Sampling & { readonly seed: number | undefined };
   readonly signal: AbortSignal;
 }

@@ -1,7 +1,7 @@
 /** `penjing chat`: a conversation with a model folder, or with a model behind a server. */
 import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
-import { common, deviceOf, filled, numberOf, textOf } from '../options.js';
+import { common, deviceOf, filled, numberOf, prefixCacheOf, textOf } from '../options.js';
 import { readSampling, samplingOptions, stopOption } from '../sampling-options.js';
 
 export const chat: Command = {
@@ -17,6 +17,7 @@ export const chat: Command = {
     ...samplingOptions,
     stopOption,
     common.seed,
+    common.prefixCache,
     common.device,
     common.threads,
   ],
@@ -31,7 +32,7 @@ export const chat: Command = {
     if (server === undefined && model === undefined) throw new PenjingError('E_OPTION', 'with whom is not said', { hint: 'Name a model folder, or a server: --server URL.' });
     const { converse } = await import('../chat/converse.js');
     await using partner = server === undefined
-      ? await (await import('../chat/local-partner.js')).localPartner(model!, { variant: textOf(options, 'variant'), device: deviceOf(options), threads: numberOf(options, 'threads'), sampling, signal })
+      ? await (await import('../chat/local-partner.js')).localPartner(model!, { variant: textOf(options, 'variant'), device: deviceOf(options), threads: numberOf(options, 'threads'), ...prefixCacheOf(options), sampling, signal })
       : await (await import('../chat/server-partner.js')).serverPartner(server, { model, apiKey: textOf(options, 'apiKey') ?? process.env['PENJING_API_KEY'], sampling, signal });
     // Prompts go to stderr, so that stdout has nothing but replies.
     const screen = process.stdin.isTTY && process.stderr.isTTY ? process.stderr : undefined;
