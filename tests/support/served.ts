@@ -2,7 +2,6 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { expect, vi } from 'vitest';
 import { type ProcessOptions, type Running, startPenjing } from './penjing-process.js';
 
 export interface Served extends Running {
@@ -16,10 +15,9 @@ export async function serve(argv: readonly string[], options: ProcessOptions = {
   const running = startPenjing(['serve', ...argv, '--port', '0'], { milliseconds: 600_000, ...options });
   let said = '';
   running.process.stderr!.on('data', (chunk) => (said += String(chunk)));
-  await vi.waitFor(() => {
-    if (running.process.exitCode !== null) throw new Error(`penjing serve ended: ${said}`);
-    expect(said).toMatch(/^ready: /m);
-  }, { timeout: 120_000, interval: 50 });
+  for (const until = Date.now() + 120_000; !/^ready: /m.test(said); await new Promise((resolve) => setTimeout(resolve, 50))) {
+    if (running.process.exitCode !== null || Date.now() > until) throw new Error(`penjing serve is not ready: ${said}`);
+  }
   const found = (what: RegExp): string | undefined => what.exec(said)?.[1];
   return { ...running, url: found(/listening on ([^\s,]+)/)!, grpc: found(/gRPC on ([^\s,]+)/) };
 }
@@ -28,7 +26,7 @@ export async function serve(argv: readonly string[], options: ProcessOptions = {
 export async function endServed({ process: child, ended }: Running): Promise<void> {
   child.kill('SIGTERM');
   const { code, stderr } = await ended;
-  expect(code, stderr).toBe(0);
+  if (code !== 0) throw new Error(`penjing serve ended with ${code}: ${stderr}`);
 }
 
 export interface SystemProcess {
