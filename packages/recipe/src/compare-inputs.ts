@@ -1,6 +1,6 @@
 /** What a smaller model lost: the comparison of the runtime, errors layer by layer, and a page with plots. */
 import type { Model, TaskOptions } from '@penjing/core';
-import type { CompareOptions } from '@penjing/runtime';
+import type { CompareOptions, Device } from '@penjing/runtime';
 import { evaluationData, type ReadingOptions } from './evaluation-data.js';
 import type { InputComparison } from './input-comparison.js';
 import { compareLayers } from './layer-errors.js';
@@ -23,13 +23,15 @@ export interface CompareInputsOptions extends TaskOptions, ReadingOptions {
   /** Random inputs for models that are not language models. */
   readonly samples?: number | undefined;
   readonly threads?: number | undefined;
+  /** Where the models run; the CPU when absent. */
+  readonly device?: Device | undefined;
   /** Where to write the page. */
   readonly report?: string | undefined;
 }
 
 /** Compares `model` against `reference`, each a graph or a checkpoint that becomes one. Models are only read; an existing report is replaced. */
 export async function compareInputs(options: CompareInputsOptions): Promise<InputComparison> {
-  const { reference, model, data, threads, signal, report } = options;
+  const { reference, model, data, threads, device, signal, report } = options;
   const runtime = await loadRuntime();
   const [a, b] = await Promise.all([runnableModel(reference, signal), runnableModel(model, signal)]);
   const measured = data === undefined ? {} : await evaluationData(data, a, options);
@@ -40,7 +42,7 @@ export async function compareInputs(options: CompareInputsOptions): Promise<Inpu
     ...tokenizerOf(a),
   });
   const graph = ({ reference }: RunnableModel, name: string): string | Model => (typeof reference === 'object' && 'graph' in reference ? reference : name);
-  const layers = comparison.blocks ? [] : await compareLayers({ reference: graph(a, comparison.a.name), model: graph(b, comparison.b.name), tokenizerFolder: a.tokenizerFolder, text, threads, ...taskOf(options) });
+  const layers = comparison.blocks ? [] : await compareLayers({ reference: graph(a, comparison.a.name), model: graph(b, comparison.b.name), tokenizerFolder: a.tokenizerFolder, text, threads, device, ...taskOf(options) });
   // Weights are remembered of graphs on disk.
   const weights = b.tokenizerFolder !== undefined ? [] : await readManifestRecords(comparison.b.name);
   const result: InputComparison = { ...comparison, layers, weights };
@@ -54,8 +56,8 @@ export async function compareInputs(options: CompareInputsOptions): Promise<Inpu
 const taskOf = ({ signal, onProgress, seed }: TaskOptions): TaskOptions => ({ ...(signal && { signal }), ...(onProgress && { onProgress }), ...(seed !== undefined && { seed }) });
 
 /** What the runtime is told of how to measure, besides the data. */
-export function measuringOptions({ maxTokens, windowTokens, stride, byLayer, samples, threads, ...others }: Omit<CompareInputsOptions, 'reference' | 'model'>): CompareOptions {
-  const given = Object.entries({ maxTokens, windowTokens, stride, byLayer, samples, threads }).filter(([, value]) => value !== undefined);
+export function measuringOptions({ maxTokens, windowTokens, stride, byLayer, samples, threads, device, ...others }: Omit<CompareInputsOptions, 'reference' | 'model'>): CompareOptions {
+  const given = Object.entries({ maxTokens, windowTokens, stride, byLayer, samples, threads, device }).filter(([, value]) => value !== undefined);
   return { ...taskOf(others), ...(Object.fromEntries(given) as CompareOptions) };
 }
 

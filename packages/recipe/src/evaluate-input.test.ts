@@ -21,6 +21,11 @@ test('a checkpoint is measured without a file of its graph, alone and against a 
   expect(compared.reference?.perplexity).toBe(alone.perplexity);
 });
 
+test.runIf(process.platform === 'linux')('a device that is not there is told, alone and against a reference', async () => {
+  const given = { model: { path: sapling }, data, maxTokens: 20, device: 'coreml' as const };
+  for (const options of [given, { ...given, reference: { path: sapling } }]) await expect(evaluateInput(options)).rejects.toMatchObject({ code: 'E_PROVIDER' });
+});
+
 test('what cannot be measured is said', async () => {
   await expect(evaluateInput({ model: { path: sapling }, data: 'nothing.txt' })).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
 });

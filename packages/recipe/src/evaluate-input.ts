@@ -1,6 +1,6 @@
 /** How good a model is: perplexity on text, accuracy on labelled samples, and what it lost against a reference when there is one. */
 import type { TaskOptions } from '@penjing/core';
-import type { ClassScores, ComparedEmbedding, ComparedModel, TextLosses } from '@penjing/runtime';
+import type { ClassScores, ComparedEmbedding, ComparedModel, Device, TextLosses } from '@penjing/runtime';
 import { compareInputs, measuringOptions, tokenizerOf } from './compare-inputs.js';
 import { evaluationData, type ReadingOptions } from './evaluation-data.js';
 import type { LayerError } from './layer-errors.js';
@@ -21,6 +21,8 @@ export interface EvaluateInputOptions extends TaskOptions, ReadingOptions {
   readonly byLayer?: boolean | undefined;
   readonly samples?: number | undefined;
   readonly threads?: number | undefined;
+  /** Where the models run; the CPU when absent. */
+  readonly device?: Device | undefined;
   /** Where to write the page. */
   readonly report?: string | undefined;
 }

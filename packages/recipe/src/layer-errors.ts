@@ -1,6 +1,7 @@
 /** How the error of a smaller model grows along its layers: activations at the cuts between blocks, side by side. */
 import { basename, dirname } from 'node:path';
 import { blocks, cloneModel, denseOf, type DType, dtypes, type Feeds, GraphBuilder, inferShapes, type Model, storedTensors, type TaskOptions, Value } from '@penjing/core';
+import type { Device } from '@penjing/runtime';
 import { loadRuntime } from './load-runtime.js';
 import { openOnnx } from './inputs/onnx.js';
 import { graphBytes } from './inputs/open-input.js';
@@ -20,6 +21,7 @@ export interface LayerErrorOptions extends TaskOptions {
   readonly tokenizerFolder: string | undefined;
   readonly text: string | undefined;
   readonly threads: number | undefined;
+  readonly device?: Device | undefined;
 }
 
 /** Tokens, or random inputs, that the activations are compared on: enough for an average, little memory. */
@@ -30,7 +32,7 @@ const MAX_LAYERS = 256;
 
 /** Empty for models too large to be loaded once more, and for those that read something else or compute nothing under the same name. */
 export async function compareLayers(options: LayerErrorOptions): Promise<LayerError[]> {
-  const { reference, model, text, tokenizerFolder, threads, signal, seed } = options;
+  const { reference, model, text, tokenizerFolder, threads, device, signal, seed } = options;
   const sizes = await Promise.all([reference, model].map(async (each) => (typeof each === 'string' ? graphBytes(each) : weightBytes(each))));
   if (sizes.some((bytes) => bytes > MAX_BYTES)) return [];
   const [a, b] = await Promise.all([reference, model].map(async (each) => (typeof each === 'string' ? openOnnx(each, signal) : cloneModel(each)))) as [Model, Model];
@@ -42,7 +44,7 @@ export async function compareLayers(options: LayerErrorOptions): Promise<LayerEr
   const runtime = await loadRuntime();
   const folder = tokenizerFolder ?? (typeof reference === 'string' ? modelFolder(reference) : undefined);
   const tokens = text === undefined || folder === undefined ? undefined : (await runtime.loadTokenizer(folder)).encode(text.slice(0, TOKENS * 16)).slice(0, TOKENS);
-  const { outputs } = await runtime.compareModels(a, b, { feeds: [feedsFor(a, runtime, tokens, seed ?? 0)], ...(threads !== undefined && { threads }), ...(signal && { signal }) });
+  const { outputs } = await runtime.compareModels(a, b, { feeds: [feedsFor(a, runtime, tokens, seed ?? 0)], ...(threads !== undefined && { threads }), ...(device !== undefined && { device }), ...(signal && { signal }) });
   const order = new Map(names.map((name, i) => [name, i]));
   return outputs
     .map(({ name, snrDb, maxError }) => ({ name, snrDb, maxError }))

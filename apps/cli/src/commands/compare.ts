@@ -1,6 +1,6 @@
 /** `penjing compare`: what a smaller model lost against the original. */
 import type { Command } from '../command.js';
-import { common, numberOf, textOf } from '../options.js';
+import { common, deviceOf, numberOf, textOf } from '../options.js';
 import { formatBytes } from '../progress.js';
 import { calibrationWords, stepOptions } from '../step-options.js';
 import { formatTable } from '../table.js';
@@ -25,6 +25,7 @@ export const compare: Command = {
     ...reading.specs,
     common.report,
     common.seed,
+    common.device,
     common.threads,
   ],
   examples: [
@@ -42,6 +43,7 @@ export const compare: Command = {
       samples: numberOf(options, 'samples'),
       ...reading.read(options),
       threads: numberOf(options, 'threads'),
+      device: deviceOf(options),
       report,
       signal,
       onProgress,

@@ -1,6 +1,6 @@
 /** `penjing eval`: how good a model is on data. */
 import type { Command } from '../command.js';
-import { common, filled, numberOf, textOf } from '../options.js';
+import { common, deviceOf, filled, numberOf, textOf } from '../options.js';
 import { formatBytes } from '../progress.js';
 import { calibrationWords, stepOptions } from '../step-options.js';
 import { formatFacts } from '../table.js';
@@ -22,6 +22,7 @@ export const evaluate: Command = {
     common.samples,
     ...reading.specs,
     common.report,
+    common.device,
     common.threads,
   ],
   examples: [
@@ -39,6 +40,7 @@ export const evaluate: Command = {
       samples: numberOf(options, 'samples'),
       ...reading.read(options),
       threads: numberOf(options, 'threads'),
+      device: deviceOf(options),
       report,
       signal,
       onProgress,

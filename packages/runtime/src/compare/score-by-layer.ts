@@ -3,7 +3,7 @@ import { freemem } from 'node:os';
 import { DenseTensor, denseOf, type Feeds, type Model, PenjingError, type TaskOptions, tensorType, type Value, type ValueInfo } from '@penjing/core';
 import { countBlocks, type LastBlock, runToLastBlock } from '@penjing/core/calibrate';
 import { weightFacts, withCheckedFile } from '../engine/model-source.js';
-import type { SessionOptions } from '../engine/settings.js';
+import { providersOf, type SessionOptions } from '../engine/settings.js';
 import { ortJobs } from '../jobs/ort-jobs.js';
 import { locateModel, readLanguageConfig } from '../model-folder.js';
 import { type ModelReference, unknownLanguage } from '../open-reference.js';
@@ -30,17 +30,19 @@ export interface LayeredScores {
   readonly scores: LanguageScores;
 }
 
-export interface ByLayerOptions extends Pick<TaskOptions, 'signal'> {
+export interface ByLayerOptions extends Pick<TaskOptions, 'signal'>, Pick<SessionOptions, 'device' | 'providers'> {
   readonly byLayer?: boolean;
   readonly labelled?: unknown;
   readonly feeds?: unknown;
 }
 
 /** Whether models are run layer by layer: as the caller says, else where they take more than there is room for. Throws `E_OPTION` where that cannot be. */
-export async function runsByLayer(references: readonly ModelReference[], { byLayer, labelled, feeds, signal }: ByLayerOptions): Promise<boolean> {
+export async function runsByLayer(references: readonly ModelReference[], { byLayer, labelled, feeds, signal, ...where }: ByLayerOptions): Promise<boolean> {
   const text = labelled === undefined && feeds === undefined;
   if (byLayer === true && !text) throw new PenjingError('E_OPTION', 'samples are not measured layer by layer, text is', { hint: 'Give a text, or leave out byLayer.' });
-  if (byLayer !== undefined || !text) return byLayer ?? false;
+  const elsewhere = providersOf(where).flat().some((provider) => provider !== 'cpu');
+  if (byLayer === true && elsewhere) throw new PenjingError('E_OPTION', 'a model is run layer by layer on the CPU alone', { hint: 'Leave out the device, or byLayer.' });
+  if (byLayer !== undefined || !text || elsewhere) return byLayer ?? false;
   let bytes = 0;
   let decoders = true;
   for (const reference of references) {
