@@ -99,9 +99,11 @@ async function runOnTask({ arguments: [path = ''], options, signal, seed, onProg
     signal,
     onProgress,
   });
-  const shown = (text: string): string => (text.length > 60 ? `${text.slice(0, 59)}…` : text);
+  // texts of others may hold what moves the cursor of a terminal
+  const plain = (text: string): string => text.replace(/\p{Cc}+/gu, ' ');
+  const shown = (text: string): string => plain(text.length > 60 ? `${text.slice(0, 59)}…` : text);
   return {
     json: { task, results: results.map(({ input, output }) => ({ input, output })) },
-    text: formatTable(['input', task], results.flatMap(({ input, summary }) => [summary].flat().map((line, i) => [i === 0 ? shown(input) : '', line]))),
+    text: formatTable(['input', task], results.flatMap(({ input, summary }) => [summary].flat().map((line, i) => [i === 0 ? shown(input) : '', plain(line)]))),
   };
 }

@@ -164,7 +164,8 @@ async function texts(options: RunTaskOptions): ReturnType<typeof textInputs> {
 }
 
 async function pictures(options: RunTaskOptions): ReturnType<typeof pictureInputs> {
-  return some(await pictureInputs(options.data ?? []), 'Give pictures: --data FILE_OR_FOLDER.');
+  refuseTexts(options, 'sees pictures');
+  return some(await pictureInputs(options.data ?? []), 'Give pictures: --picture FILE_OR_FOLDER.');
 }
 
 function named({ labels = [] }: RunTaskOptions): readonly string[] {
@@ -172,8 +173,14 @@ function named({ labels = [] }: RunTaskOptions): readonly string[] {
   throw new PenjingError('E_OPTION', 'this model has no classes of its own: name them', { hint: 'Give two or more: --label travel --label weather.' });
 }
 
-function sounds({ data = [] }: RunTaskOptions): readonly string[] {
-  return some([...data], 'Give sounds: --data FILE.wav.');
+function sounds(options: RunTaskOptions): readonly string[] {
+  refuseTexts(options, 'hears sounds');
+  return some([...(options.data ?? [])], 'Give sounds: --sound FILE.wav.');
+}
+
+/** They would be passed over in silence. */
+function refuseTexts({ texts: given = [] }: RunTaskOptions, task: string): void {
+  if (given.length > 0) throw new PenjingError('E_OPTION', `--text is for models that read, and this task ${task}`);
 }
 
 function some<Item>(inputs: Item[], hint: string): Item[] {

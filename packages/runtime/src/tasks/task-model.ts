@@ -67,7 +67,7 @@ export function outputNamed(model: Pick<TaskModel, 'outputs' | 'folder'>, names:
   const found = names.find((name) => model.outputs.some((output) => output.name === name));
   if (found !== undefined) return found;
   throw new PenjingError('E_TASK', `${model.folder} is not for ${task}: it gives ${model.outputs.map(({ name }) => name).join(', ') || 'nothing'}, not ${names.join(' or ')}`, {
-    hint: 'Convert the checkpoint for the task: `penjing convert --task …`.',
+    hint: 'Convert the checkpoint for the task (`penjing convert --task …`), or run it for what it was converted for (`penjing run --task …`).',
   });
 }
 
