@@ -111,7 +111,7 @@ describe.skipIf(!canRun)('the page (skipped without Chromium: install it, or nam
     await leave(watched);
   });
 
-  test('runs models on files that are dropped: a .npy and a picture', async () => {
+  test('runs models on files that are dropped: a .npy, a text and a picture', async () => {
     const watched = await openPage(browser, origin, sizes.desktop);
     const { page } = watched;
     await show(page, 'tensors');
@@ -120,6 +120,11 @@ describe.skipIf(!canRun)('the page (skipped without Chromium: install it, or nam
     await page.getByText('numbers.npy: [2, 4] FP32').waitFor();
     await page.getByRole('button', { name: 'Run' }).click();
     await expectValues(page, '0  2  4  6  8  10  12  14');
+
+    await drop(page, 'numbers.txt', 'text/plain', Buffer.from('[[-1, 0.5, 3, 4]]'));
+    await page.getByText('numbers.txt: [1, 4] FP32').waitFor();
+    await page.getByRole('button', { name: 'Run' }).click();
+    await expectValues(page, '-2  1  6  8');
 
     await drop(page, 'broken.npy', '', npy([3, 9], [1]));
     await page.getByRole('alert').getByText('size and shape disagree').waitFor();
@@ -181,7 +186,7 @@ describe.skipIf(!canRun)('the page (skipped without Chromium: install it, or nam
     await page.getByRole('combobox', { name: 'Graph' }).selectOption({ label: (await page.getByRole('option', { name: /model_q4/ }).textContent())! });
     await page.getByRole('searchbox').fill('q_proj MatMulNBits');
     const row = page.getByRole('row').filter({ hasText: 'model.layers.0.self_attn.q_proj' }).first();
-    await expect.poll(() => row.textContent()).toMatch(/uint8.*dB/);
+    await expect.poll(() => row.textContent()).toMatch(/dB.*uint8/);
     await page.getByRole('link', { name: 'Variants' }).click();
     const report = page.getByRole('region', { name: 'Report q4' });
     await report.getByRole('heading', { name: 'Comparison' }).waitFor();
@@ -250,6 +255,7 @@ async function fillViews(page: Page): Promise<void> {
   await show(page, 'complete');
   await page.getByRole('textbox', { name: 'Beginning of the text' }).fill('ROMEO:');
   await page.getByRole('button', { name: 'Continue' }).click();
+  await page.getByRole('button', { name: 'Go on from here' }).waitFor();
   await show(page, 'embed');
   await page.getByRole('button', { name: 'Compare' }).click();
   await page.locator('table.matrix').waitFor();

@@ -41,7 +41,12 @@ export function curvePlot(frame: CurveFrame, curves: readonly Curve[]): string {
       const marks = dots ? points.map((point) => `<circle class="mark m${i % 4}" cx="${x(point.x).toFixed(1)}" cy="${y(point.y).toFixed(1)}" r="3"><title>${escapeHtml(`${name}, ${frame.across} ${format(point.x)}: ${format(point.y)}`)}</title></circle>`) : [];
       return line + marks.join('');
     });
-    const names = curves.length < 2 ? [] : curves.map(({ name, faint }, i) => `<rect class="mark m${i % 4}${faint ? ' faint' : ''}" x="${width - MARGIN.right - 100 * (curves.length - i)}" y="10" width="10" height="10"/><text class="tick" x="${width - MARGIN.right - 100 * (curves.length - i) + 15}" y="19">${escapeHtml(name)}</text>`);
+    // On a phone below the caption, which takes the whole width.
+    const isNarrow = width < 500;
+    const step = isNarrow ? Math.min(100, (width - MARGIN.left - MARGIN.right) / curves.length) : 100;
+    const from = isNarrow ? MARGIN.left : width - MARGIN.right - step * curves.length;
+    const top = isNarrow ? 25 : 10;
+    const names = curves.length < 2 ? [] : curves.map(({ name, faint }, i) => `<rect class="mark m${i % 4}${faint ? ' faint' : ''}" x="${from + step * i}" y="${top}" width="10" height="10"/><text class="tick" x="${from + step * i + 15}" y="${top + 9}">${escapeHtml(name)}</text>`);
     const captions = `<text class="axis" x="4" y="19">${escapeHtml(frame.axis)}</text><text class="axis" x="${width - MARGIN.right}" y="${height - 8}" text-anchor="end">${escapeHtml(frame.across)}</text>`;
     return [...grid, ...ticks, ...lines, ...names, captions].join('');
   });

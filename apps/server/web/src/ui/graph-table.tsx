@@ -90,15 +90,15 @@ function Tree({ graph }: { readonly graph: DescribedGraph }): JSX.Element {
           <thead>
             <tr>
               <th scope="col">{say('graph.name')}</th>
-              <th scope="col">{say('graph.operator')}</th>
-              <th scope="col">{say('graph.type')}</th>
-              <th scope="col">{say('graph.shape')}</th>
               <th scope="col" class="number">
                 {say('graph.size')}
               </th>
               <th scope="col" class="number" title={say('graph.error.help')}>
                 {say('graph.error')}
               </th>
+              <th scope="col">{say('graph.type')}</th>
+              <th scope="col">{say('graph.shape')}</th>
+              <th scope="col">{say('graph.operator')}</th>
             </tr>
           </thead>
           <tbody>
@@ -131,11 +131,11 @@ function PartRow({ part, depth, open, onToggle }: { readonly part: Part; readonl
           <span>{part.name}</span>
         </button>
       </th>
-      <td class="soft">{part.count === 1 ? say('graph.node') : say('graph.nodes', { n: part.count })}</td>
-      <td />
-      <td />
       <td class="number">{part.bytes > 0 && sayBytes(part.bytes)}</td>
       <td class="number">{sayLevel(part.worst)}</td>
+      <td />
+      <td />
+      <td class="soft">{part.count === 1 ? say('graph.node') : say('graph.nodes', { n: part.count })}</td>
     </tr>
   );
 }
@@ -150,22 +150,22 @@ function OperatorRows({ operator, depth }: { readonly operator: GraphOperator; r
         <th scope="row" style={{ '--depth': String(depth) }} title={name}>
           <span class="leaf">{short}</span>
         </th>
-        <td class="mono">{operator.operator}</td>
-        <td class="mono soft">{dtype}</td>
-        <td class="mono soft">{shape && `[${shape.map((size) => size ?? '?').join(', ')}]`}</td>
         <td />
         <td class="number">{weights.length === 0 && sayLevel(worstOf(operator))}</td>
+        <td class="mono soft">{dtype}</td>
+        <td class="mono soft">{shape && `[${shape.map((size) => size ?? '?').join(', ')}]`}</td>
+        <td class="mono">{operator.operator}</td>
       </tr>
       {weights.map((weight) => (
         <tr key={weight.name} class="weight">
           <th scope="row" style={{ '--depth': String(depth + 1) }}>
             <span class="leaf mono">{weight.name}</span>
           </th>
-          <td class="soft">{weight.method}</td>
-          <td class="mono">{weight.dtype}</td>
-          <td class="mono">{sayShape(weight.shape)}</td>
           <td class="number">{sayBytes(weight.bytes)}</td>
           <td class="number">{sayLevel(weight.snrDb === null ? Infinity : weight.snrDb)}</td>
+          <td class="mono">{weight.dtype}</td>
+          <td class="mono">{sayShape(weight.shape)}</td>
+          <td class="soft">{weight.method}</td>
         </tr>
       ))}
     </>

@@ -72,7 +72,7 @@ export function Variants({ model, graphs }: { readonly model: string; readonly g
 }
 
 /** The report in the page's own colours, but for those of its plots. */
-const STYLE = ':host{display:block;max-width:900px;color:var(--ink);background:none!important;--ink:inherit!important;--soft:inherit!important;--line:inherit!important;--paper:var(--under)!important;--card:var(--sunken)!important} *{box-sizing:border-box} h1{font-size:1.1rem!important}';
+const STYLE = ':host{display:block;color:var(--ink);background:none!important;--ink:inherit!important;--soft:inherit!important;--line:inherit!important;--paper:var(--under)!important;--card:var(--sunken)!important} *{box-sizing:border-box} h1{font-size:1.1rem!important} figure,.lead,dl{max-width:820px}';
 
 function Report({ model, variant }: { readonly model: string; readonly variant: string }): JSX.Element {
   const { value, error, again } = useRead((signal) => readReport(model, variant, signal), [model, variant]);
