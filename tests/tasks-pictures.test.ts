@@ -4,7 +4,9 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deflateSync } from 'node:zlib';
+import { isPenjingError } from '@penjing/core';
 import { loadImageClassifier } from '@penjing/runtime';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { runCaptured } from '../apps/cli/src/testing/run-captured.js';
 import { exifOrientation, turnUpright } from '../packages/graph-io/src/data/orientation.js';
@@ -121,6 +123,20 @@ describe('what is hostile or broken', () => {
     ['drawing.svg', () => Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'), 'E_DECODER'],
   ])('%s', async (name, bytes, code) => {
     await expect(decodeBySharp(name, bytes())).rejects.toMatchObject({ code, message: expect.stringContaining(name) as string });
+  });
+
+  test('whatever is changed in a file, it is pixels or a typed error', async () => {
+    const names = Object.keys(expected);
+    const changes = fc.array(fc.tuple(fc.double({ min: 0, max: 0.999, noNaN: true }), fc.nat(255)), { minLength: 1, maxLength: 8 });
+    await fc.assert(fc.asyncProperty(fc.constantFrom(...names), changes, fc.boolean(), async (name, places, native) => {
+      const bytes = Uint8Array.from(bytesOf(name));
+      for (const [place, value] of places) bytes[Math.floor(place * bytes.length)] = value;
+      const picture = await decodeBySharp(name, bytes, native ? undefined : missing).catch((error: unknown) => {
+        expect([isPenjingError(error), String(error)]).toEqual([true, String(error)]);
+      });
+      if (picture && 'data' in picture) expect(picture.data.length).toBe(picture.width * picture.height * picture.channels);
+      else if (picture) await preparePicturesJob.run({ processor: { resize: undefined, crop: { width: 4, height: 4 }, scale: 1, mean: [0], std: [1] }, pictures: [picture], channels: 3 }, {} as never).catch((error: unknown) => expect([isPenjingError(error), String(error)]).toEqual([true, String(error)]));
+    }), { numRuns: 300 });
   });
 
   test('the same without sharp', async () => {

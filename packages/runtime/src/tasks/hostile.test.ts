@@ -39,7 +39,7 @@ test('files of Whisper', async () => {
   const inner = join(folder, 'whisper');
   await mkdir(inner, { recursive: true });
   const sound = fc.dictionary(fc.constantFrom('sampling_rate', 'n_fft', 'hop_length', 'chunk_length', 'feature_size'), value);
-  const generation = fc.dictionary(fc.constantFrom('decoder_start_token_id', 'eos_token_id', 'no_timestamps_token_id', 'lang_to_id', 'task_to_id', 'suppress_tokens', 'is_multilingual'), value);
+  const generation = fc.dictionary(fc.constantFrom('decoder_start_token_id', 'eos_token_id', 'no_timestamps_token_id', 'lang_to_id', 'task_to_id', 'suppress_tokens', 'is_multilingual', 'max_initial_timestamp_index', 'prev_sot_token_id'), value);
   await fc.assert(fc.asyncProperty(sound, generation, async (a, b) => {
     await writeFile(join(inner, 'preprocessor_config.json'), JSON.stringify(a));
     await writeFile(join(inner, 'generation_config.json'), JSON.stringify(b));
