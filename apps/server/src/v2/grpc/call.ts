@@ -20,10 +20,11 @@ export interface CallContext {
 
 export type Gate = (call: AnyCall, scope: Scope | 'open') => CallContext;
 
-/** Throws `E_KEY`, `E_SCOPE`, and `E_UNAVAILABLE` of a server that ends. */
+/** Throws `E_REQUEST` for too much metadata, `E_KEY`, `E_SCOPE`, and `E_UNAVAILABLE` of a server that ends. */
 export function createGate({ config, logger, draining }: ServerContext, stop: AbortSignal): Gate {
   const keys = keyRing(config.keys);
   return (call, scope) => {
+    checkSize(call.metadata, config.limits);
     const caller = checkKey(call.metadata, scope, config, keys);
     if (draining() && scope !== 'open') throw new PenjingError('E_UNAVAILABLE', 'the server is ending', { details: { retryAfter: 1 } });
     const left = new AbortController();
@@ -35,6 +36,12 @@ export function createGate({ config, logger, draining }: ServerContext, stop: Ab
       logger: logger.child({ requestId: randomUUID(), method: call.getPath() }),
     };
   };
+}
+
+/** The library tells clients the limit and holds nobody to it; beyond 64 KiB HTTP/2 itself refuses. */
+function checkSize(metadata: Metadata, { headerBytes }: ServerConfig['limits']): void {
+  const bytes = Object.entries(metadata.getMap()).reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+  if (bytes > headerBytes) throw new PenjingError('E_REQUEST', `the metadata is larger than ${headerBytes} bytes`);
 }
 
 function checkKey(metadata: Metadata, scope: Scope | 'open', { keys }: Pick<ServerConfig, 'keys'>, callerOf: ReturnType<typeof keyRing>): { readonly name: string | undefined } {
