@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { ServerConfig, Scope } from './config/schema.js';
 import type { ModelRepository } from './models/repository.js';
 import type { Metrics } from './operate/metrics.js';
+import type { Tracing } from './operate/tracing.js';
 import type { InferenceService } from './v2/inference.js';
 
 /** See the README: this is a contract. */
@@ -13,6 +14,7 @@ export interface ServerContext {
   readonly metrics: Metrics;
   /** Tensors through any model, batched. */
   readonly inference: InferenceService;
+  readonly tracing: Tracing;
   readonly logger: Logger;
   /** The server takes no new requests any more. */
   readonly draining: () => boolean;

@@ -14,6 +14,7 @@ import type { ServedModel } from './models/served-model.js';
 import { folderShelf, namedShelf, shelves } from './models/shelf.js';
 import { createLogger } from './operate/logger.js';
 import { Metrics } from './operate/metrics.js';
+import { createTracing } from './operate/tracing.js';
 import { page } from './page/page-routes.js';
 import { adminRoutes, routes } from './routes.js';
 import { listenGrpc } from './v2/grpc/listener.js';
@@ -53,6 +54,7 @@ export function createServer(options: ServerOptions = {}, surroundings: Surround
   const config = parseConfig(options);
   const logger = surroundings.logger ?? createLogger(config.log.level);
   const metrics = new Metrics();
+  const tracing = createTracing(config.traces);
   let draining = false;
   const stop = new AbortController();
   const models: ModelRepository = new ModelRepository(shelves([namedShelf(config.models), ...(config.repository === undefined ? [] : [folderShelf(config.repository)])]), {
@@ -67,10 +69,10 @@ export function createServer(options: ServerOptions = {}, surroundings: Surround
     },
     onState: ({ identity: { name, version }, variant, state, reason }) => logger.info({ model: name, version, ...(variant !== undefined && { variant }), state, ...(reason !== '' && { reason }) }, 'model'),
   });
-  const inference: InferenceService = new InferenceService(models, metrics);
+  const inference: InferenceService = new InferenceService(models, metrics, tracing);
   const waitingFor = (model: ServedModel): number => model.admission.waiting + inference.waiting(model);
   metrics.watch(models, waitingFor);
-  const context: ServerContext = { config, models, metrics, inference, logger, draining: () => draining };
+  const context: ServerContext = { config, models, metrics, inference, tracing, logger, draining: () => draining };
   const together = !config.admin && isLocal(config.host);
   const app = createApp([...routes, ...(together ? adminRoutes : []), ...(surroundings.routes ?? []), page], context, stop.signal);
   const adminApp = config.admin && createApp([...routes, ...adminRoutes, page], context, stop.signal);
@@ -89,14 +91,19 @@ export function createServer(options: ServerOptions = {}, surroundings: Surround
     deadline.addEventListener('abort', () => stop.abort(new PenjingError('E_UNAVAILABLE', 'the server has ended')), { once: true });
     await Promise.all(listeners.map((listener) => listener.close(deadline)));
     await models.close();
+    await tracing.close();
   };
   return {
     config,
     models,
     fetch: async (request) => app.fetch(request),
-    load: () => models.loadAll(),
+    async load() {
+      await tracing.start();
+      await models.loadAll();
+    },
     async listen() {
       checkListening(config);
+      await tracing.start();
       const main = await open(app.fetch, config);
       const admin = adminApp && config.admin ? await open(adminApp.fetch, config.admin) : undefined;
       return { main, admin, grpc: config.grpc && opened(await listenGrpc(context, config.grpc, stop.signal)) };

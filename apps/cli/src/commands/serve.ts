@@ -28,6 +28,8 @@ export const serve: Command = {
     { ...common.device, group: 'Models' },
     { ...common.threads, group: 'Models' },
     { flags: '--drain <seconds>', help: 'how long requests in flight may go on when the server is told to end (30)', parse: integer(0, 3600) },
+    { flags: '--traces <url>', help: 'send spans by OTLP over HTTP there, as http://127.0.0.1:4318/v1/traces (or OTEL_EXPORTER_OTLP_ENDPOINT)', parse: filled },
+    { flags: '--metric-aliases <names>', help: "metrics by the names of other servers too: nv (Triton's), vllm", parse: names },
     { flags: '--log-level <level>', help: 'how much is logged, on stderr', choices: ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] },
   ],
   examples: ['penjing serve out/sapling', 'penjing serve chat=out/qwen words=out/minilm --port 9000', 'PENJING_API_KEY=… penjing serve --repository models --host 0.0.0.0'],
@@ -65,6 +67,8 @@ function optionsOf(paths: readonly string[], options: Readonly<Record<string, un
     ...(cert !== undefined && key !== undefined && { tls: { cert, key } }),
     ...(options['allowPublicWithoutKey'] === true && { allowPublicWithoutKey: true }),
     ...(drain !== undefined && { drainMs: drain * 1000 }),
+    ...(textOf(options, 'traces') !== undefined && { traces: { endpoint: textOf(options, 'traces')! } }),
+    ...(Array.isArray(options['metricAliases']) && { metricAliases: options['metricAliases'] as 'nv'[] }),
     ...(textOf(options, 'logLevel') !== undefined && { log: { level: textOf(options, 'logLevel') as 'info' } }),
   };
   return defined(given);

@@ -19,6 +19,13 @@ export function hashOfKey(key: string): string {
   return createHash('sha256').update(key).digest('hex');
 }
 
+/** The standard variables of OpenTelemetry, for a configuration that says nothing of traces. */
+function tracesFrom(environment: Readonly<Record<string, string | undefined>>): ServerOptions {
+  const { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: whole, OTEL_EXPORTER_OTLP_ENDPOINT: base, OTEL_SERVICE_NAME: serviceName } = environment;
+  const endpoint = whole || (base && `${base.replace(/\/$/, '')}/v1/traces`);
+  return endpoint ? { traces: { endpoint, ...(serviceName && { serviceName }) } } : {};
+}
+
 export interface ConfigSources {
   readonly file?: string | undefined;
   readonly environment?: Readonly<Record<string, string | undefined>>;
@@ -29,7 +36,7 @@ export interface ConfigSources {
 export async function readServerConfig({ file, environment = {}, options = {} }: ConfigSources): Promise<ServerConfig> {
   const fromFile = file === undefined ? {} : await readConfigFile(file);
   const fromEnvironment = Object.entries(variables).flatMap(([name, read]) => (environment[name] ? [read(environment[name])] : []));
-  return parseConfig(Object.assign({}, fromFile, ...fromEnvironment, options) as object);
+  return parseConfig(Object.assign({}, tracesFrom(environment), fromFile, ...fromEnvironment, options) as object);
 }
 
 /** Throws `E_CONFIG` naming the field. */

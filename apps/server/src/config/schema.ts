@@ -1,5 +1,6 @@
 /** The configuration of the server: one schema for its file, the environment and the command line. */
 import { z } from 'zod';
+import { aliasSets } from '../operate/metric-aliases.js';
 
 /** What a model may be called: it stands in paths, metrics and logs. */
 export const MODEL_NAME = /^[A-Za-z0-9._-]{1,128}$/;
@@ -98,6 +99,15 @@ const limitsSchema = z.strictObject({
   connections: z.int().min(1).max(1_000_000).default(10_000),
 });
 
+/** Where spans go, by OTLP over HTTP. */
+const tracesSchema = z.strictObject({
+  /** With its path: `http://collector:4318/v1/traces`. */
+  endpoint: z.url({ protocol: /^https?$/ }),
+  serviceName: z.string().min(1).max(128).default('penjing'),
+  /** Of the traces that begin here; those of others are as they say. */
+  share: z.number().min(0).max(1).default(1),
+});
+
 export const serverConfigSchema = z.strictObject({
   /** Where to listen. Another address than this machine's own needs a key. */
   host: z.string().min(1).default('127.0.0.1'),
@@ -119,6 +129,9 @@ export const serverConfigSchema = z.strictObject({
   limits: limitsSchema.prefault({}),
   /** Milliseconds that requests in flight have, once the server is told to end. */
   drainMs: z.int().min(0).max(3_600_000).default(30_000),
+  traces: tracesSchema.optional(),
+  /** Metrics by the names of other servers too: Triton's (nv_*) and vLLM's (vllm:*). */
+  metricAliases: z.array(z.enum(aliasSets)).default([]),
   log: z.strictObject({ level: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info') }).prefault({}),
 });
 

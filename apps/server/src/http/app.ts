@@ -31,7 +31,7 @@ function methodsAt(app: ServerApp, path: string): string[] {
 }
 
 export function createApp(modules: readonly RouteModule[], context: ServerContext, stop: AbortSignal): ServerApp {
-  const { config, metrics, logger, draining } = context;
+  const { config, metrics, tracing, logger, draining } = context;
   const app: ServerApp = new Hono<{ Variables: RequestVariables }>({ strict: true });
   app.onError((error, c) => errorReply(c, error));
   app.notFound((c) => {
@@ -59,6 +59,7 @@ export function createApp(modules: readonly RouteModule[], context: ServerContex
     metrics.requestSeconds.observe({ route }, seconds);
     c.get('logger').info({ method: c.req.method, route, status: c.res.status, ms: Math.round(seconds * 1e4) / 10, caller: c.get('caller')?.name }, 'request');
   });
+  if (tracing.middleware) app.use(tracing.middleware);
   // Before keys: a preflight carries none.
   if (config.cors.origins.length > 0) app.use(allowOrigins(config.cors.origins));
   if (config.keys.length === 0 && isLocal(config.host)) app.use(refuseForeignPages(config.cors.origins));

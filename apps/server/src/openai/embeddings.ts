@@ -19,28 +19,30 @@ export const embeddingRequestSchema = z.object({
   user: optional(z.string()),
 });
 
-export const embeddings: RouteModule = (app, { models, metrics, config }) => {
+export const embeddings: RouteModule = (app, { models, metrics, tracing, config }) => {
   app.post('/v1/embeddings', async (c) => {
     const { model: name, input, encoding_format: format = 'float', dimensions } = await readJson(c.req.raw, embeddingRequestSchema, config.limits);
     const model = models.getFor(name, 'embed');
     const signal = c.get('signal');
     let queue = 0;
     let compute = 0;
-    const { embeddings: vectors, tokens } = await model.admission.run(
+    const { embeddings: vectors, tokens } = await tracing.during((stage) => model.admission.run(
       async () => {
         const started = performance.now();
         const result = await model.call('embed', { texts: typeof input === 'string' ? [input] : input }, { signal });
         compute = performance.now() - started;
+        stage('embed', compute, { 'penjing.model': name, 'gen_ai.usage.input_tokens': result.tokens });
         return result;
       },
       {
         signal,
         onBegin(waited) {
           queue = waited;
+          stage('queue', waited, { 'penjing.model': name });
           metrics.queueSeconds.observe({ model: name }, waited / 1000);
         },
       },
-    );
+    ));
     metrics.promptTokens.inc({ model: name }, tokens);
     const width = vectors[0]!.length;
     if (dimensions !== undefined && dimensions !== width) throw refused('dimensions', `the embeddings of this model have ${width}`, 'Leave it out: a part of an embedding is not one, but for models that were trained so.');

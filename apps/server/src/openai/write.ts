@@ -2,6 +2,7 @@
 import type { RequestVariables, ServerContext } from '../context.js';
 import type { TextEvent, TextPrompt, Written, WritingOptions } from '../host/protocol.js';
 import type { ServedModel } from '../models/served-model.js';
+import type { Stage } from '../operate/tracing.js';
 
 export interface WriteRequest {
   readonly model: string;
@@ -31,7 +32,11 @@ export interface WriteResult {
 }
 
 /** Throws what the model throws, `E_OVERLOADED` when too many wait, `E_MODEL_NOT_FOUND`, `E_TASK`. */
-export async function write({ models, metrics }: Pick<ServerContext, 'models' | 'metrics'>, { model: name, prompts, choices, options, signal, onModel, onEvent }: WriteRequest): Promise<WriteResult> {
+export function write(context: Pick<ServerContext, 'models' | 'metrics' | 'tracing'>, request: WriteRequest): Promise<WriteResult> {
+  return context.tracing.during((stage) => writeTraced(context, request, stage));
+}
+
+async function writeTraced({ models, metrics }: Pick<ServerContext, 'models' | 'metrics'>, { model: name, prompts, choices, options, signal, onModel, onEvent }: WriteRequest, stage: Stage): Promise<WriteResult> {
   const model = models.getFor(name, 'write');
   onModel?.(model);
   const labels = { model: name };
@@ -45,19 +50,26 @@ export async function write({ models, metrics }: Pick<ServerContext, 'models' | 
     };
     const written = await allOrNone(signal, prompts, (prompt, i, either) => model.call('write', { prompt, choices, options }, { signal: either, onEvent: seen(i) }));
     const tokens = written.reduce((sum, { texts }) => sum + texts.reduce((part, text) => part + text.tokens, 0), 0);
-    metrics.promptTokens.inc(labels, written.reduce((sum, { promptTokens }) => sum + promptTokens, 0));
+    const promptTokens = written.reduce((sum, { promptTokens: read }) => sum + read, 0);
+    metrics.promptTokens.inc(labels, promptTokens);
     metrics.writtenTokens.inc(labels, tokens);
     if (first !== undefined) {
       metrics.firstTokenSeconds.observe(labels, (first - started) / 1000);
       if (tokens > 1) metrics.tokenSeconds.observe(labels, (performance.now() - first) / 1000 / (tokens - 1));
     }
-    return { written, timings: { queue, prefill: Math.max(...written.map(({ prefillMs }) => prefillMs)), decode: Math.max(...written.map(({ decodeMs }) => decodeMs)) } };
+    const [prefill, decode] = [Math.max(...written.map(({ prefillMs }) => prefillMs)), Math.max(...written.map(({ decodeMs }) => decodeMs))];
+    const facts = { 'penjing.model': name, ...(model.variant !== undefined && { 'penjing.variant': model.variant }) };
+    const ended = performance.now();
+    stage('prefill', prefill, { ...facts, 'gen_ai.usage.input_tokens': promptTokens }, ended - decode);
+    stage('decode', decode, { ...facts, 'gen_ai.usage.output_tokens': tokens }, ended);
+    return { written, timings: { queue, prefill, decode } };
   };
   try {
     return await model.admission.run(work, {
       signal,
       onBegin(waited) {
         queue = waited;
+        stage('queue', waited, { 'penjing.model': name });
         metrics.queueSeconds.observe(labels, waited / 1000);
       },
     });

@@ -1,6 +1,12 @@
 /** GET /metrics, as Prometheus reads it. */
 import type { RouteModule } from '../context.js';
+import { nvAliases, type NvFacts, vllmAliases } from './metric-aliases.js';
 
-export const exposition: RouteModule = (app, { metrics }) => {
-  app.get('/metrics', async (c) => c.body(await metrics.registry.metrics(), 200, { 'Content-Type': metrics.registry.contentType }));
+export const exposition: RouteModule = (app, { metrics, models, inference, config: { metricAliases } }) => {
+  const nvFacts = (): NvFacts[] => models.list().map((model) => ({ statistics: inference.statistics(model), waiting: inference.waiting(model) }));
+  app.get('/metrics', async (c) => {
+    const own = await metrics.registry.metrics();
+    const text = own + (metricAliases.includes('nv') ? nvAliases(nvFacts()) : '') + (metricAliases.includes('vllm') ? vllmAliases(own) : '');
+    return c.body(text, 200, { 'Content-Type': metrics.registry.contentType });
+  });
 };

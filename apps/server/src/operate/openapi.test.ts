@@ -7,9 +7,10 @@ import { hashOfKey, parseConfig } from '../config/read-config.js';
 import { fakeHosts } from '../testing/fake-host.js';
 import { createLogger } from './logger.js';
 import { Metrics } from './metrics.js';
+import { createTracing } from './tracing.js';
 
 test('every route is in the document, and nothing else', () => {
-  const app = createApp([...routes, ...adminRoutes], { config: parseConfig({}), metrics: new Metrics(), logger: createLogger('silent'), models: undefined as never, inference: undefined as never, draining: () => false }, new AbortController().signal);
+  const app = createApp([...routes, ...adminRoutes], { config: parseConfig({}), metrics: new Metrics(), logger: createLogger('silent'), models: undefined as never, inference: undefined as never, tracing: createTracing(undefined), draining: () => false }, new AbortController().signal);
   const there = app.routes.filter(({ method }) => method !== 'ALL').map(({ method, path }) => `${method.toLowerCase()} ${path.replace(/:(\w+)/g, '{$1}')}`);
   const told = [...operations.map(({ method, path }) => `${method} ${path}`), 'get /openapi.json'];
   expect(told.sort()).toEqual(there.sort());

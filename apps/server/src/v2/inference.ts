@@ -5,6 +5,7 @@ import type { ModelDescription, WireTensor } from '../host/protocol.js';
 import type { ModelRepository } from '../models/repository.js';
 import type { ServedModel } from '../models/served-model.js';
 import type { Metrics } from '../operate/metrics.js';
+import type { Stage, Tracing } from '../operate/tracing.js';
 import { type BatchPolicy, BatchScheduler, type Done } from '../schedule/batch-scheduler.js';
 import { bucketOf, hasBatchAxis, joinTensors, rowsOf, splitTensors, type Tensors } from '../schedule/join-tensors.js';
 import { feedsOf } from './signature.js';
@@ -53,11 +54,13 @@ const LONGEST_MS = 3_600_000;
 export class InferenceService {
   readonly #models: ModelRepository;
   readonly #metrics: Metrics;
+  readonly #tracing: Tracing;
   readonly #queues = new WeakMap<ServedModel, Queue>();
 
-  constructor(models: ModelRepository, metrics: Metrics) {
+  constructor(models: ModelRepository, metrics: Metrics, tracing: Tracing) {
     this.#models = models;
     this.#metrics = metrics;
+    this.#tracing = tracing;
   }
 
   /** The model, when it can be asked for tensors. Throws `E_MODEL_NOT_FOUND`, `E_TASK`. */
@@ -86,7 +89,11 @@ export class InferenceService {
   }
 
   /** Throws `E_INPUT` and `E_REQUEST` for a request that does not fit, `E_OVERLOADED`, `E_DEADLINE`, `E_UNAVAILABLE`, `E_MODEL_LOST`, the reason of the signal, and what the run throws. */
-  async infer(model: ServedModel, request: InferRequest, { signal, client, timeoutMs }: InferOptions = {}): Promise<Inference> {
+  infer(model: ServedModel, request: InferRequest, options: InferOptions = {}): Promise<Inference> {
+    return this.#tracing.during((stage) => this.#infer(model, request, options, stage));
+  }
+
+  async #infer(model: ServedModel, request: InferRequest, { signal, client, timeoutMs }: InferOptions, stage: Stage): Promise<Inference> {
     const { scheduler, statistics } = this.#queueOf(model);
     const started = scheduler.now();
     try {
@@ -102,6 +109,9 @@ export class InferenceService {
       });
       statistics.answered({ rows: rows ?? 1, totalMs: scheduler.now() - started, queuedMs: done.queuedMs });
       this.#metrics.queueSeconds.observe({ model: model.identity.name }, done.queuedMs / 1000);
+      const facts = { 'penjing.model': model.identity.name, 'penjing.version': model.identity.version, ...(model.variant !== undefined && { 'penjing.variant': model.variant }) };
+      stage('queue', done.queuedMs, facts, performance.now() - done.runMs);
+      stage('infer', done.result.computeMs, { ...facts, 'penjing.batch.rows': done.batchRows, 'penjing.batch.requests': done.batchRequests });
       return { response: responseOf(model, request, feeds.outputs, done), timings: { queuedMs: done.queuedMs, computeMs: done.result.computeMs, batchRows: done.batchRows, batchRequests: done.batchRequests } };
     } catch (error) {
       statistics.failed(scheduler.now() - started);
