@@ -18,6 +18,7 @@ afterEach(async () => void (await Promise.all(servers.splice(0).map((server) => 
 const echo: RouteModule = (app, { config, models }) => {
   app.post('/test/echo', async (c) => c.json(await readJson(c.req.raw, z.json(), config.limits)));
   app.get('/test/wait', async (c) => c.json(await models.get('a').call('write', { prompt: { kind: 'text', text: '' }, choices: 1, options: {} }, { signal: c.get('signal') })));
+  app.get('/test/elsewhere', () => Response.redirect('http://localhost/healthz'));
   app.get('/test/broken', () => {
     throw new Error('the secret of /etc/penjing');
   });
@@ -59,6 +60,8 @@ test('probes tell the truth, and every reply has an id', async () => {
   expect((await ask(server, '/healthz', { headers: { 'X-Request-Id': 'no spaces' } })).headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
   expect((await ask(server, '/v2/health/live')).status).toBe(200);
   expect((await ask(server, '/', { headers: { 'X-Request-Id': 'mine-2' } })).headers.get('x-request-id')).toBe('mine-2');
+  const unchangeable = await ask(await serverOf(), '/test/elsewhere', { headers: { 'X-Request-Id': 'mine-3' } });
+  expect([unchangeable.status, unchangeable.headers.get('location'), unchangeable.headers.get('x-request-id')]).toEqual([302, 'http://localhost/healthz', 'mine-3']);
   expect(await (await ask(server, '/v1/models')).json()).toMatchObject({ object: 'list', data: [{ id: 'a', object: 'model', owned_by: 'penjing' }] });
   expect((await ask(server, '/v1/models/b')).status).toBe(404);
   expect(await (await ask(server, '/metrics')).text()).toMatch(/penjing_http_requests_total\{route="\/v2\/health\/ready",method="GET",status="503"\} 1/);

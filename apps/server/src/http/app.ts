@@ -10,6 +10,7 @@ import { errorReply } from './errors.js';
 import { refuseForeignPages } from './foreign-pages.js';
 import { incomingOf } from './incoming.js';
 import { isLocal } from './listen-policy.js';
+import { addHeaders } from './reply-headers.js';
 
 /** Fires when the client has left, when its `X-Timeout-Ms` (an hour at most) is up, or when the server ends by force. */
 function signalOf(request: Request, stop: AbortSignal): AbortSignal {
@@ -48,10 +49,8 @@ export function createApp(modules: readonly RouteModule[], context: ServerContex
     c.set('logger', logger.child({ requestId }));
     c.set('signal', signalOf(c.req.raw, stop));
     await next();
-    // After: a route may answer with a Response of its own, which knows nothing of headers that were set before; and not by c.header, which makes a stream of the body.
-    const { headers } = c.res;
-    headers.set('X-Request-Id', requestId);
-    if (draining()) headers.set('Connection', 'close');
+    // After: a route may answer with a Response of its own, which knows nothing of headers that were set before.
+    addHeaders(c, { 'X-Request-Id': requestId, ...(draining() && { Connection: 'close' }) });
     // The pattern, not the path: what clients make up must not become labels ('/*' where there is no route). The first of its own: the page, mounted last, matches what others have answered.
     const route = matchedRoutes(c).find(({ path }) => path !== '/*')?.path ?? '/*';
     const seconds = (performance.now() - started) / 1000;

@@ -6,6 +6,7 @@ import type { MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import type { ServerConfig } from '../config/schema.js';
 import type { RequestVariables } from '../context.js';
+import { addHeaders } from '../http/reply-headers.js';
 
 export interface Tracing {
   /** Loads OpenTelemetry, once. Throws `E_PEER` when it is not installed. */
@@ -61,7 +62,7 @@ export function createTracing(config: ServerConfig['traces']): Tracing {
         span.updateName(`${c.req.method} ${route}`);
         span.setAttributes({ 'http.route': route, 'http.response.status_code': c.res.status });
         if (c.res.status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
-        c.res.headers.set('traceparent', traceparentOf(span.spanContext()));
+        addHeaders(c, { traceparent: traceparentOf(span.spanContext()) });
       } finally {
         release(request);
       }

@@ -30,4 +30,17 @@ describe('a run', () => {
     await ended;
     expect([run.error.value, run.stopped.value, run.busy.value]).toEqual([undefined, true, false]);
   });
+
+  test('that is cleared ends, and says nothing of it', async () => {
+    const run = createRun<number>();
+    let finish = (_value: number): void => {};
+    let given: AbortSignal | undefined;
+    const first = run.start((signal) => ((given = signal), new Promise((resolve) => (finish = resolve))));
+    run.clear();
+    expect([given!.aborted, run.busy.value]).toEqual([true, false]);
+    const second = run.start(() => Promise.resolve(2));
+    finish(1);
+    await Promise.all([first, second]);
+    expect([run.result.value, run.busy.value, run.stopped.value]).toEqual([2, false, false]);
+  });
 });

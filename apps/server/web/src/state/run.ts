@@ -10,7 +10,7 @@ export interface Run<T> {
   /** Does nothing while another is under way; the last result stands until the next is there. */
   readonly start: (work: (signal: AbortSignal) => Promise<T>) => Promise<void>;
   readonly stop: () => void;
-  /** Forgets the result and the error; what is under way goes on. */
+  /** Ends what is under way, and forgets the result and the error. */
   readonly clear: () => void;
 }
 
@@ -21,6 +21,9 @@ export function createRun<T>(): Run<T> {
   const stopped = signal(false);
   let controller = new AbortController();
   const clear = (): void => {
+    controller.abort();
+    controller = new AbortController();
+    busy.value = false;
     result.value = undefined;
     error.value = undefined;
     stopped.value = false;
@@ -32,18 +35,20 @@ export function createRun<T>(): Run<T> {
     stopped,
     async start(work) {
       if (busy.value) return;
-      controller = new AbortController();
+      const own = (controller = new AbortController());
       busy.value = true;
       error.value = undefined;
       stopped.value = false;
-      try {
-        result.value = await work(controller.signal);
-      } catch (cause) {
-        if (controller.signal.aborted) stopped.value = true;
-        else error.value = cause;
-      } finally {
+      // What was cleared meanwhile says nothing any more.
+      const say = (end: () => void): void => {
+        if (own !== controller) return;
         busy.value = false;
-      }
+        end();
+      };
+      await work(own.signal).then(
+        (value) => say(() => (result.value = value)),
+        (cause: unknown) => say(() => (own.signal.aborted ? (stopped.value = true) : (error.value = cause))),
+      );
     },
     stop: () => controller.abort(),
     clear,
