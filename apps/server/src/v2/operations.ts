@@ -11,7 +11,7 @@ const inferRequest = z.object({
   id: z.string().optional(),
   parameters,
   inputs: z.array(tensor),
-  outputs: z.array(z.object({ name: z.string(), parameters })).optional(),
+  outputs: z.array(z.object({ name: z.string().min(1), parameters })).optional(),
 });
 const inferReply = z.looseObject({ model_name: z.string(), model_version: z.string().optional(), id: z.string().optional(), outputs: z.array(tensor) });
 const statistics = z.looseObject({ model_stats: z.array(z.looseObject({})) });
