@@ -1,4 +1,5 @@
 /** Options that mean the same in every verb, written once, and readers of their values. */
+import { PenjingError } from '@penjing/core';
 import { InvalidArgumentError } from 'commander';
 import type { Device } from '@penjing/runtime';
 import type { OptionSpec } from './command.js';
@@ -138,6 +139,12 @@ export function deviceOf(options: Options): Device | undefined {
 export function prefixCacheOf(options: Options): { readonly prefixCacheBytes?: number } {
   const mebibytes = numberOf(options, 'prefixCache');
   return mebibytes === undefined ? {} : { prefixCacheBytes: mebibytes * 2 ** 20 };
+}
+
+/** Throws `E_OPTION` for the first of these options that is given: it would be ignored `where` (as 'with --batch'). */
+export function refuseOptions(options: Options, names: readonly string[], where: string): void {
+  const given = names.find((name) => options[name] !== undefined);
+  if (given !== undefined) throw new PenjingError('E_OPTION', `--${given.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} means nothing ${where}`);
 }
 
 /** The values of an option that may be repeated. */

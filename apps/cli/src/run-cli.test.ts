@@ -31,6 +31,11 @@ describe('the command line contract', () => {
     [['prune', 'x', '-o', 'y', '--sparsity', '0.5', '--ratio', '0.25'], '--ratio means nothing without --structure'],
     [['prune', 'x', '-o', 'y', '--structure', 'ffn'], 'what share goes is not said'],
     [['quantize', 'x', '-o', 'y', '--dynamic', '--block-size', '32'], '--block-size means nothing for --dynamic'],
+    [['chat', 'x', '--server', 'http://127.0.0.1:1', '--prefix-cache', '0'], '--prefix-cache means nothing with --server'],
+    [['chat', 'x', '--server', 'http://127.0.0.1:1', '--device', 'cpu'], '--device means nothing with --server'],
+    [['chat', 'x', '--api-key', 'k'], '--api-key means nothing without --server'],
+    [['client', 'x', '-o', 'y.ts', '--api-key', 'k'], '--api-key means nothing with the files of a model'],
+    [['client', 'http://127.0.0.1:1/v2/models/a', '-o', 'y.ts', '--variant', 'q4'], '--variant means nothing with the address of a model'],
     [['quantize', 'x', '-o', 'y', '--static', '--dtype', 'float16'], '--static and --dtype do not go together'],
   ])('%j is refused: an option that would be ignored', async (argv, message) => {
     const { code, stderr } = await penjing(...argv);

@@ -3,7 +3,7 @@ export { type Address, createServer, type PenjingServer, type Surroundings } fro
 export type { ModelEntry, ModelOptions, ServerConfig, ServerOptions } from './config/schema.js';
 export { type ConfigSources, hashOfKey, readServerConfig } from './config/read-config.js';
 export type { RequestVariables, RouteModule, ServerApp, ServerContext } from './context.js';
-export { clientSignature, type ClientSignature, type ClientTensor, renderClient } from './client/render-client.js';
+export { clientSignature, type ClientSignature, type ClientTensor, parseSignature, renderClient } from './client/render-client.js';
 export { nameOf } from './models/shelf.js';
 export { version } from './version.js';
 export type { Deployed, DeployedFile, DeployedModel, DeploymentOptions } from './deploy/deployment.js';

@@ -1,8 +1,11 @@
 /** `penjing chat`: a conversation with a model folder, or with a model behind a server. */
 import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
-import { common, deviceOf, filled, numberOf, prefixCacheOf, textOf } from '../options.js';
+import { common, deviceOf, filled, numberOf, prefixCacheOf, refuseOptions, textOf } from '../options.js';
 import { readSampling, samplingOptions, stopOption } from '../sampling-options.js';
+
+/** What a server has settled already. */
+const LOCAL = ['variant', 'device', 'threads', 'prefixCache'] as const;
 
 export const chat: Command = {
   name: 'chat',
@@ -30,6 +33,7 @@ export const chat: Command = {
     const sampling = { ...readSampling(options), seed };
     const server = textOf(options, 'server');
     if (server === undefined && model === undefined) throw new PenjingError('E_OPTION', 'with whom is not said', { hint: 'Name a model folder, or a server: --server URL.' });
+    refuseOptions(options, server === undefined ? ['apiKey'] : LOCAL, server === undefined ? 'without --server' : 'with --server');
     const { converse } = await import('../chat/converse.js');
     await using partner = server === undefined
       ? await (await import('../chat/local-partner.js')).localPartner(model!, { variant: textOf(options, 'variant'), device: deviceOf(options), threads: numberOf(options, 'threads'), ...prefixCacheOf(options), sampling, signal })

@@ -4,10 +4,11 @@ import { PenjingError } from '@penjing/core';
 import type { ClientSignature } from '@penjing/server';
 import type { Command } from '../command.js';
 import { namedPath } from '../named-path.js';
-import { common, filled, textOf } from '../options.js';
+import { common, filled, refuseOptions, textOf } from '../options.js';
 import { writeFiles } from '../write-files.js';
 
 const LOCAL_SERVER = 'http://127.0.0.1:8080';
+const HINT = 'It is the address of a model: URL/v2/models/NAME.';
 
 export const client: Command = {
   name: 'client',
@@ -26,6 +27,7 @@ export const client: Command = {
     const { renderClient } = await import('@penjing/server');
     const served = /^(https?:\/\/.+?)\/v2\/models\/([A-Za-z0-9._-]{1,128})\/?$/.exec(model);
     if (!served && /^https?:/.test(model)) throw new PenjingError('E_OPTION', `${model} is not the address of a model`, { hint: 'It is URL/v2/models/NAME.' });
+    refuseOptions(options, served ? ['variant'] : ['apiKey'], served ? 'with the address of a model' : 'with the files of a model');
     const signature = served ? await servedSignature(model, textOf(options, 'apiKey') ?? process.env['PENJING_API_KEY'], signal) : await localSignature(model, textOf(options, 'variant'), signal);
     const text = renderClient(signature, textOf(options, 'url') ?? served?.[1] ?? LOCAL_SERVER);
     await writeFiles(dirname(output), [{ path: basename(output), text }], options['force'] === true);
@@ -45,7 +47,14 @@ async function servedSignature(url: string, apiKey: string | undefined, signal: 
     signal.throwIfAborted();
     throw new PenjingError('E_SERVER', `${url} cannot be reached`, { cause });
   });
-  const body = (await response.json().catch(() => ({}))) as Partial<ClientSignature> & { readonly error?: unknown };
-  if (response.ok && body.name !== undefined && body.inputs && body.outputs) return { name: body.name, inputs: body.inputs, outputs: body.outputs };
-  throw new PenjingError('E_SERVER', `${url} says: ${typeof body.error === 'string' ? body.error : `status ${response.status}`}`, { hint: 'It is the address of a model: URL/v2/models/NAME.' });
+  const body: unknown = await response.json().catch(() => undefined);
+  signal.throwIfAborted();
+  const { parseSignature } = await import('@penjing/server');
+  try {
+    if (response.ok) return parseSignature(body);
+  } catch (cause) {
+    throw new PenjingError('E_SERVER', `${url} says what is no signature of a model: ${(cause as Error).message}`, { cause, hint: HINT });
+  }
+  const { error } = (body ?? {}) as { readonly error?: unknown };
+  throw new PenjingError('E_SERVER', `${url} says: ${typeof error === 'string' ? error : `status ${response.status}`}`, { hint: HINT });
 }

@@ -2,7 +2,7 @@
 import { PenjingError } from '@penjing/core';
 import type { GenerateOptions, Generator, Speculate } from '@penjing/runtime';
 import type { Command, CommandContext, CommandResult } from '../command.js';
-import { common, deviceOf, filled, integer, numberOf, prefixCacheOf, textOf } from '../options.js';
+import { common, deviceOf, filled, integer, numberOf, prefixCacheOf, refuseOptions, textOf } from '../options.js';
 import { readSampling, samplingOptions, stopOption } from '../sampling-options.js';
 
 const BATCH = { group: 'Many prompts' };
@@ -79,8 +79,7 @@ const foreign = { batch: ['prompt', 'choices'], prompt: ['output', 'force', 'max
 /** Throws `E_OPTION` for an option that would be ignored. */
 function checkBatch(options: CommandContext['options']): void {
   const many = options['batch'] !== undefined;
-  const given = foreign[many ? 'batch' : 'prompt'].find((name) => options[name] !== undefined);
-  if (given !== undefined) throw new PenjingError('E_OPTION', `--${given.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)} means nothing with${many ? '' : 'out'} --batch`);
+  refuseOptions(options, foreign[many ? 'batch' : 'prompt'], many ? 'with --batch' : 'without --batch');
   if (many && options['json'] === true && options['output'] === undefined) throw new PenjingError('E_OPTION', '--json prints one object, and the results of --batch are many', { hint: 'Say with -o where the results go, or leave out --json.' });
 }
 

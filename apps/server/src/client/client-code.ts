@@ -37,7 +37,7 @@ export async function infer(inputs: Inputs, { url = URL, apiKey, version, signal
     return { head: { name, datatype, shape: tensor.shape, parameters: { binary_data_size: bytes.length } }, bytes };
   });
   const head = new TextEncoder().encode(JSON.stringify({ inputs: tensors.map((tensor) => tensor.head), outputs: OUTPUTS.map(({ name }) => ({ name, parameters: { binary_data: true } })) }));
-  const response = await fetch(url.replace(/\/+$/, '') + '/v2/models/' + MODEL + (version === undefined ? '' : '/versions/' + version) + '/infer', {
+  const response = await fetch(url.replace(/\/+$/, '') + '/v2/models/' + encodeURIComponent(MODEL) + (version === undefined ? '' : '/versions/' + encodeURIComponent(version)) + '/infer', {
     method: 'POST',
     headers: {
       'Content-Type': 'application/octet-stream',

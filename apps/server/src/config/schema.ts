@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import { aliasSets } from '../operate/metric-aliases.js';
 
-/** What a model may be called: it stands in paths, metrics and logs. */
-export const MODEL_NAME = /^[A-Za-z0-9._-]{1,128}$/;
+/** What a model may be called: it stands in paths (where . and .. are folders), metrics and logs. */
+export const MODEL_NAME = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}$/;
 
 const port = z.int().min(0).max(65_535);
 

@@ -7,6 +7,7 @@ import { renderSystemd } from './systemd.js';
 
 const targets = { systemd: renderSystemd, compose: renderCompose, k8s: renderKubernetes } as const;
 
+/** What runs the server. */
 export type DeployTarget = keyof typeof targets;
 
 /** A label of DNS: what all three take as a name. */

@@ -13,7 +13,8 @@ export function metadataOf(name: string, versions: readonly string[], { inputs, 
   return { name, versions: [...versions], platform: PLATFORM, inputs: inputs.flatMap(tensorMetadata), outputs: outputs.flatMap(tensorMetadata) };
 }
 
-function tensorMetadata({ name, dtype, shape }: TensorSignature): TensorMetadataMessage[] {
+/** One row, or none for what the protocol cannot carry. */
+export function tensorMetadata({ name, dtype, shape }: TensorSignature): TensorMetadataMessage[] {
   const datatype = datatypeOf(dtype);
   return datatype && shape ? [{ name, datatype, shape: shape.map(fixedOr) }] : [];
 }
