@@ -41,16 +41,21 @@ afterAll(async () => {
   await Promise.all([folder, text].map((path) => rm(path, { recursive: true })));
 }, 90_000);
 
-/** Everything that the server says until it closes, or for `ms`. */
+/** Everything that the server says until it closes. Fails where it does not close within `ms`: a server that hangs has not answered. */
 function raw(bytes: string | Uint8Array, { ms = 8000, write = (socket: Socket) => void socket.write(bytes) }: { readonly ms?: number; readonly write?: (socket: Socket) => void } = {}): Promise<string> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     let answer = '';
     const socket = connect(port, '127.0.0.1', () => write(socket));
-    const timer = setTimeout(() => socket.destroy(), ms);
+    const timer = setTimeout(() => {
+      reject(new Error(`the server has not closed after ${ms} ms; it said ${JSON.stringify(answer.slice(0, 200))}`));
+      socket.destroy();
+    }, ms);
     socket.on('data', (data) => (answer += data.toString('latin1'))).on('error', () => {}).on('close', () => (clearTimeout(timer), resolve(answer)));
   });
 }
 const statusesOf = (answer: string): number[] => [...answer.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, code]) => Number(code));
+/** For clients that are still writing when they are cut off: then the reset may overtake the answer. That they are cut off says `raw`. */
+const expectRefused = (answer: string, ...codes: readonly number[]): void => expect([...codes, undefined]).toContain(statusesOf(answer)[0]);
 const INFER = 'POST /v2/models/double/infer HTTP/1.1\r\nHost: localhost\r\n';
 const body = '{"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[1,2]}]}';
 
@@ -88,8 +93,8 @@ describe('requests that two parsers could read in two ways', () => {
       expect([400, 403, 404], request).toContain(statusesOf(answer)[0]);
       expect(answer, request).not.toContain('"object":"list"');
     }
-    expect(await raw('CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: 127.0.0.1:22\r\n\r\n', { ms: 2000 })).not.toMatch(/^HTTP\/1\.1 2/);
-    expect(statusesOf(await raw('GET /v2/health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n', { ms: 2000 }))[0]).not.toBe(101);
+    expect(await raw('CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: 127.0.0.1:22\r\n\r\n')).not.toMatch(/^HTTP\/1\.1 2/);
+    expect(statusesOf(await raw('GET /v2/health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n'))).toEqual([200]);
   });
 
   test('headers that are there twice do not let anybody in', async () => {
@@ -102,7 +107,7 @@ describe('requests that two parsers could read in two ways', () => {
 
 describe('floods', () => {
   test('a header of a megabyte, and thousands of small ones', async () => {
-    expect(statusesOf(await raw(`GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(2 ** 20)}\r\n\r\n`))).toEqual([431]);
+    expectRefused(await raw(`GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(2 ** 20)}\r\n\r\n`), 431);
     expect(statusesOf(await raw(`GET /${'a'.repeat(2 ** 17)} HTTP/1.1\r\nHost: localhost\r\n\r\n`))).toEqual([431]);
     expect([400, 431]).toContain(statusesOf(await raw(`GET /healthz HTTP/1.1\r\nHost: localhost\r\n${'a:b\r\n'.repeat(20_000)}\r\n`))[0]);
   });
@@ -116,10 +121,10 @@ describe('floods', () => {
   test('three megabytes of chunks of one byte, and chunks with extensions', async () => {
     const head = `${INFER}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n`;
     const answer = await raw(head + '1\r\n \r\n'.repeat(500_000) + '0\r\n\r\n', { ms: 20_000 });
-    expect([400, 408, 413]).toContain(statusesOf(answer)[0] ?? 408);
+    expectRefused(answer, 400, 408, 413);
     expect(await ready()).toBe(200);
     const extended = await raw(`${head}1;${'x'.repeat(2 ** 20)}\r\n \r\n0\r\n\r\n`);
-    expect([400, 413]).toContain(statusesOf(extended)[0]);
+    expectRefused(extended, 400, 413);
   });
 
   test('a body beyond the limit is cut off, whether it says its length or not', async () => {
@@ -133,7 +138,7 @@ describe('floods', () => {
       socket.on('drain', pour);
       pour();
     } });
-    expect([413, undefined]).toContain(statusesOf(endless)[0]);
+    expectRefused(endless, 413);
   });
 
   test('bodies that are compressed are not inflated', async () => {
@@ -165,7 +170,7 @@ describe('those who take their time', () => {
 
   test('a body that never comes', async () => {
     const answer = await raw(`${INFER}Content-Length: 70\r\n\r\n{"inputs"`, { ms: 15_000 });
-    expect([408, 400, undefined]).toContain(statusesOf(answer)[0]);
+    expect(statusesOf(answer)).toEqual([408]);
   });
 
   test('more connections than there may be are closed, and there is room again', async () => {

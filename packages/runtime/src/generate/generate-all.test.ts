@@ -112,6 +112,35 @@ describe('work in order', () => {
     expect(peak).toBe(4);
   });
 
+  test('gives a result while the next item is still to come, and does not end with what comes later', async () => {
+    const answered = held();
+    const never = held();
+    async function* items(): AsyncGenerator<number> {
+      yield 0;
+      // as who writes the items, and waits for a result before the next one
+      await answered.promise;
+      yield 1;
+      await never.promise;
+    }
+    const results = inOrder(items(), { most: 4, ahead: 10, stop: () => {} }, async (item) => (await new Promise((resolve) => setImmediate(resolve)), item));
+    expect((await results.next()).value).toBe(0);
+    answered.resolve();
+    expect((await results.next()).value).toBe(1);
+    expect(await results.return()).toEqual({ done: true, value: undefined });
+    never.resolve();
+  });
+
+  test('gives the results that are there before it tells what the items threw', async () => {
+    async function* items(): AsyncGenerator<number> {
+      yield 0;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      throw new Error('no more');
+    }
+    const results = inOrder(items(), { most: 4, ahead: 10, stop: () => {} }, async (item) => item);
+    expect((await results.next()).value).toBe(0);
+    await expect(results.next()).rejects.toThrow('no more');
+  });
+
   test('stops what is going on before it waits for it', async () => {
     const stopped = held();
     let closed = false;
