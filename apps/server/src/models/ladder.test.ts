@@ -107,10 +107,28 @@ describe('a ladder', () => {
     expect(hosts.made.length).toBe(3);
   });
 
-  test('unloading gives all variants back', async () => {
+  test('goes up only to what is ready: one that has died is passed over, and with none it stays', async () => {
+    let dead = false;
+    await start({ warm: true }, () => (dead ? new Promise(() => {}) : Promise.resolve()));
+    pressure = { fp32: { waiting: 64, active: 4, full: true }, q8: { waiting: 64, active: 4, full: true } };
+    expect(variant()).toBe('q4');
+    dead = true;
+    hosts.made[0]!.die();
+    hosts.made[1]!.die();
+    pressure = {};
+    await clock.advance(20_000);
+    expect(variant()).toBe('q4');
+    dead = false;
+    await models.get('a').load();
+    expect(variant()).toBe('fp32');
+  });
+
+  test('unloading gives all variants back, and none comes back for what is still in flight', async () => {
     await start({ warm: true });
     await models.unload('a');
     expect(hosts.made.map((host) => host.health().state)).toEqual(['ended', 'ended', 'ended']);
+    pressure = { fp32: { waiting: 64, active: 4, full: true } };
+    expect([variant(), hosts.made.length]).toEqual(['fp32', 3]);
     expect(models.ready).toBe(true);
   });
 });

@@ -85,14 +85,20 @@ export class Ladder {
     const calm = active <= this.rungs[0]!.identity.options.maxConcurrent / 2 && this.rungs.slice(0, this.#step + 1).every((rung) => this.#pressure(rung).waiting === 0);
     if (this.#step === 0 || !calm) this.#calmSince = undefined;
     else if (now - (this.#calmSince ??= now) >= calmMs) {
-      this.#step--;
-      this.#calmSince = now;
+      // One that has died is passed over; while none is ready it stays where it is.
+      const better = this.rungs.findLastIndex(({ state }, index) => index < this.#step && state === 'READY');
+      if (better !== -1) {
+        this.#step = better;
+        this.#calmSince = now;
+      }
     }
     this.#lookAgain();
   }
 
   /** Whether it went down; one that is not loaded yet begins to be. */
   #down(): boolean {
+    // What is in flight of a model that was unloaded may still fill it: nothing may come back for that.
+    if (!this.rungs[0]!.wanted) return false;
     const next = this.rungs[this.#step + 1];
     if (!next) return false;
     if (next.state === 'READY') {
