@@ -43,6 +43,11 @@ export class ModelRepository {
     return this.#ladders.get(model);
   }
 
+  /** All that answer by its name: the model, and what its ladder has below. */
+  variantsOf(model: ServedModel): readonly ServedModel[] {
+    return this.#ladders.get(model)?.rungs ?? [model];
+  }
+
   /** All models that are known, loaded or not; those of the shelf too. */
   async index(): Promise<readonly ModelIndexEntry[]> {
     const loaded = this.list().map(({ identity: { name, version }, state, reason }) => ({ name, version, state, reason }));

@@ -29,6 +29,27 @@ test('the same numbers by the names of Triton and vLLM, where they are asked for
   expect(told.get('penjing_queue_duration_seconds_count{model="double"}')).toBe(2);
 });
 
+test('what the variants of a ladder answered counts for their model, and one that is cold on purpose is not told as down', async () => {
+  opened = await doubling({ metricAliases: ['nv'], models: [{ name: 'double', path: '/double', maxQueue: 1, batching: { enabled: 'off', lanes: 1 }, ladder: [{ variant: 'q8' }, { variant: 'q4' }] }] });
+  const [, q8] = opened.server.models.ladderOf(opened.server.models.get('double'))!.rungs;
+  await q8!.load();
+  const release = opened.hold();
+  const ask = (): Promise<Response> => opened.server.fetch(new Request('http://localhost/v2/models/double/infer', { method: 'POST', body: JSON.stringify({ inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 2], data: [1, 2] }] }) }));
+  const replies = [ask()];
+  await expect.poll(() => opened.runs.length).toBe(1);
+  replies.push(ask());
+  await expect.poll(async () => (await numbers(opened)).get('nv_inference_pending_request_count{model="double",version="1"}')).toBe(1);
+  replies.push(ask());
+  await expect.poll(() => opened.runs.length).toBe(2);
+  release();
+  expect((await Promise.all(replies)).map(({ headers }) => headers.get('x-penjing-variant'))).toEqual(['fp32', 'fp32', 'q8']);
+  const told = await numbers(opened);
+  expect([told.get('nv_inference_request_success{model="double",version="1"}'), told.get('nv_inference_exec_count{model="double",version="1"}')]).toEqual([3, 3]);
+  const stats = await (await opened.server.fetch(new Request('http://localhost/v2/models/double/stats'))).json();
+  expect(stats).toMatchObject({ model_stats: [{ inference_count: 3, inference_stats: { success: { count: 3 } }, batch_stats: [{ batch_size: 1, compute_infer: { count: 3 } }] }] });
+  expect(['fp32', 'q8', 'q4'].map((variant) => told.get(`penjing_model_ready{model="double",version="1",variant="${variant}"}`))).toEqual([1, 1, undefined]);
+});
+
 test('nobody gets them who has not asked', async () => {
   opened = await doubling();
   expect([...(await numbers(opened)).keys()].filter((name) => !name.startsWith('penjing_'))).toEqual([]);

@@ -30,7 +30,9 @@ export class Metrics {
 
   /** Of models, read when they are asked for. */
   watch(models: ModelRepository, waiting: (model: ServedModel) => number): void {
-    this.#gauge(models, 'penjing_model_ready', '1 for a model that is ready.', ({ state }) => (state === 'READY' ? 1 : 0));
+    const listed = (model: ServedModel): boolean => models.list().includes(model);
+    // A variant below that nothing has loaded is cold on purpose: no 0 to be alarmed by.
+    this.#gauge(models, 'penjing_model_ready', '1 for a model that is ready.', (model) => (model.wanted || listed(model) ? Number(model.state === 'READY') : undefined));
     this.#gauge(models, 'penjing_model_restarts', 'How often its process was started again.', ({ restarts }) => restarts);
     this.#gauge(models, 'penjing_model_memory_bytes', 'Resident memory of its process.', (model) => model.health()?.memory?.rss);
     this.#gauge(models, 'penjing_active_requests', 'Requests that the model works on.', ({ admission }) => admission.active);
@@ -54,7 +56,7 @@ export class Metrics {
       registers: [this.registry],
       collect() {
         this.reset();
-        for (const model of models.list().flatMap((one) => models.ladderOf(one)?.rungs ?? [one])) {
+        for (const model of models.list().flatMap((one) => models.variantsOf(one))) {
           const value = read(model);
           const { variant, identity: { name, version } } = model;
           if (value !== undefined) this.set({ model: name, version, ...(variant !== undefined && { variant }) }, value);

@@ -84,8 +84,10 @@ export class InferenceService {
     return { running, full };
   }
 
+  /** Of a model with several variants: of all of them together. */
   statistics(model: ServedModel): ModelStatisticsMessage {
-    return this.#queueOf(model).statistics.message(model.identity.name, model.identity.version);
+    const counted = this.#models.variantsOf(model).flatMap((variant) => this.#queues.get(variant)?.statistics ?? []);
+    return Statistics.sumOf(counted).message(model.identity.name, model.identity.version);
   }
 
   /** Throws `E_INPUT` and `E_REQUEST` for a request that does not fit, `E_OVERLOADED`, `E_DEADLINE`, `E_UNAVAILABLE`, `E_MODEL_LOST`, the reason of the signal, and what the run throws. */

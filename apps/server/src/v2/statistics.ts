@@ -31,19 +31,37 @@ class Duration {
     this.ms += ms;
   }
 
+  include({ count, ms }: Duration): void {
+    this.count += count;
+    this.ms += ms;
+  }
+
   message(): DurationMessage {
     return { count: this.count, ns: Math.round(this.ms * 1e6) };
   }
 }
 
+interface Batch {
+  readonly input: Duration;
+  readonly infer: Duration;
+  readonly output: Duration;
+}
+
 export class Statistics {
+  /** Of all variants of a model together. */
+  static sumOf(all: readonly Statistics[]): Statistics {
+    const sum = new Statistics();
+    for (const one of all) sum.#include(one);
+    return sum;
+  }
+
   readonly #success = new Duration();
   readonly #fail = new Duration();
   readonly #queue = new Duration();
   readonly #input = new Duration();
   readonly #infer = new Duration();
   readonly #output = new Duration();
-  readonly #batches = new Map<number, { readonly input: Duration; readonly infer: Duration; readonly output: Duration }>();
+  readonly #batches = new Map<number, Batch>();
   #last = 0;
   #rows = 0;
   #executions = 0;
@@ -62,9 +80,7 @@ export class Statistics {
 
   executed({ rows, joinMs, computeMs, restMs }: Executed): void {
     this.#executions++;
-    const size = this.#batches.has(rows) || this.#batches.size < MOST_SIZES ? rows : Math.max(...this.#batches.keys());
-    const batch = this.#batches.get(size) ?? { input: new Duration(), infer: new Duration(), output: new Duration() };
-    this.#batches.set(size, batch);
+    const batch = this.#batchOf(rows);
     for (const [whole, part, ms] of [[this.#input, batch.input, joinMs], [this.#infer, batch.infer, computeMs], [this.#output, batch.output, restMs]] as const) {
       whole.add(ms);
       part.add(ms);
@@ -82,6 +98,31 @@ export class Statistics {
       },
       batchStats,
     };
+  }
+
+  #include(other: Statistics): void {
+    this.#last = Math.max(this.#last, other.#last);
+    this.#rows += other.#rows;
+    this.#executions += other.#executions;
+    this.#success.include(other.#success);
+    this.#fail.include(other.#fail);
+    this.#queue.include(other.#queue);
+    this.#input.include(other.#input);
+    this.#infer.include(other.#infer);
+    this.#output.include(other.#output);
+    for (const [rows, { input, infer, output }] of other.#batches) {
+      const batch = this.#batchOf(rows);
+      batch.input.include(input);
+      batch.infer.include(infer);
+      batch.output.include(output);
+    }
+  }
+
+  #batchOf(rows: number): Batch {
+    const size = this.#batches.has(rows) || this.#batches.size < MOST_SIZES ? rows : Math.max(...this.#batches.keys());
+    const batch = this.#batches.get(size) ?? { input: new Duration(), infer: new Duration(), output: new Duration() };
+    this.#batches.set(size, batch);
+    return batch;
   }
 }
 
