@@ -45,7 +45,7 @@ test('what the variants of a ladder answered counts for their model, and one tha
   expect((await Promise.all(replies)).map(({ headers }) => headers.get('x-penjing-variant'))).toEqual(['fp32', 'fp32', 'q8']);
   const told = await numbers(opened);
   expect([told.get('nv_inference_request_success{model="double",version="1"}'), told.get('nv_inference_exec_count{model="double",version="1"}')]).toEqual([3, 3]);
-  const stats = await (await opened.server.fetch(new Request('http://localhost/v2/models/double/stats'))).json();
+  const stats: unknown = await (await opened.server.fetch(new Request('http://localhost/v2/models/double/stats'))).json();
   expect(stats).toMatchObject({ model_stats: [{ inference_count: 3, inference_stats: { success: { count: 3 } }, batch_stats: [{ batch_size: 1, compute_infer: { count: 3 } }] }] });
   expect(['fp32', 'q8', 'q4'].map((variant) => told.get(`penjing_model_ready{model="double",version="1",variant="${variant}"}`))).toEqual([1, 1, undefined]);
 });
