@@ -19,8 +19,8 @@ describe('a model', () => {
   test('that dies fails what is in flight, is not ready, and is started again until it is', async () => {
     const hosts = fakeHosts({ write: () => new Promise(() => {}) }, { load: async (_source, attempt) => void (attempt > 0 && attempt < 3 && (await Promise.reject(new Error('not yet')))) });
     const models = new ModelRepository(namedShelf([entry('a')]), serving(hosts));
-    expect(models.ready).toBe(true);
     await models.load('a');
+    expect(models.ready).toBe(true);
     const model = models.get('a');
     const call = model.call('write', params);
     hosts.made[0]!.die();
@@ -106,9 +106,26 @@ describe('a repository', () => {
     }
   });
 
+  test('is not ready before it is known what shall be, and without any model once that is known', async () => {
+    let ready: () => void = () => {};
+    const hosts = fakeHosts({}, { load: ({ path }) => (path.endsWith('b') ? new Promise((resolve) => (ready = resolve)) : Promise.resolve()) });
+    const models = new ModelRepository(folderShelf(root), serving(hosts));
+    expect(models.ready).toBe(false);
+    await models.loadAll();
+    expect(models.ready).toBe(true);
+    for (const name of ['a', 'b']) await mkdir(join(root, name));
+    const others = new ModelRepository(folderShelf(root), serving(hosts));
+    const loaded = others.loadAll();
+    await vi.waitFor(() => expect(others.get('b').state).toBe('LOADING'));
+    expect(others.ready).toBe(false);
+    ready();
+    await loaded;
+    expect(others.ready).toBe(true);
+  });
+
   test('names a mistake in its files', async () => {
     await mkdir(join(root, 'a'));
-    for (const [text, code] of [['{', 'E_CONFIG'], ['{"maxQueue":-1}', 'E_CONFIG'], ['{"surprise":1}', 'E_CONFIG']] as const) {
+    for (const [text, code] of [['{', 'E_CONFIG'], ['{"ladder":[{"variant":"student","path":"nowhere"}]}', 'E_CONFIG'], ['{"maxQueue":-1}', 'E_CONFIG'], ['{"surprise":1}', 'E_CONFIG']] as const) {
       await writeFile(join(root, 'a/serve.json'), text);
       await expect(new ModelRepository(folderShelf(root), serving(fakeHosts({}))).loadAll()).rejects.toMatchObject({ code });
     }

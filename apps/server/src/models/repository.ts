@@ -27,6 +27,8 @@ export class ModelRepository {
   readonly #ladders = new WeakMap<ServedModel, Ladder>();
   /** Loads and unloads of one model come one after the other. */
   readonly #turns = new Map<string, Promise<unknown>>();
+  /** Before anything has been loaded nothing is missed, and yet nothing can be asked. */
+  #phase: 'new' | 'loading' | 'known' = 'new';
 
   constructor(shelf: ModelShelf, options: RepositoryOptions) {
     this.#shelf = shelf;
@@ -73,9 +75,9 @@ export class ModelRepository {
     throw new PenjingError('E_TASK', `model ${name} is for ${task}, not for this`, { hint: 'GET /v1/models lists the models and what they are for.' });
   }
 
-  /** Whether all that shall be ready is. */
+  /** Whether all that shall be ready is; never before it is known what that is: after `loadAll`, or a load without it. */
   get ready(): boolean {
-    return this.list().every((model) => !model.wanted || model.state === 'READY');
+    return this.#phase === 'known' && this.list().every((model) => !model.wanted || model.state === 'READY');
   }
 
   /** Loads a model of the shelf, or loads it anew; versions that are not there any more are unloaded once the new ones are ready. */
@@ -92,6 +94,7 @@ export class ModelRepository {
         await this.#unloadWhole(model, 'a newer version took its place');
         versions.delete(version);
       }
+      if (this.#phase === 'new') this.#phase = 'known';
       return loaded;
     });
   }
@@ -106,7 +109,9 @@ export class ModelRepository {
 
   async loadAll(): Promise<void> {
     const failures: unknown[] = [];
+    if (this.#phase === 'new') this.#phase = 'loading';
     await Promise.all((await this.#shelf.list()).map(({ name }) => this.load(name).catch((error: unknown) => failures.push(error))));
+    this.#phase = 'known';
     if (failures.length > 0) throw failures[0];
   }
 

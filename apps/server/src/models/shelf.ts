@@ -39,8 +39,12 @@ export function folderShelf(root: string): ModelShelf {
     const folder = join(root, name);
     if (!MODEL_NAME.test(name) || name.startsWith('.') || !(await isFolder(folder))) return undefined;
     await contained(root, folder);
-    const options = withPaths(await readOptions(join(folder, CONFIG)), (other) => join(root, other));
-    for (const { path } of options.ladder) if (path !== undefined) await contained(root, path);
+    const config = join(folder, CONFIG);
+    const options = withPaths(await readOptions(config), (other) => join(root, other));
+    for (const { path } of options.ladder) if (path !== undefined) await contained(root, path).catch((cause: unknown) => {
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
+      throw new PenjingError('E_CONFIG', `${config} has ${path} in its ladder, which does not exist`, { hint: 'A path of a ladder begins at the folder of the repository.', cause });
+    });
     const numbers = (await readdir(folder)).filter((entry) => VERSION.test(entry)).sort((a, b) => Number(a) - Number(b));
     if (numbers.length === 0) return { name, versions: [{ version: '1', path: folder }], options };
     const versions = numbers.slice(-options.versions).map((version) => ({ version, path: join(folder, version) }));
