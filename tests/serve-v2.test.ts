@@ -56,6 +56,8 @@ function bytesOf({ buffer }: { readonly buffer: ArrayBufferLike }): Buffer {
 }
 
 const spin = (spins: number, more: Message = {}): Message => ({ model_name: 'spin', inputs: [{ name: 'spins', datatype: 'INT64', shape: [1], contents: { int64_contents: [spins] } }], ...more });
+/** Until so many requests wait for the model. */
+const waiting = (count: number): Promise<void> => vi.waitFor(async () => expect(/penjing_waiting_requests\{model="spin",version="1"\} (\d+)/.exec(await (await fetch(`${url}/metrics`)).text())![1]).toBe(String(count)), { timeout: 20_000, interval: 10 });
 const codeOf = (promise: Promise<unknown>): Promise<number> => promise.then(() => status.OK, (error: ServiceError) => error.code);
 
 describe.skipIf(!testData).each(Object.keys(publishedSchemas) as (keyof typeof publishedSchemas)[])('gRPC by the schema of %s (skipped without PENJING_TESTDATA, where the schema is)', (schema) => {
@@ -131,10 +133,14 @@ describe.skipIf(!testData)('gRPC, what Triton adds', () => {
     expect(await codeOf(client.ask('ModelInfer', spin(10_000), { deadlineMs: 100 }))).toBe(status.DEADLINE_EXCEEDED);
     await client.ask('ModelInfer', spin(1));
     const before = await counted();
-    const running = client.ask('ModelInfer', spin(10_000));
+    const running = client.ask('ModelInfer', spin(25_000));
     await vi.waitFor(() => expect(model.health()).toMatchObject({ inFlight: 1 }));
-    expect(await codeOf(client.ask('ModelInfer', spin(1), { onCall: (call) => setTimeout(() => call.cancel(), 40) }))).toBe(status.CANCELLED);
-    expect((await running)['outputs']).toMatchObject([{ contents: { int64_contents: ['10000'] } }]);
+    let cancel = (): void => {};
+    const cancelled = codeOf(client.ask('ModelInfer', spin(1), { onCall: (call) => (cancel = () => call.cancel()) }));
+    await waiting(1);
+    cancel();
+    expect(await cancelled).toBe(status.CANCELLED);
+    expect((await running)['outputs']).toMatchObject([{ contents: { int64_contents: ['25000'] } }]);
     await client.ask('ModelInfer', spin(1));
     expect((await counted()) - before).toBe(2);
   });
@@ -222,7 +228,6 @@ describe('HTTP by fetch alone', () => {
     const leaving = new AbortController();
     const left = spin(1, leaving.signal).catch(() => 'left');
     const stay = [spin(1), spin(1), spin(1)];
-    const waiting = (count: number): Promise<void> => vi.waitFor(async () => expect(/penjing_waiting_requests\{model="spin",version="1"\} (\d+)/.exec(await (await fetch(`${url}/metrics`)).text())![1]).toBe(String(count)), { timeout: 20_000 });
     await waiting(4);
     const refused = await spin(1);
     expect([refused.status, Number(refused.headers.get('retry-after'))]).toEqual([429, expect.any(Number)]);

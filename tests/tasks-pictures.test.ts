@@ -53,14 +53,15 @@ function differences(a: Uint8Array, b: Uint8Array): { readonly most: number; rea
 describe('by sharp', () => {
   test.each(Object.keys(expected))('%s: the pixels of transformers, to the last bit', async (name) => {
     const { width, height, data } = await pixelsOf(name);
+    expect([width, height]).toEqual([expected[name]!.width, expected[name]!.height]);
     // libvips rounds what PIL cuts at 255
     if (name === 'deep-grey.png') expect(differences(data, Buffer.from(expected[name]!.data, 'base64')).most).toBeLessThanOrEqual(1);
-    else expect({ width, height, data: Buffer.from(data).toString('base64') }).toEqual(expected[name]);
+    else expect(Buffer.from(data).toString('base64')).toBe(expected[name]!.data);
   });
 });
 
 describe('without sharp', () => {
-  // JPEG leaves it to decoders how colours of half the resolution are spread: jpeg-js repeats them, where others interpolate
+  // JPEG leaves it to decoders how colours of half the resolution are spread: jpeg-js repeats them, where others interpolate. These two are of one picture, at a mean of 17.8
   const spread = ['subsampled.jpg', 'progressive.jpg'];
   const readable = Object.keys(expected).filter((name) => /\.(png|jpg)$/.test(name));
   test.each(readable)('%s', async (name) => {
@@ -70,7 +71,7 @@ describe('without sharp', () => {
     const { most, mean } = differences(data, wanted);
     // of 16 bits pngjs rounds, and PIL takes the upper 8
     if (name.endsWith('png')) expect(most).toBeLessThanOrEqual(name.startsWith('deep') ? 1 : 0);
-    else if (spread.includes(name)) expect(mean).toBeLessThan(25);
+    else if (spread.includes(name)) expect(mean).toBeLessThan(21.4);
     else expect(most).toBeLessThanOrEqual(2);
   });
 

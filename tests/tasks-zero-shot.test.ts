@@ -131,6 +131,7 @@ describe('on the command line', () => {
     const picture = ['--picture', fixturePath('tasks', 'files', 'colours.png')];
     expect((await run(await folders.convert('tasks/matches'), ...picture)).error).toMatchObject({ code: 'E_OPTION', hint: expect.stringMatching(/--label/) as string });
     expect((await run(await folders.convert('tasks/questions'), '--text', 'A tree.')).error).toMatchObject({ code: 'E_OPTION', hint: expect.stringMatching(/--question/) as string });
+    expect((await run(await folders.convert('tasks/questions'), '--question', 'Which tree?', '--query', 'tree', '--text', 'A tree.')).error).toMatchObject({ code: 'E_OPTION', message: expect.stringMatching(/--query .*--question/) as string });
     expect((await run(await folders.convert('tasks/matches'), '--label', 'a', '--text', 'a tree')).error).toMatchObject({ code: 'E_OPTION', message: expect.stringMatching(/sees pictures/) as string });
     const { stdout } = await runCaptured('run', await folders.convert('tasks/entails'), '--label', 'a', '--text', 'a\u001b[2J\ntree', '--threads', '1');
     expect(stdout).toMatch(/^a \[2J tree {2}a 0\.\d{4}$/m);

@@ -1,4 +1,5 @@
 /** @penjing/graph-io/data: readers of data to calibrate and measure with. */
+export { dataLimits } from '../limits.js';
 export type { DataItem, DataSource, Picture, Sound } from './data-source.js';
 export { decodePicture, isPicture } from './picture.js';
 export { readWave } from './wave.js';

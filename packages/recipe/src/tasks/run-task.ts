@@ -51,8 +51,9 @@ export interface TaskRun {
   readonly results: readonly TaskOutput[];
 }
 
-/** Throws what loading and running the task throw, and `E_OPTION` for a run without inputs. */
+/** Throws what loading and running the task throw, and `E_OPTION` for a run without inputs, or with a query and a question. */
 export async function runTask(path: string, options: RunTaskOptions): Promise<TaskRun> {
+  if (options.query !== undefined && options.question !== undefined) throw new PenjingError('E_OPTION', '--query ranks texts and --question finds an answer in them: a run does one of them', { hint: 'Leave out one.' });
   const meant = options.query !== undefined ? 'text-ranking' : options.question !== undefined ? 'question-answering' : undefined;
   const task = await findTask(path, options.task ?? meant, { labels: (options.labels ?? []).length > 0 });
   const runtime = await loadRuntime();

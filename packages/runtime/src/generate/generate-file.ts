@@ -11,6 +11,7 @@ export interface GenerateFileOptions extends GenerateAllOptions, Pick<TaskOption
   readonly output?: string | undefined;
   /** Replace an existing output. */
   readonly force?: boolean | undefined;
+  /** Told each line of the results, its end too, in the order of the prompts; where there is an `output`, never. */
   readonly onLine?: (line: string) => void;
 }
 

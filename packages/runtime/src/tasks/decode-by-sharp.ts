@@ -3,7 +3,7 @@
  * calling thread: it does not outlive the end of a worker that loaded it.
  */
 import { PenjingError } from '@penjing/core';
-import { isPicture } from '@penjing/graph-io/data';
+import { dataLimits, isPicture } from '@penjing/graph-io/data';
 import type { GivenPicture } from './prepare-pictures.js';
 
 /** What is used of the library. */
@@ -18,8 +18,6 @@ interface SharpImage {
 }
 export type Sharp = (bytes: Uint8Array, options: { limitInputPixels: number | false; ignoreIcc: true }) => SharpImage;
 
-/** 8,000 × 8,000, as the readers of graph-io. */
-const MAX_PIXELS = 2 ** 26;
 /** Pictures of pixels; drawings (SVG, PDF) have no size of their own. */
 const FORMATS = new Set(['jpeg', 'png', 'webp', 'gif', 'tiff', 'heif', 'avif', 'jxl', 'jp2']);
 
@@ -38,8 +36,8 @@ export async function decodeBySharp(name: string, bytes: Uint8Array, load = load
   try {
     const { format = 'nothing', space, width, height } = await sharp(bytes, { limitInputPixels: false, ignoreIcc: true }).metadata();
     if (!FORMATS.has(format)) throw new PenjingError('E_DECODER', `${name} is ${format}, which has no pixels of its own`, { hint: 'Give it as PNG or JPEG.' });
-    if (width * height > MAX_PIXELS) throw new PenjingError('E_LIMIT', `${name} has ${width} × ${height} pixels`, { hint: `At most ${MAX_PIXELS} are decoded; make it smaller.` });
-    const image = sharp(bytes, { limitInputPixels: MAX_PIXELS, ignoreIcc: true }).autoOrient();
+    if (width * height > dataLimits.pixels) throw new PenjingError('E_LIMIT', `${name} has ${width} × ${height} pixels`, { hint: `At most ${dataLimits.pixels} are decoded; make it smaller.` });
+    const image = sharp(bytes, { limitInputPixels: dataLimits.pixels, ignoreIcc: true }).autoOrient();
     const inks = space === 'cmyk';
     const coloured = inks ? image.pipelineColourspace('cmyk').toColourspace('cmyk') : image.toColourspace(space === 'b-w' || space === 'grey16' ? 'b-w' : 'srgb');
     const { data, info } = await coloured.removeAlpha().raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });

@@ -30,11 +30,14 @@ export interface Answer {
 }
 
 export interface Question {
+  /** What is asked, in the words of the asker. */
   readonly question: string;
+  /** Where the answer is looked for. It may be longer than the model reads; an empty one has no answers. */
   readonly text: string;
 }
 
 export interface QuestionAnswerer extends AsyncDisposable {
+  /** Most tokens that the model reads at a time, question and text together; undefined where its folder does not say. Longer texts are read in windows. */
   readonly maxLength: number | undefined;
   /** Answers to each question, the likeliest first. Throws `E_INPUT` naming a question that is too long or none. */
   answer(questions: readonly Question[], options?: AnswerOptions): Promise<Answer[][]>;

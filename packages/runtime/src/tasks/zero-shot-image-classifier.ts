@@ -18,7 +18,10 @@ export interface MatchPictureOptions extends PictureOptions, CandidateOptions {
 }
 
 export interface ZeroShotImageClassifier extends AsyncDisposable {
-  /** The labels for each picture, the likeliest first: those of CLIP share 1, those of SigLIP have a probability each. */
+  /**
+   * The labels for each picture, the likeliest first: those of CLIP share 1, those of SigLIP have a probability each. Throws `E_OPTION` for labels, a template or a count that cannot be, `E_INPUT` for a label that
+   * is longer than the model reads and a picture that is none, and what reading a file of a picture throws: `E_NOT_FOUND`, `E_DECODER`, `E_DATA`, `E_LIMIT`.
+   */
   classify(pictures: readonly PictureInput[], options: MatchPictureOptions): Promise<LabelScore[][]>;
 }
 
