@@ -1,4 +1,6 @@
 import { rm } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { PassThrough, Writable } from 'node:stream';
 import { PenjingError } from '@penjing/core';
 import { createServer } from '@penjing/server';
@@ -133,4 +135,27 @@ test('a server answers in pieces; what it refuses is told', async () => {
   expect(out.notes[0]).toContain('cut');
   await using unknown = await serverPartner(url, { model: 'nobody', apiKey: undefined, sampling, signal: never });
   await expect(unknown.reply([{ role: 'user', content: 'a' }], { signal: never, onText: () => {} })).rejects.toMatchObject({ code: 'E_SERVER', details: { status: 404 } });
+});
+
+test('a server that dies in a reply, or speaks no JSON, is told as one: E_SERVER', async () => {
+  const http = createHttpServer((request, response) => {
+    if (request.url === '/v1/models') return void response.end('<html>');
+    response.writeHead(200, { 'Content-Type': 'text/event-stream' }).write('data: {"choices":[{"delta":{"content":"a"}}]}\n\n', () => (wild ? void response.end('data: <html>\n\n') : setTimeout(() => response.destroy(), 20)));
+  });
+  let wild = false;
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  try {
+    const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+    const options = { apiKey: undefined, sampling, signal: never };
+    await expect(serverPartner(url, { ...options, model: undefined })).rejects.toMatchObject({ code: 'E_SERVER', message: expect.stringContaining('no JSON') as string });
+    await using partner = await serverPartner(url, { ...options, model: 'a' });
+    const reply = (): Promise<unknown> => partner.reply([{ role: 'user', content: 'a' }], { signal: never, onText: () => {} });
+    await expect(reply()).rejects.toMatchObject({ code: 'E_SERVER', message: expect.stringContaining('broke off') as string });
+    wild = true;
+    await expect(reply()).rejects.toMatchObject({ code: 'E_SERVER', message: expect.stringContaining('no JSON') as string });
+    const abort = new AbortController();
+    await expect(partner.reply([{ role: 'user', content: 'a' }], { signal: abort.signal, onText: () => abort.abort(new Error('enough')) })).rejects.toThrow('enough');
+  } finally {
+    http.close();
+  }
 });

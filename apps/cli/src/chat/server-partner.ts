@@ -39,26 +39,45 @@ export async function serverPartner(url: string, { model: wanted, apiKey, sampli
     if (!response.ok) throw failureOf(base, response.status, await errorIn(response));
     return response;
   };
-  const model = wanted ?? onlyModel(base, ((await (await ask('models', { signal })).json()) as { readonly data?: readonly ModelEntry[] }).data ?? []);
+  const model = wanted ?? onlyModel(base, await modelsIn(base, await ask('models', { signal }), signal));
   return {
     async reply(messages, { signal: stop, onText }) {
       const response = await ask('chat/completions', { method: 'POST', signal: stop, body: JSON.stringify({ model, messages, stream: true, ...fieldsOf(sampling) }) });
       let text = '';
       let finish: string | undefined;
-      for await (const data of eventsOf(response.body! as ReadableStream & AsyncIterable<Uint8Array>)) {
-        if (data === '[DONE]') break;
-        const { choices = [], error } = JSON.parse(data) as Chunk;
+      for await (const { choices, error } of chunksOf(base, response, stop)) {
         if (error) throw failureOf(base, response.status, error);
-        const piece = choices[0]?.delta?.content ?? '';
+        const piece = choices?.[0]?.delta?.content ?? '';
         text += piece;
         if (piece !== '') onText(piece);
-        finish = choices[0]?.finish_reason ?? finish;
+        finish = choices?.[0]?.finish_reason ?? finish;
       }
       if (finish === undefined) throw new PenjingError('E_SERVER', `${base} ended its reply in the middle`);
       return { text, finish: finish === 'length' ? 'length' : 'end' };
     },
     [Symbol.asyncDispose]: async () => {},
   };
+}
+
+async function modelsIn(base: string, response: Response, signal: AbortSignal): Promise<readonly ModelEntry[]> {
+  const body = (await response.json().catch((cause: unknown) => {
+    signal.throwIfAborted();
+    throw new PenjingError('E_SERVER', `${base} answers with what is no JSON`, { cause, hint: "Is it the address of a server with OpenAI's API (penjing serve)?" });
+  })) as { readonly data?: readonly ModelEntry[] } | null;
+  return (Array.isArray(body?.data) ? body.data : []) as readonly ModelEntry[];
+}
+
+/** What it says piece by piece. Throws `E_SERVER` when it ends in the middle, as a server that is killed, or says what cannot be read; the reason of the signal when that is why. */
+async function* chunksOf(base: string, { body }: Response, signal: AbortSignal): AsyncGenerator<Chunk, void, undefined> {
+  try {
+    for await (const data of eventsOf(body! as ReadableStream & AsyncIterable<Uint8Array>)) {
+      if (data === '[DONE]') return;
+      yield (JSON.parse(data) ?? {}) as Chunk;
+    }
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new PenjingError('E_SERVER', `${base} ${cause instanceof SyntaxError ? 'replies with what is no JSON' : 'broke off its reply'}`, { cause });
+  }
 }
 
 /** The data of its server-sent events. */

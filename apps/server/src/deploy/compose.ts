@@ -1,19 +1,16 @@
 /** A project of Compose: an image without models, which are mounted read-only. */
 import { stringify } from 'yaml';
-import { CONFIG_FILE, dockerfile, healthCommand, YAML_OPTIONS } from './container.js';
+import { CONFIG_FILE, healthCommand, imageFiles, YAML_OPTIONS } from './container.js';
 import { configText, type Deployed, type DeploymentOptions, mountOf } from './deployment.js';
 import { mib, resourcesOf } from './resources.js';
 
 export function renderCompose(options: DeploymentOptions): Deployed {
   const { port } = options;
-  const { startSeconds } = resourcesOf(options);
   return {
     files: [
       { path: 'compose.yaml', text: stringify(composeOf(options), YAML_OPTIONS) },
-      { path: 'Dockerfile', text: dockerfile(port, startSeconds) },
       { path: 'server.json', text: configText(options, '0.0.0.0', (model) => mountOf(model).path) },
-      // What is built needs no file of the folder, least of all .env.
-      { path: '.dockerignore', text: '*\n' },
+      ...imageFiles(options),
     ],
     next: ['echo "PENJING_API_KEY=$(openssl rand -hex 32)" > .env && chmod 600 .env', 'docker compose up --detach --build --wait', `curl http://127.0.0.1:${port}/v2/health/ready`],
   };

@@ -1,6 +1,7 @@
 /** What Compose and Kubernetes have in common: the image, and how it is asked whether it is well. */
 import { version } from '../version.js';
-import { CONFIG_FOLDER } from './deployment.js';
+import { CONFIG_FOLDER, type DeployedFile, type DeploymentOptions } from './deployment.js';
+import { resourcesOf } from './resources.js';
 
 /** Of the image's user `node`. */
 export const USER_ID = 1000;
@@ -11,8 +12,17 @@ export function healthCommand(port: number): readonly string[] {
   return ['node', '-e', `fetch('http://127.0.0.1:${port}/v2/health/ready').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))`];
 }
 
+/** What the image is built from. */
+export function imageFiles(options: DeploymentOptions): readonly DeployedFile[] {
+  return [
+    { path: 'Dockerfile', text: dockerfile(options.port, resourcesOf(options).startSeconds) },
+    // What is built needs no file of the folder, least of all .env.
+    { path: '.dockerignore', text: '*\n' },
+  ];
+}
+
 /** glibc, as ONNX Runtime needs it. Models and configuration are mounted: the image is the same for all. */
-export function dockerfile(port: number, startSeconds: number): string {
+function dockerfile(port: number, startSeconds: number): string {
   return `FROM node:24-bookworm-slim
 ARG PENJING_VERSION=${version}
 RUN npm install --global --omit=dev penjing@\${PENJING_VERSION} && npm cache clean --force

@@ -5,7 +5,7 @@ import type { IConfigMap } from 'kubernetes-models/v1/ConfigMap';
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IService } from 'kubernetes-models/v1/Service';
 import { stringify } from 'yaml';
-import { CONFIG_FILE, USER_ID, YAML_OPTIONS } from './container.js';
+import { CONFIG_FILE, imageFiles, USER_ID, YAML_OPTIONS } from './container.js';
 import { CONFIG_FOLDER, configText, type Deployed, type DeploymentOptions, modelName, MODELS_FOLDER, mountOf } from './deployment.js';
 import { mib, resourcesOf } from './resources.js';
 
@@ -16,11 +16,12 @@ const END_SECONDS = 10;
 const PROBE_SECONDS = 5;
 
 export function renderKubernetes(options: DeploymentOptions): Deployed {
-  const { name, claim, models } = options;
+  const { name, claim, models, image } = options;
   const text = manifestsOf(options).map((manifest) => stringify(manifest, YAML_OPTIONS)).join('---\n');
   return {
-    files: [{ path: `${name}.yaml`, text }],
+    files: [{ path: `${name}.yaml`, text }, ...imageFiles(options)],
     next: [
+      `docker build -t ${image} . && docker push ${image}   # with --image a registry that your cluster reaches`,
       `kubectl create secret generic ${keySecret(name)} --from-literal=key="$(openssl rand -hex 32)"`,
       `the claim ${claim} holds ${models.map((model) => `${model.folder} as ${modelName(model)}`).join(', ')}`,
       `kubectl apply -f ${name}.yaml && kubectl rollout status deployment/${name}`,

@@ -33,6 +33,7 @@ test.each([
   ['compose', 'compose.yaml'],
   ['compose', 'Dockerfile'],
   ['k8s', 'words.yaml'],
+  ['k8s', 'Dockerfile'],
 ] as const)('%s: %s is the golden one', async (target, path) => {
   await expect(filesOf(target, { command: '/usr/local/bin/penjing' })[path]).toMatchFileSnapshot(`./testing/golden/${path}`);
 });
@@ -70,8 +71,22 @@ describe('systemd', () => {
 
   test('what it cannot do is refused', () => {
     expect(() => filesOf('systemd', { models: [{ path: '/tmp/a', folder: '/tmp/a', bytes: 1 }] })).toThrow(expect.objectContaining({ code: 'E_OPTION' }));
+    for (const name of ['.', '..']) expect(() => filesOf('compose', { models: [{ ...options.models[0]!, name }] })).toThrow(expect.objectContaining({ code: 'E_CONFIG' }));
     expect(() => filesOf('systemd', { name: 'a b' })).toThrow(expect.objectContaining({ code: 'E_OPTION' }));
     expect(() => filesOf('systemd', { models: [options.models[0]!, options.models[0]!] })).toThrow(expect.objectContaining({ code: 'E_CONFIG' }));
+  });
+
+  test('an executable in a home can be read there', () => {
+    const unitWith = (command: string): string => filesOf('systemd', { command })['words.service']!;
+    expect(unitWith('/usr/bin/penjing')).toContain('ProtectHome=yes\n');
+    for (const command of ['/home/a/.nvm/bin/penjing', '/root/bin/penjing']) expect(unitWith(command)).toContain('ProtectHome=read-only\n');
+  });
+
+  test.each([
+    { command: 'penjing' }, { command: './bin/penjing' }, { command: '/tmp/penjing' }, { command: '/usr/bin/a\nExecStartPre=/bin/evil' }, { user: 'a\nExecStartPre=/bin/evil' }, { user: '%u' }, { user: 'a b' },
+    { models: [{ path: '/srv/a\rb', folder: '/srv/a\rb', name: 'a', bytes: 1 }] },
+  ])('%j cannot stand in a unit', (more) => {
+    expect(() => filesOf('systemd', more)).toThrow(expect.objectContaining({ code: 'E_OPTION' }));
   });
 });
 

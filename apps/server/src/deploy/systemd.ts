@@ -4,11 +4,16 @@ import { configText, type Deployed, type DeploymentOptions } from './deployment.
 
 type Lines = readonly (readonly [key: string, value: string])[];
 
-/** Throws `E_OPTION` for models in /tmp: the service has one of its own. */
+/** As systemd takes it: a name, or a number. */
+const USER = /^([A-Za-z_][A-Za-z0-9_-]{0,30}|[0-9]{1,10})$/;
+
+/** Throws `E_OPTION` for what is in /tmp (the service has one of its own), an executable without its whole path, and what would be lines or words of its own in the unit. */
 export function renderSystemd(options: DeploymentOptions): Deployed {
-  const { name } = options;
-  const fleeting = options.models.find(({ folder }) => /^(\/var)?\/tmp(\/|$)/.test(folder));
-  if (fleeting) throw new PenjingError('E_OPTION', `${fleeting.folder} does not last, and the service does not see it`, { hint: 'Put the model elsewhere, as /srv/models.' });
+  const { name, command, user } = options;
+  if (!command.startsWith('/')) throw new PenjingError('E_OPTION', `${JSON.stringify(command)} is not the whole path of an executable`, { hint: 'systemd looks it up nowhere: --command "$(command -v penjing)".' });
+  if (user !== undefined && !USER.test(user)) throw new PenjingError('E_OPTION', `${JSON.stringify(user)} is no name of a user`, { hint: 'It has letters, digits, _ and -.' });
+  const fleeting = needed(options).find((path) => /^(\/var)?\/tmp(\/|$)/.test(path));
+  if (fleeting !== undefined) throw new PenjingError('E_OPTION', `${fleeting} does not last, and the service does not see it`, { hint: 'Put it elsewhere, as /srv/models.' });
   const sections: readonly (readonly [section: string, lines: Lines])[] = [['Unit', unitOf(options)], ['Service', [...serviceOf(options), ...sandboxOf(options)]], ['Install', [['WantedBy', 'multi-user.target']]]];
   const text = sections.map(([section, lines]) => `[${section}]\n${lines.map(([key, value]) => `${key}=${value}\n`).join('')}`).join('\n');
   return {
@@ -24,6 +29,9 @@ export function renderSystemd(options: DeploymentOptions): Deployed {
     ],
   };
 }
+
+/** What the service must be able to read. */
+const needed = ({ command, models }: DeploymentOptions): readonly string[] => [command, ...models.map(({ folder }) => folder)];
 
 function unitOf({ name, models }: DeploymentOptions): Lines {
   return [['Description', `Penjing model server (${name})`], ['Wants', 'network-online.target'], ['After', 'network-online.target'], ['RequiresMountsFor', models.map(({ folder }) => quoted(folder)).join(' ')]];
@@ -48,9 +56,9 @@ function serviceOf({ name, command, user, drainSeconds }: DeploymentOptions): Li
 }
 
 /** No MemoryDenyWriteExecute: V8 compiles what it runs. */
-function sandboxOf({ models, port }: DeploymentOptions): Lines {
-  const low = port < 1024 ? 'CAP_NET_BIND_SERVICE' : '';
-  const atHome = models.some(({ folder }) => /^\/(home|root|run\/user)(\/|$)/.test(folder));
+function sandboxOf(options: DeploymentOptions): Lines {
+  const low = options.port < 1024 ? 'CAP_NET_BIND_SERVICE' : '';
+  const atHome = needed(options).some((path) => /^\/(home|root|run\/user)(\/|$)/.test(path));
   return [
     ['NoNewPrivileges', 'yes'],
     ['CapabilityBoundingSet', low],
@@ -79,8 +87,9 @@ function sandboxOf({ models, port }: DeploymentOptions): Lines {
   ];
 }
 
-/** Spaces separate, and % begins a specifier. */
+/** Spaces separate, % begins a specifier, and a line break would begin a directive. */
 function quoted(path: string): string {
+  if (/\p{Cc}/u.test(path)) throw new PenjingError('E_OPTION', `${JSON.stringify(path)} has control characters, which a unit cannot carry`);
   const plain = path.replaceAll('%', '%%');
   return /[\s"'\\]/.test(plain) ? `"${plain.replace(/["\\]/g, '\\$&')}"` : plain;
 }
