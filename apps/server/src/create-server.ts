@@ -1,5 +1,5 @@
 /** The server as a whole: models, applications, listeners, and an end that loses nothing. */
-import { PenjingError } from '@penjing/core';
+import { isPenjingError, PenjingError } from '@penjing/core';
 import type { Logger } from 'pino';
 import { parseConfig } from './config/read-config.js';
 import type { ServerConfig, ServerOptions } from './config/schema.js';
@@ -10,7 +10,7 @@ import { createApp } from './http/app.js';
 import { type Listener, listen } from './http/listener.js';
 import { checkListening, isLocal } from './http/listen-policy.js';
 import { ModelRepository } from './models/repository.js';
-import type { ServedModel } from './models/served-model.js';
+import { messageOf, type ServedModel } from './models/served-model.js';
 import { folderShelf, namedShelf, shelves } from './models/shelf.js';
 import { createLogger } from './operate/logger.js';
 import { Metrics } from './operate/metrics.js';
@@ -66,6 +66,9 @@ export function createServer(options: ServerOptions = {}, surroundings: Surround
         return { waiting: waitingFor(model), active: model.admission.active + running, full: model.admission.full || full };
       },
       onPick: ({ identity: { name }, variant }) => metrics.variantRequests.inc({ model: name, variant }),
+      // Only a server with a ladder needs the runtime in its own process, and of it no more than where files lie.
+      check: async ({ identity: { path, options: { variant } } }) => (await import('@penjing/runtime')).locateModel(path, variant),
+      onFailure: ({ identity: { name, version }, variant }, error) => logger.warn({ model: name, version, variant, reason: messageOf(error), ...(isPenjingError(error) && error.hint !== undefined && { hint: error.hint }) }, 'a variant of the ladder cannot be loaded'),
     },
     onState: ({ identity: { name, version }, variant, state, reason }) => logger.info({ model: name, version, ...(variant !== undefined && { variant }), state, ...(reason !== '' && { reason }) }, 'model'),
   });

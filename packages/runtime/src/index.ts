@@ -35,6 +35,7 @@ export { loadSpeechRecognizer, type SpeechRecognizer, type TranscribeOptions, ty
 export type { SoundInput, SoundSamples } from './tasks/sound-input.js';
 export type { Aggregation, TextSpan } from './tasks/group-tokens.js';
 export type { Activation, LabelScore } from './tasks/scores.js';
+export { locateModel, type ModelLocation } from './model-folder.js';
 export { type ModelSummary, type ModelTask, summarizeModel } from './tasks/task-of.js';
 export type { LoadTaskOptions } from './tasks/task-model.js';
 export type { TextOptions } from './tasks/text-model.js';

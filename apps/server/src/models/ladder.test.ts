@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { tinyDecoder } from '../../../../packages/runtime/src/testing/tiny-decoder.js';
 import { writeModelFolder } from '../../../../packages/runtime/src/testing/model-folder.js';
@@ -180,6 +181,20 @@ describe('a server', () => {
     expect(metrics).toMatch(/penjing_ladder_step\{model="a",version="1",variant="fp32"\} 1/);
     expect(await (await server.fetch(new Request('http://localhost/v1/models/a'))).json()).toMatchObject({ variants: [{ variant: 'fp32' }, { variant: 'q4', loss: 0.1 }] });
     expect(await (await server.fetch(new Request('http://localhost/admin/models'))).json()).toMatchObject({ models: [{ answering: 'q4', variants: [{ state: 'READY' }, { state: 'READY' }] }] });
+  });
+
+  test.each([['cold', false, /has no variant q9/], ['warm', true, /broken/]] as const)('warns of a variant that there is not, %s', { timeout: 20_000 }, async (_what, warm, reason) => {
+    const folder = await writeModelFolder({ '': tinyDecoder({ context: 64 }), _q4: tinyDecoder({ context: 64 }) });
+    try {
+      const lines: string[] = [];
+      const hosts = fakeHosts({}, { load: async ({ variant }) => void (variant === 'q9' && (await Promise.reject(new Error('broken')))) });
+      server = createServer({ models: [{ name: 'a', path: folder, ladder: [{ variant: 'q4' }, { variant: 'q9' }], overload: { warm } }] }, { createHost: hosts.create, logger: pino({ level: 'warn' }, { write: (line) => void lines.push(line) }) });
+      await server.load();
+      expect(lines.map((line) => JSON.parse(line) as object)).toEqual([expect.objectContaining({ level: 40, model: 'a', variant: 'q9', reason: expect.stringMatching(reason) as string })]);
+      expect(server.models.ready).toBe(true);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   test('answers with the other file of the folder, in a process of its own', { timeout: 60_000 }, async () => {

@@ -16,6 +16,10 @@ export interface LadderSurroundings {
   readonly clock?: Clock;
   /** Told for each request which variant gets it. */
   readonly onPick?: (model: ServedModel) => void;
+  /** Throws for a variant that is not loaded yet, and could not be when it is needed. */
+  readonly check?: (model: ServedModel) => Promise<unknown>;
+  /** Told of each variant below that cannot be loaded; the others stay as they are. */
+  readonly onFailure?: (model: ServedModel, error: unknown) => void;
 }
 
 /** How often it looks while it is overloaded or steps are down; requests look as well. */
@@ -29,19 +33,19 @@ export class Ladder {
   readonly #policy: ModelOptions['overload'];
   readonly #pressure: LadderSurroundings['pressure'];
   readonly #clock: Clock;
-  readonly #onPick: LadderSurroundings['onPick'];
+  readonly #surroundings: LadderSurroundings;
   #step = 0;
   #overSince: number | undefined;
   #calmSince: number | undefined;
   #retryAt = 0;
   #stopLooking: (() => void) | undefined;
 
-  constructor(rungs: readonly [ServedModel, ...ServedModel[]], { pressure, clock = systemClock, onPick }: LadderSurroundings) {
+  constructor(rungs: readonly [ServedModel, ...ServedModel[]], surroundings: LadderSurroundings) {
     this.rungs = rungs;
     this.#policy = rungs[0].identity.options.overload;
-    this.#pressure = pressure;
-    this.#clock = clock;
-    this.#onPick = onPick;
+    this.#surroundings = surroundings;
+    this.#pressure = surroundings.pressure;
+    this.#clock = surroundings.clock ?? systemClock;
   }
 
   /** 0 is the best. */
@@ -54,14 +58,14 @@ export class Ladder {
     this.#look();
     while (this.#pressure(this.rungs[this.#step]!).full && this.#down());
     const model = this.rungs[this.#step]!;
-    this.#onPick?.(model);
+    this.#surroundings.onPick?.(model);
     return model;
   }
 
-  /** Loads the variants below if they are to be warm, or loads those anew that are loaded. One that fails leaves the others as they are. */
+  /** Loads the variants below if they are to be warm, or loads those anew that are loaded, and looks whether the others could be. */
   async load(): Promise<void> {
-    const wanted = this.rungs.slice(1).filter((rung) => this.#policy.warm || rung.wanted);
-    await Promise.all(wanted.map((rung) => rung.load().catch(() => {})));
+    const lower = this.rungs.slice(1);
+    await Promise.all(lower.map((rung) => this.#telling(rung, this.#policy.warm || rung.wanted ? rung.load() : this.#surroundings.check?.(rung))));
   }
 
   /** All but the first, which is whoever's who has it. */
@@ -109,10 +113,13 @@ export class Ladder {
     const now = this.#clock.now();
     if (next.state === 'UNAVAILABLE' && now >= this.#retryAt) {
       this.#retryAt = now + RETRY_MS;
-      // Its state tells why it failed.
-      next.load().catch(() => {});
+      void this.#telling(next, next.load());
     }
     return false;
+  }
+
+  async #telling(rung: ServedModel, work: Promise<unknown> | undefined): Promise<void> {
+    await work?.catch((error: unknown) => this.#surroundings.onFailure?.(rung, error));
   }
 
   #lookAgain(): void {

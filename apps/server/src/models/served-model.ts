@@ -170,6 +170,6 @@ async function emptied(host: Host, withinMs: number): Promise<void> {
   while (host.health().state === 'ready' && host.health().inFlight > 0 && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
-function messageOf(error: unknown): string {
+export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -29,7 +29,7 @@ test('the same numbers by the names of Triton and vLLM, where they are asked for
   expect(told.get('penjing_queue_duration_seconds_count{model="double"}')).toBe(2);
 });
 
-test('what the variants of a ladder answered counts for their model, and one that is cold on purpose is not told as down', async () => {
+test('what the variants of a ladder answered counts for their model, and one that is cold on purpose is not told as down', { timeout: 20_000 }, async () => {
   opened = await doubling({ metricAliases: ['nv'], models: [{ name: 'double', path: '/double', maxQueue: 1, batching: { enabled: 'off', lanes: 1 }, ladder: [{ variant: 'q8' }, { variant: 'q4' }] }] });
   const [, q8] = opened.server.models.ladderOf(opened.server.models.get('double'))!.rungs;
   await q8!.load();
