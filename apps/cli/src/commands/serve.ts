@@ -13,7 +13,7 @@ export const serve: Command = {
     { flags: '--config <file.json>', help: 'configuration; options of the command line go before it' },
     { flags: '--host <address>', help: 'where to listen (127.0.0.1)', parse: filled, group: 'Network' },
     { flags: '--port <n>', help: 'the port (8080); 0 takes a free one', parse: integer(0, 65_535), group: 'Network' },
-    { flags: '--grpc-port <n>', help: 'gRPC of the Open Inference Protocol on a port of its own, at the same address', parse: integer(0, 65_535), group: 'Network' },
+    { flags: '--grpc-port <n>', help: 'gRPC of the Open Inference Protocol on a port of its own, at the same address unless the configuration names another', parse: integer(0, 65_535), group: 'Network' },
     { flags: '--admin-port <n>', help: 'load, unload and metrics on a port of their own, on 127.0.0.1', parse: integer(0, 65_535), group: 'Network' },
     { flags: '--cors <origin>', help: 'let pages of this origin ask; may be repeated', repeat: true, group: 'Network' },
     { flags: '--tls-cert <file>', help: 'certificate, for https', group: 'Network' },
@@ -55,13 +55,12 @@ export const serve: Command = {
 function optionsOf(paths: readonly string[], options: Readonly<Record<string, unknown>>): ServerOptions {
   const shared = { variant: textOf(options, 'variant'), threads: numberOf(options, 'threads'), device: deviceOf(options), ...prefixCacheOf(options), maxConcurrent: numberOf(options, 'maxConcurrent'), maxQueue: numberOf(options, 'maxQueue'), ladder: ladderOf(options), overload: options['ladderWarm'] === true ? { warm: true } : undefined };
   const [origins, cert, key, adminPort, grpcPort, drain] = [listOf(options, 'cors'), textOf(options, 'tlsCert'), textOf(options, 'tlsKey'), numberOf(options, 'adminPort'), numberOf(options, 'grpcPort'), numberOf(options, 'drain')];
-  const host = textOf(options, 'host');
   const given: ServerOptions = {
     ...(paths.length > 0 && { models: paths.map((path) => ({ ...defined(shared), ...namedPath(path) })) }),
     repository: textOf(options, 'repository'),
-    host,
+    host: textOf(options, 'host'),
     port: numberOf(options, 'port'),
-    ...(grpcPort !== undefined && { grpc: { port: grpcPort, ...(host !== undefined && { host }) } }),
+    ...(grpcPort !== undefined && { grpc: { port: grpcPort } }),
     ...(adminPort !== undefined && { admin: { port: adminPort } }),
     ...(origins.length > 0 && { cors: { origins: [...origins] } }),
     ...(cert !== undefined && key !== undefined && { tls: { cert, key } }),

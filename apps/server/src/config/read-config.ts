@@ -36,7 +36,12 @@ export interface ConfigSources {
 export async function readServerConfig({ file, environment = {}, options = {} }: ConfigSources): Promise<ServerConfig> {
   const fromFile = file === undefined ? {} : await readConfigFile(file);
   const fromEnvironment = Object.entries(variables).flatMap(([name, read]) => (environment[name] ? [read(environment[name])] : []));
-  return parseConfig(Object.assign({}, tracesFrom(environment), fromFile, ...fromEnvironment, options) as object);
+  return parseConfig(Object.assign({}, tracesFrom(environment), fromFile, ...fromEnvironment, options, grpcOf(fromFile, options)) as object);
+}
+
+/** A port that is given leaves the file's address as it is. */
+function grpcOf({ grpc: below }: { readonly grpc?: unknown }, { grpc: above }: ServerOptions): ServerOptions {
+  return above && typeof below === 'object' ? { grpc: { ...below, ...above } } : {};
 }
 
 /** Throws `E_CONFIG` naming the field. */

@@ -114,8 +114,8 @@ export const serverConfigSchema = z.strictObject({
   port: port.default(8080),
   /** A listener for loading and unloading models and for metrics; on the main one when that is local and this is absent. */
   admin: z.strictObject({ host: z.string().min(1).default('127.0.0.1'), port }).optional(),
-  /** A listener for gRPC; there is none when this is absent. */
-  grpc: z.strictObject({ host: z.string().min(1).default('127.0.0.1'), port: port.default(8001) }).optional(),
+  /** A listener for gRPC, at the same address when that is absent; there is none when this is. */
+  grpc: z.strictObject({ host: z.string().min(1).optional(), port: port.default(8001) }).optional(),
   tls: z.strictObject({ cert: z.string().min(1), key: z.string().min(1) }).optional(),
   keys: z.array(keySchema).max(10_000).default([]),
   /** Listens publicly although no key is asked for. */
@@ -133,7 +133,7 @@ export const serverConfigSchema = z.strictObject({
   /** Metrics by the names of other servers too: Triton's (nv_*) and vLLM's (vllm:*). */
   metricAliases: z.array(z.enum(aliasSets)).default([]),
   log: z.strictObject({ level: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info') }).prefault({}),
-});
+}).transform((config) => ({ ...config, grpc: config.grpc && { ...config.grpc, host: config.grpc.host ?? config.host } }));
 
 export type ServerConfig = z.output<typeof serverConfigSchema>;
 /** What `createServer` takes: all that has a default may be left out. */
