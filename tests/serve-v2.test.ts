@@ -229,6 +229,8 @@ describe('HTTP by fetch alone', () => {
     const left = spin(1, leaving.signal).catch(() => 'left');
     const stay = [spin(1), spin(1), spin(1)];
     await waiting(4);
+    expect(await (await fetch(`${url}/metrics`)).text()).toMatch(/penjing_active_requests\{model="spin",version="1"\} 1$/m);
+    expect(await (await fetch(`${url}/admin/models`)).json()).toMatchObject({ models: expect.arrayContaining([expect.objectContaining({ name: 'spin', active: 1, waiting: 4 })]) as object[] });
     const refused = await spin(1);
     expect([refused.status, Number(refused.headers.get('retry-after'))]).toEqual([429, expect.any(Number)]);
     leaving.abort();

@@ -9,6 +9,7 @@ import { processHost, threadHost } from './host/model-host.js';
 import { createApp } from './http/app.js';
 import { type Listener, listen } from './http/listener.js';
 import { checkListening, isLocal } from './http/listen-policy.js';
+import { type ModelWork, workOf } from './models/model-work.js';
 import { ModelRepository } from './models/repository.js';
 import { messageOf, type ServedModel } from './models/served-model.js';
 import { folderShelf, namedShelf, shelves } from './models/shelf.js';
@@ -62,8 +63,7 @@ export function createServer(options: ServerOptions = {}, surroundings: Surround
     drainMs: config.drainMs,
     ladders: {
       pressure(model) {
-        const { running, full } = inference.load(model);
-        return { waiting: waitingFor(model), active: model.admission.active + running, full: model.admission.full || full };
+        return { ...work(model), full: model.admission.full || inference.load(model).full };
       },
       onPick: ({ identity: { name }, variant }) => metrics.variantRequests.inc({ model: name, variant }),
       // Only a server with a ladder needs the runtime in its own process, and of it no more than where files lie.
@@ -73,8 +73,8 @@ export function createServer(options: ServerOptions = {}, surroundings: Surround
     onState: ({ identity: { name, version }, variant, state, reason }) => logger.info({ model: name, version, ...(variant !== undefined && { variant }), state, ...(reason !== '' && { reason }) }, 'model'),
   });
   const inference: InferenceService = new InferenceService(models, metrics, tracing);
-  const waitingFor = (model: ServedModel): number => model.admission.waiting + inference.waiting(model);
-  metrics.watch(models, waitingFor);
+  const work = (model: ServedModel): ModelWork => workOf(model, inference);
+  metrics.watch(models, work);
   const context: ServerContext = { config, models, metrics, inference, tracing, logger, draining: () => draining };
   const together = !config.admin && isLocal(config.host);
   const app = createApp([...routes, ...(together ? adminRoutes : []), ...(surroundings.routes ?? []), page], context, stop.signal);

@@ -1,5 +1,6 @@
 /** What is counted, for Prometheus: own names, with units. */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ModelWork } from '../models/model-work.js';
 import type { ModelRepository } from '../models/repository.js';
 import type { ServedModel } from '../models/served-model.js';
 
@@ -29,14 +30,14 @@ export class Metrics {
   }
 
   /** Of models, read when they are asked for. */
-  watch(models: ModelRepository, waiting: (model: ServedModel) => number): void {
+  watch(models: ModelRepository, work: (model: ServedModel) => ModelWork): void {
     const listed = (model: ServedModel): boolean => models.list().includes(model);
     // A variant below that nothing has loaded is cold on purpose: no 0 to be alarmed by.
     this.#gauge(models, 'penjing_model_ready', '1 for a model that is ready.', (model) => (model.wanted || listed(model) ? Number(model.state === 'READY') : undefined));
     this.#gauge(models, 'penjing_model_restarts', 'How often its process was started again.', ({ restarts }) => restarts);
     this.#gauge(models, 'penjing_model_memory_bytes', 'Resident memory of its process.', (model) => model.health()?.memory?.rss);
-    this.#gauge(models, 'penjing_active_requests', 'Requests that the model works on.', ({ admission }) => admission.active);
-    this.#gauge(models, 'penjing_waiting_requests', 'Requests that wait for the model.', waiting);
+    this.#gauge(models, 'penjing_active_requests', 'Requests that the model works on; those that run as one batch are one.', (model) => work(model).active);
+    this.#gauge(models, 'penjing_waiting_requests', 'Requests that wait for the model.', (model) => work(model).waiting);
     this.#gauge(models, 'penjing_ladder_step', 'How many steps below its best variant a model answers.', (model) => models.ladderOf(model)?.step);
   }
 

@@ -1,8 +1,9 @@
 /** Models for those who run the server: what there is, loading, unloading. */
 import type { RouteModule } from '../context.js';
 import type { Ladder } from '../models/ladder.js';
+import { workOf } from '../models/model-work.js';
 
-export const repository: RouteModule = (app, { models }) => {
+export const repository: RouteModule = (app, { models, inference }) => {
   app.get('/admin/models', async (c) => {
     const loaded = models.list().map((model) => ({
       name: model.identity.name,
@@ -10,8 +11,7 @@ export const repository: RouteModule = (app, { models }) => {
       state: model.state,
       reason: model.reason,
       restarts: model.restarts,
-      active: model.admission.active,
-      waiting: model.admission.waiting,
+      ...workOf(model, inference),
       ...(model.description && { task: model.description.task, bytes: model.description.bytes }),
       memoryBytes: model.health()?.memory?.rss,
       ...ladderFacts(models.ladderOf(model)),

@@ -3,6 +3,7 @@ import { freemem } from 'node:os';
 import { DenseTensor, denseOf, type Feeds, type Model, PenjingError, type TaskOptions, tensorType, type Value, type ValueInfo } from '@penjing/core';
 import { countBlocks, type LastBlock, runToLastBlock } from '@penjing/core/calibrate';
 import { weightFacts, withCheckedFile } from '../engine/model-source.js';
+import { runsElsewhere } from '../engine/runs-elsewhere.js';
 import { providersOf, type SessionOptions } from '../engine/settings.js';
 import { ortJobs } from '../jobs/ort-jobs.js';
 import { locateModel, readLanguageConfig } from '../model-folder.js';
@@ -40,7 +41,7 @@ export interface ByLayerOptions extends Pick<TaskOptions, 'signal'>, Pick<Sessio
 export async function runsByLayer(references: readonly ModelReference[], { byLayer, labelled, feeds, signal, ...where }: ByLayerOptions): Promise<boolean> {
   const text = labelled === undefined && feeds === undefined;
   if (byLayer === true && !text) throw new PenjingError('E_OPTION', 'samples are not measured layer by layer, text is', { hint: 'Give a text, or leave out byLayer.' });
-  const elsewhere = providersOf(where).flat().some((provider) => provider !== 'cpu');
+  const elsewhere = byLayer !== false && text && (await runsElsewhere(providersOf(where), signal));
   if (byLayer === true && elsewhere) throw new PenjingError('E_OPTION', 'a model is run layer by layer on the CPU alone', { hint: 'Leave out the device, or byLayer.' });
   if (byLayer !== undefined || !text || elsewhere) return byLayer ?? false;
   let bytes = 0;
