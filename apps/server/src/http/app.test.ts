@@ -106,6 +106,9 @@ describe('keys', () => {
     expect([await from({ Host: 'rebound.example' }), await from({ Host: 'localhost', Origin: 'https://evil.example' }), await from({ Host: 'localhost', Origin: 'null' })]).toEqual([403, 403, 403]);
     expect([await from({ Host: '127.0.0.1:8080', Origin: 'http://127.0.0.1:8080' }), await from({ Host: 'localhost', Origin: 'https://friend.example' })]).toEqual([200, 200]);
     const preflight = await ask(server, '/test/echo', { method: 'OPTIONS', headers: { Origin: 'https://friend.example', 'Access-Control-Request-Method': 'POST' } });
+    expect(preflight.headers.get('access-control-allow-headers')?.split(',')).toEqual(expect.arrayContaining(['X-Timeout-Ms', 'traceparent']));
+    const friend = await ask(server, '/v1/models', { headers: { Host: 'localhost', Origin: 'https://friend.example' } });
+    expect(friend.headers.get('access-control-expose-headers')?.split(',')).toContain('traceparent');
     expect([preflight.status, preflight.headers.get('access-control-allow-origin')]).toEqual([204, 'https://friend.example']);
   });
 });
