@@ -160,3 +160,21 @@ describe('grammars that cannot be', () => {
     expect(() => grammarSource(constraint as Constraint)).toThrow(expect.objectContaining({ code: 'E_OPTION' }) as Error);
   });
 });
+
+test('a grammar that comes while idle threads are being ended gets another one', async () => {
+  const opened = await Promise.all(['a', 'b', 'c', 'd', 'e', 'f'].map((regex) => open({ regex })));
+  for (const { mask, grammar } of opened) {
+    mask.close();
+    grammar.release();
+  }
+  const later: Promise<void>[] = [];
+  for (let i = 0; i < 40; i++) {
+    // The same as before, and others.
+    later.push(open({ regex: i % 2 === 0 ? 'abcdef'[i % 6]! : `x{${i}}` }).then(({ mask, grammar }) => {
+      mask.close();
+      grammar.release();
+    }));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  expect((await Promise.allSettled(later)).filter(({ status }) => status === 'rejected')).toEqual([]);
+}, 60_000);

@@ -41,8 +41,9 @@ export class GrammarThreads implements AsyncDisposable {
     for (;;) {
       signal?.throwIfAborted();
       if (this.#disposed) throw new PenjingError('E_DISPOSED', 'the generator was disposed');
-      const threads = [...this.#threads];
-      const thread = threads.find((other) => other.key === key) ?? threads.find((other) => other.users === 0) ?? (threads.length < MOST_THREADS ? this.#start() : undefined);
+      const threads = [...this.#threads].filter(({ stopped }) => !stopped);
+      // One that is being stopped still has its memory.
+      const thread = threads.find((other) => other.key === key) ?? threads.find((other) => other.users === 0) ?? (this.#threads.size < MOST_THREADS ? this.#start() : undefined);
       if (thread) return this.#openIn(thread, key, source, timeLimit, signal);
       await new Promise<void>((resolve) => {
         this.#free.push(resolve);
@@ -74,7 +75,7 @@ export class GrammarThreads implements AsyncDisposable {
       // What is still being computed must not be charged to the next grammar.
       await thread.settle(timeLimit);
       thread.users--;
-      const idle = [...this.#threads].filter(({ users }) => users === 0);
+      const idle = [...this.#threads].filter(({ users, stopped }) => users === 0 && !stopped);
       if (idle.length > MOST_IDLE) await idle[0]!.stop(grammarError('the thread was idle'));
       this.#wake();
     };
@@ -151,6 +152,10 @@ class GrammarThread {
       fail(new Error('it ended'));
       onEnd();
     });
+  }
+
+  get stopped(): boolean {
+    return this.#stopped !== undefined;
   }
 
   async open(source: GrammarSource, port: MessagePort, timeLimit: number, signal: AbortSignal | undefined): Promise<SharedArrayBuffer> {

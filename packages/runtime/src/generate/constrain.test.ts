@@ -91,11 +91,11 @@ describe('constraints', () => {
     const generator = generators.byteLevel;
     const free = await generator.generate('free', { maxNewTokens: 40, ignoreEndToken: true });
     const [ambiguous, wrong, again] = await Promise.allSettled([
-      generator.generate('x', { constrain: { grammar: 'root ::= a\na ::= a a a | a a | "a" | ""', timeLimit: 50 }, ignoreEndToken: true, logitBias: new Map([[generator.tokenizer.encode('a')[0]!, 100]]), maxNewTokens: 450 }),
+      generator.generate('x', { constrain: { grammar: 'root ::= a\na ::= a a a | a a | "a" | ""', timeLimit: 100 }, ignoreEndToken: true, logitBias: new Map([[generator.tokenizer.encode('a')[0]!, 100]]), maxNewTokens: 450 }),
       generator.generate('x', { constrain: { schema: { type: 'string', contains: {} } } }),
       generator.generate('free', { maxNewTokens: 40, ignoreEndToken: true }),
     ]);
-    expect(ambiguous).toMatchObject({ status: 'rejected', reason: { code: 'E_GRAMMAR', message: expect.stringContaining('longer than 50 ms') as string } });
+    expect(ambiguous).toMatchObject({ status: 'rejected', reason: { code: 'E_GRAMMAR', message: expect.stringContaining('longer than 100 ms') as string } });
     expect(wrong).toMatchObject({ status: 'rejected', reason: { code: 'E_GRAMMAR', message: expect.stringContaining('contains') as string } });
     expect(again).toMatchObject({ value: { text: free.text } });
     expect((await generator.generate('x', { constrain: { regex: 'ok' } })).text).toBe('ok');
