@@ -11,9 +11,9 @@ const arrows: Readonly<Record<string, { readonly imports: readonly string[]; rea
   'packages/quantize': { imports: ['@penjing/core', '@penjing/core/calibrate', '@penjing/core/linalg', '@penjing/core/rewrite', '@penjing/kernels'], node: false },
   'packages/compress': { imports: ['@penjing/core', '@penjing/core/calibrate', '@penjing/core/linalg', '@penjing/core/rewrite', '@penjing/kernels'], node: false },
   'packages/distill': { imports: ['@penjing/core', '@penjing/core/calibrate', '@penjing/core/rewrite', '@penjing/kernels'], node: false },
-  'packages/parallel': { imports: ['@penjing/core', '@penjing/kernels', '@penjing/graph-io/v2'], node: /^packages\/parallel\/src\/node\// },
+  'packages/parallel': { imports: ['@penjing/core', '@penjing/core/calibrate', '@penjing/core/rewrite', '@penjing/kernels', '@penjing/graph-io/v2', '@penjing/parallel/node', '@penjing/parallel'], node: /^packages\/parallel\/src\/(node|nats|grpc)\// },
   'packages/runtime': { imports: ['@penjing/core', '@penjing/core/calibrate', '@penjing/core/reference', '@penjing/core/rewrite', '@penjing/kernels', '@penjing/graph-io', '@penjing/graph-io/data', '@penjing/graph-io/node'], node: true },
-  'packages/recipe': { imports: ['@penjing/core', '@penjing/core/calibrate', '@penjing/core/rewrite', '@penjing/graph-io', '@penjing/graph-io/data', '@penjing/graph-io/node', '@penjing/quantize', '@penjing/compress', '@penjing/distill', '@penjing/parallel', '@penjing/runtime', '@penjing/kernels'], node: true },
+  'packages/recipe': { imports: ['@penjing/core', '@penjing/core/calibrate', '@penjing/core/rewrite', '@penjing/graph-io', '@penjing/graph-io/data', '@penjing/graph-io/node', '@penjing/quantize', '@penjing/compress', '@penjing/distill', '@penjing/parallel', '@penjing/parallel/node', '@penjing/parallel/nats', '@penjing/parallel/grpc', '@penjing/runtime', '@penjing/kernels'], node: true },
   'apps/cli': { imports: ['@penjing/core', '@penjing/recipe', '@penjing/recipe/pool', '@penjing/recipe/recipe.schema.json', '@penjing/runtime', '@penjing/parallel', '@penjing/server'], node: true },
   'apps/server': { imports: ['@penjing/core', '@penjing/graph-io/v2', '@penjing/recipe', '@penjing/recipe/graphs', '@penjing/runtime', '@penjing/parallel'], node: true },
   // What the server sends the page has one type; nothing of it is in the page.

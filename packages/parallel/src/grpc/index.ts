@@ -1,0 +1,2 @@
+/** @penjing/parallel/grpc: pipeline stages on several machines, over gRPC. */
+export {};

@@ -1,0 +1,2 @@
+/** @penjing/parallel/nats: jobs over NATS JetStream. */
+export {};

@@ -1,0 +1,2 @@
+/** @penjing/parallel/node: executors on one machine. */
+export {};
