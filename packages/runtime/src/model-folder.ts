@@ -17,15 +17,21 @@ export interface ModelLocation {
   readonly folder: string;
 }
 
-/** A folder or an ONNX file to the file itself; `stem` is what a graph is called that is one of several. Throws `E_NOT_FOUND` listing the variants that are there. */
+/**
+ * A folder or an ONNX file to the file itself; `stem` is what a graph is called that is one of several. Of a file that is one of a folder's variants another one
+ * can be asked for. Throws `E_NOT_FOUND` listing the variants that are there.
+ */
 export async function locateModel(path: string, variant?: string, stem?: string): Promise<ModelLocation> {
   const info = await stat(path).catch((cause: unknown) => {
     throw new PenjingError('E_NOT_FOUND', `${path} does not exist`, { cause });
   });
-  if (!info.isDirectory() && stem !== undefined) return locateModel(basename(dirname(path)) === 'onnx' ? dirname(dirname(path)) : dirname(path), variant, stem);
   if (!info.isDirectory()) {
     const parent = dirname(path);
-    return { path, folder: basename(parent) === 'onnx' ? dirname(parent) : parent };
+    const folder = basename(parent) === 'onnx' ? dirname(parent) : parent;
+    if (stem !== undefined) return locateModel(folder, variant, stem);
+    if (variant === undefined) return { path, folder };
+    if (VARIANT_FILE.test(basename(path))) return locateModel(folder, variant);
+    throw new PenjingError('E_NOT_FOUND', `${path} is one file and has no variant ${variant}`, { hint: 'Variants lie together in one folder, as model.onnx and model_q4.onnx; name the folder, or the file that is meant.' });
   }
   const files = await variantFiles(path, stem);
   if (variant === undefined) {
@@ -40,8 +46,11 @@ export async function locateModel(path: string, variant?: string, stem?: string)
   });
 }
 
+const STEMS = 'model|decoder_model_merged';
+const VARIANT_FILE = new RegExp(`^(?:${STEMS})(_[a-z0-9]+)?\\.onnx$`, 'i');
+
 /** Model files by suffix; those in `onnx/` come before those beside the configuration. */
-async function variantFiles(folder: string, stem = 'model|decoder_model_merged'): Promise<Map<string, string>> {
+async function variantFiles(folder: string, stem = STEMS): Promise<Map<string, string>> {
   const pattern = new RegExp(`^(?:${stem})(_[a-z0-9]+)?\\.onnx$`, 'i');
   const files = new Map<string, string>();
   for (const place of [join(folder, 'onnx'), folder]) {

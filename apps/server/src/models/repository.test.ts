@@ -123,6 +123,14 @@ describe('a repository', () => {
     expect(others.ready).toBe(true);
   });
 
+  test('a model that is wrong is listed with what is wrong, and hides no other', async () => {
+    for (const name of ['a', 'b']) await mkdir(join(root, name));
+    await writeFile(join(root, 'a/serve.json'), '{');
+    const models = new ModelRepository(folderShelf(root), serving(fakeHosts({})));
+    await expect(models.loadAll()).rejects.toMatchObject({ code: 'E_CONFIG' });
+    expect(await models.index()).toMatchObject([{ name: 'a', version: '', state: 'UNAVAILABLE', reason: expect.stringContaining('is not JSON') as string }, { name: 'b', version: '1', state: 'READY' }]);
+  });
+
   test('names a mistake in its files', async () => {
     await mkdir(join(root, 'a'));
     for (const [text, code] of [['{', 'E_CONFIG'], ['{"ladder":[{"variant":"student","path":"nowhere"}]}', 'E_CONFIG'], ['{"maxQueue":-1}', 'E_CONFIG'], ['{"surprise":1}', 'E_CONFIG']] as const) {

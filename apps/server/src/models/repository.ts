@@ -53,7 +53,10 @@ export class ModelRepository {
   /** All models that are known, loaded or not; those of the shelf too. */
   async index(): Promise<readonly ModelIndexEntry[]> {
     const loaded = this.list().map(({ identity: { name, version }, state, reason }) => ({ name, version, state, reason }));
-    const more = (await this.#shelf.list()).flatMap(({ name, versions }) => versions.filter(({ version }) => !this.#models.get(name)?.has(version)).map(({ version }) => ({ name, version, state: 'UNAVAILABLE' as const, reason: 'not loaded' })));
+    const more = (await this.#shelf.list()).flatMap(({ name, versions, problem }) => [
+      ...versions.filter(({ version }) => !this.#models.get(name)?.has(version)).map(({ version }) => ({ name, version, state: 'UNAVAILABLE' as const, reason: 'not loaded' })),
+      ...(problem === undefined || this.#models.has(name) ? [] : [{ name, version: '', state: 'UNAVAILABLE' as const, reason: problem }]),
+    ]);
     return [...loaded, ...more].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : Number(a.version) - Number(b.version)));
   }
 

@@ -7,6 +7,8 @@ import { MODEL_NAME, type ModelEntry, type ModelOptions, modelOptionsSchema } fr
 
 export interface FoundModel {
   readonly name: string;
+  /** Why it cannot be served, of one that is only listed. */
+  readonly problem?: string;
   /** Those that are to be served, the oldest first. */
   readonly versions: readonly { readonly version: string; readonly path: string }[];
   readonly options: ModelOptions;
@@ -14,7 +16,9 @@ export interface FoundModel {
 
 /** A place with models on it; it is looked at anew each time. */
 export interface ModelShelf {
+  /** Those that cannot be read are there too, with their problem and without versions. */
   list(): Promise<readonly FoundModel[]>;
+  /** Throws what is wrong with the model. */
   find(name: string): Promise<FoundModel | undefined>;
 }
 
@@ -57,7 +61,10 @@ export function folderShelf(root: string): ModelShelf {
       const names = await readdir(root).catch((cause: unknown) => {
         throw new PenjingError('E_NOT_FOUND', `the repository ${root} cannot be read`, { cause });
       });
-      const found = await Promise.all(names.sort().map(find));
+      // One that is broken must not hide the others.
+      const found = await Promise.all(names.sort().map((name) => find(name).catch((error: unknown): FoundModel => ({
+        name, problem: error instanceof Error ? error.message : String(error), versions: [], options: modelOptionsSchema.parse({}),
+      }))));
       return found.filter((model) => model !== undefined);
     },
   };

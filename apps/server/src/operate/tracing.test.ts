@@ -1,7 +1,9 @@
 import { createServer as createHttpServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { PenjingError } from '@penjing/core';
+import { Client, credentials, Metadata, status } from '@grpc/grpc-js';
+import { DenseTensor, PenjingError } from '@penjing/core';
+import { encodeGrpcInferRequest, GRPC_INFER_PATH } from '@penjing/graph-io/v2';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { readServerConfig } from '../config/read-config.js';
 import type { ServerOptions } from '../config/schema.js';
@@ -89,6 +91,28 @@ test('a request is a span of its caller, with what it waited for and what the mo
   expect(Number(BigInt(decode.endTimeUnixNano) - BigInt(decode.startTimeUnixNano))).toBeGreaterThan(4e6);
   expect(received.join()).not.toContain('secret');
   expect(received[0]).toContain('{"key":"service.name","value":{"stringValue":"penjing"}}');
+});
+
+test('a call over gRPC is a span too, of the caller that its metadata names, and says which variant answered', async () => {
+  const server = await serve({ grpc: { port: 0 }, models: [{ name: 'tensors', path: '/tensors', ladder: [{ variant: 'q4' }] }] });
+  const { grpc } = await server.listen();
+  const client = new Client(`127.0.0.1:${grpc!.port}`, credentials.createInsecure());
+  const metadata = new Metadata();
+  metadata.set('traceparent', `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`);
+  const same = (value: Buffer): Buffer => value;
+  const infer = (modelName: string): Promise<Metadata> => new Promise((resolve, reject) => {
+    const request = encodeGrpcInferRequest({ modelName, inputs: [{ name: 'x', tensor: DenseTensor.of('float32', [1, 2], Float32Array.of(1, 2)) }] }, { raw: true });
+    const call = client.makeUnaryRequest(GRPC_INFER_PATH, same, same, Buffer.from(request), metadata, (error) => void (error && reject(error)));
+    call.on('metadata', resolve);
+  });
+  expect((await infer('tensors')).get('x-penjing-variant')).toEqual(['fp32']);
+  await expect(infer('none')).rejects.toMatchObject({ code: status.NOT_FOUND });
+  client.close();
+  await server.close();
+  const all = spans();
+  const calls = all.filter(({ name }) => name === GRPC_INFER_PATH.slice(1));
+  expect(calls.map((span) => [span.traceId, span.parentSpanId, attribute(span, 'rpc.grpc.status_code')])).toEqual([0, status.NOT_FOUND].map((code) => ['a'.repeat(32), 'b'.repeat(16), { intValue: code }]));
+  expect(all.filter(({ parentSpanId }) => parentSpanId === calls[0]!.spanId).map(({ name }) => name).sort()).toEqual(['infer', 'queue']);
 });
 
 test('what fails is told by its code; a share of 0 traces only what others trace', async () => {

@@ -11,8 +11,10 @@ import { addHeaders } from '../http/reply-headers.js';
 export interface Tracing {
   /** Loads OpenTelemetry, once. Throws `E_PEER` when it is not installed. */
   start(): Promise<void>;
-  /** Around every request; absent where nothing is traced. */
+  /** Around every request over HTTP; absent where nothing is traced. */
   readonly middleware: MiddlewareHandler<{ Variables: RequestVariables }> | undefined;
+  /** Around a call over gRPC: its method as the path says it, the caller's `traceparent`, and what the work says of how it went. */
+  call<T>(call: TracedCall, work: () => Promise<T>): Promise<T>;
   /** Work of the current request, which its span waits for: a stream goes on when its head is out. */
   during<T>(work: (stage: Stage) => Promise<T>): Promise<T>;
   /** Sends what is left. */
@@ -21,6 +23,14 @@ export interface Tracing {
 
 /** Tells of a part of the work once it is over: how long it took, and when it ended (now, in milliseconds of `performance`). */
 export type Stage = (name: string, ms: number, attributes?: Readonly<Record<string, string | number>>, endedAt?: number) => void;
+
+export interface TracedCall {
+  /** `/package.Service/Method`. */
+  readonly path: string;
+  readonly traceparent: string | undefined;
+  /** Number of the status that an error is answered with. */
+  readonly statusOf: (error: unknown) => number;
+}
 
 interface Current {
   readonly span: Api.Span;
@@ -34,7 +44,7 @@ interface OpenTelemetry {
   readonly shutdown: () => Promise<void>;
 }
 
-const nothing: Tracing = { start: async () => {}, middleware: undefined, during: (work) => work(() => {}), close: async () => {} };
+const nothing: Tracing = { start: async () => {}, middleware: undefined, call: (_, work) => work(), during: (work) => work(() => {}), close: async () => {} };
 
 export function createTracing(config: ServerConfig['traces']): Tracing {
   if (!config) return nothing;
@@ -44,6 +54,10 @@ export function createTracing(config: ServerConfig['traces']): Tracing {
   const release = (request: Current): void => {
     if (--request.open === 0) request.span.end();
   };
+  const begin = ({ api: { ROOT_CONTEXT, SpanKind, trace }, tracer }: OpenTelemetry, name: string, traceparent: string | undefined, attributes: Api.Attributes): Current => {
+    const parent = parentOf(traceparent);
+    return { span: tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, parent ? trace.setSpanContext(ROOT_CONTEXT, parent) : ROOT_CONTEXT), open: 1 };
+  };
   return {
     async start() {
       loading ??= openTelemetry(config);
@@ -51,18 +65,33 @@ export function createTracing(config: ServerConfig['traces']): Tracing {
     },
     middleware: async (c, next) => {
       if (!loaded) return next();
-      const { api: { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace }, tracer } = loaded;
-      const parent = parentOf(c.req.header('traceparent'));
-      const span = tracer.startSpan(c.req.method, { kind: SpanKind.SERVER, attributes: { 'http.request.method': c.req.method, 'penjing.request_id': c.get('requestId') } }, parent ? trace.setSpanContext(ROOT_CONTEXT, parent) : ROOT_CONTEXT);
-      const request: Current = { span, open: 1 };
+      const request = begin(loaded, c.req.method, c.req.header('traceparent'), { 'http.request.method': c.req.method, 'penjing.request_id': c.get('requestId') });
+      const { span } = request;
       try {
         await current.run(request, next);
         // The pattern, as in metrics: what clients make up stays out.
         const route = matchedRoutes(c).find(({ path }) => path !== '/*')?.path ?? '/*';
         span.updateName(`${c.req.method} ${route}`);
         span.setAttributes({ 'http.route': route, 'http.response.status_code': c.res.status });
-        if (c.res.status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
+        if (c.res.status >= 500) span.setStatus({ code: loaded.api.SpanStatusCode.ERROR });
         addHeaders(c, { traceparent: traceparentOf(span.spanContext()) });
+      } finally {
+        release(request);
+      }
+    },
+    async call({ path, traceparent, statusOf }, work) {
+      if (!loaded) return work();
+      const [service = '', method = ''] = path.slice(1).split('/');
+      const request = begin(loaded, path.slice(1), traceparent, { 'rpc.system': 'grpc', 'rpc.service': service, 'rpc.method': method });
+      const { span } = request;
+      try {
+        const result = await current.run(request, work);
+        span.setAttribute('rpc.grpc.status_code', 0);
+        return result;
+      } catch (error) {
+        span.setAttribute('rpc.grpc.status_code', statusOf(error));
+        span.setStatus({ code: loaded.api.SpanStatusCode.ERROR });
+        throw error;
       } finally {
         release(request);
       }

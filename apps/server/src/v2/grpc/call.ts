@@ -1,6 +1,6 @@
 /** What every call of gRPC goes through: keys, draining, the client's deadline and leave, logs and counts. */
 import { randomUUID } from 'node:crypto';
-import type { Metadata, ServerDuplexStream, ServerUnaryCall } from '@grpc/grpc-js';
+import { Metadata, type ServerDuplexStream, type ServerUnaryCall } from '@grpc/grpc-js';
 import { PenjingError } from '@penjing/core';
 import type { Logger } from 'pino';
 import type { Scope, ServerConfig } from '../../config/schema.js';
@@ -16,6 +16,8 @@ export interface CallContext {
   /** Milliseconds that the client waits; undefined without a deadline. */
   readonly timeoutMs: number | undefined;
   readonly logger: Logger;
+  /** What goes out before the answer of a unary call. */
+  readonly headers: Metadata;
 }
 
 export type Gate = (call: AnyCall, scope: Scope | 'open') => CallContext;
@@ -33,7 +35,7 @@ export function createGate({ config, logger, draining }: ServerContext, stop: Ab
     const at = typeof deadline === 'number' ? deadline : deadline.getTime();
     return {
       caller, signal: AbortSignal.any([left.signal, stop]), timeoutMs: Number.isFinite(at) ? at - Date.now() : undefined,
-      logger: logger.child({ requestId: randomUUID(), method: call.getPath() }),
+      logger: logger.child({ requestId: randomUUID(), method: call.getPath() }), headers: new Metadata(),
     };
   };
 }

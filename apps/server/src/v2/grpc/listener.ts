@@ -6,6 +6,7 @@ import { GRPC_INFER_PATH, GRPC_STREAM_INFER_PATH, decodeGrpcInferRequest, encode
 import type { Scope } from '../../config/schema.js';
 import type { ServerContext } from '../../context.js';
 import { readCertificates, type Listener } from '../../http/listener.js';
+import { variantHeader } from '../../http/variant-header.js';
 import type { Inference } from '../inference.js';
 import { checkRepositoryParameters, indexOf } from '../repository.js';
 import { serverMetadata } from '../server-metadata.js';
@@ -68,7 +69,11 @@ function serviceOf(context: ServerContext, stop: AbortSignal): { definition: Ser
       const started = performance.now();
       void (async () => {
         try {
-          const bytes = await answer(call.request, gate(call, scope));
+          const [traceparent] = call.metadata.get('traceparent');
+          const traced = { path: call.getPath(), traceparent: typeof traceparent === 'string' ? traceparent : undefined, statusOf: (error: unknown) => grpcError(error).code };
+          const one = gate(call, scope);
+          const bytes = await context.tracing.call(traced, async () => answer(call.request, one));
+          if (Object.keys(one.headers.getMap()).length > 0) call.sendMetadata(one.headers);
           send(null, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
           counted(call, started, 'OK');
         } catch (error) {
@@ -145,7 +150,8 @@ function unaryHandlers(context: ServerContext): Readonly<Record<string, Handler>
   };
 }
 
-function infer({ inference }: ServerContext, request: GrpcInferRequest, { signal, timeoutMs, caller }: CallContext): Promise<Inference> {
+function infer({ inference }: ServerContext, request: GrpcInferRequest, { signal, timeoutMs, caller, headers }: CallContext): Promise<Inference> {
   const model = inference.model(request.modelName ?? '', request.modelVersion);
+  for (const [name, value] of Object.entries(variantHeader(model))) headers.set(name, value);
   return inference.infer(model, request, { signal, timeoutMs, client: caller.name });
 }
