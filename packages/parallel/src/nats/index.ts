@@ -1,2 +1,3 @@
-/** @penjing/parallel/nats: jobs over NATS JetStream. */
-export {};
+/** @penjing/parallel/nats: jobs, membership and cancellation over a NATS server. */
+export { connectNats, type NatsOptions, type NatsWarning } from './connect.js';
+export { type NatsCredentials, type NatsTls, readCredentials, readTls } from './credentials.js';

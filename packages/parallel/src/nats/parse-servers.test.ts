@@ -1,0 +1,14 @@
+/** Addresses of servers. */
+import { expect, it } from 'vitest';
+import { parseServers } from './parse-servers.js';
+
+it('reads one or several, with who is asking', () => {
+  expect(parseServers('broker')).toEqual({ hosts: ['broker:4222'], tls: false, credentials: undefined });
+  expect(parseServers('nats://a:1, tls://b')).toEqual({ hosts: ['a:1', 'b:4222'], tls: true, credentials: undefined });
+  expect(parseServers(['nats://me:s%40fe@[::1]:4333'])).toEqual({ hosts: ['[::1]:4333'], tls: false, credentials: { kind: 'password', user: 'me', password: 's@fe' } });
+  expect(parseServers('nats://secret@h')).toMatchObject({ credentials: { kind: 'token', token: 'secret' } });
+});
+
+it.each(['', 'http://a', 'nats://', 'nats://a/path', 'nats://a:port', 'nats://me:hidden@a/path'])('refuses %j and shows no secret', (text) => {
+  expect(() => parseServers(text)).toThrow(expect.objectContaining({ code: 'E_OPTION', message: expect.not.stringContaining('hidden') as string }));
+});
