@@ -89,8 +89,8 @@ export function jobModule(from: string, name: string): string {
 }
 
 export interface JobOptions extends TaskOptions {
-  /** Buffers of the input that are given away instead of copied; the caller's arrays are empty afterwards. */
-  readonly transfer?: readonly ArrayBuffer[];
+  /** Buffers of the input that are given away instead of copied, the caller's arrays are empty afterwards; and ports in it. */
+  readonly transfer?: readonly (ArrayBuffer | MessagePort)[];
   /** Asks the job to end early, through the signal of its context; the run settles with what it then gives. */
   readonly stop?: AbortSignal;
 }

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Engine, type Feeds, type JobHost, type Model, type Pass, type PassContext, type PassResult, pipeline, type TaskOptions } from '@penjing/core';
+import type { GradientExchange } from '@penjing/distill';
 import { type CalibrationData, openCalibrationData } from './calibration-data.js';
 import type { OpenedCalibration } from '@penjing/runtime';
 import { isLeftOut } from './split-samples.js';
@@ -38,6 +39,8 @@ export interface ApplyOptions extends TaskOptions {
   readonly run?: { readonly key: string; readonly graph: string } | undefined;
   /** What the result is written as. */
   readonly format: string;
+  /** Other processes that train the same. */
+  readonly exchange?: GradientExchange | undefined;
   /** Things people may want to know. */
   readonly onNote?: ((text: string) => void) | undefined;
   readonly onTrained?: ((training: Training) => void) | undefined;
@@ -45,10 +48,10 @@ export interface ApplyOptions extends TaskOptions {
 
 /** Calibrated passes run the model, and others compute, in a thread that ends with them. */
 export async function applySteps(steps: readonly OpenedStep[], model: Model, options: ApplyOptions): Promise<PassResult> {
-  const { threads, work, jobs: given, run, format, onNote = () => {}, onTrained = () => {}, ...task } = options;
+  const { threads, work, jobs: given, run, format, exchange, onNote = () => {}, onTrained = () => {}, ...task } = options;
   const passes = pipeline(steps.flatMap(({ step, data, input }, index) => {
     const folder = work === undefined ? undefined : join(work, 'training', `${run?.graph ?? ''}-${index}`);
-    const pass = step.pass?.({ format, run: { input, folder, onNote, onTrained } });
+    const pass = step.pass?.({ format, run: { input, folder, exchange, onNote, onTrained } });
     return pass ? [data ? withSamples(pass, { step, data, input }, index, options) : pass] : [];
   }));
   const context: PassContext = { ...task, ...(await engineFor(steps)) };

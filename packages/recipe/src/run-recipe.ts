@@ -1,6 +1,7 @@
 /** Runs a recipe: open the input, build its graphs, apply the passes, stream the result to disk, load it once. */
 import { join } from 'node:path';
 import { check, type Checkpoint, cloneModel, dtypes, type GraphIssue, type Model, type PassResult, PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
+import type { GradientExchange } from '@penjing/distill';
 import type { FileLayout } from '@penjing/graph-io';
 import { type Pool, saveFile, saveLayouts, type SaveResult } from '@penjing/graph-io/node';
 import { applySteps, type OpenedStep, openSteps } from './apply-steps.js';
@@ -36,6 +37,8 @@ export interface RunRecipeOptions extends TaskOptions {
   readonly applied?: PassResult | undefined;
   /** Threads that wait for work already; whoever started them stops them. */
   readonly pool?: Pool | undefined;
+  /** Processes that run the same recipe on other machines, and train together: `joinTraining` opens it. */
+  readonly exchange?: GradientExchange | undefined;
   /** What the manifest of a folder shall remember besides. */
   readonly remember?: { readonly gate?: string };
   /** Things people may want to know while it runs. */
@@ -207,7 +210,7 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
   for (const [stem, built] of models) {
     const before = new Set(check(built).map(issueKey));
     const original = samples > 0 ? cloneModel(built) : undefined;
-    const result = options.applied ?? await applySteps(steps, built, { ...task, threads: options.threads, work, run: { key: planKeyOf(recipe, steps), graph: stem }, format: format.name, onNote: options.onNote, onTrained });
+    const result = options.applied ?? await applySteps(steps, built, { ...task, threads: options.threads, work, run: { key: planKeyOf(recipe, steps), graph: stem }, format: format.name, exchange: options.exchange, onNote: options.onNote, onTrained });
     assertNoNewIssues(result.model, before);
     const name = variant.graph(stem);
     const layouts = await format.layouts(result.model, { name, externalData: options.externalData ?? 'auto', write: convert, signal: options.signal, pool });

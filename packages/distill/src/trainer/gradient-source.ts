@@ -73,6 +73,14 @@ function splitFeeds(feeds: Feeds, count: number): { readonly part: Feeds; readon
   });
 }
 
+/** The part of one of N that have equally many rows. */
+export function rowsOfFeeds(feeds: Feeds, index: number, count: number): Feeds {
+  return Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => {
+    const rows = (tensor.shape[0] ?? 0) / count;
+    return [name, tensor.kind === 'dense' ? sliceRows(tensor, index * rows, (index + 1) * rows) : tensor];
+  }));
+}
+
 function sliceRows(tensor: DenseTensor, start: number, end: number): DenseTensor {
   const { offset, length } = rowBytes(tensor, { start, end });
   return new DenseTensor(tensor.dtype, [end - start, ...tensor.shape.slice(1)], tensor.bytes.slice(offset, offset + length));

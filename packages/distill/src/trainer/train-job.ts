@@ -5,14 +5,17 @@ import { newtonSchulz } from '../optimizers/newton-schulz.js';
 import type { Buffers } from '../optimizers/optimizer.js';
 import { Checkpoints, type RunState, type Validation } from './checkpoints.js';
 import { type Dataset, type OpenDataset, openDataset } from './dataset.js';
-import { averagedGradients, engineGradients, type GradientSource } from './gradient-source.js';
+import { averagedGradients, engineGradients, type GradientSource, rowsOfFeeds } from './gradient-source.js';
+import type { Said } from './gradient-exchange.js';
 import type { RunningStatistic } from '../trainable/batch-statistics.js';
 import { type DropoutMask, dropoutFeeds } from './dropout.js';
+import { type ExchangePort, exchangeAt } from './exchange-port.js';
 import type { Draw } from './initial-weights.js';
 import { pairCosines, recallAt1, spearman } from './pair-metrics.js';
 import { plannedOptimizer } from './optimizer-plan.js';
 import { sampleOrder } from './sample-order.js';
 import { cachedTeacher, livingTeacher, type TeacherOutputs } from './teacher.js';
+import { trainTogether } from './train-together.js';
 import { type RunPlan, type StopReason, trainingLoop } from './training-loop.js';
 
 export interface TrainInput {
@@ -20,8 +23,10 @@ export interface TrainInput {
   readonly seed: number;
   /** Samples of a batch. */
   readonly batch: number;
-  /** That share each batch. */
+  /** That share each batch, or what a rank has of it. */
   readonly engines: number;
+  /** Others that share it too, in processes of their own. */
+  readonly exchange: ExchangePort | undefined;
   readonly graph: { readonly model: PreparedModel; readonly inputs: readonly string[]; readonly running: readonly RunningStatistic[] };
   readonly evaluation: { readonly model: PreparedModel; readonly inputs: readonly string[]; readonly metrics: readonly string[]; readonly pairs?: PairMetrics | undefined };
   readonly weights: Readonly<Record<string, TensorReference>>;
@@ -79,6 +84,8 @@ export const trainJob: Job<TrainInput, TrainOutput> = { module: jobModule(import
 
 async function train(input: TrainInput, context: JobContext): Promise<TrainOutput> {
   const { plan, seed, teacher } = input;
+  const { rank = 0, world = 1 } = input.exchange ?? {};
+  using exchange = input.exchange && exchangeAt(input.exchange);
   const executors: Executor[] = [];
   const load = async (model: PreparedModel): Promise<Executor> => {
     const executor = await context.load(model);
@@ -110,29 +117,39 @@ async function train(input: TrainInput, context: JobContext): Promise<TrainOutpu
     const learned = [...weights.keys()].filter((name) => !running.some((statistic) => statistic.name === name));
     const source = averagedOver(copies.map((executor) => engineGradients(executor, learned, running)));
     const feeds = feedsOf(weights, shapes);
-    const masks = input.dropout && dropoutFeeds(input.dropout.masks, { rate: input.dropout.rate, seed, engines: input.engines });
+    const masks = input.dropout && dropoutFeeds(input.dropout.masks, { rate: input.dropout.rate, seed, engines: input.engines * world });
     const order = sampleOrder(data.size, seed);
+    const own = input.batch / world;
     const validate = input.validation && (await validation(input, await openDataset(input.validation, wanted, context), teachers, await load(input.evaluation.model)));
 
     const begun = performance.now();
     const now = (): number => (performance.now() - begun) / 1000;
-    const firstStep = loaded?.state.step ?? 0;
+    const stopped = (): boolean => context.signal?.aborted === true;
+    const together = exchange && trainTogether({ exchange, now, stopped, running: new Map(running.map(({ name }) => [name, weights.get(name)!])) });
+    await together?.agree({ model: input.key, weights: [...shapes].map(([name, shape]) => [name, shape]), options: JSON.stringify(plan), seed, batch: input.batch });
+    const fresh: RunState = loaded?.state ?? { step: 0, elapsed: 0, losses: [], rates: [], validations: [], worse: 0 };
+    const start = together ? ((await together.begin([weights, average ?? new Map<string, Float32Array>(), optimizerState].flatMap((buffers) => [...buffers.values()]), fresh as unknown as Said)) as unknown as RunState) : fresh;
+    const firstStep = start.step;
     const { state, reason } = await trainingLoop({
-      plan, weights, average, optimizerState, optimizer, checkpoints, now,
-      validate: validate && ((buffers) => validate(feedsOf(buffers, shapes))),
+      plan, weights, average, optimizerState, optimizer, checkpoints, start,
+      now: together?.now ?? now,
+      validate: validate && ((buffers) => (together ? together.measured(() => validate(feedsOf(buffers, shapes))) : validate(feedsOf(buffers, shapes)))),
       setRate: (value) => (rate = value),
-      start: loaded?.state ?? { step: 0, elapsed: 0, losses: [], rates: [], validations: [], worse: 0 },
       async batch(n) {
-        const samples = Array.from({ length: input.batch }, (_, i) => order(n * input.batch + i));
-        const result = await source({ ...data.batch(samples, input.graph.inputs), ...(await taught?.(samples)), ...masks?.(n) }, feeds);
+        const samples = Array.from({ length: own }, (_, i) => order(n * input.batch + rank * own + i));
+        const dropped = masks && rowsOfFeeds(masks(n), rank, world);
+        const result = await source({ ...data.batch(samples, input.graph.inputs), ...(await taught?.(samples)), ...dropped }, feeds);
         for (const [name, next] of result.running ?? []) weights.get(name)!.set(next);
         return result;
       },
+      share: together?.share,
       onStep: (at) => report(at, input, (at.step - firstStep) / now(), context),
-      stopped: () => context.signal?.aborted === true,
+      stopped: together?.stopped ?? stopped,
     });
-    const result = (await checkpoints.best()) ?? average ?? weights;
-    return { state, reason, resumedAt: loaded?.state.step, weights: reason === 'stopped' ? {} : await spilled(result, shapes, input, context) };
+    const result = rank > 0 ? copiesOf(average ?? weights) : ((await checkpoints.best()) ?? average ?? weights);
+    // what was measured best is known to rank 0, whatever others have kept
+    if (reason !== 'stopped') await together?.begin([...shapes.keys()].map((name) => result.get(name)!), null);
+    return { state, reason, resumedAt: loaded || firstStep > 0 ? firstStep : undefined, weights: reason === 'stopped' ? {} : await spilled(result, shapes, input, context) };
   } finally {
     for (const executor of executors) await executor[Symbol.asyncDispose]();
   }

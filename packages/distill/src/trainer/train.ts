@@ -6,6 +6,8 @@ import { hiddenMatrices } from '../optimizers/hidden-matrices.js';
 import type { RunState } from './checkpoints.js';
 import { type Dataset, sampleCount } from './dataset.js';
 import { initialWeights } from './initial-weights.js';
+import type { GradientExchange } from './gradient-exchange.js';
+import { serveExchange } from './exchange-port.js';
 import type { OptimizerPlan } from './optimizer-plan.js';
 import type { TeacherOutputs } from './teacher.js';
 import { type PairMetrics, trainJob } from './train-job.js';
@@ -42,6 +44,11 @@ export interface TrainOptions extends TaskOptions {
    * samples; batch normalization by statistics of the batch goes by those of each part.
    */
   readonly engines?: number | undefined;
+  /**
+   * Other processes that train the same weights: each computes its share of every batch, with its own engines, and all take the same steps, to the same bits. Rank 0 says where the run begins (its checkpoint), what the
+   * time is and what is measured; whoever stops, stops all.
+   */
+  readonly exchange?: GradientExchange | undefined;
   /** Computes what lies between the blocks of the model once more for its gradients instead of holding it: less memory, about a third more time. */
   readonly recompute?: boolean | undefined;
   /** At least one of the three ends the run. */
@@ -84,24 +91,26 @@ export interface TrainResult {
  *
  * A signal ends the run after its step with a checkpoint; then its reason is thrown. Throws `E_NOTHING_TO_DO` when no weight is to be trained, `E_UNSUPPORTED` with all operators
  * that have no gradient, `E_DATA` for data that does not fit (an empty batch, a label out of range), `E_DIVERGED` when loss or gradients are not finite, `E_DISK_FULL` when a
- * checkpoint finds no room, `E_RESUME` for checkpoints of something else. The last good checkpoint stays, and errors on the way name it.
+ * checkpoint finds no room, `E_RESUME` for checkpoints of something else, `E_PEER` when a process of `exchange` is lost or stops. The last good checkpoint stays, and errors on the way name it.
  */
 export async function train(model: Model, options: TrainOptions): Promise<TrainResult> {
-  const { jobs, data, validation, loss = crossEntropy(), batch, accumulate = 1, engines = 1, dropout, seed = 0, signal, onProgress } = options;
+  const { jobs, data, validation, loss = crossEntropy(), batch, accumulate = 1, engines = 1, exchange, dropout, seed = 0, signal, onProgress } = options;
+  const world = exchange?.world ?? 1;
   const size = sampleCount(data);
   if (!(batch >= 1)) throw new PenjingError('E_OPTION', `a batch of ${batch} samples`, { hint: 'At least one is needed.' });
   if (options.optimizer.grids?.length && options.optimizer.average !== undefined) throw new PenjingError('E_OPTION', 'averages of integers are no integers', { hint: 'Leave out the average.' });
-  if (!Number.isInteger(engines) || engines < 1 || batch % engines !== 0) throw new PenjingError('E_OPTION', `a batch of ${batch} samples cannot be shared evenly by ${engines} engines`, { hint: 'Choose a batch that is a multiple of the engines.' });
+  if (!Number.isInteger(engines) || engines < 1 || batch % (engines * world) !== 0) throw new PenjingError('E_OPTION', `a batch of ${batch} samples cannot be shared evenly by ${engines * world} engines`, { hint: 'Choose a batch that is a multiple of the engines.' });
   if (dropout !== undefined && !(dropout > 0 && dropout < 1)) throw new PenjingError('E_OPTION', `a dropout of ${dropout}`, { hint: 'Shares lie between 0 and 1.' });
   if (validation) sampleCount(validation);
   const { steps, seconds } = lengthOf(options, Math.ceil(size / (batch * accumulate)));
-  const shapes = new Map<string, Shape>(Object.entries(data.columns).map(([name, { shape }]) => [name, [batch / engines, ...shape.slice(1)]]));
+  const shapes = new Map<string, Shape>(Object.entries(data.columns).map(([name, { shape }]) => [name, [batch / engines / world, ...shape.slice(1)]]));
   const graph = trainingGraph(model, { loss, select: options.select, shapes, statistics: options.statistics, recompute: options.recompute, dropout: dropout !== undefined });
   const evaluation = evaluationGraph(model, { loss: options.validationLoss ?? loss, metrics: options.metrics ?? {}, weights: graph.weights, keep: options.pairs ? [options.pairs.embedding] : [] });
 
   await using prepared = await jobs.prepare(graph.model);
   await using measured = await jobs.prepare(evaluation.model);
   await using own = options.checkpoints ? undefined : await jobs.openShelf();
+  using served = exchange && serveExchange(exchange);
   const teachers = [];
   try {
     for (const teacher of options.teacher?.models ?? []) teachers.push(await jobs.prepare(teacher));
@@ -113,7 +122,7 @@ export async function train(model: Model, options: TrainOptions): Promise<TrainR
         optimizer: options.optimizer, accumulate, steps, seconds, patience: options.patience, checkpointEvery: options.checkpointEvery,
         validateEvery: options.validateEvery ?? (steps === undefined ? 100 : Math.max(1, Math.ceil(steps / 20))),
       },
-      seed, batch, engines,
+      seed, batch, engines, exchange: served && { rank: served.rank, world: served.world, port: served.port },
       graph: { model: plain(prepared), inputs: graph.inputs, running: graph.running },
       evaluation: { model: plain(measured), inputs: evaluation.inputs, metrics: evaluation.metrics, pairs: options.pairs },
       weights: Object.fromEntries(references),
@@ -124,10 +133,11 @@ export async function train(model: Model, options: TrainOptions): Promise<TrainR
       checkpoints: { kind: 'shelf', reference: shelf.reference },
       key: options.key ?? '', resume: options.resume ?? false,
       unit: options.unit ?? { name: 'samples', perSample: 1 },
-    }, { seed, ...(signal && { stop: signal }), ...(onProgress && { onProgress }) });
+    }, { seed, ...(served && { transfer: [served.port] }), ...(signal && { stop: signal }), ...(onProgress && { onProgress }) });
     const { state, reason, resumedAt } = output;
     if (reason === 'stopped') {
       signal?.throwIfAborted();
+      if (exchange) throw new PenjingError('E_PEER', `another rank stopped the training after step ${state.step}`, { hint: `The checkpoint of step ${state.step} is intact: all ranks go on from it with --resume.` });
       throw new PenjingError('E_WORKER', `the training was stopped after step ${state.step}`);
     }
     const records: WeightRecord[] = [];

@@ -37,6 +37,8 @@ export interface LoopParts {
   readonly start: RunState;
   /** Loss and gradients of the n-th batch of the run. */
   readonly batch: (n: number) => Promise<LossAndGradients>;
+  /** Means over all who train together; undefined for one alone. */
+  readonly share: ((own: LossAndGradients) => Promise<LossAndGradients>) | undefined;
   /** Undefined when there is nothing to measure on. */
   readonly validate: ((weights: Buffers) => Promise<Omit<Validation, 'step'>>) | undefined;
   readonly checkpoints: Checkpoints;
@@ -103,7 +105,8 @@ async function loop(parts: LoopParts): Promise<{ readonly state: RunState; reado
     if (state.worse >= (plan.patience ?? Infinity)) return end('patience');
     if (parts.stopped()) return end('stopped');
 
-    const { loss, gradients } = await accumulated(parts, state.step);
+    const own = await accumulated(parts, state.step);
+    const { loss, gradients } = parts.share ? await parts.share(own) : own;
     if (!Number.isFinite(loss)) throw diverged(`the loss of step ${state.step + 1} is ${loss}`);
     await hold?.update(weights, gradients, new Map(), state.step);
     if (clip) await clip.update(weights, gradients, new Map(), state.step);

@@ -12,8 +12,8 @@ export const distillStep: StepKind<DistillStep> = {
       name: 'distill',
       async run(model, context) {
         // Loaded when something is trained only.
-        const [{ trainModel }, { teachingLesson }] = await Promise.all([import('../train/train-model.js'), import('../train/lessons.js')]);
-        return trainModel('distill', model, fields, teachingLesson(fields), context, run);
+        const [{ sharesOf, trainModel }, { teachingLesson }] = await Promise.all([import('../train/train-model.js'), import('../train/lessons.js')]);
+        return trainModel('distill', model, fields, teachingLesson({ ...fields, engines: sharesOf(fields, run) }), context, run);
       },
     };
   },

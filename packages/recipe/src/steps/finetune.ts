@@ -13,8 +13,8 @@ export const finetuneStep: StepKind<FinetuneStep> = {
       name: 'finetune',
       async run(model, context) {
         // Loaded when something is trained only.
-        const [{ trainModel }, { dataLesson }] = await Promise.all([import('../train/train-model.js'), import('../train/pair-lesson.js')]);
-        return trainModel('finetune', model, fields, dataLesson(fields), context, run);
+        const [{ sharesOf, trainModel }, { dataLesson }] = await Promise.all([import('../train/train-model.js'), import('../train/pair-lesson.js')]);
+        return trainModel('finetune', model, fields, dataLesson({ ...fields, engines: sharesOf(fields, run) }), context, run);
       },
     };
   },

@@ -1,5 +1,6 @@
 /** What a kind of step is: its options as JSON schema, and what it does to a model. One file per step implements it. */
 import { type Pass, PenjingError } from '@penjing/core';
+import type { GradientExchange } from '@penjing/distill';
 import type { Normalisation } from '../feeds/picture-feeds.js';
 
 export interface StepKind<Options> {
@@ -33,6 +34,8 @@ export interface StepRun {
   readonly input: { readonly path: string };
   /** In the work folder, for this step and graph alone: what lies in it is found by a run that goes on. None when the run cannot go on. */
   readonly folder: string | undefined;
+  /** Other processes that train the same. */
+  readonly exchange?: GradientExchange | undefined;
   readonly onNote: (text: string) => void;
   readonly onTrained: (training: Training) => void;
 }

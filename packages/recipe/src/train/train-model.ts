@@ -52,9 +52,11 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
 
   const classes = data.classes === undefined ? {} : { classes: { labels: data.classes } };
   const { engines = 1 } = fields;
+  const { exchange } = run;
+  const shares = sharesOf(fields, run);
   const wanted = fields.batch ?? (data.task === 'language' ? 8 : 32);
   // of a few samples as many as all engines have the same number of
-  const batch = wanted <= parts.size ? wanted : Math.max(engines, parts.size - (parts.size % engines));
+  const batch = wanted <= parts.size ? wanted : Math.max(shares, parts.size - (parts.size % shares));
   if (batch < (fields.batch ?? 0)) run.onNote(`there are only ${parts.size} samples: a batch is ${batch}`);
   const optimizer = optimizerOf(fields, Math.ceil(parts.size / (batch * (fields.accumulate ?? 1))), { zeros, grids: opened?.grids.filter(({ weight }) => select(weight)) ?? [] });
   if (optimizer.grids) run.onNote(`${optimizer.grids.length} weights are integers: they are trained on their grids`);
@@ -66,7 +68,7 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
     const result = await train(student, {
       jobs, data: { columns: parts.train, ...classes }, ...(parts.validation && { validation: { columns: parts.validation, ...classes } }),
       loss: lesson.loss, validationLoss: data.task === 'language' || data.task === 'classes' ? crossEntropy({ logits: data.logits }) : lesson.loss, ...(data.task === 'pairs' && { pairs: { embedding: data.logits, ...(data.scored ? { scores: 'scores' } : { groups: 'groups' }) } }), metrics: data.task === 'classes' ? { accuracy: accuracy({ logits: data.logits }) } : {},
-      select, optimizer, ...plan, engines, recompute: fields.recompute, statistics: fields.statistics ?? (fields.scratch ? 'batch' : 'stored'), steps: fields.steps, epochs: fields.epochs, minutes: fields.minutes,
+      select, optimizer, ...plan, engines, exchange, recompute: fields.recompute, statistics: fields.statistics ?? (fields.scratch ? 'batch' : 'stored'), steps: fields.steps, epochs: fields.epochs, minutes: fields.minutes,
       validateEvery: fields.validateEvery, patience: fields.patience, checkpointEvery: fields.checkpointEvery,
       ...(lesson.teacher && { teacher: { models: lesson.teacher.models, outputs: lesson.teacher.outputs, cache: shelves.teacher } }),
       dropout: fields.dropout,
@@ -87,6 +89,11 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   } finally {
     await shelves.dispose();
   }
+}
+
+/** Into how many parts a batch goes: engines of all processes. */
+export function sharesOf({ engines = 1 }: Pick<TrainingFields, 'engines'>, run: Pick<StepRun, 'exchange'> | undefined): number {
+  return engines * (run?.exchange?.world ?? 1);
 }
 
 /** Throws `E_OPTION` for what no grid survives. */

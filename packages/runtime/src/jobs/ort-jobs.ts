@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Transferable } from 'node:worker_threads';
 import type { Job, JobHost, JobOptions, Progress, Tensor } from '@penjing/core';
 import { SessionHost } from '../session-host.js';
 import { storeForJobs } from '../worker/local-engine.js';
@@ -56,7 +57,7 @@ export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availab
       const output = await host.call('job', { module, name, input, seed, threads, spills: await spills(), results: work && join(work, 'results') }, {
         ...(signal && { signal }),
         ...(stop && { stop }),
-        ...(transfer && { transfer }),
+        ...(transfer && { transfer: transfer as readonly Transferable[] }),
         ...(onProgress && { onEvent: (event: Progress) => onProgress(event) }),
       });
       return output as Output;
