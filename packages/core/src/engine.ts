@@ -22,6 +22,8 @@ export interface RunOptions {
   /** Names of the outputs wanted; all of them when absent. */
   readonly outputs?: readonly string[];
   readonly signal?: AbortSignal;
+  /** Names of feeds whose buffers the engine may take instead of copying them: they may be empty afterwards, whether the run ends well or not. */
+  readonly transfer?: readonly string[];
 }
 
 /** A model made ready to run. */

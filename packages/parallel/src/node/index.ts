@@ -1,2 +1,7 @@
 /** @penjing/parallel/node: executors on one machine. */
-export {};
+export { type EnsembleOptions, openEnsemble } from './ensemble.js';
+export { openLayout, type OpenLayoutOptions } from './open-layout.js';
+export { openPipeline, type PipelineOptions } from './pipeline.js';
+export { openReplicas, type ReplicasOptions } from './replicas.js';
+export { openRevived } from './revived.js';
+export { openTasks, type TaskFunction, type TaskPart, type TasksOptions } from './tasks.js';

@@ -19,11 +19,11 @@ export class OrtExecutor implements Executor {
     this.#opened = opened;
   }
 
-  async run(feeds: Feeds, { outputs, signal }: RunOptions = {}): Promise<Fetches> {
+  async run(feeds: Feeds, { outputs, signal, transfer = [] }: RunOptions = {}): Promise<Fetches> {
     const wanted = outputs ?? this.outputs.map(({ name }) => name);
     checkFeeds(this.inputs, feeds);
     checkOutputs(this.outputs, wanted);
-    const tensors = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toWire(name, tensor)]));
+    const tensors = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toWire(name, tensor, transfer.includes(name))]));
     const result = await this.#host.call(
       'run',
       { handle: this.#opened.handle, feeds: tensors, outputs: wanted },

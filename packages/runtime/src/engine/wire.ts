@@ -3,8 +3,8 @@ import { DenseTensor, PenjingError, StringTensor, decodeText, encodeText } from 
 import type { WireTensor } from '../worker/wire-types.js';
 import { isPortable } from '../worker/tensors.js';
 
-/** Copies a tensor so that the copy can be given away; the caller's buffer is never detached. */
-export function toWire(name: string, tensor: DenseTensor | StringTensor): WireTensor {
+/** Copies a tensor so that the copy can be given away; the caller's buffer is detached only where `give` is set and it holds nothing else. */
+export function toWire(name: string, tensor: DenseTensor | StringTensor, give = false): WireTensor {
   if (tensor.kind === 'string') {
     return { dtype: 'string', shape: tensor.shape, data: tensor.values.map((bytes) => decodeText(bytes)) };
   }
@@ -14,7 +14,8 @@ export function toWire(name: string, tensor: DenseTensor | StringTensor): WireTe
     });
   }
   const { buffer, byteOffset, byteLength } = tensor.bytes;
-  return { dtype: tensor.dtype, shape: tensor.shape, data: (buffer as ArrayBuffer).slice(byteOffset, byteOffset + byteLength) };
+  const whole = give && byteLength === buffer.byteLength;
+  return { dtype: tensor.dtype, shape: tensor.shape, data: whole ? (buffer as ArrayBuffer) : (buffer as ArrayBuffer).slice(byteOffset, byteOffset + byteLength) };
 }
 
 export function fromWire({ dtype, shape, data }: WireTensor): DenseTensor | StringTensor {
@@ -22,7 +23,7 @@ export function fromWire({ dtype, shape, data }: WireTensor): DenseTensor | Stri
   return new StringTensor(shape, data.map((text) => encodeText(text)));
 }
 
-/** The buffers of tensors, to be handed over with them. */
+/** The buffers of tensors, to be handed over with them; each once, although two tensors may share one. */
 export function buffersOf(tensors: Readonly<Record<string, WireTensor>>): ArrayBuffer[] {
-  return Object.values(tensors).flatMap(({ data }) => (data instanceof ArrayBuffer ? [data] : []));
+  return [...new Set(Object.values(tensors).flatMap(({ data }) => (data instanceof ArrayBuffer ? [data] : [])))];
 }

@@ -57,6 +57,19 @@ export function engineContract(name: string, makeEngine: () => Engine | Promise<
       expect((await makeEngine()).name).toMatch(/\S/);
     });
 
+    test('feeds stay as they were, but for those that are given away', async () => {
+      await using executor = await (await makeEngine()).load(linear());
+      const [kept, given] = [float([2, 2], [1, 0, 0, 1]), float([2, 2], [1, 0, 0, 1])];
+      const { y } = await executor.run({ x: kept });
+      expect(kept.byteLength).toBe(16);
+      expect((await executor.run({ x: given }, { transfer: ['x'] }))['y']).toEqual(y);
+      // what looks into a buffer of others must not take it
+      const shared = new Float32Array([9, 9, 1, 0, 0, 1]);
+      const view = DenseTensor.of('float32', [2, 2], shared.subarray(2));
+      expect((await executor.run({ x: view }, { transfer: ['x'] }))['y']).toEqual(y);
+      expect(shared).toHaveLength(6);
+    });
+
     test('it runs a model and describes its values', async () => {
       await using executor = await (await makeEngine()).load(linear());
       expect(executor.inputs).toEqual([{ name: 'x', type: tensorType('float32', ['batch', 2]) }]);

@@ -1,0 +1,124 @@
+/** A model on the devices of a layout, as one `Executor`: the whole tree of replicas, stages, shards and branches. */
+import { availableParallelism } from 'node:os';
+import { cloneModel, type Engine, type Executor, inferShapes, type Model, PenjingError, type TaskOptions, type ValueInfo, type ValueType } from '@penjing/core';
+import { extractModel } from '@penjing/core/calibrate';
+import type { Device } from '../plan/device.js';
+import type { Layout, PlacedPart } from '../plan/plan.js';
+import { type BatchAxes, findBatch } from '../split/batch.js';
+import { mixingOps, smallestPiece } from '../split/row-mixing.js';
+import { enginesOf, shareThreads } from '../split/share-threads.js';
+import { openEnsemble } from './ensemble.js';
+import { openPipeline } from './pipeline.js';
+import { openReplicas } from './replicas.js';
+import { openRevived } from './revived.js';
+import { openTasks, type TaskPart } from './tasks.js';
+
+export interface OpenLayoutOptions extends Pick<TaskOptions, 'signal'> {
+  /** What runs models, or that of a device by its name: a device of another machine has its own. */
+  readonly engine: Engine | ((device: string) => Engine);
+  /** What is known of the devices; their cores are shared out among the engines on them, those of this machine among all where they are not known. */
+  readonly devices?: readonly Device[];
+  /**
+   * The symbol of the dimension along which batches are cut; when absent the one whose name says so, unless an operator looks at all rows at once: then batches stay whole, and only requests are shared out.
+   */
+  readonly batch?: string;
+}
+
+interface Context {
+  readonly engineOf: (device: string) => Engine;
+  readonly threadsOf: (device: string) => number;
+  /** Types by name of a value, as far as they are known: parts do not know those of what they are given. */
+  readonly types: ReadonlyMap<string, ValueType>;
+  /** The symbol to cut along, `undefined` to look for one, `false` when batches stay whole. */
+  readonly batch: string | undefined | false;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Disposing closes every engine. Outputs are those of a single engine, bit for bit, for data, pipelines and tasks of models whose rows are computed apart. Throws `E_GRAPH` for a layout that names values
+ * the model does not have, `E_OPTION` for a `batch` that its outputs do not have.
+ */
+export async function openLayout(model: Model, layout: Layout, { engine, devices = [], batch, signal }: OpenLayoutOptions): Promise<Executor> {
+  const engineOf = typeof engine === 'function' ? engine : (): Engine => engine;
+  const context: Context = {
+    engineOf,
+    threadsOf: shareThreads(layout, devices, availableParallelism()),
+    types: typesOf(model),
+    batch: batch ?? (mixingOps(model).length > 0 ? false : undefined),
+    signal,
+  };
+  if (batch !== undefined && !batchOf(model, context)) throw new PenjingError('E_OPTION', `${batch} is no dimension of an input and of all outputs`, { hint: 'Name the symbol of the batch, or leave it out.' });
+  return open(model, layout, context);
+}
+
+async function open(model: Model, layout: Layout, context: Context): Promise<Executor> {
+  const { signal } = context;
+  signal?.throwIfAborted();
+  switch (layout.kind) {
+    case 'device': {
+      const threads = layout.threads ?? context.threadsOf(layout.device);
+      return openRevived(() => context.engineOf(layout.device).load(model, { threads, ...(signal && { signal }) }));
+    }
+    case 'data': {
+      const replicas = await openAll(layout.replicas.map((replica) => () => open(model, replica, context)));
+      if (layout.reduction === 'concat') return openReplicas({ replicas, batch: batchOf(model, context), smallest: smallestPiece(model) });
+      return orDispose(replicas, () => openEnsemble({ replicas, reduction: layout.reduction as 'mean' | 'sum', engine: context.engineOf(enginesOf(layout)[0] ?? ''), ...(signal && { signal }) }));
+    }
+    case 'pipeline': {
+      const stages = await openParts(model, layout.stages, context);
+      return orDispose(stages.map(({ work }) => work), async () => openPipeline({ stages, ...bordersOf(model), microBatches: layout.microBatches, batch: batchOf(model, context), smallest: smallestPiece(model) }));
+    }
+    case 'tasks': {
+      const parts = await openParts(model, layout.parts, context);
+      return orDispose(parts.map(({ work }) => work), async () => openTasks({ parts, ...bordersOf(model) }));
+    }
+    case 'tensor':
+      throw new PenjingError('E_UNSUPPORTED', 'tensor layouts are not run by this version');
+  }
+}
+
+function openParts(model: Model, parts: readonly PlacedPart[], context: Context): Promise<(TaskPart & { readonly work: Executor })[]> {
+  const models = parts.map(({ inputs, outputs }) => extractModel(model, inputs, outputs));
+  return openAll(models.map((part, i) => () => open(part, parts[i]!.layout, context))).then((works) => works.map((work, i) => ({ name: `part ${i + 1}`, work })));
+}
+
+/** All of them, or none: what was opened before one failed is closed. */
+async function openAll(openers: readonly (() => Promise<Executor>)[]): Promise<Executor[]> {
+  const settled = await Promise.allSettled(openers.map((opener) => opener()));
+  const opened = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const failed = settled.find((one) => one.status === 'rejected');
+  return orDispose(opened, () => (failed ? Promise.reject(failed.reason as Error) : Promise.resolve(opened)));
+}
+
+async function orDispose<T>(opened: readonly Executor[], then: () => Promise<T>): Promise<T> {
+  try {
+    return await then();
+  } catch (error) {
+    await Promise.all(opened.map((executor) => executor[Symbol.asyncDispose]()));
+    throw error;
+  }
+}
+
+/** What a request to a model gives and gets. An input with a default is a weight, as engines see it. */
+function bordersOf({ graph }: Model): { readonly inputs: ValueInfo[]; readonly outputs: string[] } {
+  const inputs = graph.inputs.filter((value) => !value.tensor).map(({ name, type }) => ({ name, type: type ?? { kind: 'tensor' as const } }));
+  return { inputs, outputs: graph.outputs.map(({ name }) => name) };
+}
+
+function batchOf(model: Model, { batch, types }: Pick<Context, 'batch' | 'types'>): BatchAxes | undefined {
+  if (batch === false) return undefined;
+  const { inputs, outputs } = bordersOf(model);
+  const typed = (name: string, type?: ValueType): ValueInfo => ({ name, type: types.get(name) ?? type ?? { kind: 'tensor' } });
+  return findBatch(inputs.map(({ name, type }) => typed(name, type)), outputs.map((name) => typed(name)), batch);
+}
+
+/** Of all values of the main graph; a file says little of those between. */
+function typesOf(model: Model): ReadonlyMap<string, ValueType> {
+  const copy = cloneModel(model);
+  inferShapes(copy);
+  const types = new Map<string, ValueType>();
+  const note = ({ name, type }: { readonly name: string; readonly type?: ValueType | undefined }): void => void (type && name !== '' && types.set(name, type));
+  for (const node of copy.graph.nodes()) node.outputs.forEach(note);
+  copy.graph.inputs.forEach(note);
+  return types;
+}
