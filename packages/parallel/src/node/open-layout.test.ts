@@ -1,4 +1,4 @@
-import { DenseTensor, denseOf, type Executor, type Feeds, GraphBuilder, Model, tensorType } from '@penjing/core';
+import { type DenseTensor, denseOf, type Executor, type Feeds, GraphBuilder, Model, tensorType } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { describe, expect, test } from 'vitest';
 import type { Layout } from '../plan/plan.js';
