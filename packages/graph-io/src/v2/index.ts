@@ -5,6 +5,7 @@ export type { V2Body } from './json-message.js';
 export { binaryOutputs, decodeInferRequest, decodeRawRequest, encodeInferRequest, type RawInput } from './request.js';
 export { decodeInferResponse, encodeInferResponse } from './response.js';
 export { tensorFromBytes, tensorToBytes, wireSize } from './tensor-bytes.js';
+export { crc32 } from '../crc32.js';
 export { v2Limits } from '../limits.js';
 export {
   decodeGrpcInferRequest, decodeGrpcInferResponse, decodeGrpcStreamResponse, encodeGrpcInferRequest, encodeGrpcInferResponse, encodeGrpcStreamResponse, type GrpcInferRequest,

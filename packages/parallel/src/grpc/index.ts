@@ -1,2 +1,7 @@
 /** @penjing/parallel/grpc: pipeline stages on several machines, over gRPC. */
-export {};
+export { openStages, type RemoteStages, type StagesOptions } from './open-stages.js';
+export type { StageSecurity, StageTls } from './security.js';
+export { serveStage, type Stage, type StageOptions } from './serve-stage.js';
+export { type KeepAlive, stageLimits, type StageLimits } from './stage-limits.js';
+export type { StagePlace } from './stage-link.js';
+export type { StageFacts } from './stage-protocol.js';

@@ -1,0 +1,108 @@
+/** The front of a pipeline over machines: its stages as an `Executor`, which takes the place of a device in any layout. */
+import { type Executor, type Feeds, type Fetches, isPenjingError, PenjingError, type RunOptions } from '@penjing/core';
+import type { StageSecurity } from './security.js';
+import { keepAlive as defaultKeepAlive, type KeepAlive, stageLimits, type StageLimits } from './stage-limits.js';
+import { StageLink, type StagePlace } from './stage-link.js';
+import { isPassing, type StageFacts } from './stage-protocol.js';
+
+export interface StagesOptions extends StageSecurity {
+  /** Address of the first stage; several are tried in turn; a function where it may change (it is asked at every try to connect). */
+  readonly address: string | readonly string[] | ((turn: number) => StagePlace | undefined);
+  /** Of the plan that the stages were started with. */
+  readonly epoch: number;
+  /** Outputs given when a run names none; all that the stages give when absent. */
+  readonly outputs?: readonly string[];
+  /** Sends a request again, once, when a stage was lost before it was answered: stages are pure functions. */
+  readonly replay?: boolean;
+  /** Milliseconds to wait for the stages, at first and before a request is sent again (30,000). */
+  readonly waitMs?: number;
+  readonly limits?: Partial<StageLimits>;
+  readonly keepAlive?: KeepAlive;
+  readonly signal?: AbortSignal;
+  /** Says that the stages take requests, or no longer do and why. */
+  readonly onChange?: (state: StageFacts | PenjingError) => void;
+}
+
+export interface RemoteStages extends Executor {
+  /** What the stages take and give, or why they take nothing now. */
+  readonly state: StageFacts | PenjingError;
+  /** Looks for the first stage anew, where `address` is a function. */
+  reconnect(why: string): void;
+}
+
+/** Waits until the stages take requests. Throws `E_UNAVAILABLE` when they do not in time, `E_KEY` and `E_EPOCH` at once. */
+export async function openStages(options: StagesOptions): Promise<RemoteStages> {
+  const { address, epoch, replay = false, waitMs = 30_000, signal } = options;
+  const addresses = typeof address === 'string' ? [address] : address;
+  const link = new StageLink({
+    ...(options.token !== undefined && { token: options.token }), ...(options.tls && { tls: options.tls }), ...(options.onChange && { onChange: options.onChange }),
+    place: typeof addresses === 'function' ? addresses : (turn) => ({ address: addresses[turn % addresses.length]!, epoch }),
+    limits: { ...stageLimits, ...options.limits }, keepAlive: options.keepAlive ?? defaultKeepAlive, backoff: { first: 100, longest: 3000 },
+  });
+  try {
+    const facts = await ready(link, waitMs, signal);
+    const names = options.outputs ?? facts.outputs.map(({ name }) => name);
+    const outputs = names.map((name) => {
+      const found = facts.outputs.find((output) => output.name === name);
+      if (!found) throw new PenjingError('E_INPUT', `the stages give no ${name}`, { hint: `They give ${facts.outputs.map((output) => output.name).join(', ')}.` });
+      return found;
+    });
+    return new Front(link, facts, outputs, replay, waitMs);
+  } catch (error) {
+    link.close();
+    throw error;
+  }
+}
+
+class Front implements RemoteStages {
+  readonly inputs: Executor['inputs'];
+  readonly outputs: Executor['outputs'];
+  readonly #link: StageLink;
+  readonly #replay: boolean;
+  readonly #waitMs: number;
+
+  constructor(link: StageLink, { inputs }: StageFacts, outputs: Executor['outputs'], replay: boolean, waitMs: number) {
+    this.#link = link;
+    this.inputs = inputs;
+    this.outputs = outputs;
+    this.#replay = replay;
+    this.#waitMs = waitMs;
+  }
+
+  get state(): StageFacts | PenjingError {
+    return this.#link.state;
+  }
+
+  reconnect(why: string): void {
+    this.#link.reconnect(why);
+  }
+
+  async run(feeds: Feeds, { outputs, signal }: RunOptions = {}): Promise<Fetches> {
+    signal?.throwIfAborted();
+    const wanted = outputs ?? this.outputs.map(({ name }) => name);
+    const unknown = Object.keys(feeds).find((name) => !this.inputs.some((input) => input.name === name));
+    if (unknown !== undefined) throw new PenjingError('E_INPUT', `there is no input ${unknown}`, { hint: `The inputs are ${this.inputs.map(({ name }) => name).join(', ')}.` });
+    for (let sent = 0; ; sent++) {
+      if (this.#replay) await ready(this.#link, this.#waitMs, signal);
+      try {
+        return await this.#link.request(feeds, wanted, signal);
+      } catch (error) {
+        if (!this.#replay || sent > 0 || !isPassing(error)) throw error;
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#link.close();
+  }
+}
+
+async function ready(link: StageLink, waitMs: number, signal: AbortSignal | undefined): Promise<StageFacts> {
+  const time = AbortSignal.timeout(waitMs);
+  try {
+    return await link.whenReady(signal ? AbortSignal.any([signal, time]) : time);
+  } catch (error) {
+    if (time.aborted && !signal?.aborted && isPenjingError(link.state)) throw link.state;
+    throw error;
+  }
+}
