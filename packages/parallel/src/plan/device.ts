@@ -13,6 +13,31 @@ export interface Device {
   readonly memoryBandwidth: number;
   /** Cores that an engine there may use. */
   readonly cores?: number;
+  /** What `penjing doctor --links` measured; without it everything follows from `flops` and `memoryBandwidth`. */
+  readonly measured?: MeasuredSpeed;
+}
+
+/** Pairs of a size and what was measured there, sizes ascending; between them it is interpolated. */
+export type Ladder = readonly (readonly [size: number, value: number])[];
+
+/** How fast an engine with some number of threads is. */
+export interface EngineSpeed {
+  readonly threads: number;
+  /** FLOP/s by kind of work (`cost/work.ts`), against rows for products and elements for what is done to each. */
+  readonly flops: Readonly<Record<string, Ladder>>;
+  /** Bytes per second against the bytes that are read again and again: what fits into a cache is read faster. */
+  readonly bandwidth: Ladder;
+  /** Seconds per node of a graph beyond what it computes. */
+  readonly nodeSeconds: number;
+  /** Seconds per call of a session, there and back. */
+  readonly callSeconds: number;
+}
+
+export interface MeasuredSpeed {
+  /** By numbers of threads, ascending. */
+  readonly engines: readonly EngineSpeed[];
+  /** Speed of each engine while all cores of the host run one with one thread, over one alone: of products, and of reading memory. */
+  readonly sideBySide: { readonly compute: number; readonly memory: number };
 }
 
 /** A way for activations from one device or host to another; the same in both directions unless the other one is listed too. */

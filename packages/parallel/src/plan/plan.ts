@@ -57,6 +57,15 @@ export interface Plan {
   readonly forecast: Forecast;
   /** Why this layout, in sentences. */
   readonly reasons: readonly string[];
+  /** What else was looked at, best first; the layout chosen is among it. */
+  readonly considered?: readonly Considered[];
+}
+
+/** A layout that was forecast, or why it was not. */
+export interface Considered {
+  readonly name: string;
+  readonly forecast?: Forecast;
+  readonly refused?: string;
 }
 
 /** What a plan says of the model it was made for. */

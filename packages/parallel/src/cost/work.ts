@@ -1,0 +1,29 @@
+/** What an operator does, as far as its speed goes: a kind of work, an amount, and the bytes it touches. */
+
+/** Kinds that run at different rates on one device. */
+export type WorkKind =
+  /** Matrix products with weights, in floating point. */
+  | 'product'
+  /** Matrix products of activations: attention. */
+  | 'attention'
+  | 'convolution'
+  /** Convolutions with one channel per group: bound by loads, not by products. */
+  | 'depthwise'
+  /** Products with weights of 2 to 8 bits that are unpacked on the way (MatMulNBits). */
+  | 'packed'
+  /** Products of 8-bit integers. */
+  | 'integer'
+  /** One or two operations per element. */
+  | 'elementwise'
+  /** Exponentials, error functions, divisions and what is made of them, per element. */
+  | 'transcendental';
+
+export const workKinds = ['product', 'attention', 'convolution', 'depthwise', 'packed', 'integer', 'elementwise', 'transcendental'] as const satisfies readonly WorkKind[];
+
+export interface Work {
+  readonly kind: WorkKind;
+  /** Multiplications and additions. */
+  readonly flops: number;
+  /** Rows that a product computes per weight: with few, weights are read faster than they are used. */
+  readonly rows?: number;
+}

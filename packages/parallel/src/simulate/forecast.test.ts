@@ -1,0 +1,96 @@
+import { expect, test } from 'vitest';
+import { costBook } from '../cost/cost-book.js';
+import type { Device } from '../plan/device.js';
+import type { Layout } from '../plan/plan.js';
+import { cutStages } from '../split/cut-stages.js';
+import { residualModel } from '../split/residual-model.js';
+import { forecastOf } from './forecast.js';
+import { topology } from './topology.js';
+import { transformerModel } from './transformer-model.js';
+
+const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `d${i}`);
+const devices = (count: number, more: Partial<Device> = {}): Device[] => names(count).map((name) => ({ name, memoryBytes: 32e9, flops: 1e12, memoryBandwidth: 100e9, cores: 1, ...more }));
+const FREE = [{ from: '*', to: '*', latency: 0, bandwidth: Infinity }];
+
+/**
+ * Shoeybi et al., Megatron-LM, arXiv:1909.08053, Table 1 and Figure 5: weak scaling of tensor parallelism on a DGX-2. V100: 39 TFLOP/s sustained by the
+ * baseline on one GPU, 900 GB/s of memory, 150 GB/s of NVLink each way (300 GB/s both together). Activations are checkpointed, so that a
+ * step is two forward passes and a backward pass of twice the work, each of the three with two all-reduces per layer.
+ */
+const published = [
+  { gpus: 1, hidden: 1536, layers: 40, heads: 16, scaling: 1 },
+  { gpus: 2, hidden: 1920, layers: 54, heads: 20, scaling: 0.907 },
+  { gpus: 4, hidden: 2304, layers: 64, heads: 24, scaling: 0.865 },
+  { gpus: 8, hidden: 3072, layers: 72, heads: 32, scaling: 0.796 },
+];
+
+test('tensor parallelism scales as Megatron-LM measured, within 15 %', () => {
+  // FLOP/s of each GPU, over those of one GPU alone.
+  const perGpu = published.map(({ gpus, hidden, layers, heads }) => {
+    const book = costBook(transformerModel({ hidden, layers, heads, vocabulary: 51200 }), { sizes: { batch: 8, sequence: 1024 } });
+    const place = topology(devices(gpus, { flops: 39e12, memoryBandwidth: 900e9 }), [{ from: '*', to: '*', latency: 5e-6, bandwidth: 150e9 }]);
+    const { timeline } = forecastOf({ layout: { kind: 'tensor', devices: names(gpus) }, book, place });
+    const total = (kind: string): number => timeline.filter((span) => span.kind === kind && span.where === 'd0').reduce((sum, { from, to }) => sum + to - from, 0);
+    return book.at(8).flops / gpus / (4 * total('compute') + 3 * total('collective'));
+  });
+  const scaling = perGpu.map((rate) => rate / perGpu[0]!);
+  published.forEach((row, i) => expect(Math.abs(scaling[i]! / row.scaling - 1), `${row.gpus} GPUs: ${scaling[i]}`).toBeLessThan(0.15));
+  expect(scaling).toEqual([...scaling].sort((a, b) => b - a));
+});
+
+test('a pipeline of equal stages waits as GPipe says, and gains from micro-batches', () => {
+  const model = residualModel({ hidden: [4, 4, 4, 4, 4, 4, 4], width: 4 });
+  const forecast = (microBatches: number) => {
+    const book = costBook(model, { sizes: { batch: 64 } });
+    const parts = cutStages(model, { stages: 4, costOf: () => 1 });
+    const layout: Layout = { kind: 'pipeline', microBatches, stages: parts.map((part, i) => ({ ...part, layout: { kind: 'device', device: `d${i}` } })) };
+    // So slow that calls and nodes cost nothing beside the products.
+    return forecastOf({ layout, book, place: topology(devices(4, { flops: 1e3, memoryBandwidth: 1e12 }), FREE) }).forecast;
+  };
+  const stageShare = forecast(1).bubble;
+  expect(stageShare).toBeCloseTo(0.75, 2);
+  expect(forecast(16).bubble).toBeLessThan(forecast(4).bubble);
+  expect(forecast(16).latency).toBeLessThan(forecast(4).latency);
+});
+
+test('replicas share a batch, whole requests go round where there is one row', () => {
+  const model = residualModel({ hidden: [64, 64], width: 64 });
+  const place = topology(devices(4, { flops: 1e6 }), FREE);
+  const rate = (batch: number, count: number): number => {
+    const layout: Layout = { kind: 'data', reduction: 'concat', replicas: names(count).map((device) => ({ kind: 'device', device })) };
+    return forecastOf({ layout, book: costBook(model, { sizes: { batch } }), place }).forecast.throughput;
+  };
+  expect(rate(8, 4) / rate(8, 1)).toBeCloseTo(4, 1);
+  expect(rate(1, 4) / rate(1, 1)).toBeCloseTo(4, 1);
+});
+
+test('devices of one host share its memory', () => {
+  const model = residualModel({ hidden: [512, 512, 512], width: 512 });
+  const layout: Layout = { kind: 'data', reduction: 'concat', replicas: names(2).map((device) => ({ kind: 'device', device })) };
+  const book = costBook(model, { sizes: { batch: 2 } });
+  const rate = (more: Partial<Device>): number => forecastOf({ layout, book, place: topology(devices(2, more), FREE) }).forecast.throughput;
+  expect(rate({ memoryBandwidth: 1e9, host: 'h' })).toBeLessThan(0.6 * rate({ memoryBandwidth: 1e9 }));
+  expect(rate({ flops: 1e9, host: 'h' })).toBeCloseTo(rate({ flops: 1e9 }), 0);
+});
+
+test('a thousand devices are simulated within seconds', () => {
+  const model = transformerModel({ hidden: 1024, layers: 32, heads: 16, vocabulary: 1024 });
+  const book = costBook(model, { sizes: { batch: 1024, sequence: 8 } });
+  const place = topology(devices(1024), [{ from: '*', to: '*', latency: 1e-5, bandwidth: 10e9 }]);
+  const parts = cutStages(model, { stages: 16, blocks: book.blocks });
+  const replica = (at: number): Layout => ({ kind: 'pipeline', microBatches: 8, stages: parts.map((part, i) => ({ ...part, layout: { kind: 'device', device: `d${at * 16 + i}` } })) });
+  const layout: Layout = { kind: 'data', reduction: 'concat', replicas: Array.from({ length: 64 }, (_, i) => replica(i)) };
+  const { forecast, timeline } = forecastOf({ layout, book, place });
+  const computed = timeline.filter(({ kind }) => kind === 'compute');
+  // Every replica has 16 rows: two in each of 8 micro-batches, which pass 16 stages.
+  expect(computed).toHaveLength(64 * 8 * 16);
+  expect(new Set(computed.map(({ where }) => where)).size).toBe(1024);
+  expect(forecast.latency).toBeGreaterThan(0);
+});
+
+test('places without a link between them are told apart', () => {
+  const model = residualModel({ hidden: [4] });
+  const place = topology(devices(2), []);
+  const layout: Layout = { kind: 'data', reduction: 'concat', replicas: names(2).map((device) => ({ kind: 'device', device })) };
+  expect(() => forecastOf({ layout, book: costBook(model, { sizes: { batch: 2 } }), place })).toThrow(expect.objectContaining({ code: 'E_PLAN', message: expect.stringContaining('d0') as string }));
+});

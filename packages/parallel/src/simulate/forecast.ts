@@ -1,0 +1,106 @@
+/** What a layout is expected to cost: one request alone, and many that follow each other, on the simulated devices. */
+import type { CostBook } from '../cost/cost-book.js';
+import type { Forecast, Layout, Part } from '../plan/plan.js';
+import { devicesOf, layoutTasks, shareOut, type TaskLabel } from './layout-tasks.js';
+import { simulate } from './simulate.js';
+import type { Topology } from './topology.js';
+
+export interface Span extends TaskLabel {
+  /** Seconds from the request. */
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface ForecastDetails {
+  readonly forecast: Forecast;
+  /** What happens when, for one request. */
+  readonly timeline: readonly Span[];
+}
+
+/** Requests of the stream from which the throughput is read: enough that filling and draining do not count. */
+const STREAM = 12;
+/** A simulation of more tasks than this says the same about fewer requests. */
+const MAX_TASKS = 60_000;
+
+export interface ForecastOptions {
+  readonly layout: Layout;
+  readonly book: CostBook;
+  readonly place: Topology;
+  /** Requests per second of one device alone, for the efficiency. */
+  readonly alone?: number;
+}
+
+export function forecastOf({ layout, book, place, alone }: ForecastOptions): ForecastDetails {
+  const devices = devicesOf(layout);
+  const run = (requests: number, window: number) => {
+    const made = layoutTasks({ layout, book, place, requests, window });
+    return { ...made, ...simulate({ resources: place.resources, tasks: made.tasks, contention: place.contention }) };
+  };
+  const one = run(1, 1);
+  const latency = one.end[one.ends[0]!]!;
+  const requests = Math.max(2, Math.min(STREAM, Math.floor(MAX_TASKS / Math.max(1, one.tasks.length))));
+  const window = Math.max(2, Math.min(requests - 1, 2 * sessionsOf(layout)));
+  const many = run(requests + window, window);
+  const ends = many.ends.map((task) => many.end[task]!);
+  const throughput = requests / Math.max(Number.MIN_VALUE, ends[ends.length - 1]! - ends[window - 1]!);
+  const busy = devices.map((name) => one.busy[place.devices.findIndex((device) => device.name === name)]!);
+  const working = latency * devices.length;
+  return {
+    forecast: {
+      latency,
+      throughput,
+      memory: memoryOf(layout, book),
+      bubble: layout.kind === 'pipeline' ? Math.max(0, 1 - busy.reduce((a, b) => a + b, 0) / working) : 0,
+      efficiency: throughput / ((alone ?? throughput) * coresOf(layout, place)),
+    },
+    timeline: one.tasks.map((_, i) => ({ ...one.labels[i]!, from: one.start[i]!, to: one.end[i]! })).filter(({ from, to }) => to > from),
+  };
+}
+
+/** Devices kept busy, those that a leaf with more threads than its own cores takes included. */
+export function coresOf(layout: Layout, place: Topology): number {
+  const taken = new Set<number>();
+  const visit = (inner: Layout): void => {
+    switch (inner.kind) {
+      case 'device': return place.occupies(inner.device, inner.threads).forEach((index) => taken.add(index));
+      case 'tensor': return inner.devices.forEach((device) => place.occupies(device, undefined).forEach((index) => taken.add(index)));
+      case 'data': return inner.replicas.forEach(visit);
+      case 'pipeline': return inner.stages.forEach((stage) => visit(stage.layout));
+      case 'tasks': return inner.parts.forEach((part) => visit(part.layout));
+    }
+  };
+  visit(layout);
+  return taken.size;
+}
+
+function sessionsOf(layout: Layout): number {
+  switch (layout.kind) {
+    case 'device': case 'tensor': return 1;
+    case 'data': return layout.replicas.reduce((sum, replica) => sum + sessionsOf(replica), 0);
+    case 'pipeline': return layout.stages.reduce((sum, stage) => sum + sessionsOf(stage.layout), 0);
+    case 'tasks': return layout.parts.reduce((sum, part) => sum + sessionsOf(part.layout), 0);
+  }
+}
+
+/** Bytes of weights and of activations at their most, by device. */
+export function memoryOf(layout: Layout, book: CostBook): Record<string, number> {
+  const memory: Record<string, number> = {};
+  const visit = (inner: Layout, part: Part, rows: number): void => {
+    const take = (device: string, bytes: number): void => void (memory[device] = (memory[device] ?? 0) + Math.round(bytes));
+    switch (inner.kind) {
+      case 'device': return take(inner.device, book.weightBytes(part) + book.activationBytes(part, rows));
+      case 'tensor': return inner.devices.forEach((device) => take(device, book.weightBytes(part) / inner.devices.length + book.activationBytes(part, rows)));
+      case 'data': {
+        const shares = inner.reduction === 'concat' ? shareOut(rows, inner.replicas.length) : [];
+        return inner.replicas.forEach((replica, i) => visit(replica, part, shares.length > 1 ? (shares[i] ?? 1) : rows));
+      }
+      case 'pipeline': {
+        const most = Math.max(...shareOut(rows, inner.microBatches));
+        return inner.stages.forEach((stage) => visit(stage.layout, stage, most));
+      }
+      case 'tasks': return inner.parts.forEach((each) => visit(each.layout, each, rows));
+    }
+  };
+  visit(layout, book.whole, book.batch);
+  return memory;
+}

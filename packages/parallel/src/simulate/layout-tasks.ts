@@ -1,0 +1,212 @@
+/** A layout as tasks of the simulator: calls of sessions, transfers between devices, collectives. */
+import type { CostBook } from '../cost/cost-book.js';
+import { speedOf } from '../cost/roofline.js';
+import type { Layout, Part } from '../plan/plan.js';
+import { bestCollective } from './collective.js';
+import type { SimTask } from './simulate.js';
+import { type TensorSegment, tensorSegments } from './tensor-segments.js';
+import type { Topology } from './topology.js';
+
+/** What a task of the simulation is in the plan. */
+export interface TaskLabel {
+  readonly kind: 'compute' | 'transfer' | 'collective';
+  /** A device, or the two ends of a transfer. */
+  readonly where: string;
+  readonly request: number;
+  /** Number of the micro-batch, of the replica's share when there is no pipeline. */
+  readonly microBatch: number;
+  /** Number of the stage or part. */
+  readonly stage: number;
+}
+
+/** Where a value lies once a task is done; `share` of its rows. */
+interface Source {
+  readonly task: number;
+  readonly device: string;
+  readonly rows: number;
+}
+
+/** Where values lie, by name. */
+type Places = ReadonlyMap<string, readonly Source[]>;
+
+interface Scope {
+  readonly part: Part;
+  readonly rows: number;
+  readonly places: Places;
+  readonly label: Omit<TaskLabel, 'kind' | 'where'>;
+}
+
+export interface LayoutTasks {
+  readonly tasks: SimTask[];
+  readonly labels: TaskLabel[];
+}
+
+export interface LayoutTasksOptions {
+  readonly layout: Layout;
+  readonly book: CostBook;
+  readonly place: Topology;
+  /** How many requests follow each other, and how many may be under way at a time. */
+  readonly requests: number;
+  readonly window: number;
+}
+
+/** Tasks of some requests one after the other, and for each request the task that ends it. */
+export function layoutTasks({ layout, book, place, requests, window }: LayoutTasksOptions): LayoutTasks & { readonly ends: readonly number[] } {
+  const out: LayoutTasks = { tasks: [], labels: [] };
+  const emitter = new Emitter(book, place, out);
+  // Who asks is a thread of the host of the first device; it gathers the outputs too.
+  const caller = devicesOf(layout)[0]!;
+  const ends: number[] = [];
+  for (let request = 0; request < requests; request++) {
+    const label = { request, microBatch: 0, stage: 0 };
+    const begin = emitter.add({ uses: [], compute: 0, after: request < window ? [] : [ends[request - window]!] }, { kind: 'transfer', where: caller, ...label });
+    const given: Places = new Map(book.whole.inputs.map((name) => [name, [{ task: begin, device: caller, rows: book.batch }]]));
+    const made = emitter.emit(layout, { part: book.whole, rows: book.batch, places: given, label });
+    const answers = new Set(book.whole.outputs.flatMap((name) => made.get(name) ?? given.get(name) ?? []));
+    const arrived = [...answers].map((source) => emitter.transfer(source, caller, book.bytes(book.whole.outputs, source.rows) / Math.max(1, answers.size), label));
+    ends.push(emitter.add({ uses: [], compute: 0, after: arrived }, { kind: 'transfer', where: caller, ...label }));
+  }
+  return { ...out, ends };
+}
+
+/** Devices in the order of the tree, each once. */
+export function devicesOf(layout: Layout): string[] {
+  const inner = ((): readonly string[] => {
+    switch (layout.kind) {
+      case 'device': return [layout.device];
+      case 'tensor': return layout.devices;
+      case 'data': return layout.replicas.flatMap(devicesOf);
+      case 'pipeline': return layout.stages.flatMap((stage) => devicesOf(stage.layout));
+      case 'tasks': return layout.parts.flatMap((part) => devicesOf(part.layout));
+    }
+  })();
+  return [...new Set(inner)];
+}
+
+/** `rows` in `count` shares that differ by one at most; fewer when there are not that many rows. */
+export function shareOut(rows: number, count: number): number[] {
+  const shares = Math.max(1, Math.min(count, rows));
+  return Array.from({ length: shares }, (_, i) => Math.floor(((i + 1) * rows) / shares) - Math.floor((i * rows) / shares));
+}
+
+class Emitter {
+  readonly #book: CostBook;
+  readonly #place: Topology;
+  readonly #out: LayoutTasks;
+  readonly #known = new Map<string, readonly TensorSegment[]>();
+
+  constructor(book: CostBook, place: Topology, out: LayoutTasks) {
+    this.#book = book;
+    this.#place = place;
+    this.#out = out;
+  }
+
+  add(task: SimTask, label: TaskLabel): number {
+    this.#out.labels.push(label);
+    return this.#out.tasks.push(task) - 1;
+  }
+
+  emit(layout: Layout, scope: Scope): Places {
+    switch (layout.kind) {
+      case 'device': return this.#call(layout.device, layout.threads, scope);
+      case 'data': return this.#replicas(layout, scope);
+      case 'pipeline': return this.#pipeline(layout, scope);
+      case 'tensor': return this.#shards(layout.devices, scope);
+      case 'tasks': return this.#chain(layout.parts, scope);
+    }
+  }
+
+  /** Brings what `source` has to a device; the task to wait for. */
+  transfer(source: Source, to: string, bytes: number, label: Scope['label']): number {
+    const place = this.#place;
+    if (source.device === to && this.#out.labels[source.task]!.kind !== 'transfer') return source.task;
+    const { latency, bandwidth } = place.hop(source.device, to);
+    const way = place.way(source.device, to);
+    const seconds = bytes / bandwidth;
+    const task: SimTask = way === undefined ? { uses: [], compute: seconds + latency, after: [source.task] } : { uses: [way], compute: seconds, delay: latency, after: [source.task] };
+    return this.add(task, { kind: 'transfer', where: `${source.device} → ${to}`, ...label });
+  }
+
+  /** Tasks after which the inputs of a part lie on a device: one transfer for each place they come from. */
+  #gather({ part, rows, places, label }: Scope, device: string): number[] {
+    const from = new Map<number, { source: Source; bytes: number }>();
+    for (const name of part.inputs) {
+      for (const source of places.get(name) ?? []) {
+        const entry = from.get(source.task) ?? { source, bytes: 0 };
+        entry.bytes += this.#book.bytes([name], Math.min(rows, source.rows));
+        from.set(source.task, entry);
+      }
+    }
+    return [...from.values()].map(({ source, bytes }) => this.transfer(source, device, bytes, label));
+  }
+
+  #call(device: string, threads: number | undefined, scope: Scope): Places {
+    const { compute, memory } = this.#book.seconds(scope.part, scope.rows, speedOf(this.#place.device(device), threads));
+    const uses = this.#place.occupies(device, threads);
+    const task = this.add({ uses, compute, memory, after: this.#gather(scope, device) }, { kind: 'compute', where: device, ...scope.label });
+    return placed(scope.part.outputs, [{ task, device, rows: scope.rows }]);
+  }
+
+  #replicas({ reduction, replicas }: Layout & { kind: 'data' }, scope: Scope): Places {
+    if (reduction !== 'concat') return joined(replicas.map((replica) => this.emit(replica, scope)));
+    // One row cannot be shared; whole requests go round instead.
+    const shares = shareOut(scope.rows, replicas.length);
+    if (shares.length === 1) return this.emit(replicas[scope.label.request % replicas.length]!, scope);
+    return joined(shares.map((rows, i) => this.emit(replicas[i]!, { ...scope, rows, label: { ...scope.label, microBatch: scope.label.microBatch * shares.length + i } })));
+  }
+
+  #pipeline({ stages, microBatches }: Layout & { kind: 'pipeline' }, scope: Scope): Places {
+    const shares = shareOut(scope.rows, microBatches);
+    return joined(shares.map((rows, i) => this.#chain(stages, { ...scope, rows, label: { ...scope.label, microBatch: scope.label.microBatch * shares.length + i } })));
+  }
+
+  #chain(parts: readonly (Part & { layout: Layout })[], scope: Scope): Places {
+    const places = new Map(scope.places);
+    parts.forEach((part, stage) => {
+      const made = this.emit(part.layout, { ...scope, part, places, label: { ...scope.label, stage: scope.label.stage + stage } });
+      for (const [name, sources] of made) places.set(name, sources);
+    });
+    return new Map(scope.part.outputs.map((name) => [name, places.get(name) ?? []]));
+  }
+
+  /** Between two collectives each device computes its share; nobody goes on before all have what they need. */
+  #shards(devices: readonly string[], scope: Scope): Places {
+    const place = this.#place;
+    const first = devices[0]!;
+    const uses = devices.map((device) => place.occupies(device, undefined)[0]!);
+    let before = devices.map((device) => this.#gather(scope, device));
+    let last = -1;
+    for (const { secondsOn, reducedBytes } of this.#segments(scope)) {
+      const computed = devices.map((device, i) => {
+        const { compute, memory } = secondsOn(speedOf(place.device(device)), devices.length);
+        return this.add({ uses: [uses[i]!], compute, memory, after: before[i]! }, { kind: 'compute', where: device, ...scope.label });
+      });
+      last = computed[0]!;
+      before = computed.map((task) => [task]);
+      if (reducedBytes === 0) continue;
+      const hops = devices.map((device, i) => place.hop(device, devices[(i + 1) % devices.length]!));
+      const worst = { latency: Math.max(...hops.map(({ latency }) => latency)), bandwidth: Math.min(...hops.map(({ bandwidth }) => bandwidth)) };
+      const { seconds } = bestCollective('all-reduce', devices.length, reducedBytes, worst);
+      last = this.add({ uses, compute: seconds, after: computed }, { kind: 'collective', where: first, ...scope.label });
+      before = devices.map(() => [last]);
+    }
+    return placed(scope.part.outputs, [{ task: last, device: first, rows: scope.rows }]);
+  }
+
+  #segments({ part, rows }: Scope): readonly TensorSegment[] {
+    const key = `${rows}\n${part.outputs.join('\n')}`;
+    const found = this.#known.get(key) ?? tensorSegments(this.#book, part, rows);
+    this.#known.set(key, found);
+    return found;
+  }
+}
+
+function placed(names: readonly string[], sources: readonly Source[]): Places {
+  return new Map(names.map((name) => [name, sources]));
+}
+
+function joined(all: readonly Places[]): Places {
+  const result = new Map<string, Source[]>();
+  for (const places of all) for (const [name, sources] of places) result.set(name, [...(result.get(name) ?? []), ...sources]);
+  return result;
+}
