@@ -9,3 +9,6 @@ export { type CostBook, costBook } from './cost/cost-book.js';
 export { type ForecastDetails, type ForecastOptions, forecastOf, type Span } from './simulate/forecast.js';
 export { type TaskLabel } from './simulate/layout-tasks.js';
 export { type Topology, topology } from './simulate/topology.js';
+export { openShardsInTurn } from './tensor/run-sharded.js';
+export { shardModel, type ShardOptions } from './tensor/shard-model.js';
+export type { AxisCut, Gathered, ShardedLayer, ShardedModel, ShardedPort, TensorStep, Traffic } from './tensor/sharded-model.js';

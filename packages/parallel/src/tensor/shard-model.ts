@@ -1,0 +1,44 @@
+/** Cuts a model for tensor parallelism. */
+import { type Model, modelGraphs, Names, PenjingError } from '@penjing/core';
+import { buildSegments } from './build-segments.js';
+import { chooseCuts } from './choose-cuts.js';
+import { AxisNames } from './components.js';
+import { graphFacts } from './graph-facts.js';
+import { NodePlacer } from './place-nodes.js';
+import type { ShardedModel, ShardedPort } from './sharded-model.js';
+import { wholeExperts } from './whole-experts.js';
+
+export interface ShardOptions {
+  readonly shards: number;
+  /** `whole`: every shard has some of the experts of a mixture; `sliced`: a part of every expert. Sliced when absent. */
+  readonly experts?: 'sliced' | 'whole';
+  /** Bytes of weights that a shard must be spared for each value that then crosses between shards; 64 KiB when absent. */
+  readonly threshold?: number;
+}
+
+/** What one exchange costs in time, reading this many bytes of weights costs too: tens of microseconds. */
+const THRESHOLD = 2 ** 16;
+
+/**
+ * The model in shards. Weights are slices that read nothing until they are saved or loaded; the model is not changed. Operators
+ * without a rule run on every shard. Throws `E_UNSUPPORTED` for a model that draws random numbers.
+ */
+export function shardModel(model: Model, { shards, experts = 'sliced', threshold = THRESHOLD }: ShardOptions): ShardedModel {
+  if (!Number.isInteger(shards) || shards < 1) throw new PenjingError('E_INPUT', `a model is cut into a whole number of shards, not ${shards}`);
+  const facts = graphFacts(model, shards);
+  const axes = new AxisNames();
+  const owners = experts === 'whole' && shards > 1 ? wholeExperts(facts) : { nodes: new Map(), links: new Map(), layers: [] };
+  const chosen = shards > 1 ? chooseCuts(facts, axes, { threshold, taken: new Set([...owners.nodes.keys(), ...owners.links.keys()]) }) : [];
+  const placed = new NodePlacer(facts, new Names(modelGraphs(facts.model)), axes, chosen, owners).place();
+  const port = ({ of, value, cut }: (typeof placed.inputs)[number]): ShardedPort => ({ name: of.name, type: of.type ?? { kind: 'tensor' }, value: value.name, ...(cut && { cut }) });
+  return {
+    shards,
+    inputs: placed.inputs.map(port),
+    outputs: placed.outputs.map(port),
+    ...buildSegments(facts, placed),
+    layers: [
+      ...chosen.map(({ weights, collectives }) => ({ weights: weights.map(({ name }) => name), bytes: weights.reduce((sum, { bytes }) => sum + bytes, 0), collectives })),
+      ...owners.layers,
+    ],
+  };
+}
