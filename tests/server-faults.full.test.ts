@@ -117,8 +117,8 @@ test('loads and unloads at the same time end with the last one', async () => {
 
 test(`at twice its capacity for ${OVERLOAD_MS / 1000} s each request has a result or an honest refusal, and the probes answer`, { timeout: OVERLOAD_MS + 120_000 }, async () => {
   const result = await overload({ url: server.url, pid: server.process.pid!, model: 'spin', milliseconds: OVERLOAD_MS, factor: 2 });
-  const { capacity, asked, answers, lost, wrong, ready, slope } = result;
-  console.log(`capacity ${capacity.toFixed(0)} requests/s; ${asked} asked: ${JSON.stringify(answers)}, lost ${lost}, wrong ${wrong}; ready p50 ${ready.p50.toFixed(1)} ms, p99 ${ready.p99.toFixed(1)} ms of ${ready.asked}; ${(slope / 2 ** 20).toFixed(1)} MiB/h`);
+  const { capacity, asked, answers, lost, errors, wrong, ready, slope } = result;
+  console.log(`capacity ${capacity.toFixed(0)} requests/s; ${asked} asked: ${JSON.stringify(answers)}, lost ${lost} ${JSON.stringify(errors)}, wrong ${wrong}; ready p50 ${ready.p50.toFixed(1)} ms, p99 ${ready.p99.toFixed(1)} ms of ${ready.asked}; ${(slope / 2 ** 20).toFixed(1)} MiB/h`);
   expect([lost, wrong, ready.failed]).toEqual([0, 0, 0]);
   expect(answers['200']).toBeGreaterThan(0);
   expect(answers['429']).toBeGreaterThan(0);

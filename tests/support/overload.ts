@@ -26,6 +26,8 @@ export interface Overload {
   /** By status; `lost` is what got no answer, `wrong` an answer with another result, or a refusal that does not say when to come back. */
   readonly answers: Readonly<Record<string, number>>;
   readonly lost: number;
+  /** Those that were lost, by the code of the error. */
+  readonly errors: Readonly<Record<string, number>>;
   readonly wrong: number;
   /** Milliseconds of /v2/health/ready meanwhile. */
   readonly ready: { readonly asked: number; readonly p50: number; readonly p99: number; readonly failed: number };
@@ -42,6 +44,7 @@ export async function overload({ url, pid, model, milliseconds, factor, onSample
   const body = JSON.stringify({ inputs: [{ name: 'spins', datatype: 'INT64', shape: [1], data: [SPINS] }] });
   const infer = (): Promise<Answer> => ask(agent, `${url}/v2/models/${model}/infer`, body);
   const answers: Record<string, number> = {};
+  const errors: Record<string, number> = {};
   let [asked, lost, wrong, failed] = [0, 0, 0, 0];
   const one = async (): Promise<void> => {
     asked++;
@@ -50,8 +53,10 @@ export async function overload({ url, pid, model, milliseconds, factor, onSample
       answers[status] = (answers[status] ?? 0) + 1;
       const honest = status === 200 ? text.includes(`"data":[${SPINS}]`) : (status === 429 || status === 503) && Number(retryAfter) >= 1;
       if (!honest) wrong++;
-    } catch {
+    } catch (error) {
       lost++;
+      const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+      errors[code] = (errors[code] ?? 0) + 1;
     }
   };
   try {
@@ -88,7 +93,7 @@ export async function overload({ url, pid, model, milliseconds, factor, onSample
     await Promise.all([offered, probing, weighing]);
     readyMs.sort((a, b) => a - b);
     const at = (share: number): number => readyMs[Math.min(readyMs.length - 1, Math.floor(share * readyMs.length))] ?? Number.NaN;
-    return { capacity, asked, answers, lost, wrong, ready: { asked: readyMs.length, p50: at(0.5), p99: at(0.99), failed }, samples, slope: slopeOf(samples.slice(samples.length >> 1)) };
+    return { capacity, asked, answers, lost, errors, wrong, ready: { asked: readyMs.length, p50: at(0.5), p99: at(0.99), failed }, samples, slope: slopeOf(samples.slice(samples.length >> 1)) };
   } finally {
     agent.destroy();
     probe.destroy();
