@@ -12,3 +12,8 @@ export { type Topology, topology } from './simulate/topology.js';
 export { openShardsInTurn } from './tensor/run-sharded.js';
 export { shardModel, type ShardOptions } from './tensor/shard-model.js';
 export type { AxisCut, Gathered, ShardedLayer, ShardedModel, ShardedPort, TensorStep, Traffic } from './tensor/sharded-model.js';
+export { type JobFailure, type JobSpec, type Json, type Outcome, jobId } from './jobs/job.js';
+export { type JobCounts, type Published, type TakenJob, type WorkQueue } from './jobs/work-queue.js';
+export { type MemoryQueueOptions, memoryQueue } from './jobs/memory-queue.js';
+export { type WorkEvent, type WorkOptions, workOn } from './jobs/work-on.js';
+export { type RunJobsOptions, runJobs } from './jobs/run-jobs.js';

@@ -1,3 +1,4 @@
 /** @penjing/parallel/nats: jobs, membership and cancellation over a NATS server. */
 export { connectNats, type NatsOptions, type NatsWarning } from './connect.js';
 export { type NatsCredentials, type NatsTls, readCredentials, readTls } from './credentials.js';
+export { type JetStreamQueueOptions, jetStreamQueue } from './jetstream-queue.js';
