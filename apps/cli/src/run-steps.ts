@@ -18,12 +18,12 @@ export const saveOptions: readonly OptionSpec[] = underHeading('Output', [
  * Runs steps given on the command line. The recipe schema checks their values, as it does for files. Where they only stream weights from file to
  * file, threads for that start before everything else is loaded.
  */
-export async function runSteps(context: CommandContext, steps: readonly object[], { input = context.arguments[0], streams = false }: { readonly input?: string | undefined; readonly streams?: boolean } = {}): Promise<CommandResult> {
+export async function runSteps(context: CommandContext, steps: readonly object[], { input = context.arguments[0], streams = false, exchange }: { readonly input?: string | undefined; readonly streams?: boolean; readonly exchange?: RunRecipeOptions['exchange'] } = {}): Promise<CommandResult> {
   await using pool = streams && input !== undefined ? await (await import('@penjing/recipe/pool')).startPool(input, numberOf(context.options, 'threads')) : undefined;
-  return await runRecipeFile(context, JSON.stringify({ steps }), 'the command line', { input, pool });
+  return await runRecipeFile(context, JSON.stringify({ steps }), 'the command line', { input, pool, exchange });
 }
 
-export async function runRecipeFile(context: CommandContext, text: string, name: string, { input, pool }: { readonly input?: string | undefined; readonly pool?: RunRecipeOptions['pool'] } = {}): Promise<CommandResult> {
+export async function runRecipeFile(context: CommandContext, text: string, name: string, { input, pool, exchange }: { readonly input?: string | undefined; readonly pool?: RunRecipeOptions['pool']; readonly exchange?: RunRecipeOptions['exchange'] } = {}): Promise<CommandResult> {
   const { completeRecipe, parseRecipe, runRecipe } = await import('@penjing/recipe');
   const { options } = context;
   const file: RecipeFile = await parseRecipe(text, name);
@@ -43,6 +43,7 @@ export async function runRecipeFile(context: CommandContext, text: string, name:
     ...(context.seed !== undefined && { seed: context.seed }),
     onNote: context.note,
     ...(pool && { pool }),
+    ...(exchange && { exchange }),
   });
   return { json: { ...result }, text: describe(result) };
 }

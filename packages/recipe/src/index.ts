@@ -5,6 +5,7 @@ export { evaluateInput, type EvaluateInputOptions, type InputEvaluation } from '
 export type { InputComparison } from './input-comparison.js';
 export { inspectInput } from './inspect-input.js';
 export type { Inspection, InspectOptions } from './inputs/describe.js';
+export { joinTraining, type JoinTrainingFiles } from './parallel/join-training.js';
 export type { LayerError } from './layer-errors.js';
 export { type LoadCheck } from './check-loads.js';
 export type { ModelChoice } from './model-reference.js';

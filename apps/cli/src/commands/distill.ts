@@ -3,6 +3,7 @@ import type { Command } from '../command.js';
 import { common, filled, textOf } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
 import { inGroup, stepOptions } from '../step-options.js';
+import { runTogether, togetherOptions } from '../train-together.js';
 import { trainingWords } from '../training-words.js';
 
 const fields = stepOptions('distill', {
@@ -28,6 +29,7 @@ export const distill: Command = {
     { flags: '--student <model>', help: 'the model that learns: a folder or file; or a part of the teacher: layers:half, layers:0,2,4, width:0.5 (hidden features, feed-forward parts and heads), layers:2,hidden:256,ffn:512,heads:4, or a config.json with smaller sizes', required: true, parse: filled, group: 'Teaching' },
     ...fields.specs,
     common.seed,
+    ...togetherOptions,
     ...saveOptions,
     common.threads,
   ],
@@ -44,6 +46,6 @@ export const distill: Command = {
     const { studentSteps } = await import('@penjing/recipe');
     // random weights are alike: nothing is asked which of them matter
     const made = await studentSteps(student, { teacher: teachers[0]!, ...(!scratch && { data, columns, ...(scale !== undefined && { scale }), ...(mean && { mean }), ...(std && { std }) }) });
-    return runSteps(context, [...(made ?? []), { distill: { teachers, ...read } }], { input: made ? teachers[0] : student });
+    return runTogether(context, (exchange) => runSteps(context, [...(made ?? []), { distill: { teachers, ...read } }], { input: made ? teachers[0] : student, exchange }));
   },
 };

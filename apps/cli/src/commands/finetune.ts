@@ -3,6 +3,7 @@ import type { Command } from '../command.js';
 import { common, names } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
 import { inGroup, stepOptions } from '../step-options.js';
+import { runTogether, togetherOptions } from '../train-together.js';
 import { trainingWords } from '../training-words.js';
 
 const fields = stepOptions('finetune', {
@@ -33,13 +34,14 @@ export const finetune: Command = {
   name: 'finetune',
   summary: 'train the weights of a model on text, on samples with labels, or on pairs of texts that mean the same',
   arguments: [{ name: '<input>', help: 'a folder or file that convert takes' }],
-  options: [common.output, ...fields.specs, ...pooling.specs, qat, common.seed, ...saveOptions, common.threads],
+  options: [common.output, ...fields.specs, ...pooling.specs, qat, common.seed, ...togetherOptions, ...saveOptions, common.threads],
   examples: [
     'penjing finetune models/sapling -o out/sapling-tuned --data stories.txt --minutes 10 --report training.html',
     'penjing finetune classifier.onnx -o tuned.onnx --data train-images-idx3-ubyte.gz --epochs 3',
     'penjing finetune out/sapling-sparse -o out/sapling-recovered --data train.txt --steps 500   (zeros of pruned weights stay)',
     'penjing finetune models/sapling -o out/sapling-int2 --data train.txt --qat int2 --steps 500',
     'penjing finetune models/sapling -o out/sapling-tuned --data train.txt --lora 8 --adapter out/sapling-adapter --steps 500',
+    'penjing finetune models/sapling -o out/sapling-tuned --data train.txt --steps 500 --join-training host0:7000 --rank 1 --world 2   (and rank 0 on host0)',
     'penjing finetune encoder -o out/encoder-tuned --data pairs.jsonl --epochs 3   (anchor, positive[, score]: embeddings)',
   ],
   run(context) {
@@ -48,6 +50,6 @@ export const finetune: Command = {
     // Scales of least error: training goes on from there.
     const rounded = type === undefined ? [] : [{ quantize: { bits: BITS[type as string]!, scales: 'squares' } }];
     const build = pooling.given(context.options).length === 0 ? [] : [{ convert: { task: 'sentence-similarity', ...pooling.read(context.options) } }];
-    return runSteps(context, [...build, ...rounded, step]);
+    return runTogether(context, (exchange) => runSteps(context, [...build, ...rounded, step], { exchange }));
   },
 };

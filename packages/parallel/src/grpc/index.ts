@@ -1,7 +1,9 @@
-/** @penjing/parallel/grpc: pipeline stages on several machines, over gRPC. */
+/** @penjing/parallel/grpc: pipeline stages, and trainings, on several machines, over gRPC. */
 export { openStages, type RemoteStages, type StagesOptions } from './open-stages.js';
 export type { StageSecurity, StageTls } from './security.js';
 export { serveStage, type Stage, type StageOptions } from './serve-stage.js';
 export { type KeepAlive, stageLimits, type StageLimits } from './stage-limits.js';
 export type { StagePlace } from './stage-link.js';
 export type { StageFacts } from './stage-protocol.js';
+export { joinTraining, type JoinTrainingOptions } from './training/join-training.js';
+export type { TrainingExchange, TrainingRound } from './training/training-exchange.js';

@@ -1,0 +1,66 @@
+/** Rank 0: takes in the chunks of all ranks, adds them in the order of ranks, and gives the mean back. */
+import { isPenjingError, PenjingError } from '@penjing/core';
+import { plainKernels, type UpdateKernels, wasmKernels } from '@penjing/kernels';
+import { jsonFrame, jsonOf } from './frame.js';
+import { type FrameStream, peerError } from './frame-stream.js';
+import type { Opening, TrainingExchange } from './training-exchange.js';
+import { bytesOf, floatsOf, VectorTape } from './vector-tape.js';
+
+/** `members` are ranks 1, 2, … */
+export function hubExchange(members: readonly FrameStream[]): Omit<TrainingExchange, typeof Symbol.asyncDispose> {
+  const world = members.length + 1;
+  const kernels = updateKernels();
+  let number = 0;
+  let failure: PenjingError | undefined;
+  const fail = (error: unknown): void => {
+    failure ??= isPenjingError(error) ? error : peerError(String(error));
+    for (const member of members) member.fail(error);
+  };
+  const everyone = <T>(ask: (member: FrameStream) => Promise<T>): Promise<T[]> => Promise.all(members.map(ask));
+  return {
+    rank: 0,
+    world,
+    fail,
+    async round({ vectors, take, said }) {
+      if (failure) throw failure;
+      const round = ++number;
+      const tape = new VectorTape(vectors);
+      try {
+        const openings = (await everyone((member) => member.next('say', round))).map((frame) => jsonOf(frame) as Opening);
+        const odd = openings.findIndex((one) => one?.length !== tape.length || one.take !== take);
+        if (odd >= 0) throw new PenjingError('E_OPTION', `rank ${odd + 1} trains other weights than rank 0`, { hint: 'All ranks are started with the same model, data, seed and options.' });
+        const told = [said, ...openings.map((one) => one.said as typeof said)];
+        await everyone((member) => member.send(jsonFrame('told', round, told)));
+        for (let index = 0; index < tape.chunks; index++) {
+          const own = tape.read(index);
+          const bytes = bytesOf(take === 'first' ? own : mean(own, await everyone(async (member) => floatsOf((await member.next('chunk', round, index)).bytes)), kernels));
+          await everyone((member) => member.send({ kind: 'chunk', round, index, bytes }));
+          if (take === 'mean') tape.write(index, floatsOf(bytes));
+        }
+        return { vectors, said: told };
+      } catch (error) {
+        fail(error);
+        throw failure ?? error;
+      }
+    },
+  };
+}
+
+/** The order is that of ranks, whoever was first: the same bits every time, and those of as many engines in one process. */
+function mean(own: Float32Array, others: readonly Float32Array[], kernels: UpdateKernels): Float32Array {
+  const sum = new Float32Array(own.length);
+  for (const part of [own, ...others]) {
+    if (part.length !== own.length) throw peerError('a rank sent a chunk of another length');
+    kernels.blend(sum, part, 1, 1 / (others.length + 1));
+  }
+  return sum;
+}
+
+function updateKernels(): UpdateKernels {
+  try {
+    return wasmKernels({ arenaBytes: 0 });
+  } catch (error) {
+    if (error instanceof WebAssembly.CompileError) return plainKernels({ arenaBytes: 0 });
+    throw error;
+  }
+}

@@ -1,0 +1,29 @@
+/** What processes that train the same weights have in common: vectors go in on every rank, and their mean comes out on every rank. */
+
+export interface TrainingRound<Said> {
+  /** Of the same sizes on all ranks; they are given away. */
+  readonly vectors: readonly Float32Array[];
+  /** Their mean, added in the order of ranks; or those of rank 0. */
+  readonly take: 'mean' | 'first';
+  /** JSON. */
+  readonly said: Said;
+}
+
+/** The `GradientExchange` of `@penjing/distill`, over the network. */
+export interface TrainingExchange extends AsyncDisposable {
+  readonly rank: number;
+  readonly world: number;
+  /**
+   * Throws `E_PEER` on every rank when one is lost or asks for something else, `E_CHECKSUM` for what was damaged on its way: then, and ever after.
+   */
+  round<Said>(round: TrainingRound<Said>): Promise<{ readonly vectors: readonly Float32Array[]; readonly said: readonly Said[] }>;
+  /** Tells the others why this rank gives up; the first reason counts. */
+  fail(error: unknown): void;
+}
+
+/** What a rank opens a round with. */
+export interface Opening {
+  readonly length: number;
+  readonly take: 'mean' | 'first';
+  readonly said: unknown;
+}
