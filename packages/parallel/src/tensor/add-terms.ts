@@ -1,7 +1,7 @@
 /** Sums over shards, always in the order of the shards: the same bits for everyone and in every run. */
 import { type DType, PenjingError, typedView } from '@penjing/core';
 
-type Adder = (sum: Uint8Array<ArrayBuffer>, term: Uint8Array) => void;
+type Adder = (sum: Uint8Array, term: Uint8Array) => void;
 
 /** Adds elements of the same type; both begin on an element. */
 const adders: { readonly [D in DType]?: Adder } = {
@@ -24,7 +24,7 @@ const adders: { readonly [D in DType]?: Adder } = {
 };
 
 /** `sum` += `term`, element by element. Throws `E_DTYPE` for types whose sums are not made between shards. */
-export function addTerm(dtype: DType, sum: Uint8Array<ArrayBuffer>, term: Uint8Array): void {
+export function addTerm(dtype: DType, sum: Uint8Array, term: Uint8Array): void {
   const add = adders[dtype];
   if (!add) throw new PenjingError('E_DTYPE', `sums of ${dtype} are not made between shards`);
   add(sum, term);

@@ -1,0 +1,47 @@
+/** Tensor parallelism in threads of ONNX Runtime: exact, and with an end for everyone when a shard dies. */
+import { fileURLToPath } from 'node:url';
+import { type JobHost, type Model } from '@penjing/core';
+import { convertHuggingFace, openHuggingFaceFolder } from '@penjing/graph-io';
+import { openFolder } from '@penjing/graph-io/node';
+import { openTensor } from '@penjing/parallel/node';
+import { ortEngine, ortJobs } from '@penjing/runtime';
+import { expect, test } from 'vitest';
+import { liveSessionHosts } from '../packages/runtime/src/session-host.js';
+import { relativeDifference } from '../packages/parallel/src/testing/relative-difference.js';
+import { decoderFeeds } from './support/decoder-feeds.js';
+import { dyingShardJob } from './support/dying-shard-job.js';
+
+const folder = fileURLToPath(new URL('../models/sapling', import.meta.url));
+const sapling = async (): Promise<Model> => convertHuggingFace(await openHuggingFaceFolder(openFolder(folder)));
+const feeds = (model: Model, seq: number, past: number) => decoderFeeds(model, { seq, past, vocab: 4096 });
+
+test('sapling on two threads: one engine to 1e-5, and the same bits again', async () => {
+  const model = await sapling();
+  await using whole = await ortEngine({ threads: 1 }).load(model);
+  await using jobs = ortJobs({ parallel: 2, threads: 1 });
+  await using parts = await openTensor(model, { jobs });
+  for (const [seq, past] of [[3, 0], [1, 3], [200, 0], [1, 200]] as const) {
+    const got = await parts.run(feeds(model, seq, past));
+    expect(relativeDifference(got, await whole.run(feeds(model, seq, past)))).toBeLessThan(1e-5);
+    expect(relativeDifference(await parts.run(feeds(model, seq, past)), got)).toBe(0);
+  }
+  const stop = new AbortController();
+  const run = parts.run(feeds(model, 200, 0), { signal: stop.signal });
+  stop.abort(new Error('enough'));
+  await expect(run).rejects.toThrow('enough');
+  expect(Object.keys(await parts.run(feeds(model, 2, 0), { outputs: ['logits'] }))).toEqual(['logits']);
+});
+
+test('a shard whose thread dies ends the run of all, and the model', async () => {
+  const model = await sapling();
+  const before = liveSessionHosts();
+  {
+    await using jobs = ortJobs({ parallel: 3, threads: 1 });
+    const deadly: JobHost = { ...jobs, run: (job, input, options) => jobs.run((input as { readonly shard: number }).shard === 1 ? ({ ...job, module: dyingShardJob.module, name: dyingShardJob.name }) : job, input, options) };
+    await using parts = await openTensor(model, { jobs: deadly });
+    await parts.run(feeds(model, 2, 0));
+    await expect(parts.run(feeds(model, 2, 0))).rejects.toMatchObject({ code: 'E_WORKER', message: expect.stringContaining('shard 1 is gone') as string });
+    await expect(parts.run(feeds(model, 2, 0))).rejects.toMatchObject({ code: 'E_WORKER' });
+  }
+  expect(liveSessionHosts()).toBe(before);
+});
