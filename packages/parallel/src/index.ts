@@ -17,3 +17,5 @@ export { type JobCounts, type Published, type TakenJob, type WorkQueue } from '.
 export { type MemoryQueueOptions, memoryQueue } from './jobs/memory-queue.js';
 export { type WorkEvent, type WorkOptions, workOn } from './jobs/work-on.js';
 export { type RunJobsOptions, runJobs } from './jobs/run-jobs.js';
+export { plan, planInDetail, type PlanOptions, type PlanResult } from './planner/plan.js';
+export type { Candidate, Planned } from './planner/candidates.js';

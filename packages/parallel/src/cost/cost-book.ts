@@ -1,11 +1,12 @@
 /** What parts of one model cost at any size of the batch; every size is worked out once. */
-import type { Model, Node, Value } from '@penjing/core';
-import { capturedValues } from '@penjing/core';
+import { capturedValues, cloneModel, inferShapes, type Model, type Node, type Value, type ValueInfo } from '@penjing/core';
 import type { EngineSpeed } from '../plan/device.js';
 import type { Part } from '../plan/plan.js';
 import { completeSizes, type Sizes } from './bind-sizes.js';
 import { type ModelCost, modelCost, type NodeCost } from './model-cost.js';
+import { findBatch } from '../split/batch.js';
 import { type CutBlock, cutBlocks } from '../split/cut-blocks.js';
+import { mixingOps, smallestPiece } from '../split/row-mixing.js';
 import { type Seconds, secondsOf } from './roofline.js';
 
 export interface CostBook {
@@ -15,6 +16,8 @@ export interface CostBook {
   /** Rows of a request; 1 when the model has no symbol for them. */
   readonly batch: number;
   readonly batchSymbol: string | undefined;
+  /** Fewest rows of a piece of the batch. */
+  readonly smallestPiece: number;
   /** The whole model as a part. */
   readonly whole: Part;
   /** Where a pipeline can be cut. */
@@ -52,6 +55,7 @@ export function costBook(model: Model, options: { readonly sizes?: Sizes } = {})
   return {
     model, sizes, batch, batchSymbol, at, nodes,
     blocks: cutBlocks(model),
+    smallestPiece: smallestPiece(model),
     whole: { inputs: model.graph.inputs.map(({ name }) => name), outputs: model.graph.outputs.map(({ name }) => name) },
     seconds(part, rows, speed) {
       const bySpeed = timed.get(speed) ?? new Map<string, Seconds>();
@@ -90,11 +94,18 @@ export function costBook(model: Model, options: { readonly sizes?: Sizes } = {})
   };
 }
 
-/** Dimension 0 of the inputs, when a symbol stands there in all that have one; else the batch cannot be split. */
+/** As `openLayout` finds it, so that what is forecast can run. */
 function findBatchSymbol(model: Model, sizes: Sizes): string | undefined {
-  const first = model.graph.inputs.filter(({ tensor }) => !tensor).map(({ type }) => (type?.kind === 'tensor' ? type.shape?.[0] : undefined));
-  const symbols = new Set(first.filter((dim) => typeof dim === 'string' && Object.hasOwn(sizes, dim)));
-  return symbols.size === 1 ? (symbols.values().next().value as string) : undefined;
+  if (mixingOps(model).length > 0) return undefined;
+  const copy = cloneModel(model);
+  inferShapes(copy);
+  const infos = (values: readonly Value[]): ValueInfo[] => values.filter(({ tensor }) => !tensor).map(({ name, type }) => ({ name, type: type ?? { kind: 'tensor' } }));
+  const inputs = infos(copy.graph.inputs);
+  const axes = findBatch(inputs, infos(copy.graph.outputs));
+  const [name, axis] = Object.entries(axes?.inputs ?? {})[0] ?? [];
+  const type = inputs.find((input) => input.name === name)?.type;
+  const symbol = type?.kind === 'tensor' && axis !== undefined ? type.shape?.[axis] : undefined;
+  return typeof symbol === 'string' && Object.hasOwn(sizes, symbol) ? symbol : undefined;
 }
 
 function readBy(node: Node): Value[] {

@@ -1,7 +1,7 @@
 /** What a layout is expected to cost: one request alone, and many that follow each other, on the simulated devices. */
 import type { CostBook } from '../cost/cost-book.js';
 import type { Forecast, Layout, Part } from '../plan/plan.js';
-import { devicesOf, layoutTasks, shareOut, type TaskLabel } from './layout-tasks.js';
+import { devicesOf, layoutTasks, pieceRows, type TaskLabel } from './layout-tasks.js';
 import { simulate } from './simulate.js';
 import type { Topology } from './topology.js';
 
@@ -90,12 +90,10 @@ export function memoryOf(layout: Layout, book: CostBook): Record<string, number>
     switch (inner.kind) {
       case 'device': return take(inner.device, book.weightBytes(part) + book.activationBytes(part, rows));
       case 'tensor': return inner.devices.forEach((device) => take(device, book.weightBytes(part) / inner.devices.length + book.activationBytes(part, rows)));
-      case 'data': {
-        const shares = inner.reduction === 'concat' ? shareOut(rows, inner.replicas.length) : [];
-        return inner.replicas.forEach((replica, i) => visit(replica, part, shares.length > 1 ? (shares[i] ?? 1) : rows));
-      }
+      // Of requests that come together each goes whole to one replica.
+      case 'data': return inner.replicas.forEach((replica) => visit(replica, part, rows));
       case 'pipeline': {
-        const most = Math.max(...shareOut(rows, inner.microBatches));
+        const most = Math.max(...pieceRows(book, rows, inner.microBatches));
         return inner.stages.forEach((stage) => visit(stage.layout, stage, most));
       }
       case 'tasks': return inner.parts.forEach((each) => visit(each.layout, each, rows));

@@ -2,6 +2,7 @@
 import type { CostBook } from '../cost/cost-book.js';
 import { speedOf } from '../cost/roofline.js';
 import type { Layout, Part } from '../plan/plan.js';
+import { shareRows } from '../split/batch.js';
 import { bestCollective } from './collective.js';
 import type { SimTask } from './simulate.js';
 import { type TensorSegment, tensorSegments } from './tensor-segments.js';
@@ -53,7 +54,7 @@ export interface LayoutTasksOptions {
 /** Tasks of some requests one after the other, and for each request the task that ends it. */
 export function layoutTasks({ layout, book, place, requests, window }: LayoutTasksOptions): LayoutTasks & { readonly ends: readonly number[] } {
   const out: LayoutTasks = { tasks: [], labels: [] };
-  const emitter = new Emitter(book, place, out);
+  const emitter = new Emitter(book, place, out, window > 1);
   // Who asks is a thread of the host of the first device; it gathers the outputs too.
   const caller = devicesOf(layout)[0]!;
   const ends: number[] = [];
@@ -83,19 +84,20 @@ export function devicesOf(layout: Layout): string[] {
   return [...new Set(inner)];
 }
 
-/** `rows` in `count` shares that differ by one at most; fewer when there are not that many rows. */
-export function shareOut(rows: number, count: number): number[] {
-  const shares = Math.max(1, Math.min(count, rows));
-  return Array.from({ length: shares }, (_, i) => Math.floor(((i + 1) * rows) / shares) - Math.floor((i * rows) / shares));
+/** Rows of the pieces of a batch, as `openLayout` cuts it; one piece when it cannot be cut. */
+export function pieceRows(book: CostBook, rows: number, count: number): number[] {
+  return book.batchSymbol === undefined ? [rows] : shareRows(rows, count, book.smallestPiece).map(({ start, end }) => end - start);
 }
 
 class Emitter {
   readonly #book: CostBook;
   readonly #place: Topology;
   readonly #out: LayoutTasks;
+  readonly #many: boolean;
   readonly #known = new Map<string, readonly TensorSegment[]>();
 
-  constructor(book: CostBook, place: Topology, out: LayoutTasks) {
+  constructor(book: CostBook, place: Topology, out: LayoutTasks, many: boolean) {
+    this.#many = many;
     this.#book = book;
     this.#place = place;
     this.#out = out;
@@ -149,14 +151,14 @@ class Emitter {
 
   #replicas({ reduction, replicas }: Layout & { kind: 'data' }, scope: Scope): Places {
     if (reduction !== 'concat') return joined(replicas.map((replica) => this.emit(replica, scope)));
-    // One row cannot be shared; whole requests go round instead.
-    const shares = shareOut(scope.rows, replicas.length);
+    // Where requests wait, or a batch cannot be cut, whole ones go round.
+    const shares = pieceRows(this.#book, scope.rows, this.#many ? 1 : replicas.length);
     if (shares.length === 1) return this.emit(replicas[scope.label.request % replicas.length]!, scope);
     return joined(shares.map((rows, i) => this.emit(replicas[i]!, { ...scope, rows, label: { ...scope.label, microBatch: scope.label.microBatch * shares.length + i } })));
   }
 
   #pipeline({ stages, microBatches }: Layout & { kind: 'pipeline' }, scope: Scope): Places {
-    const shares = shareOut(scope.rows, microBatches);
+    const shares = pieceRows(this.#book, scope.rows, microBatches);
     return joined(shares.map((rows, i) => this.#chain(stages, { ...scope, rows, label: { ...scope.label, microBatch: scope.label.microBatch * shares.length + i } })));
   }
 

@@ -1,0 +1,159 @@
+/** Layouts worth a forecast: one device, replicas, pipelines, shards, branches, and those inside each other. */
+import { isPenjingError } from '@penjing/core';
+import type { CostBook } from '../cost/cost-book.js';
+import { secondsOf, speedOf } from '../cost/roofline.js';
+import type { Device } from '../plan/device.js';
+import type { Forecast, Layout } from '../plan/plan.js';
+import type { Span } from '../simulate/forecast.js';
+import type { Topology } from '../simulate/topology.js';
+import { cutStages } from '../split/cut-stages.js';
+
+export interface Candidate {
+  /** `pipeline of 4, 16 micro-batches`. */
+  readonly name: string;
+  /** Absent for what is refused. */
+  readonly layout?: Layout;
+  readonly refused?: string;
+  /** Of two that are about as good the lower one is taken. */
+  readonly complexity: number;
+}
+
+/** A candidate with its forecast. */
+export interface Planned extends Candidate {
+  readonly layout: Layout;
+  readonly forecast: Forecast;
+  readonly timeline: readonly Span[];
+}
+
+export interface CandidateOptions {
+  readonly book: CostBook;
+  readonly place: Topology;
+  /** Tensor parallelism across hosts too. */
+  readonly force?: boolean;
+}
+
+/** Micro-batches per stage beyond which the bubble hardly shrinks (Huang et al., GPipe, 2019: negligible from 4 on). */
+const ROUNDS = 4;
+/** Stages or shards inside of other layouts, where every combination would be too many. */
+const INNER = [2, 4, 8];
+
+export function* candidates(options: CandidateOptions): Generator<Candidate, void, undefined> {
+  const { place } = options;
+  const ordered = orderDevices(place.devices);
+  const names = ordered.map(({ name }) => name);
+  const counts = countsUpTo(names.length);
+  yield* single(ordered, place);
+  for (const count of counts) {
+    const taken = names.slice(0, count);
+    yield { name: `${count} replicas`, layout: replicasOf(taken.map(leaf)), complexity: 1 };
+    yield* pipelines(options, taken.map((device) => ({ name: device, layout: leaf(device) })), 2, '');
+    yield shards(options, taken);
+  }
+  const most = names.length;
+  for (const inner of INNER.filter((size) => most % size === 0 && most / size > 1)) {
+    const groups = Array.from({ length: most / inner }, (_, i) => names.slice(i * inner, (i + 1) * inner));
+    const tensors = groups.map((group) => shards(options, group));
+    if (tensors.every(({ layout }) => layout)) {
+      yield { name: `${groups.length} replicas of tensor ${inner}`, layout: replicasOf(tensors.map(({ layout }) => layout!)), complexity: 4 };
+      yield* pipelines(options, groups.map((group, i) => ({ name: group[0]!, layout: tensors[i]!.layout! })), 5, ` of tensor ${inner}`, inner);
+    }
+    for (const microBatches of microBatchCounts(options.book, inner)) {
+      const chains = groups.map((group) => pipeline(options, group.map((device) => ({ name: device, layout: leaf(device) })), microBatches, 1));
+      const refused = chains.find(({ layout }) => !layout);
+      yield refused
+        ? { name: `${groups.length} replicas of a pipeline of ${inner}`, refused: refused.refused ?? '', complexity: 4 }
+        : { name: `${groups.length} replicas of a pipeline of ${inner}, ${pieces(microBatches)}`, layout: replicasOf(chains.map(({ layout }) => layout!)), complexity: 4 };
+      if (refused) break;
+    }
+  }
+}
+
+/** Devices of one host side by side, the fastest host and device first. */
+export function orderDevices(devices: readonly Device[]): Device[] {
+  const hosts = new Map<string, Device[]>();
+  for (const device of devices) hosts.set(device.host ?? device.name, [...(hosts.get(device.host ?? device.name) ?? []), device]);
+  const flops = (list: readonly Device[]): number => list.reduce((sum, device) => sum + device.flops, 0);
+  return [...hosts.values()].sort((a, b) => flops(b) - flops(a)).flatMap((list) => [...list].sort((a, b) => b.flops - a.flops));
+}
+
+/** The fastest device alone, and one engine with all cores of its host. */
+function* single(ordered: readonly Device[], place: Topology): Generator<Candidate, void, undefined> {
+  const first = ordered[0]!;
+  yield { name: 'one device', layout: leaf(first.name), complexity: 0 };
+  const mates = ordered.filter(({ name }) => place.hostOf(name) === place.hostOf(first.name));
+  if (mates.length < 2 || mates.some(({ cores }) => cores === undefined)) return;
+  const threads = mates.reduce((sum, { cores }) => sum + cores!, 0);
+  yield { name: `one engine on ${threads} cores`, layout: { kind: 'device', device: first.name, threads }, complexity: 0.5 };
+}
+
+interface Stop {
+  /** The device whose speed counts when stages are balanced. */
+  readonly name: string;
+  readonly layout: Layout;
+}
+
+function* pipelines(options: CandidateOptions, stops: readonly Stop[], complexity: number, suffix: string, group = 1): Generator<Candidate, void, undefined> {
+  for (const microBatches of microBatchCounts(options.book, stops.length)) {
+    const made = pipeline(options, stops, microBatches, group);
+    yield { ...made, name: `pipeline of ${stops.length}${suffix}${made.layout ? `, ${pieces(microBatches)}` : ''}`, complexity };
+    if (!made.layout) return;
+  }
+}
+
+function pipeline({ book, place }: CandidateOptions, stops: readonly Stop[], microBatches: number, group: number): Pick<Candidate, 'layout' | 'refused'> {
+  const rows = Math.max(1, Math.ceil(book.batch / microBatches));
+  const { nodes, bytesOf } = book.at(rows);
+  try {
+    const stages = cutStages(book.model, {
+      stages: stops.length,
+      blocks: book.blocks,
+      memoryBytes: stops.map(({ name }) => place.device(name).memoryBytes * group),
+      costOf(block, stage) {
+        const speed = speedOf(place.device(stops[stage]!.name));
+        const { compute, memory } = secondsOf(block.nodes.map((node) => nodes.get(node)!), speed);
+        return (compute - speed.callSeconds + memory) / group;
+      },
+      borderCost(values, stage) {
+        const { latency, bandwidth } = place.hop(stops[stage - 1]!.name, stops[stage]!.name);
+        return latency + values.reduce((sum, value) => sum + bytesOf(value), 0) / bandwidth;
+      },
+    });
+    return { layout: { kind: 'pipeline', microBatches, stages: stages.map((part, i) => ({ ...part, layout: stops[i]!.layout })) } };
+  } catch (error) {
+    return { refused: reasonOf(error) };
+  }
+}
+
+function shards({ place, force, book }: CandidateOptions, devices: readonly string[]): Candidate {
+  const name = `tensor ${devices.length}`;
+  const hosts = new Set(devices.map((device) => place.hostOf(device)));
+  if (hosts.size > 1 && !force) return { name, complexity: 3, refused: `two sums per layer would cross from ${[...hosts].slice(0, 2).join(' to ')}: shards stay inside a host unless forced` };
+  const uneven = new Set(devices.map((device) => place.device(device).flops)).size > 1;
+  if (uneven && !force) return { name, complexity: 3, refused: 'shards wait for each other, and these devices are not equally fast' };
+  if (book.blocks.every(({ weights }) => weights.length === 0)) return { name, complexity: 3, refused: 'there are no weights to cut' };
+  return { name, layout: { kind: 'tensor', devices }, complexity: 3 };
+}
+
+/** One, then doubling up to four rounds per stage, as far as the batch goes. */
+function microBatchCounts(book: CostBook, stages: number): number[] {
+  const most = book.batchSymbol === undefined ? 1 : Math.max(1, Math.floor(book.batch / book.smallestPiece));
+  const counts = [1];
+  for (let count = 2; count <= Math.min(most, ROUNDS * stages); count *= 2) counts.push(count);
+  return counts;
+}
+
+function countsUpTo(most: number): number[] {
+  const counts: number[] = [];
+  for (let count = 2; count < most; count *= 2) counts.push(count);
+  return most > 1 ? [...counts, most] : [];
+}
+
+const leaf = (device: string): Layout => ({ kind: 'device', device });
+const replicasOf = (replicas: readonly Layout[]): Layout => ({ kind: 'data', reduction: 'concat', replicas });
+const pieces = (count: number): string => (count === 1 ? 'whole batches' : `${count} micro-batches`);
+
+/** What makes a layout impossible is said beside it; anything else is a fault of ours. */
+export function reasonOf(error: unknown): string {
+  if (isPenjingError(error) && ['E_PLAN', 'E_MEMORY', 'E_GRAPH'].includes(error.code)) return error.message;
+  throw error;
+}

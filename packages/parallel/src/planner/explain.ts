@@ -1,0 +1,85 @@
+/** Why a layout was chosen, in sentences: what it gives, what the next best would, and what stands in the way of more. */
+import type { CostBook } from '../cost/cost-book.js';
+import type { Forecast, Goal } from '../plan/plan.js';
+import { coresOf } from '../simulate/forecast.js';
+import type { Topology } from '../simulate/topology.js';
+import type { Candidate, Planned } from './candidates.js';
+import { bytesText, secondsText } from './units.js';
+
+export interface ExplainOptions {
+  readonly best: Planned;
+  /** Best first. */
+  readonly others: readonly Planned[];
+  readonly refused: readonly Candidate[];
+  readonly goal: Goal;
+  readonly book: CostBook;
+  readonly place: Topology;
+}
+
+export function explain(options: ExplainOptions): string[] {
+  return [chosen, next, alone, bound, memory, refusals].map((sentence) => sentence(options)).filter((text) => text !== undefined);
+}
+
+const measures: Readonly<Record<Goal, (forecast: Forecast) => string>> = {
+  latency: ({ latency }) => `${secondsText(latency)} for one request`,
+  throughput: ({ throughput }) => `${throughput.toPrecision(3)} requests per second`,
+  memory: ({ memory }) => `at most ${bytesText(Math.max(...Object.values(memory)))} on a device`,
+};
+
+/** How many times better `a` is than `b`. */
+function ratio(a: Forecast, b: Forecast, goal: Goal): number {
+  if (goal === 'throughput') return a.throughput / b.throughput;
+  return goal === 'latency' ? b.latency / a.latency : Math.max(...Object.values(b.memory)) / Math.max(...Object.values(a.memory));
+}
+
+function chosen({ best, goal, place }: ExplainOptions): string {
+  const used = coresOf(best.layout, place);
+  return `Chosen for ${goal}: ${best.name}, ${measures[goal](best.forecast)}, on ${used} of ${place.devices.length} ${place.devices.length === 1 ? 'device' : 'devices'}.`;
+}
+
+function next({ best, others, goal }: ExplainOptions): string | undefined {
+  const [second] = others;
+  if (!second) return undefined;
+  const better = ratio(best.forecast, second.forecast, goal);
+  if (better < 1) return `${capital(second.name)} would give ${measures[goal](second.forecast)}, which is better by less than forecasts are wrong by, and is less simple.`;
+  return `The next best, ${second.name}, would give ${measures[goal](second.forecast)}: ${percent(better - 1)} worse.`;
+}
+
+function alone({ best, others, goal }: ExplainOptions): string | undefined {
+  const one = others.find(({ name }) => name === 'one device');
+  if (!one) return best.name === 'one device' && others.length > 0 ? 'More devices do not pay: what they save is less than what calls and transfers between them cost.' : undefined;
+  return `One device would give ${measures[goal](one.forecast)}; the efficiency of the layout, its throughput over that of as many single devices, is ${percent(best.forecast.efficiency)}.`;
+}
+
+/** What limits the layout: waiting in a pipeline, transfers, memory bandwidth, or arithmetic. */
+function bound({ best, book, place }: ExplainOptions): string {
+  const spent = (kind: string): number => best.timeline.filter((span) => span.kind === kind).reduce((sum, { from, to }) => sum + to - from, 0);
+  const [computing, moving] = [spent('compute'), spent('transfer') + spent('collective')];
+  if (best.layout.kind === 'pipeline' && best.forecast.bubble > 0.1) {
+    return `Its limit is the bubble: devices wait ${percent(best.forecast.bubble)} of one request, because ${book.batchSymbol === undefined ? 'the batch of this model cannot be cut' : `a batch of ${book.batch} gives no more pieces`}; requests that follow each other fill it.`;
+  }
+  if (moving > computing / 4) return `Its limit is the links: ${secondsText(moving)} of transfers beside ${secondsText(computing)} of computing.`;
+  const cost = book.at(book.batch);
+  const device = place.devices[0]!;
+  const reading = cost.weightBytes / device.memoryBandwidth;
+  const multiplying = cost.flops / device.flops;
+  return reading > multiplying
+    ? `Its limit is memory: ${bytesText(cost.weightBytes)} of weights are read for ${(cost.flops / 1e9).toPrecision(2)} GFLOP; larger batches or fewer bits per weight would help.`
+    : `Its limit is arithmetic: ${(cost.flops / 1e9).toPrecision(3)} GFLOP per request.`;
+}
+
+function memory({ best, place }: ExplainOptions): string {
+  const [name, bytes] = Object.entries(best.forecast.memory).sort(([, a], [, b]) => b - a)[0]!;
+  return `The fullest device, ${name}, holds ${bytesText(bytes)} of ${bytesText(place.device(name).memoryBytes)}.`;
+}
+
+function refusals({ refused }: ExplainOptions): string | undefined {
+  if (refused.length === 0) return undefined;
+  const reasons = new Map<string, string[]>();
+  for (const each of refused) reasons.set(each.refused ?? '', [...(reasons.get(each.refused ?? '') ?? []), each.name]);
+  const [first] = reasons;
+  return `Refused: ${first![1].join(', ')} (${first![0]})${reasons.size > 1 ? `, and ${refused.length - first![1].length} more` : ''}.`;
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,0 +1,76 @@
+import { expect, test } from 'vitest';
+import type { Device, Link } from '../plan/device.js';
+import { readPlan } from '../plan/read-plan.js';
+import { transformerModel } from '../simulate/transformer-model.js';
+import { residualModel } from '../split/residual-model.js';
+import { plan, planInDetail } from './plan.js';
+
+const model = transformerModel({ hidden: 256, layers: 4, heads: 4, vocabulary: 512, dtype: 'float32' });
+const wide: Link = { from: '*', to: '*', latency: 1e-6, bandwidth: 100e9 };
+const devices = (count: number, more: Partial<Device> = {}): Device[] =>
+  Array.from({ length: count }, (_, i) => ({ name: `d${i}`, host: 'h', memoryBytes: 1e9, flops: 20e9, memoryBandwidth: 1e12, cores: 1, ...more }));
+/** Accelerators: no engine spans several. */
+const boards = (count: number, more: Partial<Device> = {}): Device[] => devices(count, more).map(({ cores: _cores, ...device }) => device);
+const sizes = { batch: 8, sequence: 32 };
+
+test('spreads a batch over the devices, and says so', async () => {
+  const made = await plan({ model, devices: boards(4), links: [wide], goal: 'latency', sizes, name: 'tiny' });
+  expect(made.layout).toMatchObject({ kind: 'data', reduction: 'concat' });
+  expect(made.forecast.latency).toBeLessThan(made.considered!.find(({ name }) => name === 'one device')!.forecast!.latency / 3);
+  expect(made.reasons[0]).toMatch(/^Chosen for latency: 4 replicas, .* ms for one request, on 4 of 4 devices\.$/);
+  expect(made.reasons.join(' ')).toMatch(/next best/);
+  expect(readPlan(JSON.stringify(made))).toEqual(made);
+});
+
+test('a model that fits no device alone is cut', async () => {
+  const { weightBytes } = (await plan({ model, devices: devices(1), sizes })).model;
+  const small = boards(4, { memoryBytes: 0.75 * weightBytes });
+  const made = await plan({ model, devices: small, links: [wide], goal: 'throughput', sizes: { batch: 4, sequence: 8 } });
+  expect(made.layout.kind).not.toBe('device');
+  expect(JSON.stringify(made.layout)).toMatch(/pipeline|tensor/);
+  for (const bytes of Object.values(made.forecast.memory)) expect(bytes).toBeLessThanOrEqual(small[0]!.memoryBytes);
+  expect(made.considered!.find(({ name }) => name === 'one device')!.refused).toMatch(/needs .* on d0/);
+});
+
+test('says how much is short when nothing fits', async () => {
+  const failure = await plan({ model, devices: devices(2, { memoryBytes: 1e5 }), sizes }).catch((error: unknown) => error);
+  expect(failure).toMatchObject({ code: 'E_MEMORY' });
+  expect((failure as { details: { short: number } }).details.short).toBeGreaterThan(1e5);
+});
+
+test('shards do not cross hosts unless forced', async () => {
+  const apart = devices(2).map((device) => ({ ...device, host: device.name }));
+  const refused = (await plan({ model, devices: apart, links: [wide], sizes })).considered!.find(({ name }) => name === 'tensor 2')!;
+  expect(refused.refused).toMatch(/unless forced/);
+  const forced = (await plan({ model, devices: apart, links: [wide], sizes, force: true })).considered!.find(({ name }) => name === 'tensor 2')!;
+  expect(forced.forecast!.latency).toBeGreaterThan(0);
+});
+
+test('slow links are not used', async () => {
+  const apart = devices(2).map((device) => ({ ...device, host: device.name }));
+  const made = await plan({ model, devices: apart, links: [{ from: 'd0', to: 'd1', latency: 2, bandwidth: 1e6 }], goal: 'latency', sizes });
+  expect(made.layout).toEqual({ kind: 'device', device: 'd0' });
+  expect(made.reasons.join(' ')).toMatch(/More devices do not pay/);
+  // Without any link there is no other way.
+  expect((await plan({ model, devices: apart, goal: 'throughput', sizes })).layout).toEqual({ kind: 'device', device: 'd0' });
+});
+
+test('more stages and micro-batches are looked at, and the goal decides', async () => {
+  const { ranked, plan: made } = await planInDetail({ model: residualModel({ hidden: [64, 64, 64, 64], width: 64 }), devices: devices(4, { flops: 1e6 }), links: [wide], goal: 'memory', sizes: { batch: 16 } });
+  const most = (memory: Readonly<Record<string, number>>): number => Math.max(...Object.values(memory));
+  expect(most(made.forecast.memory)).toBeLessThanOrEqual(1.03 * Math.min(...ranked.map(({ forecast }) => most(forecast.memory))));
+  expect(ranked.map(({ name }) => name)).toEqual(expect.arrayContaining(['one device', 'one engine on 4 cores', '2 replicas', '4 replicas', 'pipeline of 4, 8 micro-batches', 'tensor 4', '2 replicas of tensor 2', 'pipeline of 2 of tensor 2, 4 micro-batches']));
+});
+
+test('faster devices take more of a pipeline', async () => {
+  const [slow, fast] = boards(2);
+  const mixed = [{ ...slow!, flops: 1e9 }, { ...fast!, flops: 4e9 }].map(({ host: _host, ...device }) => device);
+  const made = await plan({ model, devices: mixed.map((device) => ({ ...device, memoryBytes: 1.25e7 })), links: [wide], goal: 'throughput', sizes });
+  if (made.layout.kind !== 'pipeline') throw new Error(`expected a pipeline, not ${made.layout.kind}`);
+  const at = (name: string): number => made.forecast.memory[name]!;
+  expect(at('d1')).toBeGreaterThan(at('d0'));
+});
+
+test('a signal ends it', async () => {
+  await expect(plan({ model, devices: devices(4), sizes, signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough');
+});
