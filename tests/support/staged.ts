@@ -21,7 +21,9 @@ export function affine({ input, output, factor, before }: Affine): Executor {
     async run(feeds, { signal } = {}) {
       await before?.(feeds, signal);
       const { shape, data } = feeds[input] as DenseTensor;
-      return { [output]: DenseTensor.of('float32', shape, Float32Array.from(data as Float32Array, (value) => value * factor + 1)) };
+      const made = new Float32Array(data.length);
+      for (let i = 0; i < made.length; i++) made[i] = (data[i] as number) * factor + 1;
+      return { [output]: DenseTensor.of('float32', shape, made) };
     },
     async [Symbol.asyncDispose]() {},
   };

@@ -153,20 +153,23 @@ class RunningStage implements Stage {
     const next = this.#next?.state;
     if (next && isPenjingError(next)) throw next;
     const later = next ? wanted.filter((name) => next.outputs.some((output) => output.name === name)) : [];
-    const made = await this.#run(values, (name) => wanted.includes(name) || (later.length > 0 && (next?.inputs.some((input) => input.name === name) ?? false)), signal);
+    const taken = later.length > 0 ? (next?.inputs.map(({ name }) => name) ?? []) : [];
+    const made = await this.#run(values, (name) => wanted.includes(name) || taken.includes(name), taken, signal);
     const ours = Object.fromEntries(wanted.filter((name) => !later.includes(name)).map((name) => [name, made[name]!]));
     if (!next || later.length === 0) return ours;
     const passed = Object.fromEntries(next.inputs.map(({ name }) => [name, (made[name] ?? values[name])!]));
     return { ...ours, ...(await this.#next.request(passed, later, signal)) };
   }
 
-  async #run(values: Feeds, isNeeded: (name: string) => boolean, signal: AbortSignal): Promise<Fetches> {
+  /** `kept`: values that are needed after the run; the buffers of others are given away. */
+  async #run(values: Feeds, isNeeded: (name: string) => boolean, kept: readonly string[], signal: AbortSignal): Promise<Fetches> {
     await this.#turns.take(signal);
     const executor = this.#executor;
     try {
       if (!executor) throw unavailable('the stage is opened anew');
       const outputs = executor.outputs.map(({ name }) => name).filter(isNeeded);
-      return await executor.run(Object.fromEntries(executor.inputs.map(({ name }) => [name, values[name]!])), { outputs, signal });
+      const inputs = executor.inputs.map(({ name }) => name);
+      return await executor.run(Object.fromEntries(inputs.map((name) => [name, values[name]!])), { outputs, signal, transfer: inputs.filter((name) => !kept.includes(name)) });
     } catch (error) {
       if (!isPenjingError(error) || error.code !== 'E_WORKER') throw error;
       if (executor && executor === this.#executor) void this.#reopen(executor, error);

@@ -161,7 +161,8 @@ export class StageLink {
       // Of its own, so that closing it closes the connection.
       'grpc.use_local_subchannel_pool': 1, 'grpc.enable_retries': 0, 'grpc.initial_reconnect_backoff_ms': 60_000,
       'grpc.keepalive_time_ms': intervalMs, 'grpc.keepalive_timeout_ms': timeoutMs, 'grpc.keepalive_permit_without_calls': 1,
-      'grpc.max_receive_message_length': limits.frameBytes + HEAD_BYTES, 'grpc.max_send_message_length': -1,
+      // What may be on its way: 64 KB, the default, is one round trip for every 64 KB.
+      'grpc-node.flow_control_window': 8 << 20, 'grpc.max_receive_message_length': limits.frameBytes + HEAD_BYTES, 'grpc.max_send_message_length': -1,
       ...(tls?.serverName !== undefined && { 'grpc.ssl_target_name_override': tls.serverName, 'grpc.default_authority': tls.serverName }),
     });
     const call = client.makeBidiStreamRequest(STAGE_PATH, same, same, tokenMetadata(this.#options));
