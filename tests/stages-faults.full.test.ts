@@ -25,7 +25,7 @@ const again = ({ orders, address }: StageProcess): Promise<StageProcess> => star
 
 const frontOf = (address: string, rest: Partial<StagesOptions> = {}): Promise<RemoteStages> => openStages({ address, epoch: 1, keepAlive, ...rest });
 
-const codeOf = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'answered', (error: { code?: string }) => error.code ?? String(error));
+const codeOf = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'answered', (error: { code?: string; message?: string }) => error.code ?? `${error.message}`);
 
 /** In the time given, or not at all. */
 const soon = <T>(promise: Promise<T>, what: string): Promise<T> => Promise.race([promise, new Promise<never>((_, reject) => setTimeout(() => reject(new Error(`${what}: not in ${SOON} ms`)), SOON).unref())]);
