@@ -5,7 +5,7 @@ import { extractModel } from '@penjing/core/calibrate';
 import type { Device } from '../plan/device.js';
 import type { Layout, PlacedPart } from '../plan/plan.js';
 import { type BatchAxes, findBatch } from '../split/batch.js';
-import { mixingOps, smallestPiece } from '../split/row-mixing.js';
+import { mixingOps, rowGrain } from '../split/row-mixing.js';
 import { enginesOf, shareThreads } from '../split/share-threads.js';
 import { openEnsemble } from './ensemble.js';
 import { openPipeline } from './pipeline.js';
@@ -22,6 +22,8 @@ export interface OpenLayoutOptions extends Pick<TaskOptions, 'signal'> {
    * The symbol of the dimension along which batches are cut; when absent the one whose name says so, unless an operator looks at all rows at once: then batches stay whole, and only requests are shared out.
    */
   readonly batch?: string;
+  /** Pieces of a batch begin at multiples of this many rows; when absent of as many as equality of every bit takes (1, 2 or 4, as the operators are). */
+  readonly grain?: number;
 }
 
 interface Context {
@@ -31,6 +33,7 @@ interface Context {
   readonly types: ReadonlyMap<string, ValueType>;
   /** The symbol to cut along, `undefined` to look for one, `false` when batches stay whole. */
   readonly batch: string | undefined | false;
+  readonly grain: number;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -38,13 +41,16 @@ interface Context {
  * Disposing closes every engine. Outputs are those of a single engine, bit for bit, for data, pipelines and tasks of models whose rows are computed apart. Throws `E_GRAPH` for a layout that names values
  * the model does not have, `E_OPTION` for a `batch` that its outputs do not have.
  */
-export async function openLayout(model: Model, layout: Layout, { engine, devices = [], batch, signal }: OpenLayoutOptions): Promise<Executor> {
+export async function openLayout(model: Model, layout: Layout, { engine, devices = [], batch, grain, signal }: OpenLayoutOptions): Promise<Executor> {
   const engineOf = typeof engine === 'function' ? engine : (): Engine => engine;
+  const typed = cloneModel(model);
+  inferShapes(typed);
   const context: Context = {
     engineOf,
     threadsOf: shareThreads(layout, devices, availableParallelism()),
-    types: typesOf(model),
+    types: typesOf(typed),
     batch: batch ?? (mixingOps(model).length > 0 ? false : undefined),
+    grain: grain ?? rowGrain(typed),
     signal,
   };
   if (batch !== undefined && !batchOf(model, context)) throw new PenjingError('E_OPTION', `${batch} is no dimension of an input and of all outputs`, { hint: 'Name the symbol of the batch, or leave it out.' });
@@ -61,12 +67,12 @@ async function open(model: Model, layout: Layout, context: Context): Promise<Exe
     }
     case 'data': {
       const replicas = await openAll(layout.replicas.map((replica) => () => open(model, replica, context)));
-      if (layout.reduction === 'concat') return openReplicas({ replicas, batch: batchOf(model, context), smallest: smallestPiece(model) });
+      if (layout.reduction === 'concat') return openReplicas({ replicas, batch: batchOf(model, context), grain: context.grain });
       return orDispose(replicas, () => openEnsemble({ replicas, reduction: layout.reduction as 'mean' | 'sum', engine: context.engineOf(enginesOf(layout)[0] ?? ''), ...(signal && { signal }) }));
     }
     case 'pipeline': {
       const stages = await openParts(model, layout.stages, context);
-      return orDispose(stages.map(({ work }) => work), async () => openPipeline({ stages, ...bordersOf(model), microBatches: layout.microBatches, batch: batchOf(model, context), smallest: smallestPiece(model) }));
+      return orDispose(stages.map(({ work }) => work), async () => openPipeline({ stages, ...bordersOf(model), microBatches: layout.microBatches, batch: batchOf(model, context), grain: context.grain }));
     }
     case 'tasks': {
       const parts = await openParts(model, layout.parts, context);
@@ -113,12 +119,10 @@ function batchOf(model: Model, { batch, types }: Pick<Context, 'batch' | 'types'
 }
 
 /** Of all values of the main graph; a file says little of those between. */
-function typesOf(model: Model): ReadonlyMap<string, ValueType> {
-  const copy = cloneModel(model);
-  inferShapes(copy);
+function typesOf({ graph }: Model): ReadonlyMap<string, ValueType> {
   const types = new Map<string, ValueType>();
   const note = ({ name, type }: { readonly name: string; readonly type?: ValueType | undefined }): void => void (type && name !== '' && types.set(name, type));
-  for (const node of copy.graph.nodes()) node.outputs.forEach(note);
-  copy.graph.inputs.forEach(note);
+  for (const node of graph.nodes()) node.outputs.forEach(note);
+  graph.inputs.forEach(note);
   return types;
 }

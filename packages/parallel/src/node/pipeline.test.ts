@@ -4,7 +4,7 @@ import { handExecutor, numbers, valuesOf } from '../testing/hand-executor.js';
 import { openPipeline } from './pipeline.js';
 
 const batch = { inputs: { x: 0 }, outputs: { y: 0 } };
-const open = (microBatches: number, rest: { smallest?: number; inFlight?: number; batch?: typeof batch | undefined } = {}) => {
+const open = (microBatches: number, rest: { grain?: number; inFlight?: number; batch?: typeof batch | undefined } = {}) => {
   const [first, second] = [handExecutor(['x'], ['h']), handExecutor(['h'], ['y'])];
   const pipeline = openPipeline({ stages: [{ name: 'first', work: first }, { name: 'second', work: second }], inputs: [{ name: 'x', type: tensorType('float32', ['batch']) }], outputs: ['y'], microBatches, batch, ...rest });
   return { first, second, pipeline };
@@ -40,8 +40,8 @@ describe('a pipeline', () => {
     expect(valuesOf((await running)['y'])).toEqual(Array.from({ length: 30 }, (_, i) => i));
   });
 
-  test('pieces are no smaller than allowed, and a batch that cannot be cut stays whole', async () => {
-    for (const [options, pieces] of [[{ smallest: 2 }, 2], [{ batch: undefined }, 1]] as const) {
+  test('pieces begin where they may, and a batch that cannot be cut stays whole', async () => {
+    for (const [options, pieces] of [[{ grain: 2 }, 2], [{ batch: undefined }, 1]] as const) {
       const { first, second, pipeline } = open(4, options);
       const running = pipeline.run({ x: numbers(1, 2, 3, 4, 5) });
       await vi.waitFor(() => expect(first.runs).toHaveLength(pieces));

@@ -13,20 +13,20 @@ export interface PipelineOptions {
   readonly microBatches: number;
   /** Where the batch is; without, requests stay whole, and follow each other through the stages. */
   readonly batch?: BatchAxes | undefined;
-  /** Fewest rows of a piece, 1 when absent. */
-  readonly smallest?: number;
+  /** Pieces begin at multiples of this many rows; 1 when absent. */
+  readonly grain?: number;
   /** Pieces in the stages and between them; further ones wait before the first. Twice the number of stages when absent: one that runs and one that waits for each. */
   readonly inFlight?: number;
 }
 
 /** Disposing disposes of the stages. */
-export function openPipeline({ stages, inputs, outputs, microBatches, batch, smallest = 1, inFlight = 2 * stages.length }: PipelineOptions): Executor {
+export function openPipeline({ stages, inputs, outputs, microBatches, batch, grain = 1, inFlight = 2 * stages.length }: PipelineOptions): Executor {
   const flow = openTasks({ parts: stages, inputs, outputs, inFlight });
   return {
     inputs: flow.inputs,
     outputs: flow.outputs,
     async run(feeds, options = {}) {
-      const ranges = shareRows(batch ? batchRows(feeds, batch) : 1, batch ? microBatches : 1, smallest);
+      const ranges = shareRows(batch ? batchRows(feeds, batch) : 1, batch ? microBatches : 1, grain);
       return runPieces(feeds, options, batch, ranges, (piece, each) => flow.run(piece, each));
     },
     [Symbol.asyncDispose]: () => flow[Symbol.asyncDispose](),

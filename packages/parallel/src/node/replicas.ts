@@ -10,15 +10,15 @@ export interface ReplicasOptions {
   readonly replicas: readonly Executor[];
   /** Where the batch is; without, requests go whole to one replica each. */
   readonly batch?: BatchAxes | undefined;
-  /** Fewest rows of a share, 1 when absent. */
-  readonly smallest?: number;
+  /** Shares begin at multiples of this many rows; 1 when absent. */
+  readonly grain?: number;
 }
 
 /** In each replica one piece runs and one waits. */
 const PER_REPLICA = 2;
 
 /** Disposing disposes of the replicas. */
-export function openReplicas({ replicas, batch, smallest = 1 }: ReplicasOptions): Executor {
+export function openReplicas({ replicas, batch, grain = 1 }: ReplicasOptions): Executor {
   const [first] = replicas;
   if (!first) throw new PenjingError('E_OPTION', 'there are no replicas');
   const slots = new Slots(PER_REPLICA * replicas.length);
@@ -30,7 +30,7 @@ export function openReplicas({ replicas, batch, smallest = 1 }: ReplicasOptions)
     async run(feeds, options = {}) {
       const rows = batch ? batchRows(feeds, batch) : 1;
       // When all have work, cutting this request would only add pieces to wait for.
-      const ranges = shareRows(rows, batch ? Math.max(1, replicas.length - pieces) : 1, smallest);
+      const ranges = shareRows(rows, batch ? Math.max(1, replicas.length - pieces) : 1, grain);
       pieces += ranges.length;
       try {
         return await runPieces(feeds, options, batch, ranges, async (piece, each, weight) => {

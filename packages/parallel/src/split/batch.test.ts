@@ -18,12 +18,14 @@ describe('findBatch', () => {
   });
 });
 
-test('shares are even, in order, and none is smaller than the smallest', () => {
-  const sizes = (rows: number, parts: number, smallest?: number): number[] => shareRows(rows, parts, smallest).map(({ start, end }) => end - start);
+test('shares are even, in order, and begin at multiples of the grain', () => {
+  const sizes = (rows: number, parts: number, grain?: number): number[] => shareRows(rows, parts, grain).map(({ start, end }) => end - start);
   expect(sizes(8, 3)).toEqual([2, 3, 3]);
   expect(sizes(3, 8)).toEqual([1, 1, 1]);
   expect(sizes(5, 4, 2)).toEqual([2, 3]);
   expect(sizes(1, 4, 2)).toEqual([1]);
+  expect(sizes(19, 3, 4)).toEqual([4, 4, 11]);
+  expect(sizes(24, 3, 4)).toEqual([8, 8, 8]);
   expect(sizes(0, 4)).toEqual([0]);
 });
 

@@ -45,10 +45,12 @@ export function batchRows(feeds: Feeds, axes: BatchAxes): number {
   return rows;
 }
 
-/** At most `parts` ranges of rows, as even as can be, none smaller than `smallest` unless all rows are one range. */
-export function shareRows(rows: number, parts: number, smallest = 1): RowRange[] {
-  const count = Math.max(1, Math.min(parts, Math.floor(rows / Math.max(1, smallest))));
-  return Array.from({ length: count }, (_, i) => ({ start: Math.floor((i * rows) / count), end: Math.floor(((i + 1) * rows) / count) }));
+/** At most `parts` ranges of rows, as even as can be, each beginning at a multiple of `grain`; the last takes what is over. */
+export function shareRows(rows: number, parts: number, grain = 1): RowRange[] {
+  const units = Math.floor(rows / grain);
+  const count = Math.max(1, Math.min(parts, units));
+  const start = (i: number): number => Math.floor((i * units) / count) * grain;
+  return Array.from({ length: count }, (_, i) => ({ start: start(i), end: i + 1 === count ? rows : start(i + 1) }));
 }
 
 /** The feeds of some rows. Where the batch is the outermost axis nothing is copied: tensors look into the buffers given. */
