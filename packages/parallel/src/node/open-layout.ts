@@ -29,7 +29,9 @@ export interface OpenLayoutOptions extends Pick<TaskOptions, 'signal'> {
 interface Context {
   readonly engineOf: (device: string) => Engine;
   readonly threadsOf: (device: string) => number;
-  /** Types by name of a value, as far as they are known: parts do not know those of what they are given. */
+  /** The whole model with all types that follow from its nodes: engines want to know those of what a part is given. */
+  readonly typed: Model;
+  /** Types by name of a value. */
   readonly types: ReadonlyMap<string, ValueType>;
   /** The symbol to cut along, `undefined` to look for one, `false` when batches stay whole. */
   readonly batch: string | undefined | false;
@@ -48,6 +50,7 @@ export async function openLayout(model: Model, layout: Layout, { engine, devices
   const context: Context = {
     engineOf,
     threadsOf: shareThreads(layout, devices, availableParallelism()),
+    typed,
     types: typesOf(typed),
     batch: batch ?? (mixingOps(model).length > 0 ? false : undefined),
     grain: grain ?? rowGrain(typed),
@@ -71,11 +74,11 @@ async function open(model: Model, layout: Layout, context: Context): Promise<Exe
       return orDispose(replicas, () => openEnsemble({ replicas, reduction: layout.reduction as 'mean' | 'sum', engine: context.engineOf(enginesOf(layout)[0] ?? ''), ...(signal && { signal }) }));
     }
     case 'pipeline': {
-      const stages = await openParts(model, layout.stages, context);
+      const stages = await openParts(layout.stages, context);
       return orDispose(stages.map(({ work }) => work), async () => openPipeline({ stages, ...bordersOf(model), microBatches: layout.microBatches, batch: batchOf(model, context), grain: context.grain }));
     }
     case 'tasks': {
-      const parts = await openParts(model, layout.parts, context);
+      const parts = await openParts(layout.parts, context);
       return orDispose(parts.map(({ work }) => work), async () => openTasks({ parts, ...bordersOf(model) }));
     }
     case 'tensor':
@@ -83,8 +86,8 @@ async function open(model: Model, layout: Layout, context: Context): Promise<Exe
   }
 }
 
-function openParts(model: Model, parts: readonly PlacedPart[], context: Context): Promise<(TaskPart & { readonly work: Executor })[]> {
-  const models = parts.map(({ inputs, outputs }) => extractModel(model, inputs, outputs));
+function openParts(parts: readonly PlacedPart[], context: Context): Promise<(TaskPart & { readonly work: Executor })[]> {
+  const models = parts.map(({ inputs, outputs }) => extractModel(context.typed, inputs, outputs));
   return openAll(models.map((part, i) => () => open(part, parts[i]!.layout, context))).then((works) => works.map((work, i) => ({ name: `part ${i + 1}`, work })));
 }
 
