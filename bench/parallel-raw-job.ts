@@ -1,27 +1,26 @@
-/** Runs a session some times inside its own thread, from an agreed moment on: what two workers do with nothing between them. */
+/** Runs a session some times inside its own thread, together with others: what workers do with nothing between them. */
 import { type Job, jobModule, type PreparedModel, type DType, DenseTensor } from '@penjing/core';
 
 export interface RawInput {
   readonly model: PreparedModel;
   readonly runs: number;
   readonly feed: { readonly name: string; readonly dtype: DType; readonly shape: readonly number[]; readonly bytes: Uint8Array };
-  /** Milliseconds since 1970; all workers begin then. */
-  readonly at: number;
+  /** One number: how many workers are still to be ready. All begin when it is 0. */
+  readonly waiting: Int32Array<SharedArrayBuffer>;
 }
 
-/** Milliseconds from the agreed moment to the end of the last run. */
+/** Milliseconds of all runs. */
 export const rawJob: Job<RawInput, number> = {
   module: jobModule(import.meta.url, './parallel-raw-job'),
   name: 'rawJob',
-  async run({ model, runs, feed, at }, { load }) {
+  async run({ model, runs, feed, waiting }, { load }) {
     await using executor = await load(model);
     const feeds = { [feed.name]: new DenseTensor(feed.dtype, feed.shape, feed.bytes) };
     await executor.run(feeds);
-    const now = (): number => performance.timeOrigin + performance.now();
-    if (now() > at) throw new Error('a worker was not ready in time: give --ready more milliseconds');
-    await new Promise((resolve) => setTimeout(resolve, at - now() - 5));
-    while (now() < at);
+    if (Atomics.sub(waiting, 0, 1) === 1) Atomics.notify(waiting, 0);
+    for (let left = Atomics.load(waiting, 0); left > 0; left = Atomics.load(waiting, 0)) Atomics.wait(waiting, 0, left, 1000);
+    const started = performance.now();
     for (let i = 0; i < runs; i++) await executor.run(feeds);
-    return now() - at;
+    return performance.now() - started;
   },
 };

@@ -14,11 +14,11 @@ import { median } from './timed.js';
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '15' }, layers: { type: 'string', default: '8' }, width: { type: 'string', default: '1024' },
-    rows: { type: 'string', default: '256' }, microRows: { type: 'string', default: '128' }, ready: { type: 'string', default: '2500' },
+    rows: { type: 'string', default: '256' }, microRows: { type: 'string', default: '128' },
     out: { type: 'string', default: 'bench/results/parallel.json' },
   },
 });
-const [rounds, layers, width, rows, microRows, ready] = [values.rounds, values.layers, values.width, values.rows, values.microRows, values.ready].map(Number) as [number, number, number, number, number, number];
+const [rounds, layers, width, rows, microRows] = [values.rounds, values.layers, values.width, values.rows, values.microRows].map(Number) as [number, number, number, number, number];
 const MICRO_BATCHES = [8, 32];
 
 /** A perceptron: equal layers, a head of 16 numbers, so that outputs are as small as they should be. */
@@ -95,8 +95,8 @@ try {
 /** Milliseconds of a run of as many rows in each of `workers` sessions at once, with nothing between the runs. */
 async function raw(prepared: PreparedModel, workers: number, count: number, runs: number): Promise<number> {
   const { dtype, shape, bytes } = feedOf(count);
-  const at = performance.timeOrigin + performance.now() + ready;
-  const times = await Promise.all(Array.from({ length: workers }, () => jobs.run(rawJob, { model: { kind: prepared.kind, reference: prepared.reference }, runs, feed: { name: 'x', dtype, shape, bytes }, at })));
+  const waiting = new Int32Array(new SharedArrayBuffer(4)).fill(workers);
+  const times = await Promise.all(Array.from({ length: workers }, () => jobs.run(rawJob, { model: { kind: prepared.kind, reference: prepared.reference }, runs, feed: { name: 'x', dtype, shape, bytes }, waiting })));
   return Math.max(...times) / runs;
 }
 
