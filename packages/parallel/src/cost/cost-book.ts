@@ -6,7 +6,7 @@ import { completeSizes, type Sizes } from './bind-sizes.js';
 import { type ModelCost, modelCost, type NodeCost } from './model-cost.js';
 import { findBatch } from '../split/batch.js';
 import { type CutBlock, cutBlocks } from '../split/cut-blocks.js';
-import { mixingOps, smallestPiece } from '../split/row-mixing.js';
+import { mixingOps, rowGrain } from '../split/row-mixing.js';
 import { type Seconds, secondsOf } from './roofline.js';
 
 export interface CostBook {
@@ -55,7 +55,7 @@ export function costBook(model: Model, options: { readonly sizes?: Sizes } = {})
   return {
     model, sizes, batch, batchSymbol, at, nodes,
     blocks: cutBlocks(model),
-    smallestPiece: smallestPiece(model),
+    smallestPiece: rowGrain(model),
     whole: { inputs: model.graph.inputs.map(({ name }) => name), outputs: model.graph.outputs.map(({ name }) => name) },
     seconds(part, rows, speed) {
       const bySpeed = timed.get(speed) ?? new Map<string, Seconds>();
