@@ -15,7 +15,7 @@ const arrows: Readonly<Record<string, { readonly imports: readonly string[]; rea
   'packages/runtime': { imports: ['@penjing/core', '@penjing/core/calibrate', '@penjing/core/reference', '@penjing/core/rewrite', '@penjing/kernels', '@penjing/graph-io', '@penjing/graph-io/data', '@penjing/graph-io/node'], node: true },
   'packages/recipe': { imports: ['@penjing/core', '@penjing/core/calibrate', '@penjing/core/rewrite', '@penjing/graph-io', '@penjing/graph-io/data', '@penjing/graph-io/node', '@penjing/quantize', '@penjing/compress', '@penjing/distill', '@penjing/parallel', '@penjing/parallel/node', '@penjing/parallel/nats', '@penjing/parallel/grpc', '@penjing/runtime', '@penjing/kernels'], node: true },
   'apps/cli': { imports: ['@penjing/core', '@penjing/recipe', '@penjing/recipe/pool', '@penjing/recipe/recipe.schema.json', '@penjing/runtime', '@penjing/parallel', '@penjing/server'], node: true },
-  'apps/server': { imports: ['@penjing/core', '@penjing/graph-io/v2', '@penjing/recipe', '@penjing/recipe/graphs', '@penjing/runtime', '@penjing/parallel'], node: true },
+  'apps/server': { imports: ['@penjing/core', '@penjing/graph-io/v2', '@penjing/recipe', '@penjing/recipe/graphs', '@penjing/runtime', '@penjing/parallel', '@penjing/parallel/node'], node: true },
   // What the server sends the page has one type; nothing of it is in the page.
   'apps/server/web': { imports: [], types: ['@penjing/recipe/graphs'], node: false },
 };

@@ -1,5 +1,6 @@
 /** Opens a model in its own process: what it is for decides what can be asked of it. */
 import { type ModelSummary, summarizeModel } from '@penjing/runtime';
+import { flowFileAt } from '../flow/flow-file.js';
 import { openEmbedding } from './kinds/embedding.js';
 import { openTensors } from './kinds/tensors.js';
 import { openTextGeneration } from './kinds/text-generation.js';
@@ -41,6 +42,12 @@ export interface KindSettings extends Pick<ModelSource, 'threads' | 'device' | '
 const kinds: Readonly<Record<Task, KindOpener>> = { 'text-generation': openTextGeneration, embedding: openEmbedding, tensors: openTensors };
 
 export async function openModel({ path, variant, task, threads, device, prefixCacheBytes }: ModelSource, signal: AbortSignal): Promise<OpenedModel> {
+  const flow = await flowFileAt(path);
+  if (flow !== undefined) {
+    // loaded for flows only
+    const { openFlow } = await import('../flow/open-flow.js');
+    return openFlow(flow, { threads, device }, signal);
+  }
   const summary = await summarizeModel(path, { ...(variant !== undefined && { variant }), signal });
   const kind = task ?? summary.task;
   const { handlers, contextLength, hasChatTemplate = false, close } = await kinds[kind](summary, { threads, device, variant, prefixCacheBytes, thread: 'calling', signal });

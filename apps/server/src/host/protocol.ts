@@ -41,6 +41,8 @@ export interface ModelDescription {
   /** Most tokens of prompt and text together, or of a text to embed. */
   readonly contextLength: number | undefined;
   readonly hasChatTemplate: boolean;
+  /** What V2 calls it, where it is more than an ONNX file. */
+  readonly platform?: 'ensemble';
 }
 
 /** A conversation, a text, or the ids of its tokens with all special ones in place. */

@@ -1,7 +1,8 @@
 /** Where models come from: those that were named at the start, and the folders of a repository. */
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
-import { basename, extname, join, resolve, sep } from 'node:path';
+import { basename, dirname, extname, join, resolve, sep } from 'node:path';
 import { PenjingError } from '@penjing/core';
+import { FLOW_FILE, flowFileAt, modelsOf, readFlow } from '../flow/flow-file.js';
 import { issuesOf } from '../config/read-config.js';
 import { MODEL_NAME, type ModelEntry, type ModelOptions, modelOptionsSchema } from '../config/schema.js';
 
@@ -50,9 +51,15 @@ export function folderShelf(root: string): ModelShelf {
       throw new PenjingError('E_CONFIG', `${config} has ${path} in its ladder, which does not exist`, { hint: 'A path of a ladder begins at the folder of the repository.', cause });
     });
     const numbers = (await readdir(folder)).filter((entry) => VERSION.test(entry)).sort((a, b) => Number(a) - Number(b));
-    if (numbers.length === 0) return { name, versions: [{ version: '1', path: folder }], options };
+    if (numbers.length === 0) {
+      await flowContained(root, folder);
+      return { name, versions: [{ version: '1', path: folder }], options };
+    }
     const versions = numbers.slice(-options.versions).map((version) => ({ version, path: join(folder, version) }));
-    for (const { path } of versions) await contained(folder, path);
+    for (const { path } of versions) {
+      await contained(folder, path);
+      await flowContained(root, path);
+    }
     return { name, versions, options };
   };
   return {
@@ -100,6 +107,16 @@ async function contained(parent: string, path: string): Promise<void> {
   if (!inner.startsWith(outer + sep)) throw new PenjingError('E_PATH', `${basename(path)} of the repository is a link that leads out of it`);
 }
 
+/** A flow may use what is in the repository. */
+async function flowContained(root: string, folder: string): Promise<void> {
+  const file = await flowFileAt(folder);
+  if (file === undefined) return;
+  for (const path of (await readFlow(file)).steps.flatMap(modelsOf)) await contained(root, path).catch((cause: unknown) => {
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
+    throw new PenjingError('E_CONFIG', `${file} names ${path}, which does not exist`, { hint: 'Paths of a flow begin at its own folder.', cause });
+  });
+}
+
 async function isFolder(path: string): Promise<boolean> {
   return stat(path).then((info) => info.isDirectory(), () => false);
 }
@@ -120,9 +137,10 @@ async function readOptions(path: string): Promise<ModelOptions> {
   return parsed.data;
 }
 
-/** `out/sapling` is sapling, `out/sapling/onnx/model_q4.onnx` too. */
+/** `out/sapling` is sapling, `both/flow.json` both, `both.json` too, `out/sapling/onnx/model_q4.onnx` too. */
 export function nameOf(path: string): string {
   const whole = resolve(path);
+  if (extname(whole) === '.json') return basename(whole) === FLOW_FILE ? basename(dirname(whole)) : basename(whole, '.json').replace(/\.flow$/, '');
   if (extname(whole) !== '.onnx') return basename(whole);
   const parts = whole.split(sep);
   const stem = basename(whole, '.onnx');

@@ -9,8 +9,8 @@ import type { Tensors } from '../schedule/join-tensors.js';
 const PLATFORM = 'onnx_onnxv1';
 
 /** Metadata of a model; values that the protocol cannot carry (sequences, int4) are left out. */
-export function metadataOf(name: string, versions: readonly string[], { inputs, outputs }: ModelDescription): ModelMetadataMessage {
-  return { name, versions: [...versions], platform: PLATFORM, inputs: inputs.flatMap(tensorMetadata), outputs: outputs.flatMap(tensorMetadata) };
+export function metadataOf(name: string, versions: readonly string[], { inputs, outputs, platform }: ModelDescription): ModelMetadataMessage {
+  return { name, versions: [...versions], platform: platform ?? PLATFORM, inputs: inputs.flatMap(tensorMetadata), outputs: outputs.flatMap(tensorMetadata) };
 }
 
 /** One row, or none for what the protocol cannot carry. */
