@@ -14,6 +14,7 @@ import { finetune } from './commands/finetune.js';
 import { generate } from './commands/generate.js';
 import { inspect } from './commands/inspect.js';
 import { lowrank } from './commands/lowrank.js';
+import { plan } from './commands/plan.js';
 import { prune } from './commands/prune.js';
 import { quantize } from './commands/quantize.js';
 import { run } from './commands/run.js';
@@ -22,4 +23,4 @@ import { simplify } from './commands/simplify.js';
 import { squeeze } from './commands/squeeze.js';
 import type { Command } from './command.js';
 
-export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, run, generate, chat, serve, deploy, client, apply, doctor];
+export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, plan, run, generate, chat, serve, deploy, client, apply, doctor];

@@ -32,7 +32,7 @@ function convolution(weight: number, integer: boolean): FlopRule {
   return (at) => {
     const kernel = at.shape(weight);
     const depthwise = kernel?.[1] === 1 && (at.shape(0)?.[1] ?? 1) > 1;
-    return { kind: integer ? 'integer' : depthwise ? 'depthwise' : 'convolution', flops: 2 * sizeOf(at.output(0)) * sizeOf(kernel?.slice(1)) };
+    return { kind: integer ? 'integer' : depthwise ? 'depthwise' : 'convolution', flops: 2 * sizeOf(at.output(0)) * sizeOf(kernel?.slice(1)), rows: sizeOf(kernel?.slice(1)) };
   };
 }
 

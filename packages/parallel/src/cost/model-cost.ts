@@ -72,11 +72,12 @@ function costOf(node: Node, known: Known): NodeCost {
     return { flops, bytes: [...capturedValues(graph)].reduce((sum, value) => sum + bytesOf(value), 0) };
   });
   const work = (Object.hasOwn(flopRules, key) ? flopRules[key as keyof typeof flopRules]!(sized) : undefined) ?? { kind: 'elementwise', flops: 0 };
-  if (freeOperators.has(key)) return { node, kind: 'elementwise', flops: 0, weightBytes: 0, activationBytes: 0 };
+  if (freeOperators.has(key) || isHalfOfPair(node)) return { node, kind: 'elementwise', flops: 0, weightBytes: 0, activationBytes: 0 };
   const picks = picking.has(key);
   return {
     node,
     ...work,
+    kind: work.flops > 0 && PAIRED.has(node.opType) && node.inputs.slice(0, 2).every((value) => value?.producer?.opType === 'DequantizeLinear') ? 'integer' : work.kind,
     // Of two branches one runs; loops count one round, for nobody knows how many there will be.
     flops: work.flops + Math.max(0, ...inner.map(({ flops }) => flops)),
     weightBytes: (picks ? Math.min(weightBytes, written) : weightBytes) + Math.max(0, ...inner.map(({ bytes }) => bytes)),
@@ -92,6 +93,15 @@ function isFused(node: Node, key: string): boolean {
   if (!FUSED.has(key)) return false;
   const producer = node.inputs[0]?.producer;
   return producer !== undefined && INTO.has(producer.opType) && node.inputs[0]!.useCount === 1;
+}
+
+/** Products between dequantized inputs, which ONNX Runtime computes on the integers. */
+const PAIRED: ReadonlySet<string> = new Set(['Conv', 'MatMul', 'Gemm']);
+
+/** A cast to or from integers that becomes part of such a product. */
+function isHalfOfPair(node: Node): boolean {
+  if (node.opType === 'DequantizeLinear') return node.outputs[0]!.uses().some((use) => PAIRED.has(use.node.opType));
+  return node.opType === 'QuantizeLinear' && PAIRED.has(node.inputs[0]?.producer?.opType ?? '') && node.inputs[0]!.producer!.inputs[0]?.producer?.opType === 'DequantizeLinear';
 }
 
 /** Initializers, and what is computed from them alone. */

@@ -24,6 +24,6 @@ export interface Work {
   readonly kind: WorkKind;
   /** Multiplications and additions. */
   readonly flops: number;
-  /** Rows that a product computes per weight: with few, weights are read faster than they are used. */
+  /** What the rate depends on: rows of a product (with few, vector units are not filled), length of the sums of a convolution. */
   readonly rows?: number;
 }

@@ -64,7 +64,7 @@ export function layoutTasks({ layout, book, place, requests, window }: LayoutTas
     const given: Places = new Map(book.whole.inputs.map((name) => [name, [{ task: begin, device: caller, rows: book.batch }]]));
     const made = emitter.emit(layout, { part: book.whole, rows: book.batch, places: given, label });
     const answers = new Set(book.whole.outputs.flatMap((name) => made.get(name) ?? given.get(name) ?? []));
-    const arrived = [...answers].map((source) => emitter.transfer(source, caller, book.bytes(book.whole.outputs, source.rows) / Math.max(1, answers.size), label));
+    const arrived = [...answers].map((source) => emitter.transfer(source, caller, book.bytes(book.whole.outputs, source.rows) / Math.max(1, answers.size), label, true));
     ends.push(emitter.add({ uses: [], compute: 0, after: arrived }, { kind: 'transfer', where: caller, ...label }));
   }
   return { ...out, ends };
@@ -118,11 +118,13 @@ class Emitter {
     }
   }
 
-  /** Brings what `source` has to a device; the task to wait for. */
-  transfer(source: Source, to: string, bytes: number, label: Scope['label']): number {
+  /** Brings what `source` has to a device, or `back` to who asked; the task to wait for. */
+  transfer(source: Source, to: string, bytes: number, label: Scope['label'], back = false): number {
     const place = this.#place;
-    if (source.device === to && this.#out.labels[source.task]!.kind !== 'transfer') return source.task;
-    const { latency, bandwidth } = place.hop(source.device, to);
+    if (source.device === to && !back && this.#out.labels[source.task]!.kind !== 'transfer') return source.task;
+    const { latency: once, bandwidth } = place.hop(source.device, to);
+    // Between two sessions of a host messages pass through the thread that called both.
+    const latency = place.hostOf(source.device) === place.hostOf(to) && this.#out.labels[source.task]!.kind === 'compute' && !back ? 2 * once : once;
     const way = place.way(source.device, to);
     const seconds = bytes / bandwidth;
     const task: SimTask = way === undefined ? { uses: [], compute: seconds + latency, after: [source.task] } : { uses: [way], compute: seconds, delay: latency, after: [source.task] };

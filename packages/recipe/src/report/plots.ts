@@ -154,7 +154,7 @@ function tail(text: string, length: number): string {
 }
 
 /** Keeps both ends of a long name. */
-function shorten(text: string, length: number): string {
+export function shorten(text: string, length: number): string {
   if (text.length <= length) return text;
   const head = Math.ceil((length - 1) / 3);
   return `${text.slice(0, head)}…${text.slice(text.length - (length - 1 - head))}`;

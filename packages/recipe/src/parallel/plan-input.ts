@@ -1,0 +1,68 @@
+/** A plan for a model on disk: opens it, lists the devices or measures this machine, plans, and draws. */
+import { open } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { type Model, PenjingError, type TaskOptions } from '@penjing/core';
+import type { DeviceList, Goal, PlanResult, Sizes } from '@penjing/parallel';
+import { openInput } from '../inputs/open-input.js';
+import { checkReport, writeReport } from '../report/write-report.js';
+import { planPage } from '../report/plan-page.js';
+import { measureDevices } from './measure-devices.js';
+
+export interface PlanInputOptions extends Omit<TaskOptions, 'seed'> {
+  /** A file of `penjing doctor --links`; this machine is measured when absent. */
+  readonly devices?: string | undefined;
+  readonly goal?: Goal | undefined;
+  readonly sizes?: Sizes | undefined;
+  /** Graph of a model that has several: `encoder_model`. */
+  readonly graph?: string | undefined;
+  /** Where a page goes. */
+  readonly report?: string | undefined;
+  /** Shards across hosts too. */
+  readonly force?: boolean | undefined;
+}
+
+/** Throws `E_NOT_FOUND`, `E_PLAN` and `E_LIMIT` for files of devices, what opening the model throws, and what `plan` throws. */
+export async function planInput(path: string, { devices, goal, sizes, graph, report, force, signal, onProgress }: PlanInputOptions = {}): Promise<PlanResult> {
+  const { planInDetail } = await import('@penjing/parallel');
+  if (report !== undefined) await checkReport(report);
+  const task = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
+  const listed = devices === undefined ? undefined : await readDevicesFile(devices);
+  const model = await graphOf(path, graph, signal);
+  const list: DeviceList = listed ?? (await measureDevices(task));
+  const result = await planInDetail({
+    model, devices: list.devices, links: list.links, name: basename(path), ...task,
+    ...(goal && { goal }), ...(sizes && { sizes }), ...(force !== undefined && { force }),
+  });
+  if (report !== undefined) await writeReport(report, planPage(result));
+  return result;
+}
+
+export async function readDevicesFile(path: string): Promise<DeviceList> {
+  const { MAX_PLAN_BYTES, readDevices } = await import('@penjing/parallel');
+  return readDevices(await readLimited(path, MAX_PLAN_BYTES), path);
+}
+
+/** Never more than `most` bytes in memory, whatever the file is. */
+async function readLimited(path: string, most: number): Promise<string> {
+  const file = await open(path).catch((cause: unknown) => {
+    throw new PenjingError('E_NOT_FOUND', `${path} cannot be read`, { cause, hint: 'Write it with `penjing doctor --links -o devices.json`.' });
+  });
+  try {
+    const info = await file.stat();
+    if (!info.isFile()) throw new PenjingError('E_PLAN', `${path} is no regular file`);
+    if (info.size > most) throw new PenjingError('E_LIMIT', `${path} is larger than ${most} bytes`);
+    return (await file.readFile()).toString('utf8');
+  } finally {
+    await file.close();
+  }
+}
+
+async function graphOf(path: string, name: string | undefined, signal: AbortSignal | undefined): Promise<Model> {
+  const input = await openInput(path);
+  const graphs = await input.graphs({ signal });
+  const names = [...graphs.keys()];
+  const wanted = name ?? (names.length === 1 ? names[0]! : names.includes('model') ? 'model' : undefined);
+  const model = wanted === undefined ? undefined : graphs.get(wanted);
+  if (!model) throw new PenjingError('E_OPTION', name === undefined ? `${path} has several graphs` : `${path} has no graph ${name}`, { hint: `Name one of ${names.join(', ')} with --graph.` });
+  return model;
+}

@@ -1,0 +1,51 @@
+/** The page of a plan: why this layout, what happens when, and what else was looked at. */
+import type { Forecast, PlanResult } from '@penjing/parallel';
+import { renderPage } from './page.js';
+import { barPlot, format } from './plots.js';
+import { timelinePlot } from './timeline-plot.js';
+
+/** Bars of the comparison: the best ones. */
+const MOST_BARS = 10;
+
+export function planPage({ plan, timeline, ranked }: PlanResult, date = new Date()): string {
+  const { forecast, goal, model, considered = [], devices } = plan;
+  const [best] = ranked;
+  const measure = measures[goal];
+  const sizes = Object.entries(model.sizes).map(([symbol, size]) => `${symbol}=${size}`).join(', ');
+  return renderPage({
+    title: `Plan for ${model.name}`,
+    lead: plan.reasons.join(' '),
+    facts: [
+      ['layout', best!.name],
+      ['one request', milliseconds(forecast.latency)],
+      ['requests per second', format(forecast.throughput)],
+      ['most on a device', megabytes(Math.max(...Object.values(forecast.memory)))],
+      ['bubble', `${(100 * forecast.bubble).toFixed(0)} %`],
+      ['efficiency', `${(100 * forecast.efficiency).toFixed(0)} %`],
+      ['weights', megabytes(model.weightBytes)],
+      ...(sizes === '' ? [] : [['sizes', sizes] as const]),
+    ],
+    plots: [
+      timelinePlot({ title: 'One request, forecast' }, timeline),
+      ...(ranked.length > 1 ? [barPlot({ title: `Layouts by ${goal}`, axis: measure.axis, oneColour: true }, ranked.slice(0, MOST_BARS).map(({ name, forecast: each }) => ({ label: name, value: measure.value(each), text: format(measure.value(each)) })))] : []),
+    ],
+    tables: [
+      {
+        title: 'What was considered',
+        header: ['layout', 'one request', 'requests/s', 'most memory', 'bubble'],
+        rows: considered.map(({ name, forecast: each, refused }) => (each ? [name, milliseconds(each.latency), format(each.throughput), megabytes(Math.max(...Object.values(each.memory))), `${(100 * each.bubble).toFixed(0)} %`] : [`${name}: ${refused ?? 'refused'}`, '—', '—', '—', '—'])),
+      },
+      { title: 'Devices', header: ['device', 'host', 'GFLOP/s', 'GB/s', 'memory'], rows: devices.slice(0, 64).map((device) => [device.name, device.host ?? device.name, format(device.flops / 1e9), format(device.memoryBandwidth / 1e9), megabytes(device.memoryBytes)]) },
+    ],
+    colophon: `Penjing, ${date.toISOString().slice(0, 16).replace('T', ' ')} UTC. A forecast, simulated; nothing of the plan has run.`,
+  });
+}
+
+const measures: Readonly<Record<PlanResult['plan']['goal'], { readonly axis: string; readonly value: (forecast: Forecast) => number }>> = {
+  latency: { axis: 'ms for one request (less is better)', value: ({ latency }) => 1e3 * latency },
+  throughput: { axis: 'requests per second (more is better)', value: ({ throughput }) => throughput },
+  memory: { axis: 'MB on the fullest device (less is better)', value: ({ memory }) => Math.max(...Object.values(memory)) / 1e6 },
+};
+
+const milliseconds = (seconds: number): string => `${format(1e3 * seconds)} ms`;
+const megabytes = (bytes: number): string => `${format(bytes / 1e6)} MB`;
