@@ -37,6 +37,19 @@ export class Collectives {
     this.#options = options;
   }
 
+  /**
+   * Before the first run after one that not all shards ended: they stopped at different exchanges, so neither turns nor memories agree. All begin anew, and meet before anyone sends memory that another
+   * would take for old.
+   */
+  async reset(): Promise<void> {
+    const { shard, gate, peers } = this.#options;
+    this.#memory = undefined;
+    this.#turn = 0;
+    this.#generation = gate.generation;
+    if (shard !== 0) while (receiveMessageOnPort(peers[0] as unknown as NodePort));
+    await gate.meet();
+  }
+
   /** Sums in the order of the shards: everyone gets the same bits, however large the tensors are. */
   async sum(terms: readonly DenseTensor[]): Promise<DenseTensor[]> {
     const { shard, shards, gate } = this.#options;

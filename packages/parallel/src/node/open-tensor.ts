@@ -98,6 +98,8 @@ class ShardTeam {
   #next = 1;
   #failure: PenjingError | undefined;
   #closing = false;
+  /** Not all shards ended the run before. */
+  #broken = false;
   #onFailure: (error: PenjingError) => void = () => {};
   /** For feeds; used by one run at a time. */
   #memory = new SharedArrayBuffer(0);
@@ -135,10 +137,10 @@ class ShardTeam {
     const replies = this.#members.map((member) => new Promise<FromShard>((resolve) => {
       member.onMessage = (message) => 'run' in message && message.run === id && resolve(message);
     }));
-    const message: ToShard = { run: id, feeds: this.#send(feeds), outputs };
+    const message: ToShard = { run: id, fresh: this.#broken, feeds: this.#send(feeds), outputs };
     for (const { port } of this.#members) port.postMessage(message);
     const all = this.#unlessLost(undefined, Promise.all(replies));
-    const settled = all.then(() => {}, () => {});
+    const settled = all.then((answers) => void (this.#broken = answers.some((answer) => 'failure' in answer)), () => {});
     const give = (): void => this.#gate.stop(stops.cancelled);
     signal?.addEventListener('abort', give, { once: true });
     void settled.then(() => signal?.removeEventListener('abort', give));

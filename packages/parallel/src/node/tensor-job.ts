@@ -51,8 +51,9 @@ function answer(port: MessagePort, signal: AbortSignal | undefined, run: (messag
   });
 }
 
-async function runProgram(task: ShardTask, executors: readonly Executor[], gate: CollectiveGate, collectives: Collectives, { run, feeds, outputs: wanted }: RunMessage): Promise<FromShard> {
+async function runProgram(task: ShardTask, executors: readonly Executor[], gate: CollectiveGate, collectives: Collectives, { run, fresh, feeds, outputs: wanted }: RunMessage): Promise<FromShard> {
   try {
+    if (fresh) await collectives.reset();
     const values: Values = new Map(task.inputs.map((port) => [port.value, received(feeds[port.name]!, port, task.shard)]));
     const outputs = task.outputs.filter(({ name }) => wanted.includes(name));
     const plan = planOf(task.program, executors, outputs);

@@ -23,7 +23,8 @@ export type SentTensor =
   | { readonly shape: Shape; readonly texts: readonly Uint8Array[] };
 
 export type ToShard =
-  | { readonly run: number; readonly feeds: Readonly<Record<string, SentTensor>>; readonly outputs: readonly string[] }
+  /** `fresh`: the run before failed somewhere, or was given up. */
+  | { readonly run: number; readonly fresh: boolean; readonly feeds: Readonly<Record<string, SentTensor>>; readonly outputs: readonly string[] }
   | { readonly close: true };
 
 export type FromShard =
