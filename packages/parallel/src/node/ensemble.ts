@@ -19,7 +19,7 @@ export async function openEnsemble({ replicas, reduction, engine, signal }: Ense
   if (!first) throw new PenjingError('E_OPTION', 'there are no replicas');
   for (const other of others) for (const side of ['inputs', 'outputs'] as const) checkSame(first[side], other[side], side.slice(0, -1));
   const model = reductionModel(first.outputs, replicas.length, reduction);
-  const reducer = await openRevived(() => engine.load(model, { threads: 1, ...(signal && { signal }) }));
+  const reducer = await openRevived((opening) => engine.load(model, { threads: 1, ...(opening && { signal: opening }) }), signal);
   return {
     inputs: first.inputs,
     outputs: first.outputs,

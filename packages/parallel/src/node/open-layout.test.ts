@@ -1,4 +1,4 @@
-import { type DenseTensor, denseOf, type Executor, type Feeds, GraphBuilder, Model, tensorType } from '@penjing/core';
+import { type DenseTensor, denseOf, type Engine, type Executor, type Feeds, GraphBuilder, Model, PenjingError, tensorType } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { describe, expect, test } from 'vitest';
 import type { Layout } from '../plan/plan.js';
@@ -83,6 +83,28 @@ test.each<[string, Layout, string | undefined, string]>([
   ['a batch that is none', replicas(2), 'rows', 'E_OPTION'],
 ])('%s is refused', async (_, layout, batch, code) => {
   await expect(openLayout(towers(), layout, { engine, ...(batch && { batch }) })).rejects.toMatchObject({ code });
+});
+
+test.each<[string, Layout]>([['a device', device], ['an ensemble', { kind: 'data', reduction: 'mean', replicas: [device, device] }]])('%s is opened again long after the signal of its opening', async (_, layout) => {
+  const dead = new Set<Executor>();
+  const loaded: Executor[] = [];
+  const mortal: Engine = { name: 'mortal', async load(model, options = {}) {
+    options.signal?.throwIfAborted();
+    const inner = await engine.load(model);
+    const executor: Executor = { ...inner, run: (given, more) => (dead.has(executor) ? Promise.reject(new PenjingError('E_WORKER', 'the worker ended')) : inner.run(given, more)) };
+    loaded.push(executor);
+    return executor;
+  } };
+  const opening = new AbortController();
+  await using executor = await openLayout(towers(), layout, { engine: mortal, signal: opening.signal });
+  const before = await outputsOf(executor, 2);
+  opening.abort(new Error('the time to open it is over'));
+  for (const one of loaded) dead.add(one);
+  const count = loaded.length;
+  // inputs of the sum of an ensemble are given away: a run that meets its death is lost
+  await executor.run(feeds(2)).catch(() => {});
+  expect(await outputsOf(executor, 2)).toEqual(before);
+  expect(loaded.length).toBe(2 * count);
 });
 
 describe('an ensemble', () => {

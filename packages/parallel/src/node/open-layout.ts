@@ -66,7 +66,7 @@ async function open(model: Model, layout: Layout, context: Context): Promise<Exe
   switch (layout.kind) {
     case 'device': {
       const threads = layout.threads ?? context.threadsOf(layout.device);
-      return openRevived(() => context.engineOf(layout.device).load(model, { threads, ...(signal && { signal }) }));
+      return openRevived((opening) => context.engineOf(layout.device).load(model, { threads, ...(opening && { signal: opening }) }), signal);
     }
     case 'data': {
       const replicas = await openAll(layout.replicas.map((replica) => () => open(model, replica, context)));

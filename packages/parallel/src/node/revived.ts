@@ -4,10 +4,10 @@ import { isLost, rerunOnce } from './rerun.js';
 
 /**
  * Opens an executor, and a new one in its place when a run tells that its worker died (`E_WORKER`). The work of that run is done again once, unless its feeds were given away: then who has them does
- * it.
+ * it. `signal` ends the first opening only: whoever opened the model has long gone on when another is needed.
  */
-export async function openRevived(open: () => Promise<Executor>): Promise<Executor> {
-  let current: Promise<Executor> = open();
+export async function openRevived(open: (signal?: AbortSignal) => Promise<Executor>, signal?: AbortSignal): Promise<Executor> {
+  let current: Promise<Executor> = open(signal);
   const { inputs, outputs } = await current;
   let closed = false;
 
