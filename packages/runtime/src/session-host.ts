@@ -82,6 +82,11 @@ export class SessionHost implements AsyncDisposable {
     });
   }
 
+  /** Its thread is gone, or going: all calls fail. */
+  get failed(): boolean {
+    return this.#failure !== undefined;
+  }
+
   /** Sends a request. Rejects with the signal's reason at once when it fires; the worker stops at its next border. */
   call<M extends Method>(method: M, params: Methods[M]['params'], options: CallOptions<M> = {}): Promise<Methods[M]['result']> {
     const { signal, stop, transfer = [], onEvent } = options;

@@ -29,25 +29,38 @@ export interface OrtJobsOptions {
 export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availableParallelism() / parallel)), work }: OrtJobsOptions = {}): JobHost & AsyncDisposable {
   const idle: SessionHost[] = [];
   const all = new Set<SessionHost>();
+  let closed = false;
   const waiting: ((host: SessionHost) => void)[] = [];
   const folder = lazily(() => (work === undefined ? mkdtemp(join(tmpdir(), 'penjing-jobs-')) : emptied(join(work, 'jobs'))));
   const spills = async (): Promise<string> => join(work ?? (await folder()), 'spills');
 
-  function take(): SessionHost | Promise<SessionHost> {
-    const host = idle.pop();
-    if (host) return host;
-    if (all.size < parallel) {
-      const started = new SessionHost();
-      all.add(started);
-      return started;
+  function start(): SessionHost {
+    const started = new SessionHost();
+    all.add(started);
+    return started;
+  }
+
+  async function take(): Promise<SessionHost> {
+    for (let host = idle.pop(); host; host = idle.pop()) {
+      if (!host.failed || closed) return host;
+      await drop(host);
     }
+    if (all.size < parallel) return start();
     return new Promise((resolve) => waiting.push(resolve));
   }
 
-  function give(host: SessionHost): void {
+  async function give(host: SessionHost): Promise<void> {
+    if (host.failed && !closed) return drop(host);
     const next = waiting.shift();
     if (next) next(host);
     else idle.push(host);
+  }
+
+  /** A thread that died leaves its place to a new one. */
+  async function drop(host: SessionHost): Promise<void> {
+    all.delete(host);
+    waiting.shift()?.(start());
+    await host[Symbol.asyncDispose]();
   }
 
   async function run<Input, Output>({ module, name }: Job<Input, Output>, input: Input, { signal, stop, onProgress, seed, transfer }: JobOptions = {}): Promise<Output> {
@@ -62,7 +75,7 @@ export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availab
       });
       return output as Output;
     } finally {
-      give(host);
+      await give(host);
     }
   }
 
@@ -95,6 +108,7 @@ export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availab
     },
     run,
     async [Symbol.asyncDispose]() {
+      closed = true;
       await Promise.all([...all].map((host) => host[Symbol.asyncDispose]()));
       if (folder.made()) await rm(await folder(), { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
     },
