@@ -1,6 +1,7 @@
 /** What convert, quantize and apply share: run a recipe, then say what came out. */
 import type { RecipeFile, RecipeResult, RunRecipeOptions, Training } from '@penjing/recipe';
 import type { CommandContext, CommandResult, OptionSpec } from './command.js';
+import { joinOptionsOf, rootsOf } from './fleet-options.js';
 import { common, numberOf, textOf, underHeading } from './options.js';
 import { formatBytes } from './progress.js';
 import { formatTable } from './table.js';
@@ -19,6 +20,14 @@ export const saveOptions: readonly OptionSpec[] = underHeading('Output', [
  * file, threads for that start before everything else is loaded.
  */
 export async function runSteps(context: CommandContext, steps: readonly object[], { input = context.arguments[0], streams = false, exchange }: { readonly input?: string | undefined; readonly streams?: boolean; readonly exchange?: RunRecipeOptions['exchange'] } = {}): Promise<CommandResult> {
+  const join = joinOptionsOf(context);
+  if (join) {
+    const { fleetPool, joinFleet, openRoots } = await import('@penjing/recipe');
+    const roots = await openRoots(rootsOf(context.options));
+    await using fleet = await joinFleet(join);
+    await using pool = fleetPool({ queue: fleet.queue, roots, output: textOf(context.options, 'output') ?? '', signal: context.signal });
+    return await runRecipeFile(context, JSON.stringify({ steps }), 'the command line', { input, pool, exchange });
+  }
   await using pool = streams && input !== undefined ? await (await import('@penjing/recipe/pool')).startPool(input, numberOf(context.options, 'threads')) : undefined;
   return await runRecipeFile(context, JSON.stringify({ steps }), 'the command line', { input, pool, exchange });
 }

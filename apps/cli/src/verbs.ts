@@ -21,6 +21,7 @@ import { run } from './commands/run.js';
 import { serve } from './commands/serve.js';
 import { simplify } from './commands/simplify.js';
 import { squeeze } from './commands/squeeze.js';
+import { worker } from './commands/worker.js';
 import type { Command } from './command.js';
 
-export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, plan, run, generate, chat, serve, deploy, client, apply, doctor];
+export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, plan, run, generate, chat, worker, serve, deploy, client, apply, doctor];

@@ -29,3 +29,7 @@ export type { TriedModel } from './squeeze/trials.js';
 export { taskNames } from './tasks/find-task.js';
 export { runTask, type RunTaskOptions, type TaskOutput, type TaskRun } from './tasks/run-task.js';
 export { runModel, type RunModelOptions, type RunModelResult, type RunOutput } from './run-model.js';
+export { fleetPool, type FleetPoolOptions } from './parallel/fleet-pool.js';
+export { type JoinedFleet, joinFleet, type JoinOptions } from './parallel/join-fleet.js';
+export { runWorker, type RunWorkerOptions, type WorkerSummary } from './parallel/run-worker.js';
+export { openRoots, type SharedPath, type SharedRoots } from './parallel/shared-roots.js';

@@ -69,7 +69,7 @@ export async function runRecipe(recipe: Recipe, options: RunRecipeOptions = {}):
   // Steps that compute for long before anything is saved have threads of their own.
   const eager = recipe.steps.map(bindStep).some((step) => step.calibration || step.runsJobs);
   await using owned = eager || options.pool ? undefined : await startPool(recipe.input, options.threads);
-  const pool = eager ? undefined : (options.pool ?? owned);
+  const pool = options.pool ?? owned;
   const input = await openInput(recipe.input);
   assertAccepted(recipe.input, input, convert, buildFields);
   assertAccepted(recipe.output, { format: format.name, accepts: format.accepts }, convert, writeFields);

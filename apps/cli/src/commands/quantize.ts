@@ -1,6 +1,7 @@
 /** `penjing quantize`: weights in 2, 3, 4 or 8 bits, or weights and activations in 8, from a checkpoint or from an ONNX model. */
 import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
+import { fleetOptions } from '../fleet-options.js';
 import { common, underHeading } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
 import { cacheWords, calibrationWords, excludeWord, inGroup, joinWords, readChosen, type StepOptions, stepOptions } from '../step-options.js';
@@ -78,7 +79,7 @@ export const quantize: Command = {
   name: 'quantize',
   summary: 'round weights to 2, 4 or 8 bits, weights and activations to 8, or store weights as 16-bit floats',
   arguments: [{ name: '<input>', help: 'a folder or file that convert takes; -o model.gguf, model.pth and model.tflite write those formats' }],
-  options: [common.output, ...kinds, ...integers.specs, ...own.specs, ...ownSmoothing.specs, ...ownFloats.specs, ...saveOptions, common.threads],
+  options: [common.output, ...kinds, ...integers.specs, ...own.specs, ...ownSmoothing.specs, ...ownFloats.specs, ...saveOptions, ...fleetOptions, common.threads],
   examples: [
     'penjing quantize models/sapling -o out/sapling-q4 --bits 4',
     'penjing quantize out/sapling -o out/sapling --bits 8   (adds a variant to a model folder)',
@@ -89,6 +90,7 @@ export const quantize: Command = {
     'penjing quantize models/sapling -o out/sapling-int8 --dynamic --smooth --data train.txt',
     'penjing quantize model.onnx -o model-fp16.onnx --dtype float16 --compute --data pictures/',
     'penjing quantize model.onnx -o model-q4.onnx --format qdq --exclude /lm_head/',
+    'penjing quantize model/ -o out/model --join nats://127.0.0.1:4222 --root /mnt/models   (penjing worker writes the weights)',
   ],
   run(context) {
     const { options } = context;

@@ -19,7 +19,17 @@ const ARENA_BYTES = 48 * 2 ** 20;
 
 /** Several saves may share a pool, also at the same time. */
 export interface Pool extends AsyncDisposable {
-  readonly threads: readonly PoolThread[];
+  readonly threads: readonly SaveThread[];
+}
+
+/** What a save asks of a thread; a thread may stand for workers on other machines. */
+export interface SaveThread {
+  call<Name extends CallName>(call: Name, params: Calls[Name]['params']): Promise<Calls[Name]['result']>;
+  /** Sends a group, the first time. */
+  openGroup(id: number, group: WorkerGroup): void;
+  closeGroup(id: number): void;
+  /** Closes output files before they are moved. */
+  forget(paths: readonly string[]): void;
 }
 
 export function createPool(options: PoolOptions = {}): Pool {
@@ -47,7 +57,7 @@ export function nextGroup(): number {
 }
 
 /** One thread: calls are carried out in order; when it dies they all fail. */
-export class PoolThread {
+export class PoolThread implements SaveThread {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   readonly #groups = new Set<number>();
@@ -78,7 +88,6 @@ export class PoolThread {
     }) as Promise<Calls[Name]['result']>;
   }
 
-  /** Sends a group, the first time. */
   openGroup(id: number, group: WorkerGroup): void {
     if (this.#groups.has(id)) return;
     this.#groups.add(id);
@@ -89,7 +98,6 @@ export class PoolThread {
     if (this.#groups.delete(id)) this.#post({ close: id });
   }
 
-  /** Closes output files before they are moved. */
   forget(paths: readonly string[]): void {
     this.#post({ forget: paths });
   }

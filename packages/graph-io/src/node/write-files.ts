@@ -8,7 +8,7 @@ import { isUnchanged, sourceChanged } from './file-source.js';
 import { entryKey, Journal, type JournalEntry, readJournal } from './journal.js';
 import { OutputFile } from './output-file.js';
 import { planKey } from './plan-key.js';
-import { nextGroup, type Pool, type PoolThread } from './pool.js';
+import { nextGroup, type Pool, type SaveThread } from './pool.js';
 import type { WorkerGroup } from './pool-protocol.js';
 import type { PlannedGroup } from './save-plan.js';
 import { workerGroup } from './shared-sources.js';
@@ -74,7 +74,7 @@ export async function writeFiles(
     const checksums = new WrittenChecksums(files);
     const work = chunksOf(plan);
     let failure: Error | undefined;
-    const lane = async (thread: PoolThread): Promise<void> => {
+    const lane = async (thread: SaveThread): Promise<void> => {
       for (const { group, index } of work) {
         if (failure) return;
         signal?.throwIfAborted();
@@ -89,7 +89,7 @@ export async function writeFiles(
       }
     };
 
-    const carryOut = async (thread: PoolThread, group: OpenGroup, index: number): Promise<{ bytes: number; resumed: boolean }> => {
+    const carryOut = async (thread: SaveThread, group: OpenGroup, index: number): Promise<{ bytes: number; resumed: boolean }> => {
       const rows = group.plan.rows(index);
       const stretches = group.plan.outputs.map(({ expr, file, offset }, i) => {
         const range = rowBytes(expr, rows[i]!);

@@ -1,0 +1,43 @@
+/** Workers of a fleet as processes, and a model that is worth sharing. */
+import { writeFileSync } from 'node:fs';
+import { DenseTensor, GraphBuilder, Model, tensorType } from '@penjing/core';
+import { serializeOnnx } from '@penjing/graph-io';
+import { saveFile } from '@penjing/graph-io/node';
+import { type Running, startPenjing } from './penjing-process.js';
+
+/** Ready to take jobs. */
+export async function startWorker(url: string, root: string, ...more: readonly string[]): Promise<Running> {
+  const started = startPenjing(['worker', '--join', url, '--root', root, '--threads', '1', ...more], { milliseconds: 240_000 });
+  await new Promise<void>((resolve, reject) => {
+    started.process.stderr?.on('data', (chunk: Buffer) => {
+      if (chunk.toString().includes('ready')) resolve();
+    });
+    void started.ended.then(({ stderr }) => reject(new Error(`the worker ended: ${stderr}`)));
+  });
+  return started;
+}
+
+/** A chain of layers of `size` × `size`. */
+export async function writeLayers(path: string, { size, layers }: { readonly size: number; readonly layers: number }): Promise<void> {
+  const model = new Model();
+  model.opsetImports.set('', 21);
+  const b = new GraphBuilder(model.graph);
+  let x = b.input('x', tensorType('float32', ['rows', size]));
+  for (let layer = 0; layer < layers; layer++) {
+    let state = layer + 1;
+    const values = Float32Array.from({ length: size * size }, () => {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      return (state | 0) / 2 ** 35;
+    });
+    x = b.op('MatMul', [x, b.initializer(`layer.${layer}`, DenseTensor.of('float32', [size, size], values))]);
+  }
+  b.output(x, 'y', tensorType('float32', ['rows', size]));
+  await saveFile(path, serializeOnnx(model, { name: path.split('/').at(-1) ?? 'model.onnx', externalData: 'never' }));
+}
+
+/** Rows of inputs for it. */
+export function writeRows(path: string, { size, rows }: { readonly size: number; readonly rows: number }): void {
+  writeFileSync(path, Array.from({ length: rows }, (_, row) => `${JSON.stringify({ x: Array.from({ length: size }, (_, i) => ((row * 31 + i * 17) % 101) / 101 - 0.5) })}\n`).join(''));
+}
