@@ -11,6 +11,7 @@ export { type TaskLabel } from './simulate/layout-tasks.js';
 export { type Topology, topology } from './simulate/topology.js';
 export { openShardsInTurn } from './tensor/run-sharded.js';
 export { shardModel, type ShardOptions } from './tensor/shard-model.js';
+export { stepTraffic, type StepTraffic } from './tensor/step-traffic.js';
 export type { AxisCut, Gathered, ShardedLayer, ShardedModel, ShardedPort, TensorStep, Traffic } from './tensor/sharded-model.js';
 export { type JobFailure, type JobSpec, type Json, type Outcome, jobId } from './jobs/job.js';
 export { type JobCounts, type Published, type TakenJob, type WorkQueue } from './jobs/work-queue.js';

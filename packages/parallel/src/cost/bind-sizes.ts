@@ -72,7 +72,7 @@ function bindType(type: ValueType | undefined, sizes: Sizes, isInput: boolean): 
 }
 
 /** Sums and products of symbols: `past + 2*seq - 1`. Undefined when a symbol has no size. */
-function bindDim(dim: Dim, sizes: Sizes): number | undefined {
+export function bindDim(dim: Dim, sizes: Sizes): number | undefined {
   if (typeof dim !== 'string') return dim ?? undefined;
   if (Object.hasOwn(sizes, dim)) return sizes[dim];
   let sum = 0;

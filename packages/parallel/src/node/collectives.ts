@@ -3,13 +3,12 @@ import { receiveMessageOnPort, type MessagePort as NodePort } from 'node:worker_
 import { DenseTensor, elementCount, PenjingError, type Shape } from '@penjing/core';
 import { addTerm } from '../tensor/add-terms.js';
 import { elementBytesOf, lengthOf, piecesOf, sizeOf, withSize } from '../tensor/pieces.js';
+import { STRIPED_BYTES } from '../tensor/step-traffic.js';
 import type { AxisCut } from '../tensor/sharded-model.js';
 import type { CollectiveGate } from './collective-gate.js';
 
 /** Of a tensor in shared memory, so that typed arrays may begin there, and no two shards write to one line of a cache. */
 const ALIGNMENT = 64;
-/** From here on each shard adds up a stripe for all, which takes one more meeting; below, each adds up everything for itself. */
-const STRIPED_BYTES = 2 ** 16;
 
 export interface CollectiveOptions {
   readonly shard: number;

@@ -32,7 +32,7 @@ export function axisLayout(uses: readonly WayUse[], shards: number): AxisLayout 
     };
     inputs.forEach((key, i) => add(key, way.inputs[i]));
     outputs.forEach((key, i) => add(key, way.outputs[i]));
-    return { size: way.size ?? found.find(([, { offsets }]) => !offsets)?.[1].size ?? 0, slots: found };
+    return { size: way.size ?? found.find(([, { offsets }]) => !offsets)?.[1].size ?? 0, marks: way.borders ?? [], slots: found };
   });
   for (const { slots: list } of slots) {
     for (const [key, { size }] of list) {
@@ -73,11 +73,11 @@ export function axisLayout(uses: readonly WayUse[], shards: number): AxisLayout 
 }
 
 /** Carries borders along every way until nothing changes; false where they do not fall on elements. */
-function spreadBorders(ways: readonly { readonly size: number; readonly slots: readonly (readonly [AxisKey, Slot])[] }[], axes: ReadonlyMap<AxisKey, Axis>): boolean {
+function spreadBorders(ways: readonly { readonly size: number; readonly marks: readonly number[]; readonly slots: readonly (readonly [AxisKey, Slot])[] }[], axes: ReadonlyMap<AxisKey, Axis>): boolean {
   for (let changed = true; changed;) {
     changed = false;
-    for (const { size, slots } of ways) {
-      const borders = new Set([0, size]);
+    for (const { size, marks, slots } of ways) {
+      const borders = new Set([0, size, ...marks]);
       for (const [key, { offsets = [0], span = size, size: own }] of slots) {
         for (const offset of offsets) for (const border of axes.get(key)!.borders) borders.add(offset + (border * span) / own);
       }

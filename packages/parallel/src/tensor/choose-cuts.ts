@@ -15,10 +15,15 @@ export interface ChosenCut {
   readonly collectives: number;
 }
 
+/** What exchanges move beside each other: for a sum all shards give all of a value, to join it only their part, and an output goes to the caller anyway. */
+const prices = { reduction: 1, gather: 0.75, output: 0.1 } as const;
+
 interface Candidate extends ChosenCut {
   readonly component: Component;
   /** Bytes that a shard does not hold, per collective. */
   readonly worth: number;
+  /** Decides between those that are worth the same. */
+  readonly price: number;
 }
 
 export interface ChooseOptions {
@@ -37,7 +42,7 @@ export function chooseCuts(facts: GraphFacts, names: AxisNames, { threshold, tak
   const candidates = findComponents(facts, names).map(weigh).filter((found) => found !== undefined);
   const chosen: ChosenCut[] = [];
   // worth only falls as nodes are taken, so the best one that is still worth what it was is the best
-  const order = (): unknown => candidates.sort((a, b) => a.worth - b.worth);
+  const order = (): unknown => candidates.sort((a, b) => a.worth - b.worth || b.price - a.price);
   order();
   for (let best = candidates.pop(); best; best = candidates.pop()) {
     const now = [...best.nodes.keys()].some((node) => taken.has(node)) ? weigh(best.component) : best;
@@ -87,9 +92,11 @@ function evaluate(facts: GraphFacts, names: AxisNames, component: Component, tak
     const place = nodes.get(node)?.way.inputs[index];
     return !isSlot(place) || place.axis !== axis;
   })).length;
-  const collectives = gathers + countReductions(facts, sums);
+  const reductions = countReductions(facts, sums);
+  const parts = facts.model.graph.outputs.filter((value) => cut.has(value)).length;
+  const price = prices.reduction * reductions + prices.gather * gathers + prices.output * parts;
   const bytes = [...weights.values()].reduce((sum, weight) => sum + weight.bytes, 0);
-  return { component, layout, nodes, constants, weights: [...weights.values()], collectives, worth: (bytes * (1 - 1 / facts.shards)) / Math.max(1, collectives) };
+  return { component, layout, nodes, constants, weights: [...weights.values()], collectives: reductions + gathers, price, worth: (bytes * (1 - 1 / facts.shards)) / Math.max(1, reductions + gathers) };
 }
 
 interface CutLeaf {

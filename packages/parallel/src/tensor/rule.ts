@@ -49,6 +49,8 @@ export interface Way {
   readonly outputs: readonly Place[];
   /** Elements of the dimension; of its first slot when absent. */
   readonly size?: number;
+  /** Places in the dimension that parts begin at, each of which is shared out by itself, where no slot says so. */
+  readonly borders?: readonly number[];
   /** It comes in this many pieces that must stay whole: heads, blocks. */
   readonly units?: number;
   /** The input whose cutting is worth something by itself: a weight. Other ways only go on where an input is cut already. */

@@ -5,6 +5,7 @@ import { chooseCuts } from './choose-cuts.js';
 import { AxisNames } from './components.js';
 import { graphFacts } from './graph-facts.js';
 import { NodePlacer } from './place-nodes.js';
+import { routerNodes } from './routers.js';
 import type { ShardedModel, ShardedPort } from './sharded-model.js';
 import { wholeExperts } from './whole-experts.js';
 
@@ -28,7 +29,7 @@ export function shardModel(model: Model, { shards, experts = 'sliced', threshold
   const facts = graphFacts(model, shards);
   const axes = new AxisNames();
   const owners = experts === 'whole' && shards > 1 ? wholeExperts(facts) : { nodes: new Map(), links: new Map(), layers: [] };
-  const chosen = shards > 1 ? chooseCuts(facts, axes, { threshold, taken: new Set([...owners.nodes.keys(), ...owners.links.keys()]) }) : [];
+  const chosen = shards > 1 ? chooseCuts(facts, axes, { threshold, taken: new Set([...owners.nodes.keys(), ...owners.links.keys(), ...routerNodes(facts)]) }) : [];
   const placed = new NodePlacer(facts, new Names(modelGraphs(facts.model)), axes, chosen, owners).place();
   const port = ({ of, value, cut }: (typeof placed.inputs)[number]): ShardedPort => ({ name: of.name, type: of.type ?? { kind: 'tensor' }, value: value.name, ...(cut && { cut }) });
   return {

@@ -39,7 +39,7 @@ const groupQuery: ShardingRule = (c) => {
   };
   const outputs = [part({ axis: 2, size: heads * size }, 0), part({ axis: 1, size: groups }, 1), part({ axis: 1, size: groups }, 2), part({ axis: 1, size: heads }, 0)];
   return way(places(c.inputCount, inputs), outputs.slice(0, c.outputCount), {
-    size: spans[0]! + 2 * spans[1]!, units: groups, attributes: ({ of }) => ({ num_heads: of(heads), kv_num_heads: of(groups) }),
+    size: spans[0]! + 2 * spans[1]!, borders: [spans[0]!, spans[0]! + spans[1]!], units: groups, attributes: ({ of }) => ({ num_heads: of(heads), kv_num_heads: of(groups) }),
   });
 };
 
@@ -67,7 +67,7 @@ const multiHead: ShardingRule = (c) => {
     5: score && typeof score === 'object' ? partOf(score, spans, 0) : score, ...cache(6, 1), ...cache(7, 2),
   };
   const outputs = [partOf({ axis: 2, size: out }, spans, 2), partOf({ axis: 1, size: heads }, spans, 1), partOf({ axis: 1, size: heads }, spans, 2), partOf({ axis: 1, size: heads }, spans, 0)];
-  return way(places(c.inputCount, inputs), outputs.slice(0, c.outputCount), { size: 2 * width + out, units: heads, attributes: ({ of }) => ({ num_heads: of(heads) }) });
+  return way(places(c.inputCount, inputs), outputs.slice(0, c.outputCount), { size: 2 * width + out, borders: [width, 2 * width], units: heads, attributes: ({ of }) => ({ num_heads: of(heads) }) });
 };
 
 /** The projections are part of the operator: weights (hidden, queries + keys + values). */
@@ -84,7 +84,7 @@ const projecting: ShardingRule = (c) => {
   };
   const outputs = [partOf({ axis: 2, size: spans[2]! }, spans, 2), partOf({ axis: 2, size: heads }, spans, 1)];
   return way(places(c.inputCount, inputs), outputs.slice(0, c.outputCount), {
-    size: columns, units: heads, weight: 1,
+    size: columns, borders: [spans[0]!, spans[0]! + spans[1]!], units: heads, weight: 1,
     attributes: ({ of }) => ({ num_heads: of(heads), ...(sized && { qkv_hidden_sizes: spans.map((span) => of(span)) }) }),
   });
 };

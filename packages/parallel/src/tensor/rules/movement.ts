@@ -62,6 +62,7 @@ const split: ShardingRule = (c) => {
   let offset = 0;
   const parts = sizes.map((size): Slot => ({ axis, size, offsets: [(offset += size) - size], span: size }));
   const cut = way(places(c.inputCount, { 0: whole }), parts, {
+    borders: parts.map(({ offsets }) => offsets![0]!),
     local: (node) => {
       const local = sizes.map((size) => node.of(size));
       if (c.opset < 13) return node.copy({ attributes: { split: local } });
@@ -82,7 +83,7 @@ const concat: ShardingRule = (c) => {
   if (!sizes.every((size): size is number => typeof size === 'number' && size > 0)) return [...kept, sum];
   let offset = 0;
   const parts = sizes.map((size): Slot => ({ axis, size, offsets: [(offset += size) - size], span: size }));
-  return [...kept, ...way(parts, [slot(out, axis)], { size: offset }), sum];
+  return [...kept, ...way(parts, [slot(out, axis)], { size: offset, borders: parts.map(({ offsets }) => offsets![0]!) }), sum];
 };
 
 const slice: ShardingRule = (c) => {

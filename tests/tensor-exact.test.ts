@@ -1,0 +1,67 @@
+/** Models cut into shards against the same models whole: converted decoders and mixtures of experts. */
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Model } from '@penjing/core';
+import { type AttentionForm, convertHuggingFace, openHuggingFaceFolder } from '@penjing/graph-io';
+import { openFolder } from '@penjing/graph-io/node';
+import { quantizeWeights } from '@penjing/quantize';
+import { describe, expect, test } from 'vitest';
+import { decoderFeeds } from './support/decoder-feeds.js';
+import { exchanges, largestShare, shardedCases } from './support/sharded-case.js';
+
+const at = (...parts: string[]): string => fileURLToPath(new URL(join('..', ...parts), import.meta.url));
+const convert = async (folder: string, attention: AttentionForm = 'gqa'): Promise<Model> => convertHuggingFace(await openHuggingFaceFolder(openFolder(folder)), { attention });
+const on = (...shards: number[]) => shards.map((count) => ({ shards: count }));
+
+describe('sapling', () => {
+  test.each([['gqa', [2, 3, 4, 8]], ['standard', [2]]] as const)('%s: two sums a layer', async (attention, shards) => {
+    const model = await convert(at('models/sapling'), attention);
+    for (const { sharded, difference } of await shardedCases(model, decoderFeeds(model, { vocab: 4096, seq: 5 }), on(...shards))) {
+      expect(difference).toBeLessThan(1e-5);
+      const sums = exchanges(sharded, 'reduce');
+      if (sharded.shards <= 4) {
+        // the table of tokens, and two for each of four layers
+        expect(sums).toHaveLength(1 + 2 * 4);
+        expect(exchanges(sharded, 'gather')).toEqual([]);
+        expect(sums.filter((name) => name.includes('layers.2'))).toHaveLength(2);
+        expect(largestShare(model, sharded)).toBeLessThan(1 / sharded.shards + (sharded.shards === 3 ? 0.1 : 0.01));
+      }
+    }
+  });
+
+  test('int4: blocks of columns and of rows', async () => {
+    const model = await convert(at('models/sapling'));
+    await quantizeWeights({ bits: 4, blockSize: 32 }).run(model, {});
+    for (const { sharded, difference } of await shardedCases(model, decoderFeeds(model, { vocab: 4096 }), on(2, 3))) {
+      expect(difference).toBeLessThan(1e-5);
+      if (sharded.shards <= 4) expect(exchanges(sharded, 'reduce').length + exchanges(sharded, 'gather').length).toBeLessThanOrEqual(1 + 2 * 4);
+    }
+  });
+});
+
+describe('mixtures of experts', () => {
+  test.each(['mixtral', 'qwen2-moe', 'qwen3-moe'])('%s: whole and sliced', async (name) => {
+    const model = await convert(at('tests/fixtures/decoders', name));
+    const cases = [2, 3].flatMap((shards) => [{ shards, experts: 'whole' as const }, { shards, experts: 'sliced' as const }]);
+    for (const { sharded, difference } of await shardedCases(model, decoderFeeds(model, { seq: 7 }), cases)) {
+      expect(difference).toBeLessThan(1e-5);
+      expect(sharded.layers.flatMap(({ weights }) => weights).some((weight) => weight.includes('experts.'))).toBe(true);
+    }
+  });
+
+  test('whole experts: each on one shard, and one sum a layer for all of them', async () => {
+    const model = await convert(at('tests/fixtures/decoders/mixtral'));
+    const [{ sharded } = { sharded: undefined }] = await shardedCases(model, decoderFeeds(model), [{ shards: 2, experts: 'whole' }]);
+    const held = sharded!.segments.map((segments) => segments.flatMap(({ graph }) => [...graph.initializers.keys()]).filter((weight) => weight.includes('experts.')).map((weight) => /layers\.\d+.*experts\.\d+/.exec(weight)![0]));
+    expect(held[0]!.length).toBe(held[1]!.length);
+    expect(held[0]!.filter((expert) => held[1]!.includes(expert))).toEqual([]);
+    expect(exchanges(sharded!, 'reduce').filter((value) => value.includes('layers.1'))).toHaveLength(2);
+    // every shard chooses experts by itself, from the same numbers
+    for (const segments of sharded!.segments) expect(segments.flatMap(({ graph }) => [...graph.initializers.keys()]).filter((weight) => weight.includes('moe.gate.weight'))).toEqual(['model.layers.0.block_sparse_moe.gate.weight', 'model.layers.1.block_sparse_moe.gate.weight']);
+  });
+});
+
+test.each(['gpt2', 'phi', 'falcon'])('%s', async (name) => {
+  const model = await convert(at('tests/fixtures/decoders', name), 'standard');
+  for (const { difference } of await shardedCases(model, decoderFeeds(model), on(2, 4))) expect(difference).toBeLessThan(1e-5);
+});
