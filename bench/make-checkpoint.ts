@@ -16,6 +16,7 @@ export interface LlamaShape {
 
 /** By size in GB (10^9 bytes) of the bf16 weights. */
 export const shapes: Readonly<Record<string, LlamaShape>> = {
+  0.2: { hidden: 768, intermediate: 2048, layers: 12, heads: 12, keyValueHeads: 4, vocabulary: 8192 },
   0.8: { hidden: 2048, intermediate: 8192, layers: 5, heads: 32, keyValueHeads: 8, vocabulary: 32000 },
   0.9: { hidden: 1024, intermediate: 4096, layers: 24, heads: 16, keyValueHeads: 8, vocabulary: 32000 },
   2: { hidden: 2048, intermediate: 8192, layers: 14, heads: 32, keyValueHeads: 8, vocabulary: 32000 },

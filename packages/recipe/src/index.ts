@@ -6,7 +6,7 @@ export type { InputComparison } from './input-comparison.js';
 export { inspectInput } from './inspect-input.js';
 export type { Inspection, InspectOptions } from './inputs/describe.js';
 export { joinTraining, type JoinTrainingFiles } from './parallel/join-training.js';
-export { planInput, type PlanInputOptions, readDevicesFile } from './parallel/plan-input.js';
+export { openGraph, planInput, type PlanInputOptions, readDevicesFile } from './parallel/plan-input.js';
 export { type MeasuredDevices, measureDevices, type MeasureDevicesOptions } from './parallel/measure-devices.js';
 export type { LayerError } from './layer-errors.js';
 export { type LoadCheck } from './check-loads.js';

@@ -45,7 +45,7 @@ export function* candidates(options: CandidateOptions): Generator<Candidate, voi
   yield* single(ordered, place);
   for (const count of counts) {
     const taken = names.slice(0, count);
-    yield { name: `${count} replicas`, layout: replicasOf(taken.map(leaf)), complexity: 1 };
+    yield { name: `data: ${count} replicas`, layout: replicasOf(taken.map(leaf)), complexity: 1 };
     yield* pipelines(options, taken.map((device) => ({ name: device, layout: leaf(device) })), 2, '');
     yield shards(options, taken);
   }
@@ -54,15 +54,15 @@ export function* candidates(options: CandidateOptions): Generator<Candidate, voi
     const groups = Array.from({ length: most / inner }, (_, i) => names.slice(i * inner, (i + 1) * inner));
     const tensors = groups.map((group) => shards(options, group));
     if (tensors.every(({ layout }) => layout)) {
-      yield { name: `${groups.length} replicas of tensor ${inner}`, layout: replicasOf(tensors.map(({ layout }) => layout!)), complexity: 4 };
+      yield { name: `data: ${groups.length} replicas of tensor ${inner}`, layout: replicasOf(tensors.map(({ layout }) => layout!)), complexity: 4 };
       yield* pipelines(options, groups.map((group, i) => ({ name: group[0]!, layout: tensors[i]!.layout! })), 5, ` of tensor ${inner}`, inner);
     }
     for (const microBatches of microBatchCounts(options.book, inner)) {
       const chains = groups.map((group) => pipeline(options, group.map((device) => ({ name: device, layout: leaf(device) })), microBatches, 1));
       const refused = chains.find(({ layout }) => !layout);
       yield refused
-        ? { name: `${groups.length} replicas of a pipeline of ${inner}`, refused: refused.refused ?? '', complexity: 4 }
-        : { name: `${groups.length} replicas of a pipeline of ${inner}, ${pieces(microBatches)}`, layout: replicasOf(chains.map(({ layout }) => layout!)), complexity: 4 };
+        ? { name: `data: ${groups.length} replicas of a pipeline of ${inner}`, refused: refused.refused ?? '', complexity: 4 }
+        : { name: `data: ${groups.length} replicas of a pipeline of ${inner}, ${pieces(microBatches)}`, layout: replicasOf(chains.map(({ layout }) => layout!)), complexity: 4 };
       if (refused) break;
     }
   }

@@ -17,7 +17,7 @@ test('spreads a batch over the devices, and says so', async () => {
   const made = await plan({ model, devices: boards(4), links: [wide], goal: 'latency', sizes, name: 'tiny' });
   expect(made.layout).toMatchObject({ kind: 'data', reduction: 'concat' });
   expect(made.forecast.latency).toBeLessThan(made.considered!.find(({ name }) => name === 'one device')!.forecast!.latency / 3);
-  expect(made.reasons[0]).toMatch(/^Chosen for latency: 4 replicas, .* ms for one request, on 4 of 4 devices\.$/);
+  expect(made.reasons[0]).toMatch(/^Chosen for latency: data: 4 replicas, .* ms for one request, on 4 of 4 devices\.$/);
   expect(made.reasons.join(' ')).toMatch(/next best/);
   expect(readPlan(JSON.stringify(made))).toEqual(made);
 });
@@ -59,7 +59,7 @@ test('more stages and micro-batches are looked at, and the goal decides', async 
   const { ranked, plan: made } = await planInDetail({ model: residualModel({ hidden: [64, 64, 64, 64], width: 64 }), devices: devices(4, { flops: 1e6 }), links: [wide], goal: 'memory', sizes: { batch: 16 } });
   const most = (memory: Readonly<Record<string, number>>): number => Math.max(...Object.values(memory));
   expect(most(made.forecast.memory)).toBeLessThanOrEqual(1.03 * Math.min(...ranked.map(({ forecast }) => most(forecast.memory))));
-  expect(ranked.map(({ name }) => name)).toEqual(expect.arrayContaining(['one device', 'one engine on 4 cores', '2 replicas', '4 replicas', 'pipeline of 4, 8 micro-batches', 'tensor 4', '2 replicas of tensor 2', 'pipeline of 2 of tensor 2, 4 micro-batches']));
+  expect(ranked.map(({ name }) => name)).toEqual(expect.arrayContaining(['one device', 'one engine on 4 cores', 'data: 2 replicas', 'data: 4 replicas', 'pipeline of 4, 8 micro-batches', 'tensor 4', 'data: 2 replicas of tensor 2', 'pipeline of 2 of tensor 2, 4 micro-batches']));
 });
 
 test('faster devices take more of a pipeline', async () => {

@@ -27,7 +27,7 @@ export async function planInput(path: string, { devices, goal, sizes, graph, rep
   if (report !== undefined) await checkReport(report);
   const task = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
   const listed = devices === undefined ? undefined : await readDevicesFile(devices);
-  const model = await graphOf(path, graph, signal);
+  const model = await openGraph(path, graph, signal);
   const list: DeviceList = listed ?? (await measureDevices(task));
   const result = await planInDetail({
     model, devices: list.devices, links: list.links, name: basename(path), ...task,
@@ -57,7 +57,8 @@ async function readLimited(path: string, most: number): Promise<string> {
   }
 }
 
-async function graphOf(path: string, name: string | undefined, signal: AbortSignal | undefined): Promise<Model> {
+/** A graph of what stands at a path, converted where it must be. Throws `E_OPTION` when there are several and `name` names none of them. */
+export async function openGraph(path: string, name?: string, signal?: AbortSignal): Promise<Model> {
   const input = await openInput(path);
   const graphs = await input.graphs({ signal });
   const names = [...graphs.keys()];

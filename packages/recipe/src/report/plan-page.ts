@@ -14,7 +14,7 @@ export function planPage({ plan, timeline, ranked }: PlanResult, date = new Date
   const sizes = Object.entries(model.sizes).map(([symbol, size]) => `${symbol}=${size}`).join(', ');
   return renderPage({
     title: `Plan for ${model.name}`,
-    lead: plan.reasons.join(' '),
+    lead: `${plan.reasons.join(' ')}${sizes === '' ? '' : ` For ${sizes}.`}`,
     facts: [
       ['layout', best!.name],
       ['one request', milliseconds(forecast.latency)],
@@ -23,11 +23,10 @@ export function planPage({ plan, timeline, ranked }: PlanResult, date = new Date
       ['bubble', `${(100 * forecast.bubble).toFixed(0)} %`],
       ['efficiency', `${(100 * forecast.efficiency).toFixed(0)} %`],
       ['weights', megabytes(model.weightBytes)],
-      ...(sizes === '' ? [] : [['sizes', sizes] as const]),
     ],
     plots: [
       timelinePlot({ title: 'One request, forecast' }, timeline),
-      ...(ranked.length > 1 ? [barPlot({ title: `Layouts by ${goal}`, axis: measure.axis, oneColour: true }, ranked.slice(0, MOST_BARS).map(({ name, forecast: each }) => ({ label: name, value: measure.value(each), text: format(measure.value(each)) })))] : []),
+      ...(ranked.length > 1 ? [barPlot({ title: `Layouts by ${goal}`, axis: measure.axis, oneColour: true }, ranked.slice(0, MOST_BARS).map(({ name, forecast: each }) => ({ label: short(name), value: measure.value(each), text: format(measure.value(each)) })))] : []),
     ],
     tables: [
       {
@@ -47,5 +46,7 @@ const measures: Readonly<Record<PlanResult['plan']['goal'], { readonly axis: str
   memory: { axis: 'MB on the fullest device (less is better)', value: ({ memory }) => Math.max(...Object.values(memory)) / 1e6 },
 };
 
+/** A label of a bar has room for some 20 letters. */
+const short = (name: string): string => name.replace('pipeline of ', 'pipeline ').replace(' micro-batches', ' pieces').replace('whole batches', 'whole');
 const milliseconds = (seconds: number): string => `${format(1e3 * seconds)} ms`;
 const megabytes = (bytes: number): string => `${format(bytes / 1e6)} MB`;
