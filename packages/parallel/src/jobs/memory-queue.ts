@@ -1,7 +1,6 @@
 /** The queue of one process: the contract of a fleet without a broker. */
-import { PenjingError } from '@penjing/core';
 import { checkResult, checkRun, type JobFailure, jobId, type JobSpec, type Json, type Outcome } from './job.js';
-import { ACK_WAIT_MS, type JobCounts, lostFailure, MOST_DELIVERIES, retryDelay, type TakenJob, type WorkQueue } from './work-queue.js';
+import { ACK_WAIT_MS, cancelledRun, disposedQueue, type JobCounts, lostFailure, MOST_DELIVERIES, retryDelay, type TakenJob, type WorkQueue } from './work-queue.js';
 
 export interface MemoryQueueOptions {
   readonly ackWait?: number;
@@ -11,7 +10,10 @@ export interface MemoryQueueOptions {
 interface Entry extends JobSpec {
   readonly run: string;
   readonly id: string;
-  deliveries: number;
+  /** Deliveries that began, less those given back. */
+  starts: number;
+  /** Of the delivery that has it: any value of its own. */
+  holder?: symbol;
   /** When the delivery counts as lost; undefined while it waits. */
   lease?: number;
 }
@@ -29,8 +31,9 @@ export function memoryQueue({ ackWait = ACK_WAIT_MS, mostDeliveries = MOST_DELIV
   const running = new Set<Entry>();
   const delayed = new Set<ReturnType<typeof setTimeout>>();
   const takers = new Set<() => void>();
+  let disposed = false;
   const wake = (): void => {
-    for (const taker of takers) taker();
+    for (const taker of [...takers]) taker();
   };
   const timer = setInterval(() => {
     const now = performance.now();
@@ -71,20 +74,29 @@ export function memoryQueue({ ackWait = ACK_WAIT_MS, mostDeliveries = MOST_DELIV
     return true;
   }
 
-  const dead = (entry: Entry, failure: JobFailure): boolean => decide(entry, { id: entry.id, state: 'dead', failure, deliveries: Math.min(entry.deliveries, mostDeliveries) });
+  const dead = (entry: Entry, failure: JobFailure): boolean => decide(entry, { id: entry.id, state: 'dead', failure, deliveries: entry.starts });
 
   function deliver(entry: Entry): TakenJob | undefined {
     waiting.delete(entry);
-    entry.deliveries++;
-    if (entry.deliveries > mostDeliveries) return void dead(entry, lostFailure(mostDeliveries));
-    const { run, id, handler, spec, deliveries: delivery } = entry;
+    if (entry.starts >= mostDeliveries) return void dead(entry, lostFailure(mostDeliveries));
+    const { run, id, handler, spec } = entry;
+    const delivery = entry.starts + 1;
+    const holder = Symbol(id);
+    entry.holder = holder;
     entry.lease = performance.now() + ackWait;
     running.add(entry);
+    let begun = false;
     // A delivery that was given to another has no say any more, but a result is a result.
-    const mine = (): boolean => running.has(entry) && entry.deliveries === delivery;
+    const mine = (): boolean => running.has(entry) && entry.holder === holder;
+    const begin = (): void => {
+      if (begun || !mine()) return;
+      begun = true;
+      entry.starts++;
+    };
     return {
       run, id, handler, spec, delivery,
       signal: runOf(run).cancelled.signal,
+      begin: async () => begin(),
       working: () => {
         if (mine()) entry.lease = performance.now() + ackWait;
       },
@@ -94,6 +106,7 @@ export function memoryQueue({ ackWait = ACK_WAIT_MS, mostDeliveries = MOST_DELIV
       },
       fail: async (failure) => {
         if (!mine()) return;
+        begin();
         if (delivery >= mostDeliveries) return void dead(entry, failure);
         running.delete(entry);
         const later = setTimeout(() => {
@@ -105,6 +118,7 @@ export function memoryQueue({ ackWait = ACK_WAIT_MS, mostDeliveries = MOST_DELIV
       },
       giveBack: async () => {
         if (!mine()) return;
+        if (begun) entry.starts--;
         putBack(entry);
         wake();
       },
@@ -131,7 +145,7 @@ export function memoryQueue({ ackWait = ACK_WAIT_MS, mostDeliveries = MOST_DELIV
       const run = runOf(name);
       if (run.cancelled.signal.aborted) throw cancelledRun(name);
       if (run.entries.has(id) || run.outcomes.has(id)) return { id, duplicate: true };
-      const entry: Entry = { run: name, id, handler: job.handler, spec: job.spec, deliveries: 0 };
+      const entry: Entry = { run: name, id, handler: job.handler, spec: job.spec, starts: 0 };
       run.entries.set(id, entry);
       waiting.add(entry);
       wake();
@@ -141,6 +155,7 @@ export function memoryQueue({ ackWait = ACK_WAIT_MS, mostDeliveries = MOST_DELIV
       for (;;) {
         const taken: TakenJob[] = [];
         if (signal?.aborted) return taken;
+        if (disposed) throw disposedQueue();
         for (const entry of waiting) {
           if (taken.length >= max) break;
           const job = deliver(entry);
@@ -179,12 +194,10 @@ export function memoryQueue({ ackWait = ACK_WAIT_MS, mostDeliveries = MOST_DELIV
     },
     counts: async (): Promise<JobCounts> => ({ waiting: waiting.size + delayed.size, running: running.size }),
     [Symbol.asyncDispose]: async () => {
+      disposed = true;
+      wake();
       clearInterval(timer);
       for (const later of delayed) clearTimeout(later);
     },
   };
-}
-
-export function cancelledRun(run: string): PenjingError {
-  return new PenjingError('E_CANCELLED', `the run ${run} was cancelled`);
 }

@@ -1,5 +1,6 @@
 /** The loop of a worker: takes a few jobs more than it can run, shows that they are alive, commits what they give. */
 import { failureOf, type JobFailure, type Json } from './job.js';
+import { within } from './waiting.js';
 import type { TakenJob, WorkQueue } from './work-queue.js';
 
 export interface WorkOptions {
@@ -9,7 +10,7 @@ export interface WorkOptions {
   readonly prefetch?: number;
   /** Ends the loop: jobs that have not begun are given back, those that run are finished within `grace`. */
   readonly signal?: AbortSignal;
-  /** Milliseconds; 20 s when absent. What is not done by then is given back. */
+  /** Milliseconds; 20 s when absent. What is not done by then is told to stop, and given back; a handler that hears no signal is left alone. */
   readonly grace?: number;
   readonly onEvent?: (event: WorkEvent) => void;
 }
@@ -18,14 +19,20 @@ export type WorkEvent =
   | { readonly kind: 'started' | 'done' | 'duplicate' | 'givenBack' | 'cancelled'; readonly job: TakenJob }
   | { readonly kind: 'failed'; readonly job: TakenJob; readonly failure: JobFailure };
 
-/** Work without end; `handle` must not block this thread, which keeps the jobs alive. */
+/** For handlers to stop when the grace is over, and again for a broker that is away when jobs are given back. */
+const LAST_MS = 1_000;
+
+/** Work until the signal fires; `handle` must not block this thread, which keeps the jobs alive. */
 export async function workOn(queue: WorkQueue, handle: (job: TakenJob, signal: AbortSignal) => Promise<Json>, { slots = 1, prefetch = slots, signal, grace = 20_000, onEvent }: WorkOptions = {}): Promise<void> {
   const held = new Set<TakenJob>();
   const ready: TakenJob[] = [];
   const settled = new Set<Promise<void>>();
   const hurry = new AbortController();
   let busy = 0;
+  let ended = false;
   let freed = (): void => {};
+  const wake = (): void => freed();
+  signal?.addEventListener('abort', wake, { once: true });
   const beat = setInterval(() => {
     for (const job of held) job.working();
   }, queue.ackWait / 3);
@@ -45,26 +52,34 @@ export async function workOn(queue: WorkQueue, handle: (job: TakenJob, signal: A
   };
 
   async function carryOut(job: TakenJob): Promise<void> {
-    onEvent?.({ kind: 'started', job });
+    const stop = AbortSignal.any([job.signal, hurry.signal]);
     let result: Json;
     try {
-      result = await handle(job, AbortSignal.any([job.signal, hurry.signal]));
+      await job.begin();
+      stop.throwIfAborted();
+      tell({ kind: 'started', job });
+      result = await handle(job, stop);
     } catch (error) {
       leaveSlot();
-      if (job.signal.aborted) return void onEvent?.({ kind: 'cancelled', job });
+      if (job.signal.aborted) return void tell({ kind: 'cancelled', job });
       if (hurry.signal.aborted) return giveBack(job);
       const failure = failureOf(error);
-      onEvent?.({ kind: 'failed', job, failure });
+      tell({ kind: 'failed', job, failure });
       return settle(job.fail(failure));
     }
     // The next job runs while this one is committed.
     leaveSlot();
-    return settle(job.complete(result).then((first) => onEvent?.({ kind: first ? 'done' : 'duplicate', job }), (error: unknown) => {
+    return settle(job.complete(result).then((first) => tell({ kind: first ? 'done' : 'duplicate', job }), (error: unknown) => {
       const failure = failureOf(error);
-      onEvent?.({ kind: 'failed', job, failure });
+      tell({ kind: 'failed', job, failure });
       return job.fail(failure);
     }));
   }
+
+  /** A handler that was left alone has nobody to tell. */
+  const tell = (event: WorkEvent): void => {
+    if (!ended) onEvent?.(event);
+  };
 
   const leaveSlot = (): void => {
     busy--;
@@ -74,9 +89,11 @@ export async function workOn(queue: WorkQueue, handle: (job: TakenJob, signal: A
   /** The broker may be away for good; then it delivers the job again, which is harmless. */
   const settle = (done: Promise<unknown>): Promise<void> => done.then(() => {}, () => {});
 
-  const giveBack = (job: TakenJob): Promise<void> => {
-    onEvent?.({ kind: 'givenBack', job });
-    return settle(job.giveBack());
+  /** Once: a handler may stop after its job was given back. */
+  const giveBack = async (job: TakenJob): Promise<void> => {
+    if (!held.delete(job)) return;
+    tell({ kind: 'givenBack', job });
+    await settle(job.giveBack());
   };
 
   try {
@@ -95,10 +112,14 @@ export async function workOn(queue: WorkQueue, handle: (job: TakenJob, signal: A
       pump();
     }
   } finally {
-    await Promise.all(ready.map((job) => (held.delete(job), giveBack(job))));
-    const late = setTimeout(() => hurry.abort(), grace);
-    await Promise.all(settled);
-    clearTimeout(late);
+    signal?.removeEventListener('abort', wake);
+    await within(grace, [...ready.splice(0).map(giveBack), ...settled]);
+    if (settled.size > 0) {
+      hurry.abort();
+      await within(LAST_MS, settled);
+    }
+    await within(LAST_MS, [...held].map(giveBack));
     clearInterval(beat);
+    ended = true;
   }
 }

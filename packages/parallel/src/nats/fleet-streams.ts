@@ -1,4 +1,4 @@
-/** What a fleet keeps on its server: a stream of jobs, one of dead letters, the record of outcomes, the list of cancelled runs. */
+/** What a fleet keeps on its server: a stream of jobs, one of dead letters, the record of outcomes, that of starts, the list of cancelled runs. */
 import { AckPolicy, DiscardPolicy, jetstream, type JetStreamClient, type JetStreamManager, RetentionPolicy, StorageType } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
@@ -9,6 +9,7 @@ export interface FleetNames {
   readonly consumer: string;
   readonly dead: string;
   readonly outcomes: string;
+  readonly starts: string;
   readonly runs: string;
   /** Of one job. */
   readonly subject: (run: string, id: string) => string;
@@ -20,6 +21,8 @@ export interface FleetStreams {
   readonly js: JetStreamClient;
   readonly jsm: JetStreamManager;
   readonly outcomes: KV;
+  /** Of every job that began, how often. */
+  readonly starts: KV;
   readonly runs: KV;
 }
 
@@ -38,7 +41,7 @@ const KEPT_MS = 7 * 24 * 3_600_000;
 export function fleetNames(fleet: string): FleetNames {
   if (!/^[A-Za-z0-9_-]{1,32}$/.test(fleet)) throw new PenjingError('E_OPTION', `${JSON.stringify(fleet)} is no name of a fleet`, { hint: 'Use at most 32 letters, digits, - and _.' });
   return {
-    stream: `${fleet}_jobs`, consumer: 'workers', dead: `${fleet}_dead`, outcomes: `${fleet}_outcomes`, runs: `${fleet}_runs`,
+    stream: `${fleet}_jobs`, consumer: 'workers', dead: `${fleet}_dead`, outcomes: `${fleet}_outcomes`, starts: `${fleet}_starts`, runs: `${fleet}_runs`,
     subject: (run, id) => `${fleet}.jobs.${run}.${id}`,
     deadSubject: (run, id) => `${fleet}.dead.${run}.${id}`,
   };
@@ -76,7 +79,7 @@ export async function openFleet(connection: NatsConnection, { fleet, ackWait, mo
   });
   const kvm = new Kvm(js);
   const options = { replicas, storage, ttl: KEPT_MS };
-  return { names, js, jsm, outcomes: await kvm.create(names.outcomes, options), runs: await kvm.create(names.runs, options) };
+  return { names, js, jsm, outcomes: await kvm.create(names.outcomes, options), starts: await kvm.create(names.starts, options), runs: await kvm.create(names.runs, options) };
 }
 
 /** Two that start at the same time both try to add; who comes second finds it there, perhaps with other settings. */

@@ -80,6 +80,7 @@ export function queueContract(name: string, open: () => Promise<OpenedQueue>): v
       await queue.publish('lost', { handler: 'double', spec: { n: 4 } });
       const lost = await takeOne(await opened.join());
       expect(lost.delivery).toBe(1);
+      await lost.begin();
       const other = await opened.join();
       const busy = await takeOne(other);
       expect([busy.id, busy.delivery]).toEqual([lost.id, 2]);
@@ -97,12 +98,30 @@ export function queueContract(name: string, open: () => Promise<OpenedQueue>): v
       expect(await queue.outcome('lost', lost.id)).toEqual({ id: lost.id, state: 'done', result: { twice: 8 } });
     });
 
-    it('gives a job back to others', async () => {
+    it('counts no delivery that was given back, however many workers are drained', async () => {
       await using opened = await open();
       const { queue } = opened;
       await queue.begin('back');
-      await queue.publish('back', { handler: 'double', spec: 1 });
-      await (await takeOne(await opened.join())).giveBack();
+      await queue.publish('back', { handler: 'double', spec: { n: 1 } });
+      for (let i = 0; i < 2 * CONTRACT.mostDeliveries; i++) {
+        const job = await takeOne(i % 2 === 0 ? queue : await opened.join());
+        expect(job.delivery).toBe(1);
+        // Also one that ran when its worker had to end.
+        if (i > 2) await job.begin();
+        await job.giveBack();
+      }
+      expect(await (await takeOne(queue)).complete({ twice: 2 })).toBe(true);
+    });
+
+    it('counts no delivery that did not begin, such as that of the neighbour of what ended a worker', async () => {
+      await using opened = await open();
+      const { queue } = opened;
+      await queue.begin('neighbours');
+      await queue.publish('neighbours', { handler: 'double', spec: { n: 1 } });
+      const prefetched = await takeOne(queue);
+      const begun = await takeOne(queue);
+      expect([prefetched.delivery, begun.delivery]).toEqual([1, 1]);
+      await begun.begin();
       expect((await takeOne(queue)).delivery).toBe(2);
     });
 
@@ -129,7 +148,7 @@ export function queueContract(name: string, open: () => Promise<OpenedQueue>): v
       const { queue } = opened;
       await queue.begin('deadly');
       const { id } = await queue.publish('deadly', { handler: 'double', spec: 1 });
-      for (let i = 0; i < CONTRACT.mostDeliveries; i++) await takeOne(await opened.join());
+      for (let i = 0; i < CONTRACT.mostDeliveries; i++) await (await takeOne(await opened.join())).begin();
       const stop = new AbortController();
       const working = workOn(await opened.join(), double, { signal: stop.signal });
       for (let i = 0; i < 100 && !(await queue.outcome('deadly', id)); i++) await sleep(100);
@@ -179,6 +198,84 @@ export function queueContract(name: string, open: () => Promise<OpenedQueue>): v
       await working;
       expect(heard).toBe(5 + 9);
       expect(ran.sort()).toEqual([0, 1, 2, 2, 3, 4, 5, 6, 7, 8]);
+    });
+
+    it('serves two who wait at the same time, and goes on with one when the other gives up', async () => {
+      await using opened = await open();
+      const { queue } = opened;
+      await queue.begin('pair');
+      const quiet = new AbortController();
+      const both = [queue.take({ max: 1 }), queue.take({ max: 1 })];
+      const third = queue.take({ max: 4, signal: quiet.signal });
+      await sleep(50);
+      quiet.abort();
+      expect(await third).toEqual([]);
+      const [one, two] = [await queue.publish('pair', { handler: 'double', spec: 1 }), await queue.publish('pair', { handler: 'double', spec: 2 })];
+      expect((await Promise.all(both)).flat().map(({ id }) => id).sort()).toEqual([one.id, two.id].sort());
+    });
+
+    it('tells who waits that it was disposed, and whoever comes later', async () => {
+      await using opened = await open();
+      const queue = await opened.join();
+      const waiting = [queue.take({ max: 1 }), queue.take({ max: 1 })].map((take) => expect(take).rejects.toMatchObject({ code: 'E_DISPOSED' }));
+      await sleep(50);
+      await queue[Symbol.asyncDispose]();
+      await Promise.all(waiting);
+      await expect(queue.take({ max: 1 })).rejects.toMatchObject({ code: 'E_DISPOSED' });
+      await expect(workOn(queue, double)).rejects.toMatchObject({ code: 'E_DISPOSED' });
+      expect(await queue.take({ max: 1, signal: AbortSignal.abort() })).toEqual([]);
+    });
+
+    it('ends what waits for a run that somebody else cancelled', async () => {
+      await using opened = await open();
+      const other = await opened.join();
+      const running = runJobs(opened.queue, 'elsewhere', specs(3), () => {}, { look: 50 });
+      const ended = expect(running).rejects.toMatchObject({ code: 'E_CANCELLED' });
+      while ((await opened.queue.counts()).waiting < 3) await sleep(20);
+      await other.cancel('elsewhere');
+      await ended;
+    });
+
+    it('ends with its signal where jobs do not come, or what was heard is not dealt with', async () => {
+      await using opened = await open();
+      const stop = new AbortController();
+      const working = workOn(await opened.join(), double, { signal: stop.signal });
+      const never = new Promise<never>(() => {});
+      let closed = false;
+      const blocked = (async function* () {
+        try {
+          yield* specs(1);
+          await never;
+        } finally {
+          closed = true;
+        }
+      })();
+      const enough = new AbortController();
+      const heard = new Promise<void>((resolve) => {
+        for (const [run, jobs] of [['blocked', blocked], ['deaf', specs(1)]] as const) {
+          void expect(runJobs(opened.queue, run, jobs, () => (run === 'deaf' ? (resolve(), never) : undefined), { signal: enough.signal })).rejects.toThrow('enough').then(() => ended.push(run));
+        }
+      });
+      const ended: string[] = [];
+      await heard;
+      enough.abort(new Error('enough'));
+      while (ended.length < 2) await sleep(20);
+      expect(closed).toBe(false);
+      stop.abort();
+      await working;
+    });
+
+    it('lets go of what hears no signal when the grace is over, and gives it to others', async () => {
+      await using opened = await open();
+      const { queue } = opened;
+      await queue.begin('stuck');
+      await queue.publish('stuck', { handler: 'double', spec: { n: 1 } });
+      const stop = new AbortController();
+      const kinds: string[] = [];
+      // No prefetch: the loop waits for a slot when the signal fires.
+      await workOn(await opened.join(), () => (stop.abort(), new Promise(() => {})), { prefetch: 0, grace: 50, signal: stop.signal, onEvent: ({ kind }) => kinds.push(kind) });
+      expect(kinds).toEqual(['started', 'givenBack']);
+      expect((await takeOne(queue)).delivery).toBe(1);
     });
   });
 }
