@@ -69,7 +69,7 @@ describe('each stage', () => {
   });
 
   test.each(['SIGKILL', 'SIGSTOP'] as const)('a front that gets %s: the stages let go of its requests, and serve others', async (signal) => {
-    await using front = await startStageProcess({ kind: 'front', address: stages[0]!.address, epoch: 1, input: 'x', requests: 12, keepAlive });
+    await using front = await startStageProcess({ kind: 'front', address: stages[0]!.address, epoch: 1, sizes: { n: 1024 }, requests: 12, keepAlive });
     for (let answered = 0; answered < 3; ) ({ answered } = await front.ask());
     front.signal(signal);
     await using other = await frontOf(stages[0]!.address);

@@ -26,6 +26,8 @@ export interface ProcessOptions {
   /** It is killed when its resident memory passes this. */
   readonly bytes?: number;
   readonly nodeOptions?: readonly string[];
+  /** What it is started by: `ip netns exec NAME`. */
+  readonly under?: readonly string[];
 }
 
 export interface Running {
@@ -34,8 +36,9 @@ export interface Running {
 }
 
 export function startPenjing(argv: readonly string[], options: ProcessOptions = {}): Running {
-  const { cwd, env = {}, milliseconds = 120_000, bytes, nodeOptions = [] } = options;
-  const child = spawn(process.execPath, [...nodeOptions, '--import', LOADER, '--conditions=@penjing/source', MAIN, ...argv], {
+  const { cwd, env = {}, milliseconds = 120_000, bytes, nodeOptions = [], under = [] } = options;
+  const [command, ...args] = [...under, process.execPath, ...nodeOptions, '--import', LOADER, '--conditions=@penjing/source', MAIN, ...argv];
+  const child = spawn(command!, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
     ...(cwd !== undefined && { cwd }),

@@ -1,5 +1,6 @@
 /** A stage, or a front that keeps asking, in a process of its own: started by tests that kill and stop it. Its orders are JSON in argv; it speaks over IPC. */
-import { DenseTensor } from '@penjing/core';
+import { createHash } from 'node:crypto';
+import { byteSize, DenseTensor, elementCount, type Fetches, type ValueType } from '@penjing/core';
 import { openStages, serveStage, type StageOptions } from '@penjing/parallel/grpc';
 import { affine } from './staged.js';
 
@@ -16,7 +17,8 @@ export interface StageOrders extends Pick<StageOptions, 'listen' | 'epoch' | 'to
 export interface FrontOrders extends Pick<StageOptions, 'epoch' | 'token' | 'keepAlive' | 'limits'> {
   readonly kind: 'front';
   readonly address: string;
-  readonly input: string;
+  /** Of dimensions, by their symbols. */
+  readonly sizes?: Readonly<Record<string, number>>;
   /** Requests at a time. */
   readonly requests: number;
 }
@@ -33,14 +35,36 @@ if (orders.kind === 'stage') {
   process.send!({ address: stage.address });
 } else {
   const front = await openStages(orders);
-  const { input, requests } = orders;
-  let answered = 0;
-  process.on('message', () => process.send!({ answered }));
+  const feeds = Object.fromEntries(front.inputs.map(({ name, type }) => [name, zeros(type)]));
+  const counts = { answered: 0, failed: 0, different: 0 };
+  let expected: string | undefined;
+  process.on('message', () => process.send!(counts));
   process.send!({ address: '' });
   const ask = async (): Promise<void> => {
     for (;;) {
-      await front.run({ [input]: DenseTensor.of('float32', [1024], new Float32Array(1024)) }).then(() => answered++, () => new Promise((resolve) => setTimeout(resolve, 50)));
+      try {
+        const hash = hashOf(await front.run(feeds));
+        if (hash !== (expected ??= hash)) counts.different++;
+        counts.answered++;
+      } catch {
+        counts.failed++;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
     }
   };
-  await Promise.all(Array.from({ length: requests }, ask));
+  await Promise.all(Array.from({ length: orders.requests }, ask));
+}
+
+/** Symbols of dimensions are 1, or what `orders` say. */
+function zeros(type: ValueType): DenseTensor {
+  if (type.kind !== 'tensor') throw new Error('no tensor');
+  const shape = (type.shape ?? []).map((dim) => (typeof dim === 'number' ? dim : ((orders as FrontOrders).sizes?.[dim ?? ''] ?? 1)));
+  const dtype = type.dtype ?? 'float32';
+  return new DenseTensor(dtype, shape, new Uint8Array(byteSize(dtype, elementCount(shape))));
+}
+
+function hashOf(values: Fetches): string {
+  const hash = createHash('sha256');
+  for (const [name, tensor] of Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1))) hash.update(name).update((tensor as DenseTensor).bytes);
+  return hash.digest('hex');
 }

@@ -13,7 +13,7 @@ export interface StageProcess extends AsyncDisposable {
   readonly address: string;
   readonly orders: StageOrders | FrontOrders;
   /** What it says of itself. */
-  ask(): Promise<{ readonly underWay: number; readonly ready: boolean; readonly answered: number }>;
+  ask(): Promise<{ readonly underWay: number; readonly ready: boolean; readonly answered: number; readonly failed: number; readonly different: number }>;
   signal(signal: NodeJS.Signals): void;
   /** Resolves when the process is gone. */
   kill(): Promise<void>;
@@ -21,8 +21,9 @@ export interface StageProcess extends AsyncDisposable {
 }
 
 /** Resolves when it serves, or has reached the stages. */
-export async function startStageProcess(orders: StageOrders | FrontOrders): Promise<StageProcess> {
-  const child: ChildProcess = spawn(process.execPath, ['--import', LOADER, '--conditions=@penjing/source', CHILD, JSON.stringify(orders)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+export async function startStageProcess(orders: StageOrders | FrontOrders, under: readonly string[] = []): Promise<StageProcess> {
+  const [command, ...args] = [...under, process.execPath, '--import', LOADER, '--conditions=@penjing/source', CHILD, JSON.stringify(orders)];
+  const child: ChildProcess = spawn(command!, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   const ended = once(child, 'exit').then(([code]) => Promise.reject<never>(new Error(`the process ended with ${String(code)}`)));
   ended.catch(() => {});
   const message = (): Promise<Record<string, unknown>> => Promise.race([new Promise<Record<string, unknown>>((resolve) => child.once('message', (said) => resolve(said as Record<string, unknown>))), ended]);

@@ -6,6 +6,7 @@ import { readNpy, writeNpy } from '@penjing/graph-io';
 import type { Device } from '@penjing/runtime';
 import { loadRuntime } from './load-runtime.js';
 import { graphPath } from './inputs/open-input.js';
+import { openPlannedStages, type OpenPlannedStagesOptions } from './parallel/remote-stages.js';
 
 export interface RunModelOptions {
   /** `name=JSON` or `name=@file` (.npy, or JSON). */
@@ -19,6 +20,8 @@ export interface RunModelOptions {
   readonly device?: Device | undefined;
   readonly threads?: number | undefined;
   readonly seed?: number | undefined;
+  /** Runs on the stages of a plan, on other machines, instead of here; `device` and `threads` are theirs. */
+  readonly stages?: Omit<OpenPlannedStagesOptions, 'signal'> | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -51,7 +54,7 @@ export async function runModel(path: string, options: RunModelOptions = {}): Pro
   // What can be wrong without the model is found before it is loaded.
   const assigned = (options.inputs ?? []).map((text) => splitAssignment(text, '--input'));
   const shaped = (options.shapes ?? []).map((text) => ({ ...splitAssignment(text, '--shape'), text })).map(({ name, value, text }) => ({ name, shape: readShape(value, text) }));
-  await using executor = await ortEngine({ device, threads }).loadFile(await graphPath(path), { signal });
+  await using executor = options.stages ? await openPlannedStages({ ...options.stages, signal }) : await ortEngine({ device, threads }).loadFile(await graphPath(path), { signal });
   const given: Record<string, DenseTensor | StringTensor> = {};
   for (const { name, value } of assigned) given[name] = await readInput(infoOf(executor.inputs, name), value);
   const shapes = Object.fromEntries(shaped.map(({ name, shape }) => [infoOf(executor.inputs, name).name, shape]));

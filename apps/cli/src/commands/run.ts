@@ -1,9 +1,13 @@
 /** `penjing run`: one forward pass of any ONNX model, or a task on texts, pictures and sounds. */
+import { PenjingError } from '@penjing/core';
+import type { StageNetwork } from '@penjing/recipe';
 import type { Command, CommandContext, CommandResult } from '../command.js';
 import { common, decimal, deviceOf, filled, integer, listOf, names, numberOf, textOf } from '../options.js';
 import { formatTable } from '../table.js';
+import { stageNetworkOf, stageNetworkOptions } from '../worker-stage.js';
 
 const TASK = { group: 'Tasks' };
+const STAGES = { group: 'Stages on other machines' };
 /** Any of these makes it a run of a task. */
 const taskOptions = ['task', 'text', 'data', 'picture', 'sound', 'query', 'question', 'label'] as const;
 
@@ -41,11 +45,14 @@ export const run: Command = {
     { ...TASK, flags: '--temperature <t>', help: 'of what is written of a sound: 0 takes the likeliest; poor texts are tried again at higher ones when absent', parse: decimal(0, 2) },
     { ...TASK, flags: '--batch-size <n>', help: 'most texts or pictures in a run', parse: integer(1, 4096) },
     { flags: '--variant <name>', help: 'fp32, fp16, q8, q4, … of a folder with several' },
+    { flags: '--plan <file.json>', help: 'the plan (penjing plan) that --stages were started with', parse: filled, ...STAGES },
+    { flags: '--stages <host:port,...>', help: 'run on the stages of the plan, which workers serve: where the first one is; several addresses are tried in turn. Their token is in PENJING_STAGE_TOKEN', parse: names, ...STAGES },
+    ...stageNetworkOptions.map((option) => ({ ...option, ...STAGES })),
     common.seed,
     common.device,
     common.threads,
   ],
-  examples: ["penjing run model.onnx --input 'x=[[1,2,3]]'", "penjing run out/classifier --text 'What a day' --top-k 2", 'penjing run out/clip --picture cat.jpg --label "a cat" --label "a dog"', 'penjing run out/whisper --sound talk.wav --timestamps', 'penjing run silero_vad.onnx --task voice-activity-detection --data talk.wav --json', 'penjing run model.onnx --input x=@x.npy -o outputs --json'],
+  examples: ["penjing run model.onnx --input 'x=[[1,2,3]]'", "penjing run out/classifier --text 'What a day' --top-k 2", 'penjing run out/clip --picture cat.jpg --label "a cat" --label "a dog"', 'penjing run out/whisper --sound talk.wav --timestamps', 'penjing run silero_vad.onnx --task voice-activity-detection --data talk.wav --json', 'penjing run model.onnx --input x=@x.npy -o outputs --json', 'penjing run model.onnx --plan plan.json --stages 10.0.0.5:7000'],
   async run(context) {
     const { arguments: [path = ''], options, signal, seed } = context;
     if (taskOptions.some((name) => options[name] !== undefined && (!Array.isArray(options[name]) || options[name].length > 0))) return runOnTask(context);
@@ -57,6 +64,7 @@ export const run: Command = {
       force: options['force'] === true,
       device: deviceOf(options),
       threads: numberOf(options, 'threads'),
+      stages: stagesOf(options),
       seed,
       signal,
     });
@@ -66,6 +74,13 @@ export const run: Command = {
     return { json: { ...result }, text: formatTable(['output', 'type', 'shape', 'values'], rows) };
   },
 };
+
+function stagesOf(options: CommandContext['options']): (StageNetwork & { readonly plan: string; readonly stages: readonly string[] }) | undefined {
+  const stages = options['stages'] as readonly string[] | undefined;
+  const plan = textOf(options, 'plan');
+  if ((stages === undefined) !== (plan === undefined)) throw new PenjingError('E_OPTION', stages === undefined ? '--plan is given without --stages' : '--stages need the --plan that they were started with');
+  return stages && plan !== undefined ? { ...stageNetworkOf(options), plan, stages } : undefined;
+}
 
 async function runOnTask({ arguments: [path = ''], options, signal, seed, onProgress }: CommandContext): Promise<CommandResult> {
   const { runTask } = await import('@penjing/recipe');

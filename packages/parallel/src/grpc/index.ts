@@ -1,5 +1,6 @@
 /** @penjing/parallel/grpc: pipeline stages, and trainings, on several machines, over gRPC. */
 export { openStages, type RemoteStages, type StagesOptions } from './open-stages.js';
+export { planEpoch } from './plan-epoch.js';
 export type { StageSecurity, StageTls } from './security.js';
 export { serveStage, type Stage, type StageOptions } from './serve-stage.js';
 export { type KeepAlive, stageLimits, type StageLimits } from './stage-limits.js';

@@ -1,7 +1,6 @@
 /** Brings a run together with others that train the same on other machines. */
-import { readFile } from 'node:fs/promises';
-import { PenjingError } from '@penjing/core';
 import type { TrainingExchange } from '@penjing/parallel/grpc';
+import { readPem } from './read-pem.js';
 
 export interface JoinTrainingFiles {
   /** Of rank 0, as `HOST:PORT`. */
@@ -21,12 +20,6 @@ export interface JoinTrainingFiles {
 /** For `RunRecipeOptions.exchange`. Throws what `joinTraining` of `@penjing/parallel/grpc` throws, and `E_OPTION` for files that cannot be read. */
 export async function joinTraining({ address, rank, world, token, ca, cert, key, signal, onNote }: JoinTrainingFiles): Promise<TrainingExchange> {
   const parallel = await import('@penjing/parallel/grpc');
-  const tls = ca === undefined && cert === undefined && key === undefined ? undefined : { ...(ca !== undefined && { ca: await pem(ca) }), ...(cert !== undefined && { cert: await pem(cert) }), ...(key !== undefined && { key: await pem(key) }) };
+  const tls = ca === undefined && cert === undefined && key === undefined ? undefined : { ...(ca !== undefined && { ca: await readPem(ca) }), ...(cert !== undefined && { cert: await readPem(cert) }), ...(key !== undefined && { key: await readPem(key) }) };
   return parallel.joinTraining({ address, rank, world, security: { ...(token !== undefined && { token }), ...(tls && { tls }) }, signal, onNote });
-}
-
-async function pem(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new PenjingError('E_OPTION', `${path} cannot be read`, { cause });
-  });
 }

@@ -1,0 +1,115 @@
+/** A plan over several machines: one of its stages on this one, and all of them as one executor. */
+import { readFile, stat } from 'node:fs/promises';
+import { inferShapes, PenjingError } from '@penjing/core';
+import { extractModel } from '@penjing/core/calibrate';
+import { type Layout, MAX_PLAN_BYTES, type PlacedPart, type Plan, readPlan } from '@penjing/parallel';
+import type { RemoteStages, Stage, StageFacts, StageSecurity } from '@penjing/parallel/grpc';
+import { loadRuntime } from '../load-runtime.js';
+import { runnableModel } from '../model-reference.js';
+import { readPem } from './read-pem.js';
+
+/** Who may speak to the stages; the same for all of them and their fronts. Paths of PEM files. */
+export interface StageNetwork {
+  readonly token?: string | undefined;
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  readonly serverName?: string | undefined;
+}
+
+export interface ServeStageOptions extends StageNetwork {
+  /** Path of the plan. */
+  readonly plan: string;
+  /** Which stage of its pipeline, from 0. */
+  readonly stage: number;
+  readonly listen: string;
+  /** Address of the stage after this one. */
+  readonly next?: string | undefined;
+  /** Requests that a client may have under way. */
+  readonly window?: number | undefined;
+  /** Listens for everybody without a token or certificates. */
+  readonly force?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onChange?: ((state: StageFacts | PenjingError) => void) | undefined;
+}
+
+/** Serves a stage of a plan until it is disposed of. Throws `E_PLAN` for a plan without that stage, or one that lays the stage over several machines. */
+export async function servePlannedStage(path: string, options: ServeStageOptions): Promise<Stage> {
+  const plan = await readPlanFile(options.plan);
+  const { stage, listen, next, window, force, signal, onChange } = options;
+  const stages = stagesOf(plan, options.plan);
+  const part = stages[stage];
+  if (!part) throw new PenjingError('E_PLAN', `${options.plan} has no stage ${stage}`, { hint: `Its stages are 0 to ${stages.length - 1}.` });
+  if ((next === undefined) !== (stage === stages.length - 1)) throw new PenjingError('E_OPTION', next === undefined ? `stage ${stage} is not told where stage ${stage + 1} is` : `stage ${stage} is the last one`, { hint: next === undefined ? 'Give --next HOST:PORT.' : 'Leave --next out.' });
+  checkOneHost(part.layout, plan, stage);
+  const [{ ortEngine }, { openLayout }, { planEpoch, serveStage }, security] = await Promise.all([loadRuntime(), import('@penjing/parallel/node'), import('@penjing/parallel/grpc'), securityOf(options)]);
+  const model = await (await runnableModel({ path }, signal)).model();
+  // An engine wants the types of what comes into a part, and files say little of values between nodes.
+  inferShapes(model);
+  const results = model.graph.outputs.map(({ name }) => name).filter((name) => part.outputs.includes(name));
+  return serveStage({
+    ...security, listen, results, epoch: planEpoch(plan), parallel: replicasOf(part.layout), force: force ?? false,
+    open: (opening) => openLayout(extractModel(model, part.inputs, part.outputs), part.layout, { engine: ortEngine(), devices: plan.devices, signal: opening }),
+    ...(next !== undefined && { next }), ...(window !== undefined && { limits: { window } }), ...(signal && { signal }), ...(onChange && { onChange }),
+  });
+}
+
+export interface OpenPlannedStagesOptions extends StageNetwork {
+  readonly plan: string;
+  /** Addresses of the first stage; several are tried in turn. */
+  readonly stages: readonly string[];
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The stages of a plan, which run already, as one executor. A request that a stage loses is sent again once. */
+export async function openPlannedStages(options: OpenPlannedStagesOptions): Promise<RemoteStages> {
+  const plan = await readPlanFile(options.plan);
+  stagesOf(plan, options.plan);
+  const [{ openStages, planEpoch }, security] = await Promise.all([import('@penjing/parallel/grpc'), securityOf(options)]);
+  return openStages({ ...security, address: options.stages, epoch: planEpoch(plan), replay: true, ...(options.signal && { signal: options.signal }) });
+}
+
+async function readPlanFile(path: string): Promise<Plan> {
+  const missing = (cause: unknown): never => {
+    throw new PenjingError('E_NOT_FOUND', `${path} cannot be read`, { cause, hint: 'Make a plan: `penjing plan`.' });
+  };
+  const { size } = await stat(path).catch(missing);
+  if (size > MAX_PLAN_BYTES) throw new PenjingError('E_PLAN', `${path} takes ${size} bytes, a plan takes at most ${MAX_PLAN_BYTES}`);
+  return readPlan(await readFile(path, 'utf8').catch(missing), path);
+}
+
+function stagesOf({ layout }: Plan, path: string): readonly PlacedPart[] {
+  if (layout.kind === 'pipeline') return layout.stages;
+  throw new PenjingError('E_PLAN', `the layout of ${path} is no pipeline at its top, but ${layout.kind}`, { hint: 'Stages on several machines are those of a pipeline; run other layouts on one machine with `penjing run --plan`.' });
+}
+
+/** Shards and replicas of a stage talk through memory. */
+function checkOneHost(layout: Layout, { devices }: Plan, stage: number): void {
+  const hosts = new Set(devicesOf(layout).map((name) => devices.find((device) => device.name === name)?.host ?? name));
+  if (hosts.size <= 1) return;
+  throw new PenjingError('E_PLAN', `stage ${stage} lies on ${[...hosts].join(' and ')}`, { hint: 'A stage runs on one machine: shards would wait for the network at every layer. Plan with a pipeline between the machines.' });
+}
+
+function devicesOf(layout: Layout): readonly string[] {
+  switch (layout.kind) {
+    case 'device': return [layout.device];
+    case 'tensor': return layout.devices;
+    case 'data': return layout.replicas.flatMap(devicesOf);
+    case 'pipeline': return layout.stages.flatMap((part) => devicesOf(part.layout));
+    case 'tasks': return layout.parts.flatMap((part) => devicesOf(part.layout));
+  }
+}
+
+/** Runs that a layout takes at a time. */
+function replicasOf(layout: Layout): number {
+  if (layout.kind === 'data') return layout.replicas.length;
+  return layout.kind === 'pipeline' ? layout.stages.length : 1;
+}
+
+async function securityOf({ token, ca, cert, key, serverName }: StageNetwork): Promise<StageSecurity> {
+  const tls = {
+    ...(ca !== undefined && { ca: await readPem(ca) }), ...(cert !== undefined && { cert: await readPem(cert) }), ...(key !== undefined && { key: await readPem(key) }),
+    ...(serverName !== undefined && { serverName }),
+  };
+  return { ...(token !== undefined && { token }), ...(Object.keys(tls).length > 0 && { tls }) };
+}
