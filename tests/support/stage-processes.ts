@@ -23,7 +23,7 @@ export interface StageProcess extends AsyncDisposable {
 /** Resolves when it serves, or has reached the stages. */
 export async function startStageProcess(orders: StageOrders | FrontOrders, under: readonly string[] = []): Promise<StageProcess> {
   const [command, ...args] = [...under, process.execPath, '--import', LOADER, '--conditions=@penjing/source', CHILD, JSON.stringify(orders)];
-  const child: ChildProcess = spawn(command!, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const child: ChildProcess = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   const ended = once(child, 'exit').then(([code]) => Promise.reject<never>(new Error(`the process ended with ${String(code)}`)));
   ended.catch(() => {});
   const message = (): Promise<Record<string, unknown>> => Promise.race([new Promise<Record<string, unknown>>((resolve) => child.once('message', (said) => resolve(said as Record<string, unknown>))), ended]);

@@ -26,7 +26,7 @@ export interface StagesOptions extends StageSecurity {
 export interface RemoteStages extends Executor {
   /** What the stages take and give, or why they take nothing now. */
   readonly state: StageFacts | PenjingError;
-  /** Looks for the first stage anew, where `address` is a function. */
+  /** Goes to where `address`, a function, now says that the first stage is, if it has moved. */
   reconnect(why: string): void;
 }
 

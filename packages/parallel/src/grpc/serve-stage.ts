@@ -40,7 +40,7 @@ export interface Stage extends AsyncDisposable {
   readonly state: StageFacts | PenjingError;
   /** Requests taken in and not answered, of all streams. */
   readonly underWay: number;
-  /** Looks for the next stage anew, where `next` is a function. */
+  /** Goes to where `next`, a function, now says that the next stage is, if it has moved. */
   findNext(why: string): void;
 }
 

@@ -133,8 +133,10 @@ export class StageLink {
     });
   }
 
-  /** Connects anew, to where `place` now says. */
+  /** Goes to where `place` now says; what is under way fails. Nothing happens where the stage stands still, or nobody knows where it is. */
   reconnect(why: string): void {
+    const place = this.#options.place(this.#tries);
+    if (!place || (place.address === this.#connection?.address && place.epoch === this.#connection.epoch)) return;
     if (this.#connection) this.#lost(this.#connection, unavailable(why));
     this.#failures = 0;
     this.#schedule(0);
