@@ -84,10 +84,10 @@ describe.skipIf(noNats !== undefined)(`the directory of stages${noNats ? ` (${no
 
     await stage(0, 1, 1, 'first');
     const second = await stage(1, 1, 10, 'second');
-    await using directory = await stageDirectory(connection, { chain: 'a', heartbeatMs, onChange: () => front?.reconnect('another stage is first') });
-    let front: Awaited<ReturnType<typeof openStages>> | undefined;
+    await using directory = await stageDirectory(connection, { chain: 'a', heartbeatMs, onChange: () => opening.front?.reconnect('another stage is first') });
+    const opening: { front?: Awaited<ReturnType<typeof openStages>> } = {};
     await until(() => directory.find(0) !== undefined, 'the first stage');
-    front = await openStages({ address: () => directory.find(0), epoch: 1, replay: true });
+    const front = (opening.front = await openStages({ address: () => directory.find(0), epoch: 1, replay: true }));
     const ask = async (): Promise<number> => ((((await front.run({ v0: DenseTensor.of('float32', [1], Float32Array.of(0)) }))['v2'] as DenseTensor).data as Float32Array)[0]!);
     expect(await ask()).toBe(11);
     // The second stage moves.
