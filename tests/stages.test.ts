@@ -1,4 +1,5 @@
 /** Stages over gRPC in one process: the same numbers as one engine, bounded windows, cancellations, and what is refused. */
+import { connect } from 'node:http2';
 import { Client, credentials } from '@grpc/grpc-js';
 import { DenseTensor, encodeText, type Feeds, GraphBuilder, Model, StringTensor, tensorType } from '@penjing/core';
 import { extractModel } from '@penjing/core/calibrate';
@@ -238,6 +239,17 @@ test('probes are told whether the stages take requests', async () => {
   await chain.stages[2]![Symbol.asyncDispose]();
   await until(() => 'code' in chain.stages[0]!.state, 'the first stage to know');
   expect(await health(chain.stages[0]!.address)).toBe(2);
+});
+
+test('megabytes may be on their way to a stage, not only 64 KB', async () => {
+  await using chain = await openChain(threeAffine());
+  const session = connect(`http://${chain.stages[0]!.address}`);
+  try {
+    await until(() => (session.state.remoteWindowSize ?? 0) > 1 << 20, 'the window of the connection');
+    expect(session.remoteSettings.initialWindowSize).toBeGreaterThan(1 << 20);
+  } finally {
+    session.destroy();
+  }
 });
 
 /** x and bias pass by the first stage, early is an output of the second one. */

@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from 'node:net';
 
 /** May be changed at any time; it holds for what comes from then on, on connections there are and on new ones. */
 export interface Faults {
-  /** Everything arrives so much later. */
+  /** Everything arrives so much later; not with what cuts or limits. */
   delayMs?: number;
   /** Of each direction of each connection. */
   bytesPerSecond?: number;
@@ -56,8 +56,7 @@ export async function startFaultProxy(target: string, faults: Faults = {}): Prom
     let carried = 0;
     for await (const chunk of from as AsyncIterable<Buffer>) {
       while (faults.blackHole && !to.destroyed) await pause(10);
-      if (faults.delayMs) await pause(faults.delayMs);
-      const { flipEvery, resetAfter, bytesPerSecond } = faults;
+      const { delayMs, flipEvery, resetAfter, bytesPerSecond } = faults;
       if (flipEvery) {
         for (let at = flipEvery - (carried % flipEvery) - 1; at < chunk.length; at += flipEvery) {
           chunk[at]! ^= 1 << (carried + at) % 8;
@@ -67,6 +66,11 @@ export async function startFaultProxy(target: string, faults: Faults = {}): Prom
       carried += chunk.length;
       counts.passed += chunk.length;
       if (resetAfter !== undefined && carried > resetAfter) return breakOff(pair);
+      if (delayMs) {
+        // Later, and no slower: timers of the same length keep their order.
+        setTimeout(() => !to.destroyed && to.write(chunk), delayMs);
+        continue;
+      }
       const half = faults.halve ? chunk.length >> 1 : 0;
       for (const part of half ? [chunk.subarray(0, half), chunk.subarray(half)] : [chunk]) {
         if (to.destroyed) return;
@@ -75,7 +79,7 @@ export async function startFaultProxy(target: string, faults: Faults = {}): Prom
         else if (half) await pause(1);
       }
     }
-    to.end();
+    setTimeout(() => to.end(), faults.delayMs ?? 0);
   }
 
   function breakOff(pair: readonly [Socket, Socket]): void {

@@ -1,6 +1,7 @@
 /** One stage of a pipeline over machines: an executor behind a gRPC stream, and the way to the stage after it. */
 import { Server, status } from '@grpc/grpc-js';
 import { type Executor, type Feeds, type Fetches, isPenjingError, PenjingError, type ValueInfo } from '@penjing/core';
+import { widenConnections, widenStreams } from './receive-window.js';
 import { checkExposure, checkToken, formatAddress, parseAddress, serverCredentials, type StageSecurity } from './security.js';
 import { HEAD_BYTES, keepAlive as defaultKeepAlive, type KeepAlive, stageLimits, type StageLimits } from './stage-limits.js';
 import { StageLink, type StagePlace } from './stage-link.js';
@@ -107,6 +108,7 @@ class RunningStage implements Stage {
     const bound = await new Promise<number>((resolve, reject) => {
       this.#server.bindAsync(address, serverCredentials(this.#options), (cause, found) => (cause ? reject(new PenjingError('E_LISTEN', `the stage cannot listen on ${address}: ${cause.message}`, { cause, hint: 'Choose another port.' })) : resolve(found)));
     });
+    widenConnections(this.#server);
     this.address = formatAddress({ host, port: bound });
   }
 
@@ -120,6 +122,7 @@ class RunningStage implements Stage {
       'grpc.max_receive_message_length': this.#limits.frameBytes + HEAD_BYTES, 'grpc.max_send_message_length': -1, 'grpc.max_metadata_size': 1 << 13, 'grpc.max_concurrent_streams': this.#limits.streams + 1,
       'grpc.keepalive_time_ms': intervalMs, 'grpc.keepalive_timeout_ms': timeoutMs,
     });
+    widenStreams(server);
     const same = (bytes: Buffer): Buffer => bytes;
     const method = (path: string, stream: boolean): object => ({ path, requestStream: stream, responseStream: stream, requestSerialize: same, requestDeserialize: same, responseSerialize: same, responseDeserialize: same });
     server.addService({ flow: method(STAGE_PATH, true), health: method(HEALTH_PATH, false) } as Parameters<Server['addService']>[0], {

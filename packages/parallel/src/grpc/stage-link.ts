@@ -5,6 +5,7 @@ import { wireSize } from '@penjing/graph-io/v2';
 import { broken, decodeFrame, type Frame, type ReadFrame } from './frame.js';
 import { FrameReader } from './frame-reader.js';
 import { FrameWriter } from './frame-writer.js';
+import { RECEIVE_WINDOW } from './receive-window.js';
 import { clientCredentials, formatAddress, parseAddress, type StageSecurity, tokenMetadata } from './security.js';
 import { cutTensors } from './slices.js';
 import { HEAD_BYTES, type KeepAlive, type StageLimits } from './stage-limits.js';
@@ -163,8 +164,7 @@ export class StageLink {
       // Of its own, so that closing it closes the connection.
       'grpc.use_local_subchannel_pool': 1, 'grpc.enable_retries': 0, 'grpc.initial_reconnect_backoff_ms': 60_000,
       'grpc.keepalive_time_ms': intervalMs, 'grpc.keepalive_timeout_ms': timeoutMs, 'grpc.keepalive_permit_without_calls': 1,
-      // What may be on its way: 64 KB, the default, is one round trip for every 64 KB.
-      'grpc-node.flow_control_window': 8 << 20, 'grpc.max_receive_message_length': limits.frameBytes + HEAD_BYTES, 'grpc.max_send_message_length': -1,
+      'grpc-node.flow_control_window': RECEIVE_WINDOW, 'grpc.max_receive_message_length': limits.frameBytes + HEAD_BYTES, 'grpc.max_send_message_length': -1,
       ...(tls?.serverName !== undefined && { 'grpc.ssl_target_name_override': tls.serverName, 'grpc.default_authority': tls.serverName }),
     });
     const call = client.makeBidiStreamRequest(STAGE_PATH, same, same, tokenMetadata(this.#options));
