@@ -1,12 +1,12 @@
 /** What parts of one model cost at any size of the batch; every size is worked out once. */
-import { capturedValues, cloneModel, inferShapes, type Model, type Node, type Value, type ValueInfo } from '@penjing/core';
+import { capturedValues, type Model, type Node, type Value } from '@penjing/core';
 import type { EngineSpeed } from '../plan/device.js';
 import type { Part } from '../plan/plan.js';
 import { completeSizes, type Sizes } from './bind-sizes.js';
 import { type ModelCost, modelCost, type NodeCost } from './model-cost.js';
-import { findBatch } from '../split/batch.js';
 import { type CutBlock, cutBlocks } from '../split/cut-blocks.js';
-import { mixingOps, rowGrain } from '../split/row-mixing.js';
+import { provenBatch } from '../split/follow-rows.js';
+import { rowGrain } from '../split/row-mixing.js';
 import { type Seconds, secondsOf } from './roofline.js';
 
 export interface CostBook {
@@ -96,16 +96,8 @@ export function costBook(model: Model, options: { readonly sizes?: Sizes } = {})
 
 /** As `openLayout` finds it, so that what is forecast can run. */
 function findBatchSymbol(model: Model, sizes: Sizes): string | undefined {
-  if (mixingOps(model).length > 0) return undefined;
-  const copy = cloneModel(model);
-  inferShapes(copy);
-  const infos = (values: readonly Value[]): ValueInfo[] => values.filter(({ tensor }) => !tensor).map(({ name, type }) => ({ name, type: type ?? { kind: 'tensor' } }));
-  const inputs = infos(copy.graph.inputs);
-  const axes = findBatch(inputs, infos(copy.graph.outputs));
-  const [name, axis] = Object.entries(axes?.inputs ?? {})[0] ?? [];
-  const type = inputs.find((input) => input.name === name)?.type;
-  const symbol = type?.kind === 'tensor' && axis !== undefined ? type.shape?.[axis] : undefined;
-  return typeof symbol === 'string' && Object.hasOwn(sizes, symbol) ? symbol : undefined;
+  const symbol = provenBatch(model)?.symbol;
+  return symbol !== undefined && Object.hasOwn(sizes, symbol) ? symbol : undefined;
 }
 
 function readBy(node: Node): Value[] {

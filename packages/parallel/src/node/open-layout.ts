@@ -5,7 +5,8 @@ import { extractModel } from '@penjing/core/calibrate';
 import type { Device } from '../plan/device.js';
 import type { Layout, PlacedPart } from '../plan/plan.js';
 import { type BatchAxes, findBatch } from '../split/batch.js';
-import { mixingOps, rowGrain } from '../split/row-mixing.js';
+import { rowGrain } from '../split/row-mixing.js';
+import { provenBatch } from '../split/follow-rows.js';
 import { enginesOf, shareThreads } from '../split/share-threads.js';
 import { openEnsemble } from './ensemble.js';
 import { openPipeline } from './pipeline.js';
@@ -19,7 +20,8 @@ export interface OpenLayoutOptions extends Pick<TaskOptions, 'signal'> {
   /** What is known of the devices; their cores are shared out among the engines on them, those of this machine among all where they are not known. */
   readonly devices?: readonly Device[];
   /**
-   * The symbol of the dimension along which batches are cut; when absent the one whose name says so, unless an operator looks at all rows at once: then batches stay whole, and only requests are shared out.
+   * The symbol of the dimension along which batches are cut: rows must not know of each other. When absent the one whose name says so, if all operators are known to keep rows apart; else batches stay whole,
+   * and only requests are shared out.
    */
   readonly batch?: string;
   /** Pieces of a batch begin at multiples of this many rows; when absent of as many as equality of every bit takes (1, 2 or 4, as the operators are). */
@@ -33,8 +35,8 @@ interface Context {
   readonly typed: Model;
   /** Types by name of a value. */
   readonly types: ReadonlyMap<string, ValueType>;
-  /** The symbol to cut along, `undefined` to look for one, `false` when batches stay whole. */
-  readonly batch: string | undefined | false;
+  /** The symbol to cut along, `undefined` to look for one. */
+  readonly batch: string | undefined;
   readonly grain: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -52,7 +54,7 @@ export async function openLayout(model: Model, layout: Layout, { engine, devices
     threadsOf: shareThreads(layout, devices, availableParallelism()),
     typed,
     types: typesOf(typed),
-    batch: batch ?? (mixingOps(model).length > 0 ? false : undefined),
+    batch,
     grain: grain ?? rowGrain(typed),
     signal,
   };
@@ -115,7 +117,7 @@ function bordersOf({ graph }: Model): { readonly inputs: ValueInfo[]; readonly o
 }
 
 function batchOf(model: Model, { batch, types }: Pick<Context, 'batch' | 'types'>): BatchAxes | undefined {
-  if (batch === false) return undefined;
+  if (batch === undefined) return provenBatch(model);
   const { inputs, outputs } = bordersOf(model);
   const typed = (name: string, type?: ValueType): ValueInfo => ({ name, type: types.get(name) ?? type ?? { kind: 'tensor' } });
   return findBatch(inputs.map(({ name, type }) => typed(name, type)), outputs.map((name) => typed(name)), batch);

@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { handExecutor, numbers, valuesOf } from '../testing/hand-executor.js';
 import { openPipeline } from './pipeline.js';
 
-const batch = { inputs: { x: 0 }, outputs: { y: 0 } };
+const batch = { symbol: 'batch', inputs: { x: 0 }, outputs: { y: 0 } };
 const open = (microBatches: number, rest: { grain?: number; inFlight?: number; batch?: typeof batch | undefined } = {}) => {
   const [first, second] = [handExecutor(['x'], ['h']), handExecutor(['h'], ['y'])];
   const pipeline = openPipeline({ stages: [{ name: 'first', work: first }, { name: 'second', work: second }], inputs: [{ name: 'x', type: tensorType('float32', ['batch']) }], outputs: ['y'], microBatches, batch, ...rest });

@@ -4,7 +4,7 @@ import { type HandExecutor, handExecutor, numbers, valuesOf } from '../testing/h
 import { openReplicas } from './replicas.js';
 import { openRevived } from './revived.js';
 
-const batch = { inputs: { x: 0 }, outputs: { y: 0 } };
+const batch = { symbol: 'batch', inputs: { x: 0 }, outputs: { y: 0 } };
 const hands = (count: number): HandExecutor[] => Array.from({ length: count }, () => handExecutor(['x'], ['y']));
 const counts = (replicas: readonly HandExecutor[]): number[] => replicas.map(({ runs }) => runs.length);
 const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));

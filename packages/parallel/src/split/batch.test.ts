@@ -7,13 +7,14 @@ const value = (name: string, ...shape: (string | number | null)[]): ValueInfo =>
 describe('findBatch', () => {
   test('the symbol that inputs and all outputs share, by its axis in each', () => {
     const axes = findBatch([value('x', 'batch', 'time'), value('table', 5)], [value('y', 'time', 'batch'), value('z', 'batch')]);
-    expect(axes).toEqual({ inputs: { x: 0 }, outputs: { y: 1, z: 0 } });
+    expect(axes).toEqual({ symbol: 'batch', inputs: { x: 0 }, outputs: { y: 1, z: 0 } });
   });
 
   test('none where an output does not have it, and none under a name that may be time', () => {
     expect(findBatch([value('x', 'batch')], [value('y', 'batch'), value('loss')])).toBeUndefined();
     expect(findBatch([value('x', 'length', 3)], [value('y', 'length')])).toBeUndefined();
-    expect(findBatch([value('x', 'length', 3)], [value('y', 'length')], 'length')).toEqual({ inputs: { x: 0 }, outputs: { y: 0 } });
+    expect(findBatch([value('x', 'length', 3)], [value('y', 'length')], 'length')).toEqual({ symbol: 'length', inputs: { x: 0 }, outputs: { y: 0 } });
+    expect(findBatch([value('x', 'batch', 3)], [value('y', 'batch', 'batch')])).toBeUndefined();
     expect(findBatch([value('x', 1, 3)], [value('y', 1)])).toBeUndefined();
   });
 });
@@ -35,13 +36,13 @@ describe('cutting and joining', () => {
 
   test.each([['outermost', { x: 0 }, 2], ['inner', { x: 1 }, 4], ['innermost', { x: 2 }, 3]] as const)('pieces along the %s axis come together as they were', (_, axes, rows) => {
     const ranges = shareRows(rows, 2);
-    const batch = { inputs: axes, outputs: axes };
+    const batch = { symbol: 'n', inputs: axes, outputs: axes };
     const pieces = ranges.map((range) => cutFeeds({ x }, batch, rows, range));
     expect(joinOutputs(pieces, ranges, batch)['x']).toEqual(x);
   });
 
   test('strings too; what has no batch, or one row to be broadcast, goes to all', () => {
-    const axes = { inputs: { words: 0, one: 0 }, outputs: { words: 0 } };
+    const axes = { symbol: 'n', inputs: { words: 0, one: 0 }, outputs: { words: 0 } };
     const feeds = { words, one: denseOf('int64', [1], [7]), table: denseOf('int64', [4], [1, 2, 3, 4]) };
     expect(batchRows(feeds, axes)).toBe(4);
     const ranges = shareRows(4, 3);
@@ -51,12 +52,12 @@ describe('cutting and joining', () => {
   });
 
   test('rows of the outermost axis are not copied', () => {
-    const piece = cutFeeds({ x }, { inputs: { x: 0 }, outputs: { x: 0 } }, 2, { start: 1, end: 2 })['x']!;
+    const piece = cutFeeds({ x }, { symbol: 'n', inputs: { x: 0 }, outputs: { x: 0 } }, 2, { start: 1, end: 2 })['x']!;
     expect(piece.kind === 'dense' && piece.bytes.buffer).toBe(x.bytes.buffer);
   });
 
   test('inputs that disagree, and outputs that lost rows, are told', () => {
-    const axes = { inputs: { a: 0, b: 0 }, outputs: { a: 0 } };
+    const axes = { symbol: 'n', inputs: { a: 0, b: 0 }, outputs: { a: 0 } };
     expect(() => batchRows({ a: denseOf('int64', [3], [1, 2, 3]), b: denseOf('int64', [2], [1, 2]) }, axes)).toThrow(expect.objectContaining({ code: 'E_SHAPE' }));
     const ranges = shareRows(4, 2);
     expect(() => joinOutputs([{ a: denseOf('int64', [1], [1]) }, { a: denseOf('int64', [2], [1, 2]) }], ranges, axes)).toThrow(expect.objectContaining({ code: 'E_SHAPE' }));

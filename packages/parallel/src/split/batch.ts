@@ -3,6 +3,7 @@ import { type DenseTensor, type DType, dtypes, DenseTensor as Dense, elementCoun
 
 /** The axis of the batch by name of a value. Inputs that are not listed go whole to every piece; every output is listed. */
 export interface BatchAxes {
+  readonly symbol: string;
   readonly inputs: Readonly<Record<string, number>>;
   readonly outputs: Readonly<Record<string, number>>;
 }
@@ -12,15 +13,22 @@ type AnyTensor = DenseTensor | StringTensor;
 /** Symbols that mean independent rows by their name; under any other name it may be time, along which rows know of each other. */
 const BATCH_NAME = /^(n|b|bs)$|batch/i;
 
+/** Symbols of inputs whose name says that they count rows. */
+export function batchSymbols(inputs: readonly ValueInfo[]): string[] {
+  return [...new Set(inputs.flatMap(symbolsOf))].filter((name) => BATCH_NAME.test(name));
+}
+
 /**
- * Where the batch is: the symbol that some input and every output has as a dimension. `symbol` names it; without, it is one whose name says so. Undefined when there is none: then a batch cannot be cut.
+ * Where types say that the batch is: the symbol that some input and every output has as a dimension, each once. `symbol` names it; without, it is one whose name says so. Undefined when there is none: then a
+ * batch cannot be cut. That rows do not know of each other is another question: see `provenBatch`.
  */
 export function findBatch(inputs: readonly ValueInfo[], outputs: readonly ValueInfo[], symbol?: string): BatchAxes | undefined {
-  const candidates = symbol === undefined ? [...new Set(inputs.flatMap(symbolsOf))].filter((name) => BATCH_NAME.test(name)) : [symbol];
+  const candidates = symbol === undefined ? batchSymbols(inputs) : [symbol];
   for (const name of candidates) {
+    if ([...inputs, ...outputs].some((value) => symbolsOf(value).filter((other) => other === name).length > 1)) continue;
     const of = (values: readonly ValueInfo[]): Record<string, number> =>
       Object.fromEntries(values.map((value) => [value.name, axisOf(value, name)] as const).filter(([, axis]) => axis >= 0));
-    const axes = { inputs: of(inputs), outputs: of(outputs) };
+    const axes = { symbol: name, inputs: of(inputs), outputs: of(outputs) };
     if (Object.keys(axes.inputs).length > 0 && Object.keys(axes.outputs).length === outputs.length) return axes;
   }
   return undefined;

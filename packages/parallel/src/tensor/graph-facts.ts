@@ -19,6 +19,8 @@ export interface GraphFacts {
   captured(node: Node): readonly Value[];
   shape(value: Value): Dims | undefined;
   dtype(value: Value): DType | undefined;
+  /** Elements of a small tensor that follow from constants and sizes alone. */
+  numbers(value: Value): readonly number[] | undefined;
   ways(node: Node): readonly Way[];
 }
 
@@ -40,6 +42,10 @@ export function graphFacts(original: Model, shards: number): GraphFacts {
   const constant = constantValues(graph, nodes);
   const shape = (value: Value): Dims | undefined => (value.type?.kind === 'tensor' ? value.type.shape : undefined);
   const dtype = (value: Value): DType | undefined => (value.type?.kind === 'tensor' ? value.type.dtype : undefined);
+  const numbers = (value: Value): readonly number[] | undefined => {
+    const values = inference.values(value);
+    return values?.every((element): element is number => typeof element === 'number') ? values : undefined;
+  };
   const order = new Map(nodes.map((node, i) => [node, i]));
   const known = new Map<Node, readonly Way[]>();
   const captured = new Map(nodes.map((node) => [node, node.subgraphs().flatMap((inner) => [...capturedValues(inner)])]));
@@ -60,16 +66,13 @@ export function graphFacts(original: Model, shards: number): GraphFacts {
       shape: (index) => at(index) && shape(at(index)!),
       outputShape: (index = 0) => node.outputs[index] && shape(node.outputs[index]),
       constant: (index) => (at(index) && constant.has(at(index)!) ? true : false),
-      numbers(index) {
-        const values = at(index) && inference.values(at(index)!);
-        return values?.every((value): value is number => typeof value === 'number') ? values : undefined;
-      },
+      numbers: (index) => at(index) && numbers(at(index)!),
       takenApart: (axis) => takenApart(node.output(), axis, shape),
     };
   };
 
   return {
-    model, nodes, order, shards, constant, shape, dtype,
+    model, nodes, order, shards, constant, shape, dtype, numbers,
     captured: (node) => captured.get(node) ?? [],
     ways(node) {
       let ways = known.get(node);
@@ -110,7 +113,7 @@ function forgetShape(value: Value, graph: Graph): void {
   value.type = value.type.dtype === undefined ? undefined : { kind: 'tensor', dtype: value.type.dtype };
 }
 
-const random: ReadonlySet<string> = new Set(['Bernoulli', 'Multinomial', 'RandomNormal', 'RandomNormalLike', 'RandomUniform', 'RandomUniformLike']);
+export const random: ReadonlySet<string> = new Set(['Bernoulli', 'Multinomial', 'RandomNormal', 'RandomNormalLike', 'RandomUniform', 'RandomUniformLike']);
 
 function constantValues(graph: Graph, nodes: readonly Node[]): Set<Value> {
   const constant = new Set<Value>([...graph.initializers.values()]);
