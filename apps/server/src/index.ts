@@ -6,5 +6,6 @@ export type { RequestVariables, RouteModule, ServerApp, ServerContext } from './
 export { clientSignature, type ClientSignature, type ClientTensor, parseSignature, renderClient } from './client/render-client.js';
 export { nameOf } from './models/shelf.js';
 export { version } from './version.js';
-export type { Deployed, DeployedFile, DeployedModel, DeploymentOptions } from './deploy/deployment.js';
+export type { Deployed, DeployedFile, DeployedModel, DeployedPlan, DeploymentOptions, FleetDeployment } from './deploy/deployment.js';
+export { readDeployedPlan } from './deploy/read-deployed-plan.js';
 export { renderDeployment, type DeployTarget } from './deploy/render-deployment.js';

@@ -2,6 +2,7 @@
 import { posix, relative, sep } from 'node:path';
 import { parseConfig } from '../config/read-config.js';
 import type { ServerOptions } from '../config/schema.js';
+import type { Plan } from '@penjing/parallel';
 import { nameOf } from '../models/shelf.js';
 
 export interface DeployedModel {
@@ -31,6 +32,28 @@ export interface DeploymentOptions {
   readonly image: string;
   readonly replicas: number;
   readonly claim: string;
+  /** Kubernetes: a pipeline over pods, as `penjing plan` has it. */
+  readonly plan?: DeployedPlan | undefined;
+  /** Kubernetes, KServe: as many as the requests that wait need, or the jobs, instead of `replicas`. */
+  readonly scale?: { readonly min: number; readonly max: number; readonly prometheus?: string | undefined } | undefined;
+  /** Kubernetes: workers of a fleet instead of a server; there are no models then. */
+  readonly fleet?: FleetDeployment | undefined;
+}
+
+export interface DeployedPlan {
+  readonly plan: Plan;
+  /** Its file. */
+  readonly text: string;
+}
+
+export interface FleetDeployment {
+  /** `nats://HOST:4222`. */
+  readonly servers: string;
+  readonly fleet: string;
+  /** `HOST:PORT` of the server's monitoring, by which workers are counted. */
+  readonly monitor: string;
+  /** Workers show who they are. */
+  readonly nkey: boolean;
 }
 
 export interface DeployedFile {
@@ -59,12 +82,12 @@ export function mountOf(model: DeployedModel): { readonly folder: string; readon
 }
 
 /** The server's configuration file. Throws `E_CONFIG`, as the server would. */
-export function configText({ models, threads, drainSeconds, port }: DeploymentOptions, host: string, pathOf: (model: DeployedModel) => string): string {
+export function configText({ models, threads, drainSeconds, port }: DeploymentOptions, host: string, pathOf: (model: DeployedModel) => string, stages?: { readonly plan: string; readonly addresses: string[] }): string {
   const config: ServerOptions = {
     host, port, drainMs: drainSeconds * 1000,
     // Metrics and administration stay off the port that everybody reaches.
     ...(host !== '127.0.0.1' && { admin: { host, port: port + 1 } }),
-    models: models.map((model) => ({ name: modelName(model), path: pathOf(model), threads, ...(model.variant !== undefined && { variant: model.variant }) })),
+    models: models.map((model) => ({ name: modelName(model), path: pathOf(model), threads, ...(model.variant !== undefined && { variant: model.variant }), ...(stages && { stages }) })),
   };
   parseConfig(config);
   return `${JSON.stringify(config, undefined, 2)}\n`;

@@ -31,6 +31,28 @@ export function resourcesOf({ models, threads }: Pick<DeploymentOptions, 'models
   };
 }
 
+/** Of a server whose model runs elsewhere. `bytes` are read by the stages before it is ready. */
+export function frontResources(bytes: number): Resources {
+  return withLimit(SERVER_BYTES + PROCESS_BYTES, 1, bytes);
+}
+
+/** Of a stage: what the plan forecasts, and its process. All read the whole file when they start. */
+export function stageResources({ memory, cpus, bytes }: { readonly memory: number; readonly cpus: number; readonly bytes: number }): Resources {
+  return withLimit(PROCESS_BYTES + memory, cpus, bytes);
+}
+
+/** Of a worker: jobs stream weights from file to file. */
+const JOB_BYTES = 1024 * MIB;
+
+export function workerResources(threads: number): Resources {
+  return withLimit(PROCESS_BYTES + JOB_BYTES, threads, 0);
+}
+
+function withLimit(bytes: number, cpus: number, read: number): Resources {
+  const memoryBytes = wholeMib(bytes);
+  return { memoryBytes, memoryLimitBytes: wholeMib(memoryBytes * LIMIT_SHARE), cpus, startSeconds: Math.ceil(START_SECONDS + read / BYTES_PER_SECOND) };
+}
+
 const wholeMib = (bytes: number): number => Math.ceil(bytes / MIB) * MIB;
 
 /** As Kubernetes and Compose write it. */

@@ -41,10 +41,14 @@ export interface KindSettings extends Pick<ModelSource, 'threads' | 'device' | '
 /** One row per kind of model. */
 const kinds: Readonly<Record<Task, KindOpener>> = { 'text-generation': openTextGeneration, embedding: openEmbedding, tensors: openTensors };
 
-export async function openModel({ path, variant, task, threads, device, prefixCacheBytes }: ModelSource, signal: AbortSignal): Promise<OpenedModel> {
+export async function openModel({ path, variant, task, threads, device, prefixCacheBytes, stages }: ModelSource, signal: AbortSignal): Promise<OpenedModel> {
+  // what few models need is loaded for them
+  if (stages) {
+    const { openRemote } = await import('../flow/open-remote.js');
+    return openRemote(stages, signal);
+  }
   const flow = await flowFileAt(path);
   if (flow !== undefined) {
-    // loaded for flows only
     const { openFlow } = await import('../flow/open-flow.js');
     return openFlow(flow, { threads, device }, signal);
   }
