@@ -1,5 +1,5 @@
 /** Layouts worth a forecast: one device, replicas, pipelines, shards, branches, and those inside each other. */
-import { isPenjingError } from '@penjing/core';
+import { isPenjingError, type Model } from '@penjing/core';
 import type { CostBook } from '../cost/cost-book.js';
 import { secondsOf, speedOf } from '../cost/roofline.js';
 import type { Device } from '../plan/device.js';
@@ -7,6 +7,7 @@ import type { Forecast, Layout } from '../plan/plan.js';
 import type { Span } from '../simulate/forecast.js';
 import type { Topology } from '../simulate/topology.js';
 import { cutStages } from '../split/cut-stages.js';
+import { shardModel } from '../tensor/shard-model.js';
 
 export interface Candidate {
   /** `pipeline of 4, 16 micro-batches`. */
@@ -130,9 +131,22 @@ function shards({ place, force, book }: CandidateOptions, devices: readonly stri
   if (hosts.size > 1 && !force) return { name, complexity: 3, refused: `two sums per layer would cross from ${[...hosts].slice(0, 2).join(' to ')}: shards stay inside a host unless forced` };
   const uneven = new Set(devices.map((device) => place.device(device).flops)).size > 1;
   if (uneven && !force) return { name, complexity: 3, refused: 'shards wait for each other, and these devices are not equally fast' };
-  if (book.blocks.every(({ weights }) => weights.length === 0)) return { name, complexity: 3, refused: 'there are no weights to cut' };
+  if (!hasCuts(book.model, devices.length)) return { name, complexity: 3, refused: 'no weights are worth a sum over the shards' };
   return { name, layout: { kind: 'tensor', devices }, complexity: 3 };
 }
+
+/** Whether the weights of a model would be cut at all; for large groups as for the largest that is worth working out. */
+function hasCuts(model: Model, count: number): boolean {
+  const shards = Math.min(count, MOST_SHARDS);
+  const known = cuts.get(model) ?? new Map<number, boolean>();
+  cuts.set(model, known);
+  const found = known.get(shards) ?? shardModel(model, { shards }).layers.length > 0;
+  known.set(shards, found);
+  return found;
+}
+
+const MOST_SHARDS = 8;
+const cuts = new WeakMap<Model, Map<number, boolean>>();
 
 /** One, then doubling up to four rounds per stage, as far as the batch goes. */
 function microBatchCounts(book: CostBook, stages: number): number[] {

@@ -19,6 +19,7 @@ test('spreads a batch over the devices, and says so', async () => {
   expect(made.forecast.latency).toBeLessThan(made.considered!.find(({ name }) => name === 'one device')!.forecast!.latency / 3);
   expect(made.reasons[0]).toMatch(/^Chosen for latency: data: 4 replicas, .* ms for one request, on 4 of 4 devices\.$/);
   expect(made.reasons.join(' ')).toMatch(/next best/);
+  expect(made.considered!.filter(({ forecast }) => forecast).map(({ name }) => name)).toEqual(expect.arrayContaining(['tensor 4', 'data: 2 replicas of tensor 2', 'pipeline of 2 of tensor 2, 4 micro-batches']));
   expect(readPlan(JSON.stringify(made))).toEqual(made);
 });
 
@@ -46,6 +47,11 @@ test('shards do not cross hosts unless forced', async () => {
   expect(forced.forecast!.latency).toBeGreaterThan(0);
 });
 
+test('weights too small to pay for a sum are not cut', async () => {
+  const made = await plan({ model: residualModel({ hidden: [8, 8], width: 8 }), devices: devices(2), links: [wide], sizes: { batch: 4 } });
+  expect(made.considered!.find(({ name }) => name === 'tensor 2')!.refused).toMatch(/worth a sum/);
+});
+
 test('slow links are not used', async () => {
   const apart = devices(2).map((device) => ({ ...device, host: device.name }));
   const made = await plan({ model, devices: apart, links: [{ from: 'd0', to: 'd1', latency: 2, bandwidth: 1e6 }], goal: 'latency', sizes });
@@ -59,7 +65,7 @@ test('more stages and micro-batches are looked at, and the goal decides', async 
   const { ranked, plan: made } = await planInDetail({ model: residualModel({ hidden: [64, 64, 64, 64], width: 64 }), devices: devices(4, { flops: 1e6 }), links: [wide], goal: 'memory', sizes: { batch: 16 } });
   const most = (memory: Readonly<Record<string, number>>): number => Math.max(...Object.values(memory));
   expect(most(made.forecast.memory)).toBeLessThanOrEqual(1.03 * Math.min(...ranked.map(({ forecast }) => most(forecast.memory))));
-  expect(ranked.map(({ name }) => name)).toEqual(expect.arrayContaining(['one device', 'one engine on 4 cores', 'data: 2 replicas', 'data: 4 replicas', 'pipeline of 4, 8 micro-batches', 'tensor 4', 'data: 2 replicas of tensor 2', 'pipeline of 2 of tensor 2, 4 micro-batches']));
+  expect(ranked.map(({ name }) => name)).toEqual(expect.arrayContaining(['one device', 'one engine on 4 cores', 'data: 2 replicas', 'data: 4 replicas', 'pipeline of 4, 8 micro-batches', 'data: 2 replicas of a pipeline of 2, 4 micro-batches']));
 });
 
 test('faster devices take more of a pipeline', async () => {
