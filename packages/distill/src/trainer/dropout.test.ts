@@ -1,20 +1,10 @@
 /** Dropout: where masks go, that they are fed the same to a run that goes on and to engines that share a batch, and that measurements see none. */
-import { DenseTensor, denseOf, type Feeds, GraphBuilder, type JobHost, type Model, type Progress, tensorType } from '@penjing/core';
+import { DenseTensor, denseOf, type Feeds, type JobHost, type Model, type Progress, tensorType } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { expect, test } from 'vitest';
 import { addDropout, dropoutFeeds } from './dropout.js';
-import { classifier, jobsOn, samples, weightsOf } from './testing.js';
+import { classifier, jobsOn, residual, samples, weightsOf } from './testing.js';
 import { train, type TrainOptions } from './train.js';
-
-/** x → s = first(x) → s + tanh(s W) V → second. */
-function residual(): Model {
-  const model = classifier();
-  const b = new GraphBuilder(model.graph);
-  const last = [...model.graph.nodes()].at(-1)!;
-  const square = (name: string) => b.initializer(name, denseOf('float32', [6, 6], Array.from({ length: 36 }, (_, i) => 0.4 * Math.sin(i + name.length))));
-  last.setInput(0, b.before(last, () => b.op('Add', [b.op('MatMul', [b.op('Tanh', [b.op('MatMul', [last.input(0), square('in')])]), square('branch')]), last.input(0)])));
-  return model;
-}
 
 const full = (shape: readonly number[], value: number): DenseTensor => DenseTensor.of('float32', shape, new Float32Array(shape.reduce((a, c) => a * c, 1)).fill(value));
 

@@ -19,6 +19,16 @@ export function classifier(hidden = 6, seed = 1): Model {
   return model;
 }
 
+/** x → s = first(x) → s + tanh(s W) V → second. */
+export function residual(): Model {
+  const model = classifier();
+  const b = new GraphBuilder(model.graph);
+  const last = [...model.graph.nodes()].at(-1)!;
+  const square = (name: string) => b.initializer(name, denseOf('float32', [6, 6], Array.from({ length: 36 }, (_, i) => 0.4 * Math.sin(i + name.length))));
+  last.setInput(0, b.before(last, () => b.op('Add', [b.op('MatMul', [b.op('Tanh', [b.op('MatMul', [last.input(0), square('in')])]), square('branch')]), last.input(0)])));
+  return model;
+}
+
 /** Three classes that a line does not part. */
 export async function samples(jobs: JobHost, count: number, seed = 7): Promise<Dataset> {
   const rng = createRng(seed);

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { crossEntropy } from '../losses/cross-entropy.js';
 import { averagedGradients, engineGradients } from './gradient-source.js';
 import { trainingGraph } from './training-graph.js';
-import { classifier, jobsOn, samples, weightsOf } from './testing.js';
+import { classifier, jobsOn, residual, samples, weightsOf } from './testing.js';
 import { exchangesInMemory } from './testing/exchanges-in-memory.js';
 import { train, type TrainOptions, type TrainResult } from './train.js';
 
@@ -17,7 +17,7 @@ interface Ran {
 }
 
 async function run(more: Partial<TrainOptions> = {}, jobs: JobHost = jobsOn(referenceEngine())): Promise<Ran> {
-  const model = classifier();
+  const model = more.dropout === undefined ? classifier() : residual();
   const result = await train(model, { jobs, data: await samples(jobs, 48), optimizer, batch: 24, steps: 8, seed: 3, ...more });
   return { weights: await weightsOf(model), result };
 }
@@ -56,11 +56,13 @@ describe('ranks', () => {
   test('engines, batches that are added up, masks and measurements come together', async () => {
     const jobs = jobsOn(referenceEngine());
     const validation = await samples(jobs, 20, 8);
-    const more = { accumulate: 2, validation, validateEvery: 2, optimizer: { ...optimizer, average: 0.9 } };
+    const more = { accumulate: 2, validation, validateEvery: 2, dropout: 0.3, optimizer: { ...optimizer, average: 0.9 } };
     const one = await run({ ...more, engines: 4 });
     const [first, second] = values(await together(2, () => ({ ...more, engines: 2 }))) as [Ran, Ran];
     expect(second.weights).toEqual(first.weights);
     expect(second.result.state.validations).toEqual(first.result.state.validations);
+    const bare = await run({ ...more, engines: 4, dropout: 1e-9 });
+    expect(Math.max(...Object.entries(one.weights).flatMap(([name, weights]) => weights.map((value, i) => Math.abs(value - bare.weights[name]![i]!))))).toBeGreaterThan(1e-3);
     for (const [name, weights] of Object.entries(one.weights)) weights.forEach((value, i) => expect(first.weights[name]![i]).toBeCloseTo(value, 5));
   });
 
