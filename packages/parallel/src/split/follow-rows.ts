@@ -26,9 +26,6 @@ const tables: Readonly<Record<string, readonly number[]>> = { Gather: [0], Rotar
 /** Inputs that may say how many rows there are: shapes, and where slices end. */
 const sizeInputs: Readonly<Record<string, readonly number[]>> = { Reshape: [1], Expand: [1], ConstantOfShape: [0], Tile: [1], Resize: [2, 3], Upsample: [1], Slice: [1, 2] };
 
-/** Operators whose rules suit shards, which exchange what they need, but not rows: one scale for the whole tensor. */
-const notByRows = new Set(['com.microsoft.DynamicQuantizeMatMul']);
-
 /**
  * Where the rows of `symbol` are in inputs and outputs; undefined unless all nodes are known to treat each row as if it were alone: then pieces of a batch give what the whole gives. The walk is that of
  * tensor parallelism without exchanges: every node must have a way from its inputs, cut along the batch, to its outputs, cut along the batch. All shapes must scale accordingly.
@@ -166,7 +163,6 @@ class RowWalk {
     };
     const own = rowWays[nameOf(node)]?.(seen);
     if (own) return own;
-    if (notByRows.has(nameOf(node))) return undefined;
     const way = this.#large.ways(node).find((found) => !found.attributes && !found.once?.length && found.inputs.every((place, i) => this.#fits(place, rows(i))));
     return way?.outputs.map((place) => axisOf(place));
   }

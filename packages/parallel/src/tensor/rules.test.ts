@@ -152,6 +152,28 @@ const cases: readonly Case[] = [
       net.output(net.contrib('MoE', [x, net.op('Reshape', [net.op('MatMul', [x, net.weight(16, 4)]), net.ints(-1, 4)]), net.weight(4, 24, 16), net.weight(4, 24), net.weight(4, 16, 24), net.weight(4, 16)], { k: 2, activation_type: 'gelu', normalize_routing_weights: 1 })[0]!);
     },
   },
+  { name: 'a table with numbers that are not finite', exchanges: ['reduce 1'], build: (net) => net.output(net.op('Gather', [net.stored(denseOf('float32', [4], [-Infinity, 1, -Infinity, 3])), net.input(denseOf('int64', [5], [0, 1, 2, 3, 1]))])) },
+  {
+    name: 'all outputs of LayerNormalization lie on shards', exchanges: ['reduce 1'], shards: [2, 4], build: (net) => {
+      const x = net.op('Reshape', [net.op('MatMul', [sequence(net), net.weight(16, 16)]), net.ints(0, 0, 4, 4)]);
+      const [y, mean, deviation] = net.b.nodes('LayerNormalization', [x, net.b.constant('float32', [1, 2, 3, 4])], { axis: -1 }, { outputCount: 3 });
+      const back = net.op('Add', [net.op('Mul', [y!, mean!]), deviation!]);
+      net.output(net.op('MatMul', [net.op('Reshape', [back, net.ints(0, 0, 16)]), net.weight(16, 16)]));
+    },
+  },
+  {
+    name: 'places that MaxPool names are those of the whole', exchanges: ['gather 1'], build: (net) => {
+      const x = net.op('Conv', [image(net, 3), net.weight(8, 3, 1, 1)]);
+      const [y, places] = net.b.nodes('MaxPool', [x], { kernel_shape: [2, 2] }, { outputCount: 2 });
+      net.output(net.op('Add', [y!, net.op('Cast', [places!], { to: 1 })]));
+    },
+  },
+  {
+    name: 'one scale for all heads is found on the whole', exchanges: ['gather 1'], cut: 1, shards: [2, 4], build: (net) => {
+      const apart = heads(net, net.op('MatMul', [sequence(net), net.weight(16, 16)]), 4);
+      net.output(net.contrib('DynamicQuantizeMatMul', [apart, net.op('Reshape', [net.b.constant('int8', [3, -7, 5, 1, 9, 2, -4, 6]), net.ints(4, 2)]), net.b.constant('float32', 0.1)])[0]!);
+    },
+  },
   {
     name: 'an If in between runs whole', exchanges: ['gather 1'], build: (net) => {
       const wide = net.op('MatMul', [sequence(net), net.weight(16, 24)]);

@@ -44,6 +44,9 @@ const turned: ShardingRule = (c) => {
 /** Channels and batch. */
 const pool: ShardingRule = (c) => keptAxes(c, spatial(c));
 
+/** Places of the largest elements count through the whole tensor. */
+const maxPool: ShardingRule = (c) => (c.node.outputs.slice(1).some(({ name }) => name !== '') ? [] : pool(c));
+
 const spatial = (c: ShardingContext): number[] => (c.shape(0) ?? []).map((_, axis) => axis).slice(2);
 
 const quantizedPool: ShardingRule = (c) => (c.node.int('channels_last', 0) === 1 ? [] : pool(c));
@@ -56,7 +59,7 @@ export const convRules = {
   QLinearConv: conv({ weight: 3, perChannel: [4, 5, 8], noSum: true }),
   'com.microsoft.QLinearConv': (c) => (c.node.int('channels_last', 0) === 1 ? [] : conv({ weight: 3, perChannel: [4, 5, 8], noSum: true })(c)),
   AveragePool: pool,
-  MaxPool: pool,
+  MaxPool: maxPool,
   LpPool: pool,
   GlobalAveragePool: pool,
   GlobalMaxPool: pool,

@@ -11,12 +11,14 @@ interface Product {
   readonly columns?: readonly number[];
   /** No sum over shards: what follows in the same operator is not linear. */
   readonly noRows?: boolean;
+  /** One scale for all of a. */
+  readonly wholeA?: boolean;
   /** Counts once in a sum over shards. */
   readonly once?: readonly number[];
 }
 
 /** (…, m, k) · (…, k, n). */
-function productWays(c: ShardingContext, { a, b, turnA = false, turnB = false, columns = [], noRows = false, once = [] }: Product): Way[] {
+function productWays(c: ShardingContext, { a, b, turnA = false, turnB = false, columns = [], noRows = false, wholeA = false, once = [] }: Product): Way[] {
   const [left, right, out] = [c.shape(a), c.shape(b), c.outputShape()];
   if (!left || !right || !out || left.length < 2 || right.length < 2) return [];
   const [row, innerA] = turnA ? [-1, -2] : [-2, -1];
@@ -25,6 +27,7 @@ function productWays(c: ShardingContext, { a, b, turnA = false, turnB = false, c
   const perColumn = Object.fromEntries(columns.filter((i) => c.has(i)).map((i) => [i, width && broadcastPlace(c.shape(i), 1, 0, width.size)]));
   const byColumns = way(places(c.inputCount, { [b]: width, ...perColumn }), [slot(out, -1)], { weight: b });
   const byRows = noRows ? [] : way(places(c.inputCount, { [a]: slot(left, innerA), [b]: slot(right, innerB) }), ['partial'], { weight: b, once: once.filter((i) => c.has(i)) });
+  if (wholeA) return byColumns;
   const rows = way(places(c.inputCount, { [a]: slot(left, row) }), [slot(out, -2)]);
   const batches = out.slice(0, -2).flatMap((size, axis) => {
     if (typeof size !== 'number' || size <= 1) return [];
@@ -73,7 +76,7 @@ export const linalgRules = {
   // sums of whole numbers, exact in any order
   MatMulInteger: (c) => productWays(c, { a: 0, b: 1, columns: [3], noRows: c.has(2) && c.shape(2)?.length !== 0 }),
   QLinearMatMul: (c) => productWays(c, { a: 0, b: 3, columns: [4, 5], noRows: true }),
-  'com.microsoft.DynamicQuantizeMatMul': (c) => productWays(c, { a: 0, b: 1, columns: [2, 3, 4], noRows: true }),
+  'com.microsoft.DynamicQuantizeMatMul': (c) => productWays(c, { a: 0, b: 1, columns: [2, 3, 4], wholeA: true }),
   'com.microsoft.MatMulIntegerToFloat': (c) => productWays(c, { a: 0, b: 1, columns: [3, 5, 6], noRows: c.has(4) && c.shape(4)?.length !== 0, once: [6] }),
   'com.microsoft.MatMulNBits'(c) {
     const [rows, cols, block, bits] = [c.node.int('N', 0), c.node.int('K', 0), c.node.int('block_size', 0), c.node.int('bits', 4)];

@@ -125,7 +125,7 @@ export function lookUp(size: number, axis: number, rank: number): (node: LocalNo
     const [rows] = node.copy({ inputs: [node.inputs[0]!, build.op('Where', [here, own, elsewhere]), ...node.inputs.slice(2)] });
     const trailing = Array.from({ length: rank - 1 - axis }, (_, i) => -1 - i);
     const mask = trailing.length > 0 ? build.op('Unsqueeze', [here, build.constant('int64', trailing)]) : here;
-    return [build.op('Where', [mask, rows, build.op('Mul', [rows, build.op('CastLike', [build.constant('float32', 0), rows])])])];
+    return [build.op('Where', [mask, rows, build.op('CastLike', [build.constant('float32', 0), rows])])];
   };
 }
 

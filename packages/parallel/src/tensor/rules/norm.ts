@@ -6,7 +6,7 @@ const overLast: ShardingRule = (c) => {
   const rank = c.shape(0)?.length ?? 0;
   const axis = c.node.int('axis', -1);
   const first = axis < 0 ? axis + rank : axis;
-  return keptAxes(c, Array.from({ length: Math.max(0, rank - first) }, (_, i) => first + i), 1);
+  return keptAxes(c, Array.from({ length: Math.max(0, rank - first) }, (_, i) => first + i));
 };
 
 /** Axis 1 of the data, the only one of the other inputs. */
