@@ -1,5 +1,6 @@
 /** Every verb, in the order of --help. */
 import { apply } from './commands/apply.js';
+import { batch } from './commands/batch.js';
 import { bench } from './commands/bench.js';
 import { chat } from './commands/chat.js';
 import { client } from './commands/client.js';
@@ -24,4 +25,4 @@ import { squeeze } from './commands/squeeze.js';
 import { worker } from './commands/worker.js';
 import type { Command } from './command.js';
 
-export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, plan, run, generate, chat, worker, serve, deploy, client, apply, doctor];
+export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, plan, run, generate, chat, batch, worker, serve, deploy, client, apply, doctor];

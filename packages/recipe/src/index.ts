@@ -30,6 +30,8 @@ export type { TriedModel } from './squeeze/trials.js';
 export { taskNames } from './tasks/find-task.js';
 export { runTask, type RunTaskOptions, type TaskOutput, type TaskRun } from './tasks/run-task.js';
 export { runModel, type RunModelOptions, type RunModelResult, type RunOutput } from './run-model.js';
+export { batchFile, type BatchFileOptions, type BatchFileResult } from './parallel/batch-file.js';
+export { batchTasks } from './parallel/batch-job.js';
 export { fleetPool, type FleetPoolOptions } from './parallel/fleet-pool.js';
 export { type JoinedFleet, joinFleet, type JoinOptions } from './parallel/join-fleet.js';
 export { runWorker, type RunWorkerOptions, type WorkerSummary } from './parallel/run-worker.js';

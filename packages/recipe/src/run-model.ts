@@ -5,6 +5,7 @@ import { type DenseTensor, denseOf, type DType, dtypes, formatType, PenjingError
 import { readNpy, writeNpy } from '@penjing/graph-io';
 import type { Device } from '@penjing/runtime';
 import { loadRuntime } from './load-runtime.js';
+import { nestedNumbers } from './parallel/nested-numbers.js';
 import { graphPath } from './inputs/open-input.js';
 import { openPlannedStages, type OpenPlannedStagesOptions } from './parallel/remote-stages.js';
 
@@ -106,8 +107,7 @@ async function readInput({ name, type }: ValueInfo, value: string): Promise<Dens
   } catch (cause) {
     throw new PenjingError('E_INPUT', `input ${name} is not JSON`, { cause, hint: `Write --input '${name}=[[1, 2]]', or ${name}=@file.npy.` });
   }
-  const values: number[] = [];
-  const shape = flatten(parsed, values, name, 0);
+  const { shape, values } = nestedNumbers(parsed, `input ${name}`);
   if (dtypes[wanted].kind === 'float' && dtypes[wanted].bits < 32) {
     throw new PenjingError('E_INPUT', `input ${name} is ${wanted}: give it as a .npy file`);
   }
@@ -115,19 +115,6 @@ async function readInput({ name, type }: ValueInfo, value: string): Promise<Dens
     throw new PenjingError('E_INPUT', `input ${name} is ${wanted}, and not every number given is a whole one`);
   }
   return denseOf(wanted, shape, values);
-}
-
-/** Appends the numbers of a nested list; gives its shape. */
-function flatten(value: unknown, into: number[], name: string, depth: number): number[] {
-  if (typeof value === 'number' || typeof value === 'boolean') {
-    into.push(Number(value));
-    return [];
-  }
-  if (!Array.isArray(value) || depth > 32) throw new PenjingError('E_INPUT', `input ${name} must be numbers in nested lists`);
-  const shapes = value.map((item) => flatten(item, into, name, depth + 1));
-  const [first = []] = shapes;
-  if (shapes.some((shape) => shape.join() !== first.join())) throw new PenjingError('E_INPUT', `the lists of input ${name} are of different lengths`);
-  return [value.length, ...first];
 }
 
 async function writeOutputs(folder: string, results: readonly (readonly [string, DenseTensor | StringTensor])[]): Promise<string[]> {

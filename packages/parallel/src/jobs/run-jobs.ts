@@ -19,7 +19,7 @@ const CANCEL_MS = 2_000;
 
 /**
  * Calls `onOutcome` once per job, in no order; what it returns is waited for before the run ends, and `'redo'` has the job done again.
- * The outcomes stay until `queue.forget(run)`. When the signal fires the run is cancelled and its reason thrown, whatever `jobs`,
+ * Jobs that died in an earlier run are tried again. The outcomes stay until `queue.forget(run)`. When the signal fires the run is cancelled and its reason thrown, whatever `jobs`,
  * `onOutcome` or a broker keep waiting for.
  */
 export async function runJobs<Job extends JobSpec>(
@@ -94,7 +94,11 @@ export async function runJobs<Job extends JobSpec>(
     open.set(id, job);
     const { duplicate } = await queue.publish(run, job, until);
     const outcome = duplicate && (await queue.outcome(run, id, until));
-    if (outcome) hear(outcome);
+    if (outcome && outcome.state === 'dead') {
+      // It died in an earlier run: whoever goes on has mended what it died of.
+      await queue.redo(run, id, until);
+      await publishAgain(id, job);
+    } else if (outcome) hear(outcome);
   };
 
   let watching: AsyncDisposable | undefined;

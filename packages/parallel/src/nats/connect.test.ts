@@ -2,20 +2,15 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createUser } from '@nats-io/nkeys';
 import { afterAll, describe, expect, it } from 'vitest';
 import { connectNats, type NatsWarning } from './connect.js';
 import { readCredentials, readTls } from './credentials.js';
 import { makeCertificates, noOpenssl, pem } from './testing/certificates.js';
+import { newKey } from './testing/new-key.js';
 import { freePort, noNats, startNats } from './testing/nats-server.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'penjing-connect-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-function newKey(): { publicKey: string; seed: string } {
-  const key = createUser();
-  return { publicKey: key.getPublicKey(), seed: new TextDecoder().decode(key.getSeed()) };
-}
 
 it('says that nobody answers', async () => {
   await expect(connectNats({ servers: `nats://127.0.0.1:${await freePort()}` })).rejects.toMatchObject({ code: 'E_BROKER', hint: expect.stringContaining('nats-server') as string });

@@ -1,4 +1,5 @@
 /** Every handler a worker may have: what is not in this table is not run. */
+import { batchHandler } from './batch-handler.js';
 import type { Handler } from './handler.js';
 import { saveHandler } from './save-handler.js';
 
@@ -8,6 +9,7 @@ export interface HandlerSize {
 }
 
 const table: Readonly<Record<string, (size: HandlerSize) => Handler>> = {
+  batch: () => batchHandler(),
   save: ({ slots }) => saveHandler(slots),
 };
 
