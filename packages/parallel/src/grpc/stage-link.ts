@@ -45,7 +45,9 @@ interface Connection {
   readonly pending: Map<number, Pending>;
   /** Since the stage told its window. */
   turns: Turns | undefined;
-  /** For the first word of the stage. */
+  /** When the stage was last heard. */
+  heard: number;
+  /** Asks for a word of the stage. */
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -170,9 +172,10 @@ export class StageLink {
     const call = client.makeBidiStreamRequest(STAGE_PATH, same, same, tokenMetadata(this.#options));
     const connection: Connection = {
       client, call, epoch, address, writer: new FrameWriter(call), reader: new FrameReader(limits.requestBytes), pending: new Map(), turns: undefined,
-      timer: setTimeout(() => this.#lost(connection, unavailable(`${address} does not answer`)), intervalMs + timeoutMs),
+      heard: performance.now(), timer: undefined,
     };
     this.#connection = connection;
+    this.#listen(connection);
     call.on('data', (bytes: Buffer) => {
       if (this.#connection !== connection) return;
       try {
@@ -186,8 +189,21 @@ export class StageLink {
     connection.writer.urgent(streamFrame('hello', epoch));
   }
 
+  /**
+   * Pings of HTTP/2 find out whether the peer lives, not whether the stream does: when the length of a message was damaged, its reader waits for bytes that never come. So the stage
+   * is greeted again and again, and answers each time. It has longer than for a ping, since megabytes may stand before the greeting.
+   */
+  #listen(connection: Connection): void {
+    const { intervalMs, timeoutMs } = this.#options.keepAlive;
+    connection.timer = setInterval(() => {
+      const patience = (intervalMs + timeoutMs) * (connection.turns ? 3 : 1);
+      if (performance.now() - connection.heard > patience) this.#lost(connection, unavailable(`${connection.address} does not answer`));
+      else if (connection.turns) connection.writer.urgent(streamFrame('hello', connection.epoch));
+    }, intervalMs);
+  }
+
   #take(connection: Connection, frame: ReadFrame): void {
-    clearTimeout(connection.timer);
+    connection.heard = performance.now();
     if (frame.epoch !== connection.epoch && frame.kind !== 'waiting') throw broken(`its epoch is ${frame.epoch}, not ${connection.epoch}`);
     if (frame.request === 0 && !frame.intact) throw broken('it was damaged');
     switch (frame.kind) {
@@ -195,7 +211,8 @@ export class StageLink {
         const facts = factsOf(frame);
         this.#failures = 0;
         connection.turns ??= new Turns(Math.min(facts.window, this.#options.limits.window), this.#options.limits.waiting);
-        return this.#change(facts);
+        // It says so again whenever it is asked.
+        return isPenjingError(this.#state) ? this.#change(facts) : undefined;
       }
       case 'waiting':
         this.#change(errorOf(frame));
@@ -224,7 +241,7 @@ export class StageLink {
   #lost(connection: Connection, error: PenjingError): void {
     if (this.#connection !== connection) return;
     this.#connection = undefined;
-    clearTimeout(connection.timer);
+    clearInterval(connection.timer);
     connection.writer.close();
     connection.call.cancel();
     connection.client.close();
