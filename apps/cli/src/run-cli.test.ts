@@ -14,7 +14,7 @@ describe('the command line contract', () => {
     const { code, stdout } = await penjing('--help');
     const listed = [...stdout.matchAll(/^ {2}([a-z]+)(?= )/gm)].map((match) => match[1]).filter((name) => name !== 'help');
     expect(code).toBe(0);
-    expect(listed).toEqual(['inspect', 'convert', 'simplify', 'prune', 'lowrank', 'cluster', 'quantize', 'distill', 'finetune', 'squeeze', 'eval', 'compare', 'bench', 'plan', 'run', 'generate', 'chat', 'batch', 'worker', 'serve', 'deploy', 'client', 'apply', 'doctor']);
+    expect(listed).toEqual(['inspect', 'convert', 'simplify', 'prune', 'lowrank', 'cluster', 'quantize', 'distill', 'finetune', 'squeeze', 'eval', 'compare', 'bench', 'plan', 'split', 'run', 'generate', 'chat', 'batch', 'worker', 'serve', 'deploy', 'client', 'apply', 'doctor']);
     expect(listed).toEqual(verbs.map(({ name }) => name));
   });
 

@@ -21,8 +21,9 @@ import { quantize } from './commands/quantize.js';
 import { run } from './commands/run.js';
 import { serve } from './commands/serve.js';
 import { simplify } from './commands/simplify.js';
+import { split } from './commands/split.js';
 import { squeeze } from './commands/squeeze.js';
 import { worker } from './commands/worker.js';
 import type { Command } from './command.js';
 
-export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, plan, run, generate, chat, batch, worker, serve, deploy, client, apply, doctor];
+export const verbs: readonly Command[] = [inspect, convert, simplify, prune, lowrank, cluster, quantize, distill, finetune, squeeze, evaluate, compare, bench, plan, split, run, generate, chat, batch, worker, serve, deploy, client, apply, doctor];

@@ -1,6 +1,10 @@
 /** @penjing/parallel: plans for data, pipeline, tensor and task parallelism, as plain data. */
 export type { Device, EngineSpeed, Ladder, Link, MeasuredSpeed } from './plan/device.js';
 export type { Considered, Forecast, Goal, Layout, Part, PlacedPart, Plan, PlannedModel, Reduction } from './plan/plan.js';
+export { type BatchAxes, findBatch } from './split/batch.js';
+export { mixingOps, rowGrain } from './split/row-mixing.js';
+export { enginesOf } from './split/share-threads.js';
+export { readSplitFolder, type SplitFolder, type StageFile } from './split/split-folder.js';
 export { type CutBlock, cutBlocks, joinBlocks } from './split/cut-blocks.js';
 export { type CutStagesOptions, cutStages, findCuts, type StageCut } from './split/cut-stages.js';
 export { type DeviceList, MAX_PLAN_BYTES, readDevices, readPlan } from './plan/read-plan.js';

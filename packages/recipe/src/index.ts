@@ -36,3 +36,5 @@ export { fleetPool, type FleetPoolOptions } from './parallel/fleet-pool.js';
 export { type JoinedFleet, joinFleet, type JoinOptions } from './parallel/join-fleet.js';
 export { runWorker, type RunWorkerOptions, type WorkerSummary } from './parallel/run-worker.js';
 export { openRoots, type SharedPath, type SharedRoots } from './parallel/shared-roots.js';
+export { openAsPlanned, type OpenAsPlannedOptions } from './parallel/open-as-planned.js';
+export { splitModel, type SplitModelOptions, type SplitModelResult } from './parallel/split-model.js';

@@ -6,7 +6,7 @@ import { readNpy, writeNpy } from '@penjing/graph-io';
 import type { Device } from '@penjing/runtime';
 import { loadRuntime } from './load-runtime.js';
 import { nestedNumbers } from './parallel/nested-numbers.js';
-import { graphPath } from './inputs/open-input.js';
+import { openAsPlanned } from './parallel/open-as-planned.js';
 import { openPlannedStages, type OpenPlannedStagesOptions } from './parallel/remote-stages.js';
 
 export interface RunModelOptions {
@@ -20,6 +20,8 @@ export interface RunModelOptions {
   /** As `SessionOptions.device`. */
   readonly device?: Device | undefined;
   readonly threads?: number | undefined;
+  /** Path of a plan (`penjing plan`): the model runs as its layout says. */
+  readonly plan?: string | undefined;
   readonly seed?: number | undefined;
   /** Runs on the stages of a plan, on other machines, instead of here; `device` and `threads` are theirs. */
   readonly stages?: Omit<OpenPlannedStagesOptions, 'signal'> | undefined;
@@ -47,15 +49,15 @@ const MAX_RANDOM_ELEMENTS = 2 ** 26;
 
 /** Throws `E_INPUT` naming an input that is unknown, missing a type, or of the wrong shape. */
 export async function runModel(path: string, options: RunModelOptions = {}): Promise<RunModelResult> {
-  const { ortEngine, randomFeeds } = await loadRuntime();
-  const { output, signal, device, threads, seed } = options;
+  const { randomFeeds } = await loadRuntime();
+  const { output, signal, device, threads, plan, seed } = options;
   if (output !== undefined && !options.force && (await exists(output))) {
     throw new PenjingError('E_EXISTS', `${output} exists already`, { hint: 'Choose another folder, or give --force.' });
   }
   // What can be wrong without the model is found before it is loaded.
   const assigned = (options.inputs ?? []).map((text) => splitAssignment(text, '--input'));
   const shaped = (options.shapes ?? []).map((text) => ({ ...splitAssignment(text, '--shape'), text })).map(({ name, value, text }) => ({ name, shape: readShape(value, text) }));
-  await using executor = options.stages ? await openPlannedStages({ ...options.stages, signal }) : await ortEngine({ device, threads }).loadFile(await graphPath(path), { signal });
+  await using executor = options.stages ? await openPlannedStages({ ...options.stages, signal }) : await openAsPlanned(path, { device, threads, plan, signal });
   const given: Record<string, DenseTensor | StringTensor> = {};
   for (const { name, value } of assigned) given[name] = await readInput(infoOf(executor.inputs, name), value);
   const shapes = Object.fromEntries(shaped.map(({ name, shape }) => [infoOf(executor.inputs, name).name, shape]));

@@ -14,12 +14,13 @@ const taskOptions = ['task', 'text', 'data', 'picture', 'sound', 'query', 'quest
 export const run: Command = {
   name: 'run',
   summary: 'run a task on texts, pictures or sounds, or a model once on given or random inputs',
-  arguments: [{ name: '<model>', help: 'an .onnx file or a model folder' }],
+  arguments: [{ name: '<model>', help: 'an .onnx file, a model folder, or a folder of `penjing split`' }],
   options: [
     { flags: '-i, --input <name=value>', help: "JSON (x=[[1,2]]) or a file (x=@x.npy, x=@x.json); may be repeated; inputs not given are random", repeat: true },
     { flags: '--shape <name=dims>', help: 'shape of a random input: x=1,3,224,224; may be repeated', repeat: true },
     { flags: '-o, --output <folder>', help: 'write each output as NAME.npy', parse: filled },
     common.force,
+    { flags: '--plan <file>', help: 'run the model as a plan (penjing plan) says: replicas, stages, branches on this machine; with --stages the plan that they were started with', parse: filled },
     { ...TASK, flags: '--task <name>', help: 'what the model is for, when its folder does not tell: sentence-similarity (embeddings), text-ranking, text-classification, token-classification, fill-mask, image-classification, image-feature-extraction, automatic-speech-recognition, voice-activity-detection, zero-shot-classification, zero-shot-image-classification, question-answering' },
     { ...TASK, flags: '--text <text>', help: 'a text; may be repeated', repeat: true },
     { ...TASK, flags: '--data <path>', help: 'texts (.txt by line, .jsonl, .csv), pictures or sounds; may be repeated', repeat: true },
@@ -45,14 +46,13 @@ export const run: Command = {
     { ...TASK, flags: '--temperature <t>', help: 'of what is written of a sound: 0 takes the likeliest; poor texts are tried again at higher ones when absent', parse: decimal(0, 2) },
     { ...TASK, flags: '--batch-size <n>', help: 'most texts or pictures in a run', parse: integer(1, 4096) },
     { flags: '--variant <name>', help: 'fp32, fp16, q8, q4, … of a folder with several' },
-    { flags: '--plan <file.json>', help: 'the plan (penjing plan) that --stages were started with', parse: filled, ...STAGES },
     { flags: '--stages <host:port,...>', help: 'run on the stages of the plan, which workers serve: where the first one is; several addresses are tried in turn. Their token is in PENJING_STAGE_TOKEN', parse: names, ...STAGES },
     ...stageNetworkOptions.map((option) => ({ ...option, ...STAGES })),
     common.seed,
     common.device,
     common.threads,
   ],
-  examples: ["penjing run model.onnx --input 'x=[[1,2,3]]'", "penjing run out/classifier --text 'What a day' --top-k 2", 'penjing run out/clip --picture cat.jpg --label "a cat" --label "a dog"', 'penjing run out/whisper --sound talk.wav --timestamps', 'penjing run silero_vad.onnx --task voice-activity-detection --data talk.wav --json', 'penjing run model.onnx --input x=@x.npy -o outputs --json', 'penjing run model.onnx --plan plan.json --stages 10.0.0.5:7000'],
+  examples: ["penjing run model.onnx --input 'x=[[1,2,3]]'", "penjing run out/classifier --text 'What a day' --top-k 2", 'penjing run out/clip --picture cat.jpg --label "a cat" --label "a dog"', 'penjing run out/whisper --sound talk.wav --timestamps', 'penjing run silero_vad.onnx --task voice-activity-detection --data talk.wav --json', 'penjing run model.onnx --input x=@x.npy -o outputs --json', 'penjing run model.onnx --shape x=8,3,224,224 --plan plan.json', 'penjing run model.onnx --plan plan.json --stages 10.0.0.5:7000'],
   async run(context) {
     const { arguments: [path = ''], options, signal, seed } = context;
     if (taskOptions.some((name) => options[name] !== undefined && (!Array.isArray(options[name]) || options[name].length > 0))) return runOnTask(context);
@@ -65,6 +65,7 @@ export const run: Command = {
       device: deviceOf(options),
       threads: numberOf(options, 'threads'),
       stages: stagesOf(options),
+      plan: options['stages'] === undefined ? textOf(options, 'plan') : undefined,
       seed,
       signal,
     });
@@ -78,7 +79,7 @@ export const run: Command = {
 function stagesOf(options: CommandContext['options']): (StageNetwork & { readonly plan: string; readonly stages: readonly string[] }) | undefined {
   const stages = options['stages'] as readonly string[] | undefined;
   const plan = textOf(options, 'plan');
-  if ((stages === undefined) !== (plan === undefined)) throw new PenjingError('E_OPTION', stages === undefined ? '--plan is given without --stages' : '--stages need the --plan that they were started with');
+  if (stages !== undefined && plan === undefined) throw new PenjingError('E_OPTION', '--stages need the --plan that they were started with');
   return stages && plan !== undefined ? { ...stageNetworkOf(options), plan, stages } : undefined;
 }
 

@@ -6,14 +6,15 @@ import type { Model } from '../graph/model.js';
 import { capturedValues } from '../graph/traverse.js';
 import { Value } from '../graph/value.js';
 import type { ValueType } from '../graph/value-type.js';
-import { removeDead } from '../rewrite/dead.js';
+import { removeDead, type RemoveDeadOptions } from '../rewrite/dead.js';
 
 /**
  * A model that computes `outputs` from `inputs`, values of the main graph of `model` by name: the nodes between the two with their
  * weights. Tensors are shared, everything else is a copy. Throws `E_GRAPH` for a name that nothing in the graph has, and when an
- * output needs an input of the model that is not among `inputs`.
+ * output needs an input of the model that is not among `inputs`. For a part that computes the same bits as the whole, give `keepOutputs`: ONNX Runtime's
+ * GroupQueryAttention takes another way when nothing asks for its caches.
  */
-export function extractModel(model: Model, inputs: readonly string[], outputs: readonly string[]): Model {
+export function extractModel(model: Model, inputs: readonly string[], outputs: readonly string[], options: RemoveDeadOptions = {}): Model {
   const part = cloneModel(model);
   part.origin = undefined;
   const { graph } = part;
@@ -27,7 +28,7 @@ export function extractModel(model: Model, inputs: readonly string[], outputs: r
   const given = new Map(inputs.map((name) => [find(name), new Value(name, inputType(find(name)))]));
   for (const [value, input] of given) value.replaceUsesWith(input);
   graph.outputs.splice(0, Infinity, ...outputs.map((name) => given.get(find(name)) ?? find(name)));
-  removeDead(part);
+  removeDead(part, options);
 
   const known = new Set([...given.values()]);
   for (const node of graph.nodes()) {

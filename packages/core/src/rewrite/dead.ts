@@ -7,15 +7,20 @@ import type { Value } from '../graph/value.js';
 import { innerGraphs, rewritableGraphs } from './scopes.js';
 import { schemaOf } from '../ops/lookup.js';
 
+export interface RemoveDeadOptions {
+  /** Leave nodes their optional outputs although nothing reads them: kernels may compute the others in another way without. */
+  readonly keepOutputs?: boolean;
+}
+
 /** Gives the number of things removed. */
-export function removeDead(model: Model): number {
+export function removeDead(model: Model, { keepOutputs = false }: RemoveDeadOptions = {}): number {
   let removed = 0;
   for (const [root, opsets] of [[model.graph, model.opsetImports] as const, ...model.functions.map((fn) => [fn.body, fn.opsetImports] as const)]) {
     const outputs = new Set([...allGraphs(root)].flatMap((graph) => graph.outputs));
     const used = (value: Value): boolean => value.useCount > 0 || outputs.has(value);
     removed += removeNodes(root, used);
     for (const graph of rewritableGraphs(root)) {
-      for (const node of graph.nodes()) removed += dropOutputs(node, used, opsets.get(node.domain) ?? 1);
+      if (!keepOutputs) for (const node of graph.nodes()) removed += dropOutputs(node, used, opsets.get(node.domain) ?? 1);
       for (const [name, value] of [...graph.initializers]) {
         // A default of an input belongs to the interface.
         if (used(value) || graph.inputs.includes(value)) continue;

@@ -1,8 +1,8 @@
 /** The mean or the sum of what several models say of the same inputs, as one `Executor`: y = 1/N Σ fᵢ(x). */
-import { setMaxListeners } from 'node:events';
 import { type Engine, type Executor, type Feeds, type Fetches, PenjingError, sameShape, type TaskOptions, type ValueInfo } from '@penjing/core';
 import { fits } from '../split/flow-graph.js';
 import { reducedInput, reductionModel } from '../split/reduction-model.js';
+import { linkedAbort } from './linked-abort.js';
 import { openRevived } from './revived.js';
 
 export interface EnsembleOptions extends Pick<TaskOptions, 'signal'> {
@@ -24,15 +24,13 @@ export async function openEnsemble({ replicas, reduction, engine, signal }: Ense
     inputs: first.inputs,
     outputs: first.outputs,
     async run(feeds, { outputs, signal: given } = {}) {
-      const ended = new AbortController();
-      setMaxListeners(0, ended.signal);
-      const signal = given ? AbortSignal.any([given, ended.signal]) : ended.signal;
+      const { signal, end } = linkedAbort(given);
       try {
         // all outputs of each: the reducer takes all of its inputs, also for those that are not asked for
         const terms = termsOf(await Promise.all(replicas.map((replica) => replica.run(feeds, { signal }))));
         return await reducer.run(terms, { signal, transfer: Object.keys(terms), ...(outputs && { outputs }) });
       } finally {
-        ended.abort(new PenjingError('E_CANCELLED', 'another model of this ensemble failed'));
+        end('another model of this ensemble');
       }
     },
     async [Symbol.asyncDispose]() {

@@ -89,7 +89,7 @@ async function open(model: Model, layout: Layout, context: Context): Promise<Exe
 }
 
 function openParts(parts: readonly PlacedPart[], context: Context): Promise<(TaskPart & { readonly work: Executor })[]> {
-  const models = parts.map(({ inputs, outputs }) => extractModel(context.typed, inputs, outputs));
+  const models = parts.map(({ inputs, outputs }) => extractModel(context.typed, inputs, outputs, { keepOutputs: true }));
   return openAll(models.map((part, i) => () => open(part, parts[i]!.layout, context))).then((works) => works.map((work, i) => ({ name: `part ${i + 1}`, work })));
 }
 

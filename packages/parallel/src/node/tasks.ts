@@ -1,7 +1,7 @@
 /** A directed graph of models and functions as one `Executor`: branches run at the same time, a bounded number of requests is under way. */
-import { setMaxListeners } from 'node:events';
 import { DenseTensor, type Executor, type Feeds, type Fetches, PenjingError, type RunOptions, type ValueInfo } from '@penjing/core';
 import { type FlowGraph, flowGraph, neededSteps } from '../split/flow-graph.js';
+import { linkedAbort } from './linked-abort.js';
 import { isLost, rerunOnce } from './rerun.js';
 import { Slots } from './slots.js';
 
@@ -91,9 +91,7 @@ async function runFlow(graph: FlowGraph, works: readonly (Executor | TaskFunctio
   for (const name of wanted) cells.get(name)!.readers++;
   for (const [name, tensor] of Object.entries(feeds)) cells.get(name)!.set(tensor, transfer.includes(name));
 
-  const ended = new AbortController();
-  setMaxListeners(0, ended.signal);
-  const signal = given ? AbortSignal.any([given, ended.signal]) : ended.signal;
+  const { signal, end } = linkedAbort(given);
   try {
     await Promise.all(needed.map(async ({ step, gives }) => {
       const work = works[step.index]!;
@@ -110,7 +108,7 @@ async function runFlow(graph: FlowGraph, works: readonly (Executor | TaskFunctio
     if (!isLost(error)) given?.throwIfAborted();
     throw error;
   } finally {
-    ended.abort(new PenjingError('E_CANCELLED', 'another step of this run failed'));
+    end('another step of this run');
   }
 }
 

@@ -1,0 +1,109 @@
+/** A model as an `Executor`: on one device, on those of a plan, or from the folder that a split of it made. */
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Engine, type Executor, PenjingError } from '@penjing/core';
+import { readManifest } from '@penjing/graph-io/node';
+import type { Plan, SplitFolder } from '@penjing/parallel';
+import type { Device } from '@penjing/runtime';
+import { openOnnx } from '../inputs/onnx.js';
+import { graphPath } from '../inputs/open-input.js';
+import { loadRuntime } from '../load-runtime.js';
+
+export interface OpenAsPlannedOptions {
+  /** Path of a plan. */
+  readonly plan?: string | undefined;
+  /** As `SessionOptions.device`, for every engine. */
+  readonly device?: Device | undefined;
+  /** Threads of the one engine; a plan and a split share out the cores. */
+  readonly threads?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Throws `E_PLAN` for a plan or a folder that says what cannot be, `E_OPTION` for options that would be ignored. */
+export async function openAsPlanned(path: string, options: OpenAsPlannedOptions = {}): Promise<Executor> {
+  const { plan, device, threads, signal } = options;
+  const split = await readSplit(path);
+  if (plan !== undefined && split) throw new PenjingError('E_OPTION', `${path} is split already: it runs without a plan`);
+  if (threads !== undefined && (plan !== undefined || split)) throw new PenjingError('E_OPTION', 'a plan shares out the threads itself', { hint: 'Leave --threads out; a device of a plan may have `threads`.' });
+  if (split) return openSplit(path, split, options);
+  const file = await graphPath(path);
+  if (plan !== undefined) return openPlan(file, plan, options);
+  const { ortEngine } = await loadRuntime();
+  return ortEngine({ device, threads }).loadFile(file, { signal });
+}
+
+async function openPlan(file: string, planPath: string, { device, signal }: OpenAsPlannedOptions): Promise<Executor> {
+  const { enginesOf, MAX_PLAN_BYTES, readPlan } = await import('@penjing/parallel');
+  const { openLayout } = await import('@penjing/parallel/node');
+  const { ortEngine } = await loadRuntime();
+  const { layout, devices } = readPlan(await readText(planPath, MAX_PLAN_BYTES), planPath);
+  refuseOtherMachines(devices, enginesOf(layout), planPath);
+  const model = await openOnnx(file, signal);
+  const ort = ortEngine({ device, ...sharing(enginesOf(layout).length) });
+  // The file as it is goes by its path: the page cache then holds its weights once for all replicas.
+  const engine: Engine = { name: ort.name, load: (part, options) => (part === model ? ort.loadFile(file, options) : ort.load(part, options)) };
+  return openLayout(model, layout, { engine, devices, ...(signal && { signal }) });
+}
+
+/** The stages as they lie in the folder, each in an engine of its own with an equal share of the cores. */
+async function openSplit(folder: string, { stages, inputs, outputs, batch, microBatches }: SplitFolder, { device, signal }: OpenAsPlannedOptions): Promise<Executor> {
+  const { findBatch } = await import('@penjing/parallel');
+  const { openPipeline, openRevived } = await import('@penjing/parallel/node');
+  const { ortEngine } = await loadRuntime();
+  const { availableParallelism } = await import('node:os');
+  const threads = Math.max(1, Math.floor(availableParallelism() / stages.length));
+  const engine = ortEngine({ device, threads, ...sharing(stages.length) });
+  const opened = await Promise.allSettled(stages.map(({ file }) => openRevived(() => engine.loadFile(join(folder, file), { signal }))));
+  const works = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  try {
+    for (const one of opened) if (one.status === 'rejected') throw one.reason;
+    const infoOf = (side: 'inputs' | 'outputs', name: string): Executor['inputs'][number] => {
+      const found = works.flatMap((work) => work[side]).find((info) => info.name === name);
+      if (!found) throw new PenjingError('E_PLAN', `no stage of ${folder} has ${name}`);
+      return found;
+    };
+    const [given, wanted] = [inputs.map((name) => infoOf('inputs', name)), outputs.map((name) => infoOf('outputs', name))];
+    return openPipeline({
+      stages: works.map((work, i) => ({ name: stages[i]!.file, work })),
+      inputs: given,
+      outputs,
+      microBatches,
+      batch: batch ? findBatch(given, wanted, batch.symbol) : undefined,
+      ...(batch && { grain: batch.grain }),
+    });
+  } catch (error) {
+    await Promise.all(works.map((work) => work[Symbol.asyncDispose]()));
+    throw error;
+  }
+}
+
+/** Idle threads of one engine that spin take the core of another. */
+function sharing(engines: number): { readonly sessionConfig?: Readonly<Record<string, string>> } {
+  return engines > 1 ? { sessionConfig: { 'session.intra_op.allow_spinning': '0' } } : {};
+}
+
+async function readSplit(path: string): Promise<SplitFolder | undefined> {
+  const manifest = await readManifest(path);
+  if (manifest?.['split'] === undefined) return undefined;
+  const { readSplitFolder } = await import('@penjing/parallel');
+  return readSplitFolder(manifest['split'], join(path, 'penjing.json'));
+}
+
+function refuseOtherMachines(devices: Plan['devices'], used: readonly string[], planPath: string): void {
+  const hosts = new Set(devices.flatMap(({ name, host }) => (host !== undefined && used.includes(name) ? [host] : [])));
+  if (hosts.size <= 1) return;
+  throw new PenjingError('E_UNSUPPORTED', `${planPath} is for several machines: ${[...hosts].join(', ')}`, { hint: 'Start a stage on each of them, or plan for the devices of this one.' });
+}
+
+async function readText(path: string, most: number): Promise<string> {
+  const file = await open(path).catch((cause: unknown) => {
+    throw new PenjingError('E_NOT_FOUND', `${path} cannot be read`, { cause, hint: 'Give the path of a plan, as `penjing plan` writes it.' });
+  });
+  try {
+    const { size } = await file.stat();
+    if (size > most) throw new PenjingError('E_LIMIT', `${path} is larger than ${most} bytes`);
+    return await file.readFile('utf8');
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,68 @@
+/** Cuts a model into files of its own for every stage of a pipeline. */
+import { cloneModel, inferShapes, type Model, PenjingError, type TaskOptions, type ValueInfo } from '@penjing/core';
+import { extractModel } from '@penjing/core/calibrate';
+import { serializeOnnx } from '@penjing/graph-io';
+import { saveLayouts } from '@penjing/graph-io/node';
+import type { SplitFolder } from '@penjing/parallel';
+import { openOnnx } from '../inputs/onnx.js';
+import { graphPath } from '../inputs/open-input.js';
+
+export interface SplitModelOptions extends Pick<TaskOptions, 'signal' | 'onProgress'> {
+  readonly stages: number;
+  /** Pieces in which a batch passes through the stages; four times their number when absent, with which they wait for a fifth of the time at most. */
+  readonly microBatches?: number | undefined;
+  readonly output: string;
+  readonly force?: boolean;
+  readonly threads?: number | undefined;
+}
+
+export interface SplitModelResult extends SplitFolder {
+  readonly output: string;
+  readonly bytes: number;
+  readonly seconds: number;
+}
+
+/**
+ * A folder with `stage-1.onnx`, … and a manifest, whole or not at all. Stages are balanced by the bytes of their weights, which are copied from file to file. Throws `E_PLAN` when the model has fewer places
+ * to cut than stages are asked for.
+ */
+export async function splitModel(path: string, { stages, microBatches = 4 * stages, output, force = false, threads, signal, onProgress }: SplitModelOptions): Promise<SplitModelResult> {
+  const { cutStages, findBatch, mixingOps, rowGrain } = await import('@penjing/parallel');
+  const source = await openOnnx(await graphPath(path), signal);
+  const model = cloneModel(source);
+  // A stage has to know the types of what it is given.
+  inferShapes(model);
+  const parts = cutStages(model, { stages });
+  const files = parts.map(({ inputs, outputs }, i) => ({ file: `stage-${i + 1}.onnx`, inputs, outputs, part: extractModel(model, inputs, outputs, { keepOutputs: true }) }));
+  const { inputs, outputs } = bordersOf(model);
+  const axes = mixingOps(model).length > 0 ? undefined : findBatch(inputs, outputs);
+  const split: SplitFolder = {
+    version: 1,
+    kind: 'pipeline',
+    inputs: inputs.map(({ name }) => name),
+    outputs: outputs.map(({ name }) => name),
+    batch: axes ? { symbol: axes.symbol, grain: rowGrain(model) } : null,
+    microBatches,
+    stages: files.map(({ file, ...part }) => ({ file, inputs: part.inputs, outputs: part.outputs })),
+  };
+  for (const { file, part } of files) checkTyped(file, part);
+  const { bytes, seconds } = await saveLayouts(output, files.flatMap(({ file, part }) => serializeOnnx(part, { name: file })), {
+    force,
+    manifest: { split },
+    ...(threads !== undefined && { threads }),
+    ...(signal && { signal }),
+    ...(onProgress && { onProgress }),
+  });
+  return { ...split, output, bytes, seconds };
+}
+
+function bordersOf({ graph }: Model): { readonly inputs: ValueInfo[]; readonly outputs: ValueInfo[] } {
+  const infoOf = ({ name, type }: Model['graph']['inputs'][number]): ValueInfo => ({ name, type: type ?? { kind: 'tensor' } });
+  return { inputs: graph.inputs.filter((value) => !value.tensor).map(infoOf), outputs: graph.outputs.map(infoOf) };
+}
+
+/** ONNX Runtime loads no graph with an input of unknown type. */
+function checkTyped(file: string, { graph }: Model): void {
+  const odd = graph.inputs.find(({ type }) => type === undefined || (type.kind === 'tensor' && type.dtype === undefined));
+  if (odd) throw new PenjingError('E_UNSUPPORTED', `${file} would begin at ${odd.name}, whose type does not follow from the graph`, { hint: 'Simplify the model first, or ask for another number of stages.' });
+}
