@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { type JobHost, type Model } from '@penjing/core';
 import { convertHuggingFace, openHuggingFaceFolder } from '@penjing/graph-io';
 import { openFolder } from '@penjing/graph-io/node';
-import { openTensor } from '@penjing/parallel/node';
+import { openLayout, openTensor } from '@penjing/parallel/node';
 import { ortEngine, ortJobs } from '@penjing/runtime';
 import { expect, test } from 'vitest';
 import { liveSessionHosts } from '../packages/runtime/src/session-host.js';
@@ -56,4 +56,24 @@ test('a shard whose thread dies ends the run of all, and the model', async () =>
     expect(relativeDifference(await again.run(feeds(model, 2, 0)), await whole.run(feeds(model, 2, 0)))).toBeLessThan(1e-5);
   }
   expect(liveSessionHosts()).toBe(before);
+});
+
+test('a layout of replicas that are cut into shards; a shard that dies is replaced with its threads', async () => {
+  const model = await sapling();
+  const before = liveSessionHosts();
+  let opened = 0;
+  {
+    await using whole = await ortEngine({ threads: 1 }).load(model);
+    const jobs = (options: { readonly parallel: number; readonly threads: number }): JobHost & AsyncDisposable => {
+      const host = ortJobs(options);
+      const run: JobHost['run'] = (job, input, more) => host.run((input as { readonly shard: number }).shard === 1 && opened === 1 ? { ...job, module: dyingShardJob.module, name: dyingShardJob.name } : job, input, more);
+      return opened++ === 0 ? { ...host, run, [Symbol.asyncDispose]: () => host[Symbol.asyncDispose]() } : host;
+    };
+    const tensor = { kind: 'tensor', devices: ['a', 'b'] } as const;
+    await using parts = await openLayout(model, { kind: 'data', reduction: 'concat', replicas: [tensor, tensor] }, { engine: ortEngine({ threads: 1 }), jobs });
+    for (let i = 0; i < 4; i++) expect(relativeDifference(await parts.run(feeds(model, 2, 0)), await whole.run(feeds(model, 2, 0)))).toBeLessThan(1e-5);
+    expect(opened).toBeGreaterThanOrEqual(2);
+  }
+  expect(liveSessionHosts()).toBe(before);
+  await expect(openLayout(model, { kind: 'tensor', devices: ['a', 'b'] }, { engine: ortEngine() })).rejects.toMatchObject({ code: 'E_OPTION' });
 });

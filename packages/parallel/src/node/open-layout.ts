@@ -1,6 +1,6 @@
 /** A model on the devices of a layout, as one `Executor`: the whole tree of replicas, stages, shards and branches. */
 import { availableParallelism } from 'node:os';
-import { cloneModel, type Engine, type Executor, inferShapes, type Model, PenjingError, type TaskOptions, type ValueInfo, type ValueType } from '@penjing/core';
+import { cloneModel, type Engine, type Executor, inferShapes, type JobHost, type Model, PenjingError, type TaskOptions, type ValueInfo, type ValueType } from '@penjing/core';
 import { extractModel } from '@penjing/core/calibrate';
 import type { Device } from '../plan/device.js';
 import type { Layout, PlacedPart } from '../plan/plan.js';
@@ -8,15 +8,20 @@ import { type BatchAxes, findBatch } from '../split/batch.js';
 import { rowGrain } from '../split/row-mixing.js';
 import { provenBatch } from '../split/follow-rows.js';
 import { enginesOf, shareThreads } from '../split/share-threads.js';
+import { shardModel } from '../tensor/shard-model.js';
+import type { ShardedModel } from '../tensor/sharded-model.js';
 import { openEnsemble } from './ensemble.js';
 import { openPipeline } from './pipeline.js';
 import { openReplicas } from './replicas.js';
 import { openRevived } from './revived.js';
+import { openTensor } from './open-tensor.js';
 import { openTasks, type TaskPart } from './tasks.js';
 
 export interface OpenLayoutOptions extends Pick<TaskOptions, 'signal'> {
   /** What runs models, or that of a device by its name: a device of another machine has its own. */
   readonly engine: Engine | ((device: string) => Engine);
+  /** Starts a host of jobs for the shards of a tensor layout, each in a thread of its own; it is disposed of with the model. `ortJobs` of runtime is one. Tensor layouts need it. */
+  readonly jobs?: (options: { readonly parallel: number; readonly threads: number }) => JobHost & AsyncDisposable;
   /** What is known of the devices; their cores are shared out among the engines on them, those of this machine among all where they are not known. */
   readonly devices?: readonly Device[];
   /**
@@ -30,6 +35,7 @@ export interface OpenLayoutOptions extends Pick<TaskOptions, 'signal'> {
 
 interface Context {
   readonly engineOf: (device: string) => Engine;
+  readonly jobs: OpenLayoutOptions['jobs'];
   readonly threadsOf: (device: string) => number;
   /** The whole model with all types that follow from its nodes: engines want to know those of what a part is given. */
   readonly typed: Model;
@@ -45,12 +51,13 @@ interface Context {
  * Disposing closes every engine. Outputs are those of a single engine, bit for bit, for data, pipelines and tasks of models whose rows are computed apart. Throws `E_GRAPH` for a layout that names values
  * the model does not have, `E_OPTION` for a `batch` that its outputs do not have.
  */
-export async function openLayout(model: Model, layout: Layout, { engine, devices = [], batch, grain, signal }: OpenLayoutOptions): Promise<Executor> {
+export async function openLayout(model: Model, layout: Layout, { engine, jobs, devices = [], batch, grain, signal }: OpenLayoutOptions): Promise<Executor> {
   const engineOf = typeof engine === 'function' ? engine : (): Engine => engine;
   const typed = cloneModel(model);
   inferShapes(typed);
   const context: Context = {
     engineOf,
+    jobs,
     threadsOf: shareThreads(layout, devices, availableParallelism()),
     typed,
     types: typesOf(typed),
@@ -83,14 +90,38 @@ async function open(model: Model, layout: Layout, context: Context): Promise<Exe
       const parts = await openParts(layout.parts, context);
       return orDispose(parts.map(({ work }) => work), async () => openTasks({ parts, ...bordersOf(model) }));
     }
-    case 'tensor':
-      throw new PenjingError('E_UNSUPPORTED', 'tensor layouts are not run by this version');
+    case 'tensor': {
+      const { jobs } = context;
+      if (!jobs) throw new PenjingError('E_OPTION', 'a tensor layout needs threads of its own', { hint: 'Give `jobs`, such as ortJobs of @penjing/runtime.' });
+      const sharded = shardModel(model, { shards: layout.devices.length, ...(layout.experts && { experts: layout.experts }) });
+      const threads = Math.min(...layout.devices.map(context.threadsOf));
+      return openRevived((opening) => openShards(sharded, jobs({ parallel: sharded.shards, threads }), opening), signal);
+    }
   }
 }
 
 function openParts(parts: readonly PlacedPart[], context: Context): Promise<(TaskPart & { readonly work: Executor })[]> {
   const models = parts.map(({ inputs, outputs }) => extractModel(context.typed, inputs, outputs, { keepOutputs: true }));
   return openAll(models.map((part, i) => () => open(part, parts[i]!.layout, context))).then((works) => works.map((work, i) => ({ name: `part ${i + 1}`, work })));
+}
+
+/** The host ends with what it runs: a shard whose thread died leaves others that wait for it. */
+async function openShards(sharded: ShardedModel, jobs: JobHost & AsyncDisposable, signal: AbortSignal | undefined): Promise<Executor> {
+  try {
+    const executor = await openTensor(sharded, { jobs, ...(signal && { signal }) });
+    return {
+      inputs: executor.inputs,
+      outputs: executor.outputs,
+      run: (feeds, options) => executor.run(feeds, options),
+      async [Symbol.asyncDispose]() {
+        await executor[Symbol.asyncDispose]();
+        await jobs[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await jobs[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 /** All of them, or none: what was opened before one failed is closed. */
