@@ -2,7 +2,8 @@
 export type { Device, EngineSpeed, Ladder, Link, MeasuredSpeed } from './plan/device.js';
 export type { Considered, Forecast, Goal, Layout, Part, PlacedPart, Plan, PlannedModel, Reduction } from './plan/plan.js';
 export { type BatchAxes, findBatch } from './split/batch.js';
-export { mixingOps, rowGrain } from './split/row-mixing.js';
+export { provenBatch } from './split/follow-rows.js';
+export { rowGrain } from './split/row-grain.js';
 export { enginesOf } from './split/share-threads.js';
 export { readSplitFolder, type SplitFolder, type StageFile } from './split/split-folder.js';
 export { type CutBlock, cutBlocks, joinBlocks } from './split/cut-blocks.js';

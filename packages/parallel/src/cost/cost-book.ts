@@ -6,7 +6,7 @@ import { completeSizes, type Sizes } from './bind-sizes.js';
 import { type ModelCost, modelCost, type NodeCost } from './model-cost.js';
 import { type CutBlock, cutBlocks } from '../split/cut-blocks.js';
 import { provenBatch } from '../split/follow-rows.js';
-import { rowGrain } from '../split/row-mixing.js';
+import { rowGrain } from '../split/row-grain.js';
 import { type Seconds, secondsOf } from './roofline.js';
 
 export interface CostBook {

@@ -5,7 +5,7 @@ import { extractModel } from '@penjing/core/calibrate';
 import type { Device } from '../plan/device.js';
 import type { Layout, PlacedPart } from '../plan/plan.js';
 import { type BatchAxes, findBatch } from '../split/batch.js';
-import { rowGrain } from '../split/row-mixing.js';
+import { rowGrain } from '../split/row-grain.js';
 import { provenBatch } from '../split/follow-rows.js';
 import { enginesOf, shareThreads } from '../split/share-threads.js';
 import { shardModel } from '../tensor/shard-model.js';

@@ -27,7 +27,7 @@ export interface SplitModelResult extends SplitFolder {
  * to cut than stages are asked for.
  */
 export async function splitModel(path: string, { stages, microBatches = 4 * stages, output, force = false, threads, signal, onProgress }: SplitModelOptions): Promise<SplitModelResult> {
-  const { cutStages, findBatch, mixingOps, rowGrain } = await import('@penjing/parallel');
+  const { cutStages, provenBatch, rowGrain } = await import('@penjing/parallel');
   const source = await openOnnx(await graphPath(path), signal);
   const model = cloneModel(source);
   // A stage has to know the types of what it is given.
@@ -35,7 +35,7 @@ export async function splitModel(path: string, { stages, microBatches = 4 * stag
   const parts = cutStages(model, { stages });
   const files = parts.map(({ inputs, outputs }, i) => ({ file: `stage-${i + 1}.onnx`, inputs, outputs, part: extractModel(model, inputs, outputs, { keepOutputs: true }) }));
   const { inputs, outputs } = bordersOf(model);
-  const axes = mixingOps(model).length > 0 ? undefined : findBatch(inputs, outputs);
+  const axes = provenBatch(model);
   const split: SplitFolder = {
     version: 1,
     kind: 'pipeline',

@@ -1,6 +1,6 @@
 import { denseOf, GraphBuilder, Model, tensorType, type Value } from '@penjing/core';
 import { expect, test } from 'vitest';
-import { mixingOps, rowGrain } from './row-mixing.js';
+import { rowGrain } from './row-grain.js';
 
 function modelOf(build: (b: GraphBuilder, x: Value) => Value): Model {
   const model = new Model();
@@ -16,8 +16,3 @@ test.each<[string, number, (b: GraphBuilder, x: Value) => Value]>([
   ['a product with a batch of matrices', 1, (b, x) => b.op('MatMul', [x, b.input('w', tensorType('float32', ['batch', 2, 2]))])],
   ['what is computed four at a time', 4, (b, x) => b.op('Softplus', [b.op('MatMul', [x, b.op('Neg', [b.initializer('w', weight)])])])],
 ])('%s: pieces begin at multiples of %d', (_, grain, build) => expect(rowGrain(modelOf(build))).toBe(grain));
-
-test('a scale over all rows keeps a batch whole', () => {
-  expect(mixingOps(modelOf((b, x) => b.nodes('DynamicQuantizeLinear', [x], {}, { outputCount: 3 })[0]!))).toEqual(['DynamicQuantizeLinear']);
-  expect(mixingOps(modelOf((b, x) => b.op('Relu', [x])))).toEqual([]);
-});

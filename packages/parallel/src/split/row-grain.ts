@@ -1,29 +1,5 @@
-/** Along which rows a batch may be cut, so that the pieces give what the whole gives, bit for bit. */
+/** At which rows a batch may be cut, so that the pieces give what the whole gives, bit for bit. */
 import { type Model, modelGraphs, type Node, type Value } from '@penjing/core';
-
-const always = (): boolean => true;
-
-/** Operators whose outputs for a row depend on other rows, or on chance. */
-const mixing: Readonly<Record<string, (node: Node) => boolean>> = {
-  // one scale for the whole tensor
-  DynamicQuantizeLinear: always,
-  DynamicQuantizeMatMul: always,
-  DynamicQuantizeLSTM: always,
-  BatchNormalization: (node) => {
-    const mode = node.attributes.get('training_mode');
-    return mode?.kind === 'int' && mode.value !== 0n;
-  },
-  MeanVarianceNormalization: always,
-  NonMaxSuppression: always,
-  Unique: always,
-  Compress: always,
-  RandomNormal: always,
-  RandomNormalLike: always,
-  RandomUniform: always,
-  RandomUniformLike: always,
-  Multinomial: always,
-  Bernoulli: always,
-};
 
 /**
  * Operators that ONNX Runtime 1.30 computes four numbers at a time, and the rest at the end of a tensor by another formula: pieces agree with the whole where they begin at a multiple of four rows. Found by
@@ -38,13 +14,6 @@ const products = new Set(['MatMul', 'FusedMatMul', 'Gemm', 'FusedGemm']);
 
 /** Weights of a model from which on ONNX Runtime maps them as they are, and multiplies single rows with another kernel. */
 const MAPPED = 2 ** 30;
-
-/** Operators for which a batch must stay whole. */
-export function mixingOps(model: Model): string[] {
-  const found = new Set<string>();
-  for (const node of nodesOf(model)) if (mixing[node.opType]?.(node)) found.add(node.opType);
-  return [...found];
-}
 
 /**
  * Pieces of a batch that begin at multiples of this many rows agree with the whole in every bit, for engines of one thread: 4 with the operators above, 2 where a single row would be multiplied by a matrix
