@@ -42,7 +42,7 @@ export const plan: Command = {
       ...(onProgress && { onProgress }),
     });
     if (output !== undefined) await writeFiles(dirname(resolve(output)), [{ path: basename(output), text: `${JSON.stringify(made, undefined, 1)}\n` }], options['force'] === true);
-    const rows = ranked.slice(0, SHOWN).map(({ name, forecast }, i) => [i === 0 ? '→' : '', name, `${(1e3 * forecast.latency).toPrecision(3)} ms`, forecast.throughput.toPrecision(3), formatBytes(Math.max(...Object.values(forecast.memory))), `${(100 * forecast.bubble).toFixed(0)} %`]);
+    const rows = ranked.slice(0, SHOWN).map(({ name, forecast }, i) => [i === 0 ? '→' : '', name, `${(1e3 * forecast.latency).toPrecision(3)} ms`, forecast.throughput.toLocaleString('en', { maximumSignificantDigits: 3 }), formatBytes(Math.max(...Object.values(forecast.memory))), `${(100 * forecast.bubble).toFixed(0)} %`]);
     const table = formatTable(['', 'layout', 'one request', 'requests/s', 'most memory', 'bubble'], rows);
     return { json: { ...made }, text: [made.reasons.join('\n'), table, ...(output === undefined ? [] : [`wrote ${output}`])].join('\n\n') };
   },

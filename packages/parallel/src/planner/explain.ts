@@ -4,7 +4,7 @@ import type { Forecast, Goal } from '../plan/plan.js';
 import { coresOf } from '../simulate/forecast.js';
 import type { Topology } from '../simulate/topology.js';
 import type { Candidate, Planned } from './candidates.js';
-import { bytesText, secondsText } from './units.js';
+import { bytesText, countText, secondsText } from './units.js';
 
 export interface ExplainOptions {
   readonly best: Planned;
@@ -22,7 +22,7 @@ export function explain(options: ExplainOptions): string[] {
 
 const measures: Readonly<Record<Goal, (forecast: Forecast) => string>> = {
   latency: ({ latency }) => `${secondsText(latency)} for one request`,
-  throughput: ({ throughput }) => `${throughput.toPrecision(3)} requests per second`,
+  throughput: ({ throughput }) => `${countText(throughput)} requests per second`,
   memory: ({ memory }) => `at most ${bytesText(Math.max(...Object.values(memory)))} on a device`,
 };
 

@@ -1,4 +1,4 @@
-/** Bytes and seconds as people read them. */
+/** Bytes, seconds and counts as people read them. */
 
 export function bytesText(bytes: number): string {
   const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
@@ -9,4 +9,9 @@ export function bytesText(bytes: number): string {
 export function secondsText(seconds: number): string {
   const [factor, unit] = seconds >= 1 ? [1, 's'] : seconds >= 1e-3 ? [1e3, 'ms'] : [1e6, 'µs'];
   return `${(seconds * factor).toPrecision(3)} ${unit}`;
+}
+
+/** Three digits that count, without an exponent: 59,700. */
+export function countText(count: number): string {
+  return count.toLocaleString('en', { maximumSignificantDigits: 3 });
 }

@@ -35,14 +35,14 @@ export async function openAsPlanned(path: string, options: OpenAsPlannedOptions 
 async function openPlan(file: string, planPath: string, { device, signal }: OpenAsPlannedOptions): Promise<Executor> {
   const { enginesOf, MAX_PLAN_BYTES, readPlan } = await import('@penjing/parallel');
   const { openLayout } = await import('@penjing/parallel/node');
-  const { ortEngine } = await loadRuntime();
+  const { ortEngine, ortJobs } = await loadRuntime();
   const { layout, devices } = readPlan(await readText(planPath, MAX_PLAN_BYTES), planPath);
   refuseOtherMachines(devices, enginesOf(layout), planPath);
   const model = await openOnnx(file, signal);
   const ort = ortEngine({ device, ...sharing(enginesOf(layout).length) });
   // The file as it is goes by its path: the page cache then holds its weights once for all replicas.
   const engine: Engine = { name: ort.name, load: (part, options) => (part === model ? ort.loadFile(file, options) : ort.load(part, options)) };
-  return openLayout(model, layout, { engine, devices, ...(signal && { signal }) });
+  return openLayout(model, layout, { engine, jobs: ortJobs, devices, ...(signal && { signal }) });
 }
 
 /** The stages as they lie in the folder, each in an engine of its own with an equal share of the cores. */

@@ -42,14 +42,14 @@ export async function servePlannedStage(path: string, options: ServeStageOptions
   if (!part) throw new PenjingError('E_PLAN', `${options.plan} has no stage ${stage}`, { hint: `Its stages are 0 to ${stages.length - 1}.` });
   if ((next === undefined) !== (stage === stages.length - 1)) throw new PenjingError('E_OPTION', next === undefined ? `stage ${stage} is not told where stage ${stage + 1} is` : `stage ${stage} is the last one`, { hint: next === undefined ? 'Give --next HOST:PORT.' : 'Leave --next out.' });
   checkOneHost(part.layout, plan, stage);
-  const [{ ortEngine }, { openLayout }, { planEpoch, serveStage }, security] = await Promise.all([loadRuntime(), import('@penjing/parallel/node'), import('@penjing/parallel/grpc'), securityOf(options)]);
+  const [{ ortEngine, ortJobs }, { openLayout }, { planEpoch, serveStage }, security] = await Promise.all([loadRuntime(), import('@penjing/parallel/node'), import('@penjing/parallel/grpc'), securityOf(options)]);
   const model = await (await runnableModel({ path }, signal)).model();
   // An engine wants the types of what comes into a part, and files say little of values between nodes.
   inferShapes(model);
   const results = model.graph.outputs.map(({ name }) => name).filter((name) => part.outputs.includes(name));
   return serveStage({
     ...security, listen, results, epoch: planEpoch(plan), parallel: replicasOf(part.layout), force: force ?? false,
-    open: (opening) => openLayout(extractModel(model, part.inputs, part.outputs), part.layout, { engine: ortEngine(), devices: plan.devices, signal: opening }),
+    open: (opening) => openLayout(extractModel(model, part.inputs, part.outputs), part.layout, { engine: ortEngine(), jobs: ortJobs, devices: plan.devices, signal: opening }),
     ...(next !== undefined && { next }), ...(window !== undefined && { limits: { window } }), ...(signal && { signal }), ...(onChange && { onChange }),
   });
 }
