@@ -1,4 +1,5 @@
 /** What a stage does with clients that break the protocol: their stream ends, or their request fails; nobody else notices. */
+import { connect, type IncomingHttpHeaders } from 'node:http2';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { DenseTensor } from '@penjing/core';
 import fc from 'fast-check';
@@ -41,6 +42,27 @@ describe('hostile clients', () => {
     expect(await rawStream(chain.stages[0]!.address, [hello, frame({ kind: 'cancel', request: 77, tensors: [] })], 1)).toBe('77: E_CANCELLED');
   });
 
+  test('a client that never reads: its stream ends, others do not notice', async () => {
+    await using chain = await openChain(threeAffine());
+    const session = connect(`http://${chain.stages[0]!.address}`);
+    try {
+      const stream = session.request({ ':method': 'POST', ':path': '/penjing.Stage/Flow', 'content-type': 'application/grpc', te: 'trailers' });
+      let told: unknown;
+      stream.on('trailers', (trailers: IncomingHttpHeaders) => (told = trailers['grpc-message']));
+      stream.write(grpcMessage(hello));
+      const cancels = Buffer.concat(Array.from({ length: 1000 }, () => grpcMessage({ kind: 'cancel', epoch: 1, request: 77, piece: 0, last: true, tensors: [] })));
+      for (let i = 0; i < 40; i++) await new Promise((resolve) => stream.write(cancels, resolve));
+      let bytes = 0;
+      stream.on('data', (some: Buffer) => (bytes += some.length));
+      await until(() => told !== undefined, 'the end of the stream');
+      expect(decodeURIComponent(String(told))).toMatch(/answers are not read/);
+      expect(bytes).toBeLessThan(4 << 20);
+    } finally {
+      session.destroy();
+    }
+    expect(numbersOf((await chain.front.run({ x: floats(3) }))['y'])).toEqual([threeOf(3)]);
+  });
+
   test('arbitrary frames after a good start', async () => {
     await using chain = await openChain(threeAffine());
     const arbitrary = fc.record({ request: fc.integer({ min: 0, max: 3 }), piece: fc.integer({ min: 0, max: 2 }), last: fc.boolean(), kind: fc.constantFrom('run', 'cancel', 'hello') }) as fc.Arbitrary<Partial<Frame>>;
@@ -51,6 +73,14 @@ describe('hostile clients', () => {
     await until(() => chain.stages.every(({ underWay }) => underWay === 0), 'all requests to end');
   });
 });
+
+/** As it stands in a stream of HTTP/2: not compressed, length, bytes. */
+function grpcMessage(frame: Frame): Buffer {
+  const bytes = encodeFrame(frame);
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(bytes.length, 1);
+  return Buffer.concat([head, bytes]);
+}
 
 /** Sends frames as they are; what the stage says of requests, after `answers` of them, or how it ends the stream. */
 function rawStream(address: string, frames: readonly (Frame | Uint8Array)[], answers = Infinity): Promise<string> {

@@ -176,6 +176,74 @@ describe('failures', () => {
   });
 });
 
+describe('places and executors that fail', () => {
+  test('an address that is none, or a place that throws, is a failed try', async () => {
+    await using chain = await openChain(threeAffine());
+    const told: unknown[] = [];
+    const place = (turn: number): { address: string; epoch: number } => {
+      if (turn === 1) throw new Error('nobody answers');
+      return { address: turn === 0 ? 'nonsense' : chain.stages[0]!.address, epoch: 1 };
+    };
+    await using front = await openStages({ address: place, epoch: 1, onChange: (state) => told.push('code' in state ? `${state.code} ${state.message}` : 'ready') });
+    expect(told).toEqual([expect.stringMatching(/^E_UNAVAILABLE .*nonsense/), expect.stringMatching(/^E_UNAVAILABLE .*nobody answers/), 'ready']);
+    expect(numbersOf((await front.run({ x: floats(1) }))['y'])).toEqual([threeOf(1)]);
+  });
+
+  test('one lost thread leaves the runs of others alone: they end, then the executor is disposed of', async () => {
+    const opened: { disposed: boolean; release: () => void; given: unknown[] }[] = [];
+    const open = async (): Promise<ReturnType<typeof affine>> => {
+      const mine = { disposed: false, release: (): void => {}, given: [] as unknown[] };
+      const held = new Promise<void>((resolve) => (mine.release = resolve));
+      opened.push(mine);
+      const inner = affine({ input: 'x', output: 'y', factor: 2, before: async (feeds) => {
+        if (opened.length > 1) return;
+        if (numbersOf(feeds['x'])[0] === 13) throw Object.assign(new Error('the thread ended'), { code: 'E_WORKER', details: {} });
+        await held;
+        if (mine.disposed) throw Object.assign(new Error('too late'), { code: 'E_DISPOSED', details: {} });
+      } });
+      return {
+        ...inner,
+        run: (feeds, options) => {
+          mine.given.push(options?.transfer);
+          return inner.run(feeds, options);
+        },
+        [Symbol.asyncDispose]: async () => void (mine.disposed = true),
+      };
+    };
+    await using chain = await openChain([{ open, parallel: 2 }]);
+    const healthy = chain.front.run({ x: floats(4) });
+    await until(() => opened[0]!.given.length === 1, 'the healthy run to begin');
+    expect(await failure(chain.front.run({ x: floats(13) }))).toMatchObject({ code: 'E_UNAVAILABLE' });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect([opened.length, opened[0]!.disposed]).toEqual([1, false]);
+    opened[0]!.release();
+    expect(numbersOf((await healthy)['y'])).toEqual([9]);
+    await until(() => !('code' in chain.front.state) && opened.length === 2, 'the new executor');
+    expect(opened[0]).toMatchObject({ disposed: true, given: [undefined, undefined] });
+    expect(numbersOf((await chain.front.run({ x: floats(5) }))['y'])).toEqual([11]);
+  });
+
+  test('a stage that cannot begin leaves no executor open', async () => {
+    let open = 0;
+    const counted = async (): Promise<ReturnType<typeof affine>> => {
+      open++;
+      return { ...affine({ input: 'x', output: 'y', factor: 1 }), [Symbol.asyncDispose]: async () => void open-- };
+    };
+    const bad = { ca: 'no certificate', cert: 'none', key: 'none' };
+    expect(await failure(serveStage({ epoch: 1, listen: '127.0.0.1:0', next: 'nowhere', open: counted }))).toMatchObject({ code: 'E_OPTION' });
+    expect((await failure(serveStage({ epoch: 1, listen: '127.0.0.1:0', next: '127.0.0.1:1', tls: bad, open: counted }))).message).toBeTruthy();
+    expect(open).toBe(0);
+  });
+
+  test('a stage never says that it takes requests before the next one does', async () => {
+    const told: boolean[] = [];
+    await using stage = await serveStage({ epoch: 1, listen: '127.0.0.1:0', graceMs: 0, next: () => undefined, open: async () => affine({ input: 'x', output: 'y', factor: 1 }), onChange: (state) => told.push('code' in state) });
+    expect('code' in stage.state).toBe(true);
+    await until(() => told.length > 1, 'a try');
+    expect(told).not.toContain(false);
+  });
+});
+
 describe('refused', () => {
   test('another epoch, of the front or between stages', async () => {
     await using chain = await openChain(threeAffine());

@@ -17,6 +17,7 @@ interface Letter {
 export class FrameWriter {
   readonly #sink: Sink;
   readonly #urgent: Frame[] = [];
+  #state: Frame | undefined;
   readonly #letters: Letter[] = [];
   #unwritten = 0;
   #writing = false;
@@ -31,7 +32,18 @@ export class FrameWriter {
   send(frames: Iterable<Frame>, signal?: AbortSignal): Promise<void> {
     if (this.#closed) return Promise.reject(closed());
     return new Promise((resolve, reject) => {
-      this.#letters.push({ frames: frames[Symbol.iterator](), signal, settle: (error) => (error === undefined ? resolve() : reject(error)) });
+      // At once, not at its turn: the other side may never read so far, and its tensors are large.
+      const leave = (): void => this.#settle(letter, signal?.reason as Error);
+      const letter: Letter = {
+        frames: frames[Symbol.iterator](), signal,
+        settle: (error) => {
+          signal?.removeEventListener('abort', leave);
+          if (error === undefined) resolve();
+          else reject(error);
+        },
+      };
+      signal?.addEventListener('abort', leave, { once: true });
+      this.#letters.push(letter);
       this.#start();
     });
   }
@@ -43,10 +55,23 @@ export class FrameWriter {
     this.#start();
   }
 
+  /** Frames said urgently that gRPC has not taken on yet. */
+  get unread(): number {
+    return this.#urgent.length;
+  }
+
+  /** An urgent frame that makes the one before it worthless. */
+  state(frame: Frame): void {
+    if (this.#closed) return;
+    this.#state = frame;
+    this.#start();
+  }
+
   /** The stream has ended; what was not written never will be. */
   close(): void {
     this.#closed = true;
     this.#urgent.length = 0;
+    this.#state = undefined;
     for (const letter of this.#letters.splice(0)) letter.settle(closed());
     this.#wake?.();
   }
@@ -66,7 +91,7 @@ export class FrameWriter {
 
   #next(): Uint8Array | undefined {
     if (this.#closed) return undefined;
-    const urgent = this.#urgent.shift();
+    const urgent = this.#takeState() ?? this.#urgent.shift();
     if (urgent) return encodeFrame(urgent);
     for (let letter = this.#letters[0]; letter; letter = this.#letters[0]) {
       try {
@@ -82,8 +107,15 @@ export class FrameWriter {
     return undefined;
   }
 
+  #takeState(): Frame | undefined {
+    const state = this.#state;
+    this.#state = undefined;
+    return state;
+  }
+
   #settle(letter: Letter, error?: Error): void {
-    this.#letters.splice(this.#letters.indexOf(letter), 1);
+    const at = this.#letters.indexOf(letter);
+    if (at >= 0) this.#letters.splice(at, 1);
     letter.settle(error);
   }
 

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decodeFrame, encodeFrame, type Frame } from './frame.js';
 import { FrameReader } from './frame-reader.js';
+import { FrameWriter } from './frame-writer.js';
 import { cutTensors } from './slices.js';
 
 const bytesOf = fc.uint8Array({ maxLength: 600 });
@@ -111,4 +112,22 @@ describe('slices', () => {
     expect(damaged.map((bytes) => reader.add(decodeFrame('request', bytes))).at(-1)).toMatchObject({ values: { code: 'E_CHECKSUM' } });
     expect(frames.map((bytes) => reader.add(decodeFrame('request', bytes))).at(-1)).toMatchObject({ values: { x: { dtype: 'uint8' } } });
   });
+});
+
+test('a state that was not written is replaced by the next one', async () => {
+  const written: (() => void)[] = [];
+  const kinds: string[] = [];
+  const writer = new FrameWriter({
+    write: (bytes, done) => {
+      const { kind, epoch } = decodeFrame('response', bytes);
+      kinds.push(`${kind} ${epoch}`);
+      written.push(done);
+    },
+  });
+  const large = { name: 'x', tensor: new DenseTensor('uint8', [3 << 20], new Uint8Array(3 << 20)) };
+  void writer.send([{ kind: 'result', epoch: 0, request: 1, piece: 0, last: true, tensors: [large] }]);
+  for (let epoch = 1; epoch <= 1000; epoch++) writer.state({ kind: 'waiting', epoch, request: 0, piece: 0, last: true, tensors: [] });
+  expect(kinds).toEqual(['result 0']);
+  written[0]?.();
+  await expect.poll(() => kinds).toEqual(['result 0', 'waiting 1000']);
 });

@@ -47,7 +47,7 @@ export interface Frame {
 export type ReadFrame = Frame & { readonly intact: boolean };
 
 /** Node has one since 20.15 and 22.2. */
-const crc32: (bytes: Uint8Array, before?: number) => number = (zlib as Partial<typeof zlib>).crc32 ?? plainCrc32;
+export const crc32: (bytes: Uint8Array, before?: number) => number = (zlib as Partial<typeof zlib>).crc32 ?? plainCrc32;
 
 /** Names that a frame needs for itself. */
 const own = ['kind', 'epoch', 'piece', 'last', 'crc', 'head'] as const;

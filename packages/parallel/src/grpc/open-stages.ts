@@ -1,6 +1,6 @@
 /** The front of a pipeline over machines: its stages as an `Executor`, which takes the place of a device in any layout. */
 import { type Executor, type Feeds, type Fetches, isPenjingError, PenjingError, type RunOptions } from '@penjing/core';
-import type { StageSecurity } from './security.js';
+import { parseAddress, type StageSecurity } from './security.js';
 import { keepAlive as defaultKeepAlive, type KeepAlive, stageLimits, type StageLimits } from './stage-limits.js';
 import { StageLink, type StagePlace } from './stage-link.js';
 import { isPassing, type StageFacts } from './stage-protocol.js';
@@ -34,6 +34,7 @@ export interface RemoteStages extends Executor {
 export async function openStages(options: StagesOptions): Promise<RemoteStages> {
   const { address, epoch, replay = false, waitMs = 30_000, signal } = options;
   const addresses = typeof address === 'string' ? [address] : address;
+  if (typeof addresses !== 'function') addresses.forEach(parseAddress);
   const link = new StageLink({
     ...(options.token !== undefined && { token: options.token }), ...(options.tls && { tls: options.tls }), ...(options.onChange && { onChange: options.onChange }),
     place: typeof addresses === 'function' ? addresses : (turn) => ({ address: addresses[turn % addresses.length]!, epoch }),

@@ -52,14 +52,17 @@ const HEALTH_PATH = '/grpc.health.v1.Health/Check';
 export async function serveStage(options: StageOptions): Promise<Stage> {
   const { host, port } = parseAddress(options.listen);
   checkExposure(host, options, options.force ?? false);
-  const stage = new RunningStage(options, await options.open(options.signal ?? new AbortController().signal));
+  if (typeof options.next === 'string') parseAddress(options.next);
+  const executor = await options.open(options.signal ?? new AbortController().signal);
+  let stage: RunningStage | undefined;
   try {
+    stage = new RunningStage(options, executor);
     await stage.listen(host, port);
+    return stage;
   } catch (error) {
-    await stage[Symbol.asyncDispose]();
+    await (stage ?? executor)[Symbol.asyncDispose]();
     throw error;
   }
-  return stage;
 }
 
 class RunningStage implements Stage {
@@ -73,6 +76,7 @@ class RunningStage implements Stage {
   readonly #stop = new AbortController();
   readonly #next: StageLink | undefined;
   #executor: Executor | undefined;
+  readonly #runs = new Set<{ readonly executor: Executor; readonly ended: Promise<unknown> }>();
   #state: StageFacts | PenjingError = unavailable('the stage begins');
   #ended: Promise<void> | undefined;
 
@@ -82,12 +86,12 @@ class RunningStage implements Stage {
     this.#limits = { ...stageLimits, ...options.limits };
     this.#keepAlive = options.keepAlive ?? defaultKeepAlive;
     this.#turns = new Turns(options.parallel ?? 1);
+    this.#server = this.#serve();
     const { next, epoch } = options;
     if (next !== undefined) {
       const place = typeof next === 'function' ? next : () => ({ address: next, epoch });
       this.#next = new StageLink({ ...security(options), place, limits: this.#limits, keepAlive: this.#keepAlive, backoff: { first: 100, longest: 3000 }, onChange: () => this.#refresh() });
     }
-    this.#server = this.#serve();
     this.#refresh();
   }
 
@@ -157,24 +161,24 @@ class RunningStage implements Stage {
     if (next && isPenjingError(next)) throw next;
     const later = next ? wanted.filter((name) => next.outputs.some((output) => output.name === name)) : [];
     const taken = later.length > 0 ? (next?.inputs.map(({ name }) => name) ?? []) : [];
-    const made = await this.#run(values, (name) => wanted.includes(name) || taken.includes(name), taken, signal);
+    const made = await this.#run(values, (name) => wanted.includes(name) || taken.includes(name), signal);
     const ours = Object.fromEntries(wanted.filter((name) => !later.includes(name)).map((name) => [name, made[name]!]));
     if (!next || later.length === 0) return ours;
     const passed = Object.fromEntries(next.inputs.map(({ name }) => [name, (made[name] ?? values[name])!]));
     return { ...ours, ...(await this.#next.request(passed, later, signal)) };
   }
 
-  /** `kept`: values that are needed after the run; the buffers of others are given away. */
-  async #run(values: Feeds, isNeeded: (name: string) => boolean, kept: readonly string[], signal: AbortSignal): Promise<Fetches> {
+  /** Gives no feeds away: executors of several threads need them to do again what a lost one cut off. */
+  async #run(values: Feeds, isNeeded: (name: string) => boolean, signal: AbortSignal): Promise<Fetches> {
     await this.#turns.take(signal);
     const executor = this.#executor;
     try {
       if (!executor) throw unavailable('the stage is opened anew');
       const outputs = executor.outputs.map(({ name }) => name).filter(isNeeded);
-      const inputs = executor.inputs.map(({ name }) => name);
-      return await executor.run(Object.fromEntries(inputs.map((name) => [name, values[name]!])), { outputs, signal, transfer: inputs.filter((name) => !kept.includes(name)) });
+      return await this.#noted(executor, executor.run(Object.fromEntries(executor.inputs.map(({ name }) => [name, values[name]!])), { outputs, signal }));
     } catch (error) {
-      if (!isPenjingError(error) || error.code !== 'E_WORKER') throw error;
+      const isLost = isPenjingError(error) && (error.code === 'E_WORKER' || (error.code === 'E_DISPOSED' && executor !== this.#executor));
+      if (!isLost) throw error;
       if (executor && executor === this.#executor) void this.#reopen(executor, error);
       throw unavailable(`the stage lost what computes it: ${error.message}`, error);
     } finally {
@@ -182,10 +186,21 @@ class RunningStage implements Stage {
     }
   }
 
-  /** What crashed once may crash again at once; it is not tried in a tight loop. */
+  async #noted(executor: Executor, running: Promise<Fetches>): Promise<Fetches> {
+    const run = { executor, ended: running.catch(() => {}) };
+    this.#runs.add(run);
+    try {
+      return await running;
+    } finally {
+      this.#runs.delete(run);
+    }
+  }
+
+  /** Runs that the loss did not touch come to their end first. What crashed once may crash again at once; it is not tried in a tight loop. */
   async #reopen(lost: Executor, why: PenjingError): Promise<void> {
     this.#executor = undefined;
     this.#refresh(why);
+    await Promise.all([...this.#runs].flatMap(({ executor, ended }) => (executor === lost ? [ended] : [])));
     await Promise.resolve(lost[Symbol.asyncDispose]()).catch(() => {});
     for (let wait = 100; !this.#stop.signal.aborted; wait = Math.min(wait * 2, 10_000)) {
       try {

@@ -1,5 +1,5 @@
 /** The way from one stage, or the front, to the next: a stream that is opened again when it breaks, and the requests on it. */
-import { Client, type ClientDuplexStream, type ServiceError, status } from '@grpc/grpc-js';
+import { type ChannelCredentials, Client, type ClientDuplexStream, type ServiceError, status } from '@grpc/grpc-js';
 import { type Feeds, type Fetches, isPenjingError, PenjingError } from '@penjing/core';
 import { wireSize } from '@penjing/graph-io/v2';
 import { broken, decodeFrame, type Frame, type ReadFrame } from './frame.js';
@@ -55,6 +55,7 @@ const same = (bytes: Buffer): Buffer => bytes;
 
 export class StageLink {
   readonly #options: LinkOptions;
+  readonly #credentials: ChannelCredentials;
   #connection: Connection | undefined;
   #state: StageFacts | PenjingError = unavailable('the stage has not been reached yet');
   #requests = 0;
@@ -64,9 +65,11 @@ export class StageLink {
   #closed = false;
   readonly #watchers = new Set<() => void>();
 
+  /** Throws what certificates that are none throw. Its owner has it before `onChange` is called. */
   constructor(options: LinkOptions) {
     this.#options = options;
-    this.#connect();
+    this.#credentials = clientCredentials(options);
+    this.#schedule(0);
   }
 
   /** What the stage takes, or why it takes nothing. */
@@ -138,11 +141,20 @@ export class StageLink {
 
   /** Goes to where `place` now says; what is under way fails. Nothing happens where the stage stands still, or nobody knows where it is. */
   reconnect(why: string): void {
-    const place = this.#options.place(this.#tries);
-    if (!place || (place.address === this.#connection?.address && place.epoch === this.#connection.epoch)) return;
+    if (!this.#hasMoved()) return;
     if (this.#connection) this.#lost(this.#connection, unavailable(why));
     this.#failures = 0;
     this.#schedule(0);
+  }
+
+  #hasMoved(): boolean {
+    try {
+      const place = this.#options.place(this.#tries);
+      return place !== undefined && (place.address !== this.#connection?.address || place.epoch !== this.#connection.epoch);
+    } catch {
+      // The next try says so.
+      return false;
+    }
   }
 
   close(): void {
@@ -153,16 +165,21 @@ export class StageLink {
     this.#change(over);
   }
 
+  /** Places come from others: one that is none is a failed try, like a stage that does not answer. */
   #connect(): void {
-    const place = this.#options.place(this.#tries++);
-    if (!place) {
+    try {
+      const place = this.#options.place(this.#tries++);
+      if (place) return this.#open(place);
       this.#change(unavailable('nobody knows where the stage is'));
-      this.#schedule();
-      return;
+    } catch (error) {
+      this.#change(unavailable(`the stage cannot be looked for: ${error instanceof Error ? error.message : String(error)}`, error));
     }
+    this.#schedule();
+  }
+
+  #open({ address, epoch }: StagePlace): void {
     const { limits, keepAlive: { intervalMs, timeoutMs }, tls } = this.#options;
-    const { address, epoch } = place;
-    const client = new Client(formatAddress(parseAddress(address)), clientCredentials(this.#options), {
+    const client = new Client(formatAddress(parseAddress(address)), this.#credentials, {
       // Of its own, so that closing it closes the connection.
       'grpc.use_local_subchannel_pool': 1, 'grpc.enable_retries': 0, 'grpc.initial_reconnect_backoff_ms': 60_000,
       'grpc.keepalive_time_ms': intervalMs, 'grpc.keepalive_timeout_ms': timeoutMs, 'grpc.keepalive_permit_without_calls': 1,

@@ -53,7 +53,7 @@ export class StageStream {
   tell(): void {
     const { epoch, state } = this.#options;
     const now = state();
-    if (this.#greeted) this.#writer.urgent(isPenjingError(now) ? errorFrame('waiting', epoch, 0, now) : readyFrame(epoch, now));
+    if (this.#greeted) this.#writer.state(isPenjingError(now) ? errorFrame('waiting', epoch, 0, now) : readyFrame(epoch, now));
   }
 
   /** Ends the stream, and with it all its requests. */
@@ -106,7 +106,10 @@ export class StageStream {
 
   #fail(request: number, error: unknown): void {
     this.#requests.delete(request);
-    this.#writer.urgent(errorFrame('error', this.#options.epoch, request, error));
+    const { epoch, limits } = this.#options;
+    this.#writer.urgent(errorFrame('error', epoch, request, error));
+    // A client that reads has a window of requests without an answer, each failed and cancelled, a few answers at most.
+    if (this.#writer.unread > 4 * limits.window) this.end(new PenjingError('E_LIMIT', `${this.#writer.unread} answers are not read`));
   }
 
   async #answer({ request, values, outputs }: Letter): Promise<void> {

@@ -1,6 +1,6 @@
 /** One message between processes that train together: what it is, whose round it belongs to, and a checksum over all of it. */
-import { crc32 } from 'node:zlib';
 import { PenjingError } from '@penjing/core';
+import { crc32 } from '../frame.js';
 
 const kinds = ['hello', 'welcome', 'say', 'told', 'chunk', 'failure'] as const;
 

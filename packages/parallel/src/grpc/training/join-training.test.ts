@@ -129,6 +129,16 @@ describe('joining', () => {
     const waiting = joinTraining({ address: await freeAddress(), rank: 0, world: 2, signal: controller.signal });
     setTimeout(() => controller.abort(new Error('later')), 50);
     await expect(waiting).rejects.toThrow('later');
+    // Between two tries; and while the signal has fired already when the waiting begins.
+    for (const fire of [(abort: () => void) => setTimeout(abort, 50), (abort: () => void) => abort()]) {
+      const other = new AbortController();
+      const looking = joinTraining({ address: await freeAddress(), rank: 1, world: 2, joinMs: 20_000, signal: other.signal, onNote: () => fire(() => other.abort(new Error('no more'))) });
+      await expect(looking).rejects.toThrow('no more');
+    }
+    const atOnce = new AbortController();
+    const begun = joinTraining({ address: await freeAddress(), rank: 0, world: 2, joinMs: 20_000, signal: atOnce.signal });
+    atOnce.abort(new Error('at once'));
+    await expect(begun).rejects.toThrow('at once');
   });
 
   test('a message with a flipped bit, or that is none, ends the stream with its reason', async () => {

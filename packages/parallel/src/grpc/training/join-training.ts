@@ -148,7 +148,10 @@ async function findHub({ address, rank, world, security = {}, joinMs = JOIN_MS, 
         signal?.throwIfAborted();
         if (!unreachable || performance.now() + RETRY_MS >= end) throw unreachable && isPenjingError(error) ? peerError(`rank 0 cannot be reached at ${address}`) : error;
         if (tried === 0) onNote?.(`rank 0 is not at ${address} yet`);
-        await sleep(RETRY_MS, undefined, { ...(signal && { signal }) });
+        await sleep(RETRY_MS, undefined, { ...(signal && { signal }) }).catch((aborted: unknown) => {
+          signal?.throwIfAborted();
+          throw aborted;
+        });
       }
     }
   } catch (error) {
@@ -163,6 +166,8 @@ async function within<T>(promise: Promise<T>, ms: number, signal: AbortSignal | 
   let abort = (): void => {};
   const aborted = new Promise<never>((_, reject) => (abort = () => reject(signal!.reason as Error)));
   signal?.addEventListener('abort', abort, { once: true });
+  // One that fired before tells nobody.
+  if (signal?.aborted) abort();
   const timeout = sleep(Math.max(0, ms), undefined, { signal: gate.signal, ref: false }).then(() => Promise.reject(late()), () => new Promise<never>(() => {}));
   try {
     return await Promise.race([promise, timeout, aborted]);
