@@ -4,5 +4,5 @@ export { openLayout, type OpenLayoutOptions } from './open-layout.js';
 export { openPipeline, type PipelineOptions } from './pipeline.js';
 export { openReplicas, type ReplicasOptions } from './replicas.js';
 export { openRevived } from './revived.js';
-export { openTensor, type OpenTensorOptions } from './open-tensor.js';
+export { openShards, openTensor, type OpenTensorOptions } from './open-tensor.js';
 export { openTasks, type TaskFunction, type TaskPart, type TasksOptions } from './tasks.js';

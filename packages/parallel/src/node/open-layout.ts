@@ -9,12 +9,11 @@ import { rowGrain } from '../split/row-grain.js';
 import { provenBatch } from '../split/follow-rows.js';
 import { enginesOf, shareThreads } from '../split/share-threads.js';
 import { shardModel } from '../tensor/shard-model.js';
-import type { ShardedModel } from '../tensor/sharded-model.js';
 import { openEnsemble } from './ensemble.js';
 import { openPipeline } from './pipeline.js';
 import { openReplicas } from './replicas.js';
 import { openRevived } from './revived.js';
-import { openTensor } from './open-tensor.js';
+import { openShards } from './open-tensor.js';
 import { openTasks, type TaskPart } from './tasks.js';
 
 export interface OpenLayoutOptions extends Pick<TaskOptions, 'signal'> {
@@ -103,25 +102,6 @@ async function open(model: Model, layout: Layout, context: Context): Promise<Exe
 function openParts(parts: readonly PlacedPart[], context: Context): Promise<(TaskPart & { readonly work: Executor })[]> {
   const models = parts.map(({ inputs, outputs }) => extractModel(context.typed, inputs, outputs, { keepOutputs: true }));
   return openAll(models.map((part, i) => () => open(part, parts[i]!.layout, context))).then((works) => works.map((work, i) => ({ name: `part ${i + 1}`, work })));
-}
-
-/** The host ends with what it runs: a shard whose thread died leaves others that wait for it. */
-async function openShards(sharded: ShardedModel, jobs: JobHost & AsyncDisposable, signal: AbortSignal | undefined): Promise<Executor> {
-  try {
-    const executor = await openTensor(sharded, { jobs, ...(signal && { signal }) });
-    return {
-      inputs: executor.inputs,
-      outputs: executor.outputs,
-      run: (feeds, options) => executor.run(feeds, options),
-      async [Symbol.asyncDispose]() {
-        await executor[Symbol.asyncDispose]();
-        await jobs[Symbol.asyncDispose]();
-      },
-    };
-  } catch (error) {
-    await jobs[Symbol.asyncDispose]();
-    throw error;
-  }
 }
 
 /** All of them, or none: what was opened before one failed is closed. */

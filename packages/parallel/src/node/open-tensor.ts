@@ -48,6 +48,25 @@ export async function openTensor(model: Model | ShardedModel, { jobs, signal, sh
   }
 }
 
+/** As `openTensor`, with a host that is disposed of with the model: a shard whose thread died leaves others that wait for it. */
+export async function openShards(sharded: ShardedModel, jobs: JobHost & AsyncDisposable, signal: AbortSignal | undefined): Promise<Executor> {
+  try {
+    const executor = await openTensor(sharded, { jobs, ...(signal && { signal }) });
+    return {
+      inputs: executor.inputs,
+      outputs: executor.outputs,
+      run: (feeds, options) => executor.run(feeds, options),
+      async [Symbol.asyncDispose]() {
+        await executor[Symbol.asyncDispose]();
+        await jobs[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await jobs[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
 function executorOf(sharded: ShardedModel, team: ShardTeam, cleanUp: () => Promise<void>): Executor {
   const turn = new Slots(1);
   let closed: Promise<void> | undefined;

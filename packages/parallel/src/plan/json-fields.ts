@@ -36,6 +36,19 @@ export function number(value: unknown, place: string, low: number, high: number)
   return value;
 }
 
+export function whole(value: unknown, place: string, low: number, high: number): number {
+  const found = number(value, place, low, high);
+  if (!Number.isSafeInteger(found)) throw wrong(place, 'a whole number', value);
+  return found;
+}
+
+/** A name in the folder itself, and none that hides. */
+export function fileIn(value: unknown, place: string): string {
+  const file = text(value, place, 1024);
+  if (!/^[A-Za-z0-9_][\w.-]{0,200}$/.test(file)) throw new PenjingError('E_PLAN', `${place} is no name of a file in this folder`);
+  return file;
+}
+
 export function optional<K extends string, T>(fields: Fields, key: K, read: (value: unknown) => T): { readonly [Key in K]?: T } {
   return (fields[key] === undefined ? {} : { [key]: read(fields[key]) }) as { readonly [Key in K]?: T };
 }

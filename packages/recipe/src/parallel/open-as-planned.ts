@@ -1,9 +1,9 @@
 /** A model as an `Executor`: on one device, on those of a plan, or from the folder that a split of it made. */
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Engine, type Executor, PenjingError } from '@penjing/core';
+import { type Engine, type Executor, type Model, PenjingError } from '@penjing/core';
 import { readManifest } from '@penjing/graph-io/node';
-import type { Plan, SplitFolder } from '@penjing/parallel';
+import type { PipelineFolder, Plan, ShardedFolder, SplitFolder } from '@penjing/parallel';
 import type { Device } from '@penjing/runtime';
 import { openOnnx } from '../inputs/onnx.js';
 import { graphPath } from '../inputs/open-input.js';
@@ -25,7 +25,7 @@ export async function openAsPlanned(path: string, options: OpenAsPlannedOptions 
   const split = await readSplit(path);
   if (plan !== undefined && split) throw new PenjingError('E_OPTION', `${path} is split already: it runs without a plan`);
   if (threads !== undefined && (plan !== undefined || split)) throw new PenjingError('E_OPTION', 'a plan shares out the threads itself', { hint: 'Leave --threads out; a device of a plan may have `threads`.' });
-  if (split) return openSplit(path, split, options);
+  if (split) return split.kind === 'tensor' ? openSharded(path, split, options) : openSplit(path, split, options);
   const file = await graphPath(path);
   if (plan !== undefined) return openPlan(file, plan, options);
   const { ortEngine } = await loadRuntime();
@@ -46,7 +46,7 @@ async function openPlan(file: string, planPath: string, { device, signal }: Open
 }
 
 /** The stages as they lie in the folder, each in an engine of its own with an equal share of the cores. */
-async function openSplit(folder: string, { stages, inputs, outputs, batch, microBatches }: SplitFolder, { device, signal }: OpenAsPlannedOptions): Promise<Executor> {
+async function openSplit(folder: string, { stages, inputs, outputs, batch, microBatches }: PipelineFolder, { device, signal }: OpenAsPlannedOptions): Promise<Executor> {
   const { findBatch } = await import('@penjing/parallel');
   const { openPipeline, openRevived } = await import('@penjing/parallel/node');
   const { ortEngine } = await loadRuntime();
@@ -75,6 +75,17 @@ async function openSplit(folder: string, { stages, inputs, outputs, batch, micro
     await Promise.all(works.map((work) => work[Symbol.asyncDispose]()));
     throw error;
   }
+}
+
+/** A thread for every shard. Their segments are weights in files, which each of them reads itself. */
+async function openSharded(folder: string, { shards, inputs, outputs, program, files }: ShardedFolder, { device, signal }: OpenAsPlannedOptions): Promise<Executor> {
+  if (device !== undefined && device !== 'cpu') throw new PenjingError('E_OPTION', 'shards run on cores of this machine', { hint: 'Leave --device out.' });
+  const { openShards } = await import('@penjing/parallel/node');
+  const { ortJobs } = await loadRuntime();
+  const { availableParallelism } = await import('node:os');
+  const segments: Model[][] = [];
+  for (const own of files) segments.push(await Promise.all(own.map((file) => openOnnx(join(folder, file), signal))));
+  return openShards({ shards, inputs, outputs, program, segments, layers: [] }, ortJobs({ parallel: shards, threads: Math.max(1, Math.floor(availableParallelism() / shards)) }), signal);
 }
 
 /** Idle threads of one engine that spin take the core of another. */

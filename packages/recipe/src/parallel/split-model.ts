@@ -1,32 +1,40 @@
-/** Cuts a model into files of its own for every stage of a pipeline. */
+/** Cuts a model into files of its own for every stage of a pipeline, or every shard. */
 import { cloneModel, inferShapes, type Model, PenjingError, type TaskOptions, type ValueInfo } from '@penjing/core';
 import { extractModel } from '@penjing/core/calibrate';
 import { serializeOnnx } from '@penjing/graph-io';
 import { saveLayouts } from '@penjing/graph-io/node';
-import type { SplitFolder } from '@penjing/parallel';
+import type { PipelineFolder, ShardedFolder, ShardOptions } from '@penjing/parallel';
 import { openOnnx } from '../inputs/onnx.js';
 import { graphPath } from '../inputs/open-input.js';
 
-export interface SplitModelOptions extends Pick<TaskOptions, 'signal' | 'onProgress'> {
-  readonly stages: number;
-  /** Pieces in which a batch passes through the stages; four times their number when absent, with which they wait for a fifth of the time at most. */
-  readonly microBatches?: number | undefined;
+interface SplitOptions extends Pick<TaskOptions, 'signal' | 'onProgress'> {
   readonly output: string;
   readonly force?: boolean;
   readonly threads?: number | undefined;
 }
 
-export interface SplitModelResult extends SplitFolder {
+export interface SplitModelOptions extends SplitOptions {
+  readonly stages: number;
+  /** Pieces in which a batch passes through the stages; four times their number when absent, with which they wait for a fifth of the time at most. */
+  readonly microBatches?: number | undefined;
+}
+
+export interface ShardFilesOptions extends SplitOptions, Pick<ShardOptions, 'shards' | 'experts'> {}
+
+interface Saved {
   readonly output: string;
   readonly bytes: number;
   readonly seconds: number;
 }
 
+export type SplitModelResult = PipelineFolder & Saved;
+export type ShardFilesResult = ShardedFolder & Saved;
+
 /**
  * A folder with `stage-1.onnx`, … and a manifest, whole or not at all. Stages are balanced by the bytes of their weights, which are copied from file to file. Throws `E_PLAN` when the model has fewer places
  * to cut than stages are asked for.
  */
-export async function splitModel(path: string, { stages, microBatches = 4 * stages, output, force = false, threads, signal, onProgress }: SplitModelOptions): Promise<SplitModelResult> {
+export async function splitModel(path: string, { stages, microBatches = 4 * stages, signal, ...options }: SplitModelOptions): Promise<SplitModelResult> {
   const { cutStages, provenBatch, rowGrain } = await import('@penjing/parallel');
   const source = await openOnnx(await graphPath(path), signal);
   const model = cloneModel(source);
@@ -36,7 +44,7 @@ export async function splitModel(path: string, { stages, microBatches = 4 * stag
   const files = parts.map(({ inputs, outputs }, i) => ({ file: `stage-${i + 1}.onnx`, inputs, outputs, part: extractModel(model, inputs, outputs, { keepOutputs: true }) }));
   const { inputs, outputs } = bordersOf(model);
   const axes = provenBatch(model);
-  const split: SplitFolder = {
+  const split: PipelineFolder = {
     version: 1,
     kind: 'pipeline',
     inputs: inputs.map(({ name }) => name),
@@ -46,7 +54,27 @@ export async function splitModel(path: string, { stages, microBatches = 4 * stag
     stages: files.map(({ file, ...part }) => ({ file, inputs: part.inputs, outputs: part.outputs })),
   };
   for (const { file, part } of files) checkTyped(file, part);
-  const { bytes, seconds } = await saveLayouts(output, files.flatMap(({ file, part }) => serializeOnnx(part, { name: file })), {
+  return save(split, files.map(({ file, part }) => [file, part]), { ...options, ...(signal && { signal }) });
+}
+
+/**
+ * A folder with the segments of every shard, `shard-1-segment-1.onnx`, …, and the program that all shards run in a manifest, whole or not at all. Throws `E_UNSUPPORTED` for a model whose inputs or outputs
+ * are no tensors.
+ */
+export async function splitIntoShards(path: string, { shards, experts, signal, ...options }: ShardFilesOptions): Promise<ShardFilesResult> {
+  const { shardModel } = await import('@penjing/parallel');
+  const model = cloneModel(await openOnnx(await graphPath(path), signal));
+  inferShapes(model);
+  const { inputs, outputs, program, segments } = shardModel(model, { shards, ...(experts && { experts }) });
+  const odd = [...inputs, ...outputs].find(({ type }) => type.kind !== 'tensor');
+  if (odd) throw new PenjingError('E_UNSUPPORTED', `${odd.name} is no tensor: the model cannot be split into shards`);
+  const files = segments.map((own, shard) => own.map((part, i): [string, Model] => [`shard-${shard + 1}-segment-${i + 1}.onnx`, part]));
+  const split: ShardedFolder = { version: 1, kind: 'tensor', shards, inputs, outputs, program, files: files.map((own) => own.map(([file]) => file)) };
+  return save(split, files.flat(), { ...options, ...(signal && { signal }) });
+}
+
+async function save<T extends object>(split: T, files: readonly (readonly [file: string, part: Model])[], { output, force = false, threads, signal, onProgress }: SplitOptions): Promise<T & Saved> {
+  const { bytes, seconds } = await saveLayouts(output, files.flatMap(([file, part]) => serializeOnnx(part, { name: file })), {
     force,
     manifest: { split },
     ...(threads !== undefined && { threads }),
