@@ -17,7 +17,7 @@ export interface Listener {
 
 /**
  * An idle connection is kept for longer than clients and load balancers keep theirs (60 s is usual): who closes first must be the one that sends, or a request crosses the close
- * and is lost. With 5 s, Node's default, 41 of 1.4 million were, on a machine that stalled now and then.
+ * and is lost. With 5 s, Node's default, 41 of 1.4 million were lost on a machine that stalled now and then.
  */
 const KEEP_ALIVE_MS = 75_000;
 
