@@ -1,6 +1,6 @@
 /**
  * What a hop between pipeline stages costs: round trips of an activation through a process that sends it back, over a stage's stream (gRPC), raw TCP and HTTP/1.1;
- * and three stages on loopback against the same three executors in one process. `node … bench/stages.ts [--seconds N]`.
+ * and three stages on loopback, whose executors only hand on what they get. `node … bench/stages.ts [--seconds N]`.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,7 +8,7 @@ import { Agent, createServer as createHttpServer, request as httpRequest } from 
 import { connect, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { DenseTensor, type Executor, type Feeds, tensorType } from '@penjing/core';
+import { DenseTensor, type Executor, tensorType } from '@penjing/core';
 import { openStages, serveStage } from '@penjing/parallel/grpc';
 import { median } from './timed.js';
 
@@ -132,18 +132,9 @@ async function main(seconds: number): Promise<void> {
   console.log('\n| three stages | median ms | requests/s, 4 on the way | MB/s one way |\n|---|---|---|---|');
   const chain: Awaited<ReturnType<typeof start>>[] = [];
   for (const at of ['2', '1', '0']) chain.unshift(await start('grpc', chain[0]?.address, at));
-  const inside = [echo('v0', 'v1'), echo('v1', 'v2'), echo('v2', 'v3')];
-  const local = async (bytes: Uint8Array): Promise<Feeds> => {
-    let values: Feeds = { v0: new DenseTensor('uint8', [bytes.length], bytes) };
-    for (const stage of inside) values = await stage.run(values);
-    return values;
-  };
   {
     await using way = await ways['grpc']!(chain[0]!.address);
-    for (const size of sizes) {
-      row(`over gRPC, ${size >> 10} KB`, await measure(way.send, size, seconds));
-      row(`in one process, ${size >> 10} KB`, await measure(local, size, seconds));
-    }
+    for (const size of sizes) row(`over gRPC, ${size >> 10} KB`, await measure(way.send, size, seconds));
   }
   for (const { end } of chain) end();
 }

@@ -49,10 +49,13 @@ export async function flowFileAt(path: string): Promise<string | undefined> {
 
 /** Its paths are absolute. Throws `E_NOT_FOUND` and `E_CONFIG`. */
 export async function readFlow(file: string): Promise<Flow> {
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+  const unreadable = (cause: unknown): never => {
     throw new PenjingError('E_NOT_FOUND', `the flow ${file} cannot be read`, { cause });
-  });
-  if (text.length > MAX_BYTES) throw new PenjingError('E_CONFIG', `the flow ${file} is longer than ${MAX_BYTES} characters`);
+  };
+  // Before it is read: a listing of a repository reads all of them.
+  const { size } = await stat(file).catch(unreadable);
+  if (size > MAX_BYTES) throw new PenjingError('E_CONFIG', `the flow ${file} is larger than ${MAX_BYTES} bytes`);
+  const text = await readFile(file, 'utf8').catch(unreadable);
   let value: unknown;
   try {
     value = JSON.parse(text);

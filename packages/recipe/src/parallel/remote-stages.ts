@@ -3,19 +3,13 @@ import { readFile, stat } from 'node:fs/promises';
 import { inferShapes, PenjingError } from '@penjing/core';
 import { extractModel } from '@penjing/core/calibrate';
 import { type Layout, MAX_PLAN_BYTES, type PlacedPart, type Plan, readPlan } from '@penjing/parallel';
-import type { RemoteStages, Stage, StageFacts, StageSecurity } from '@penjing/parallel/grpc';
+import type { RemoteStages, Stage, StageFacts } from '@penjing/parallel/grpc';
 import { loadRuntime } from '../load-runtime.js';
 import { runnableModel } from '../model-reference.js';
-import { readPem } from './read-pem.js';
+import { type SecurityFiles, securityOf } from './read-security.js';
 
-/** Who may speak to the stages; the same for all of them and their fronts. Paths of PEM files. */
-export interface StageNetwork {
-  readonly token?: string | undefined;
-  readonly ca?: string | undefined;
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-  readonly serverName?: string | undefined;
-}
+/** What a stage and its front prove to each other. */
+export type StageNetwork = SecurityFiles;
 
 export interface ServeStageOptions extends StageNetwork {
   /** Path of the plan. */
@@ -104,12 +98,4 @@ function devicesOf(layout: Layout): readonly string[] {
 function replicasOf(layout: Layout): number {
   if (layout.kind === 'data') return layout.replicas.length;
   return layout.kind === 'pipeline' ? layout.stages.length : 1;
-}
-
-async function securityOf({ token, ca, cert, key, serverName }: StageNetwork): Promise<StageSecurity> {
-  const tls = {
-    ...(ca !== undefined && { ca: await readPem(ca) }), ...(cert !== undefined && { cert: await readPem(cert) }), ...(key !== undefined && { key: await readPem(key) }),
-    ...(serverName !== undefined && { serverName }),
-  };
-  return { ...(token !== undefined && { token }), ...(Object.keys(tls).length > 0 && { tls }) };
 }
