@@ -37,4 +37,4 @@ export { type JoinedFleet, joinFleet, type JoinOptions } from './parallel/join-f
 export { runWorker, type RunWorkerOptions, type WorkerSummary } from './parallel/run-worker.js';
 export { openRoots, type SharedPath, type SharedRoots } from './parallel/shared-roots.js';
 export { openAsPlanned, type OpenAsPlannedOptions } from './parallel/open-as-planned.js';
-export { type ShardFilesOptions, type ShardFilesResult, splitIntoShards, splitModel, type SplitModelOptions, type SplitModelResult } from './parallel/split-model.js';
+export { type ShardFilesOptions, type ShardFilesResult, splitIntoBranches, splitIntoShards, type SplitBranchesOptions, type SplitBranchesResult, splitModel, type SplitModelOptions, type SplitModelResult } from './parallel/split-model.js';

@@ -1,5 +1,6 @@
 /** Layouts worth a forecast: one device, replicas, pipelines, shards, branches, and those inside each other. */
 import { isPenjingError, type Model } from '@penjing/core';
+import { findBranches } from '../branches/find-branches.js';
 import type { CostBook } from '../cost/cost-book.js';
 import { secondsOf, speedOf } from '../cost/roofline.js';
 import type { Device } from '../plan/device.js';
@@ -49,6 +50,7 @@ export function* candidates(options: CandidateOptions): Generator<Candidate, voi
     yield { name: `data: ${count} replicas`, layout: replicasOf(taken.map(leaf)), complexity: 1 };
     yield* pipelines(options, taken.map((device) => ({ name: device, layout: leaf(device) })), 2, '');
     yield shards(options, taken);
+    yield* branches(options, taken);
   }
   const most = names.length;
   for (const inner of INNER.filter((size) => most % size === 0 && most / size > 1)) {
@@ -133,6 +135,33 @@ function shards({ place, force, book }: CandidateOptions, devices: readonly stri
   if (uneven && !force) return { name, complexity: 3, refused: 'shards wait for each other, and these devices are not equally fast' };
   if (!hasCuts(book.model, devices.length)) return { name, complexity: 3, refused: 'no weights are worth a sum over the shards' };
   return { name, layout: { kind: 'tensor', devices }, complexity: 3 };
+}
+
+/** Nothing for a graph without branches that are worth the hops, or with fewer than there are devices. */
+function* branches({ book, place }: CandidateOptions, devices: readonly string[]): Generator<Candidate, void, undefined> {
+  const speed = speedOf(place.device(devices[0]!));
+  const { nodes } = book.at(book.batch);
+  const parts = findBranches(book.model, {
+    devices: devices.length,
+    costOf(node) {
+      const { compute, memory } = secondsOf([nodes.get(node)!], speed);
+      return compute - speed.callSeconds + memory;
+    },
+    // There and back through the thread that calls both.
+    hop: speed.callSeconds + 2 * Math.max(...devices.slice(1).map((device) => latencyOf(place, devices[0]!, device))),
+  });
+  if (new Set(parts.map(({ device }) => device)).size < devices.length) return;
+  yield { name: `tasks: branches on ${devices.length} devices`, layout: { kind: 'tasks', parts: parts.map(({ device, ...part }) => ({ ...part, layout: leaf(devices[device]!) })) }, complexity: 2.5 };
+}
+
+/** Without an end where no link is. */
+function latencyOf(place: Topology, from: string, to: string): number {
+  try {
+    return place.hop(from, to).latency;
+  } catch (error) {
+    reasonOf(error);
+    return Infinity;
+  }
 }
 
 /** Whether the weights of a model would be cut at all; for large groups as for the largest that is worth working out. */

@@ -1,6 +1,6 @@
 /** Why a layout was chosen, in sentences: what it gives, what the next best would, and what stands in the way of more. */
 import type { CostBook } from '../cost/cost-book.js';
-import type { Forecast, Goal } from '../plan/plan.js';
+import type { Forecast, Goal, Part } from '../plan/plan.js';
 import { coresOf } from '../simulate/forecast.js';
 import type { Topology } from '../simulate/topology.js';
 import type { Candidate, Planned } from './candidates.js';
@@ -17,7 +17,7 @@ export interface ExplainOptions {
 }
 
 export function explain(options: ExplainOptions): string[] {
-  return [chosen, next, alone, bound, memory, refusals].map((sentence) => sentence(options)).filter((text) => text !== undefined);
+  return [chosen, branches, next, alone, bound, memory, refusals].map((sentence) => sentence(options)).filter((text) => text !== undefined);
 }
 
 const measures: Readonly<Record<Goal, (forecast: Forecast) => string>> = {
@@ -35,6 +35,25 @@ function ratio(a: Forecast, b: Forecast, goal: Goal): number {
 function chosen({ best, goal, place }: ExplainOptions): string {
   const used = coresOf(best.layout, place);
   return `Chosen for ${goal}: ${best.name}, ${measures[goal](best.forecast)}, on ${used} of ${place.devices.length} ${place.devices.length === 1 ? 'device' : 'devices'}.`;
+}
+
+/** What a layout of branches does at the same time. */
+function branches({ best, place }: ExplainOptions): string | undefined {
+  if (best.layout.kind !== 'tasks') return undefined;
+  const { parts } = best.layout;
+  const computing = best.timeline.filter(({ kind }) => kind === 'compute').reduce((sum, { from, to }) => sum + to - from, 0);
+  const alone = parts.filter((part) => parts.every((other) => part === other || leadsTo(parts, part, other) || leadsTo(parts, other, part))).length;
+  return `The graph is in ${parts.length} parts, ${parts.length - alone} of which are branches that need nothing of some others and run at the same time on ${coresOf(best.layout, place)} devices: ${secondsText(computing)} of computing in ${secondsText(best.forecast.latency)}.`;
+}
+
+function leadsTo(parts: readonly Part[], from: Part, to: Part): boolean {
+  const known = new Set(from.outputs);
+  for (const part of parts.slice(parts.indexOf(from) + 1)) {
+    if (!part.inputs.some((name) => known.has(name))) continue;
+    if (part === to) return true;
+    part.outputs.forEach((name) => known.add(name));
+  }
+  return false;
 }
 
 function next({ best, others, goal }: ExplainOptions): string | undefined {

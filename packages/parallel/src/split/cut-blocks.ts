@@ -15,7 +15,7 @@ export interface CutBlock {
 }
 
 /** Two calls give different numbers, so a copy in another stage would not be the same value. */
-const DRAWS: ReadonlySet<string> = new Set(['RandomNormal', 'RandomUniform', 'RandomNormalLike', 'RandomUniformLike', 'Multinomial', 'Bernoulli']);
+export const DRAWS: ReadonlySet<string> = new Set(['RandomNormal', 'RandomUniform', 'RandomNormalLike', 'RandomUniformLike', 'Multinomial', 'Bernoulli']);
 
 export function cutBlocks(model: Model): CutBlock[] {
   const { graph } = model;
@@ -59,12 +59,12 @@ export function joinBlocks(all: readonly CutBlock[], from: number, to: number): 
 }
 
 /** What a node reads, through its subgraphs too. */
-function readValues(node: Node): Value[] {
+export function readValues(node: Node): Value[] {
   return [...node.inputs.filter((value) => value !== null), ...node.subgraphs().flatMap((inner) => [...capturedValues(inner)])].filter(({ name }) => name !== '');
 }
 
 /** Values of the main graph that weights alone determine. An initializer that is an input too is only a default. */
-function constantValues({ graph }: Model): ReadonlySet<Value> {
+export function constantValues({ graph }: Model): ReadonlySet<Value> {
   const constants = new Set<Value>();
   for (const value of graph.initializers.values()) if (!graph.inputs.includes(value)) constants.add(value);
   for (const node of graph.nodes()) {

@@ -1,6 +1,6 @@
 /** What a folder of stages or shards remembers of how they belong together, in the field `split` of its manifest. */
 import { PenjingError } from '@penjing/core';
-import { checkKeys, fieldsOf, fileIn, list, text, texts, whole, wrong } from '../plan/json-fields.js';
+import { checkKeys, type Fields, fieldsOf, fileIn, list, text, texts, whole, wrong } from '../plan/json-fields.js';
 import type { Part } from '../plan/plan.js';
 import { readShardedFolder, type ShardedFolder } from './sharded-folder.js';
 
@@ -9,8 +9,18 @@ export interface StageFile extends Part {
   readonly file: string;
 }
 
-/** A model in stages, or in shards. */
-export type SplitFolder = PipelineFolder | ShardedFolder;
+/** A model in stages, in branches, or in shards. */
+export type SplitFolder = PipelineFolder | TasksFolder | ShardedFolder;
+
+/** Parts in an order in which each finds its inputs; those that need nothing of each other run at the same time. */
+export interface TasksFolder {
+  readonly version: 1;
+  readonly kind: 'tasks';
+  /** Of the whole model, in its order. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly parts: readonly StageFile[];
+}
 
 export interface PipelineFolder {
   readonly version: 1;
@@ -34,26 +44,37 @@ export function readSplitFolder(value: unknown, from = 'the manifest'): SplitFol
   const place = `${from}: split`;
   const fields = fieldsOf(value, place);
   if (fields['kind'] === 'tensor') return readShardedFolder(fields, place);
-  checkKeys(fields, ['version', 'kind', 'inputs', 'outputs', 'batch', 'microBatches', 'stages'], place);
+  if (fields['kind'] !== 'pipeline' && fields['kind'] !== 'tasks') throw wrong(`${place}.kind`, '"pipeline", "tasks" or "tensor"', fields['kind']);
   if (fields['version'] !== 1) throw wrong(`${place}.version`, '1', fields['version']);
-  if (fields['kind'] !== 'pipeline') throw wrong(`${place}.kind`, '"pipeline" or "tensor"', fields['kind']);
-  const names = (owner: ReturnType<typeof fieldsOf>, key: string, at: string): string[] => texts(owner[key], `${at}.${key}`, MAX_BORDER, MAX_NAME);
-  const stages = list(fields['stages'], `${place}.stages`, MAX_STAGES).map((item, i): StageFile => {
-    const at = `${place}.stages[${i}]`;
-    const stage = fieldsOf(item, at);
-    checkKeys(stage, ['file', 'inputs', 'outputs'], at);
-    return { file: fileIn(stage['file'], `${at}.file`), inputs: names(stage, 'inputs', at), outputs: names(stage, 'outputs', at) };
-  });
-  if (stages.length === 0) throw new PenjingError('E_PLAN', `${place}.stages is empty`);
+  const borders = { inputs: namesIn(fields, 'inputs', place), outputs: namesIn(fields, 'outputs', place) };
+  if (fields['kind'] === 'tasks') {
+    checkKeys(fields, ['version', 'kind', 'inputs', 'outputs', 'parts'], place);
+    return { version: 1, kind: 'tasks', ...borders, parts: readFiles(fields, 'parts', place) };
+  }
+  checkKeys(fields, ['version', 'kind', 'inputs', 'outputs', 'batch', 'microBatches', 'stages'], place);
   return {
     version: 1,
     kind: 'pipeline',
-    inputs: names(fields, 'inputs', place),
-    outputs: names(fields, 'outputs', place),
+    ...borders,
     batch: fields['batch'] === null ? null : readBatch(fields['batch'], `${place}.batch`),
     microBatches: whole(fields['microBatches'], `${place}.microBatches`, 1, MAX_PIECES),
-    stages,
+    stages: readFiles(fields, 'stages', place),
   };
+}
+
+function namesIn(owner: Fields, key: string, at: string): string[] {
+  return texts(owner[key], `${at}.${key}`, MAX_BORDER, MAX_NAME);
+}
+
+function readFiles(fields: Fields, key: string, place: string): StageFile[] {
+  const files = list(fields[key], `${place}.${key}`, MAX_STAGES).map((item, i): StageFile => {
+    const at = `${place}.${key}[${i}]`;
+    const file = fieldsOf(item, at);
+    checkKeys(file, ['file', 'inputs', 'outputs'], at);
+    return { file: fileIn(file['file'], `${at}.file`), inputs: namesIn(file, 'inputs', at), outputs: namesIn(file, 'outputs', at) };
+  });
+  if (files.length === 0) throw new PenjingError('E_PLAN', `${place}.${key} is empty`);
+  return files;
 }
 
 function readBatch(value: unknown, place: string): { symbol: string; grain: number } {

@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Engine, type Executor, type Model, PenjingError } from '@penjing/core';
 import { readManifest } from '@penjing/graph-io/node';
-import type { PipelineFolder, Plan, ShardedFolder, SplitFolder } from '@penjing/parallel';
+import type { PipelineFolder, Plan, ShardedFolder, SplitFolder, StageFile, TasksFolder } from '@penjing/parallel';
 import type { Device } from '@penjing/runtime';
 import { openOnnx } from '../inputs/onnx.js';
 import { graphPath } from '../inputs/open-input.js';
@@ -45,32 +45,29 @@ async function openPlan(file: string, planPath: string, { device, signal }: Open
   return openLayout(model, layout, { engine, jobs: ortJobs, devices, ...(signal && { signal }) });
 }
 
-/** The stages as they lie in the folder, each in an engine of its own with an equal share of the cores. */
-async function openSplit(folder: string, { stages, inputs, outputs, batch, microBatches }: PipelineFolder, { device, signal }: OpenAsPlannedOptions): Promise<Executor> {
+/** The stages or branches as they lie in the folder, each in an engine of its own with an equal share of the cores. */
+async function openSplit(folder: string, split: PipelineFolder | TasksFolder, { device, signal }: OpenAsPlannedOptions): Promise<Executor> {
   const { findBatch } = await import('@penjing/parallel');
-  const { openPipeline, openRevived } = await import('@penjing/parallel/node');
+  const { openPipeline, openRevived, openTasks } = await import('@penjing/parallel/node');
   const { ortEngine } = await loadRuntime();
   const { availableParallelism } = await import('node:os');
-  const threads = Math.max(1, Math.floor(availableParallelism() / stages.length));
-  const engine = ortEngine({ device, threads, ...sharing(stages.length) });
-  const opened = await Promise.allSettled(stages.map(({ file }) => openRevived(() => engine.loadFile(join(folder, file), { signal }))));
+  const files: readonly StageFile[] = split.kind === 'tasks' ? split.parts : split.stages;
+  const threads = Math.max(1, Math.floor(availableParallelism() / files.length));
+  const engine = ortEngine({ device, threads, ...sharing(files.length) });
+  const opened = await Promise.allSettled(files.map(({ file }) => openRevived(() => engine.loadFile(join(folder, file), { signal }))));
   const works = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
   try {
     for (const one of opened) if (one.status === 'rejected') throw one.reason;
     const infoOf = (side: 'inputs' | 'outputs', name: string): Executor['inputs'][number] => {
       const found = works.flatMap((work) => work[side]).find((info) => info.name === name);
-      if (!found) throw new PenjingError('E_PLAN', `no stage of ${folder} has ${name}`);
+      if (!found) throw new PenjingError('E_PLAN', `no part of ${folder} has ${name}`);
       return found;
     };
-    const [given, wanted] = [inputs.map((name) => infoOf('inputs', name)), outputs.map((name) => infoOf('outputs', name))];
-    return openPipeline({
-      stages: works.map((work, i) => ({ name: stages[i]!.file, work })),
-      inputs: given,
-      outputs,
-      microBatches,
-      batch: batch ? findBatch(given, wanted, batch.symbol) : undefined,
-      ...(batch && { grain: batch.grain }),
-    });
+    const [given, wanted] = [split.inputs.map((name) => infoOf('inputs', name)), split.outputs.map((name) => infoOf('outputs', name))];
+    const parts = works.map((work, i) => ({ name: files[i]!.file, work }));
+    if (split.kind === 'tasks') return openTasks({ parts, inputs: given, outputs: split.outputs });
+    const { batch, microBatches, outputs } = split;
+    return openPipeline({ stages: parts, inputs: given, outputs, microBatches, batch: batch ? findBatch(given, wanted, batch.symbol) : undefined, ...(batch && { grain: batch.grain }) });
   } catch (error) {
     await Promise.all(works.map((work) => work[Symbol.asyncDispose]()));
     throw error;

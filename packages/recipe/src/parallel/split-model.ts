@@ -1,9 +1,9 @@
 /** Cuts a model into files of its own for every stage of a pipeline, or every shard. */
-import { cloneModel, inferShapes, type Model, PenjingError, type TaskOptions, type ValueInfo } from '@penjing/core';
+import { cloneModel, inferShapes, type Model, type Node, PenjingError, type TaskOptions, type ValueInfo } from '@penjing/core';
 import { extractModel } from '@penjing/core/calibrate';
 import { serializeOnnx } from '@penjing/graph-io';
 import { saveLayouts } from '@penjing/graph-io/node';
-import type { PipelineFolder, ShardedFolder, ShardOptions } from '@penjing/parallel';
+import type { PipelineFolder, ShardedFolder, ShardOptions, TasksFolder } from '@penjing/parallel';
 import { openOnnx } from '../inputs/onnx.js';
 import { graphPath } from '../inputs/open-input.js';
 
@@ -19,6 +19,11 @@ export interface SplitModelOptions extends SplitOptions {
   readonly microBatches?: number | undefined;
 }
 
+export interface SplitBranchesOptions extends SplitOptions {
+  /** Parts that may run at a time. */
+  readonly tasks: number;
+}
+
 export interface ShardFilesOptions extends SplitOptions, Pick<ShardOptions, 'shards' | 'experts'> {}
 
 interface Saved {
@@ -28,6 +33,7 @@ interface Saved {
 }
 
 export type SplitModelResult = PipelineFolder & Saved;
+export type SplitBranchesResult = TasksFolder & Saved;
 export type ShardFilesResult = ShardedFolder & Saved;
 
 /**
@@ -56,6 +62,37 @@ export async function splitModel(path: string, { stages, microBatches = 4 * stag
   for (const { file, part } of files) checkTyped(file, part);
   return save(split, files.map(({ file, part }) => [file, part]), { ...options, ...(signal && { signal }) });
 }
+
+/**
+ * A folder with `part-1.onnx`, … and a manifest, whole or not at all: branches that run at the same time, and what comes before and after them. Throws `E_PLAN` when no branches are worth the calls.
+ */
+export async function splitIntoBranches(path: string, { tasks, signal, ...options }: SplitBranchesOptions): Promise<SplitBranchesResult> {
+  const { costBook, findBranches } = await import('@penjing/parallel');
+  const model = cloneModel(await openOnnx(await graphPath(path), signal));
+  inferShapes(model);
+  const { nodes } = costBook(model).at(1);
+  const costOf = (node: Node): number => Math.max(nodes.get(node)!.flops / CORE_FLOPS, (nodes.get(node)!.weightBytes + nodes.get(node)!.activationBytes) / CORE_BANDWIDTH);
+  const all = [...model.graph.nodes()].reduce((sum, node) => sum + costOf(node), 0);
+  const parts = findBranches(model, { devices: tasks, hop: all * LEAST_SHARE, costOf });
+  if (parts.length === 0) throw new PenjingError('E_PLAN', `${path} has no branches that are worth running at the same time`, { hint: 'Cut it into --stages or --tensor shards.' });
+  const files = parts.map(({ inputs, outputs }, i) => ({ file: `part-${i + 1}.onnx`, inputs, outputs, part: extractModel(model, inputs, outputs, { keepOutputs: true }) }));
+  const { inputs, outputs } = bordersOf(model);
+  const split: TasksFolder = {
+    version: 1,
+    kind: 'tasks',
+    inputs: inputs.map(({ name }) => name),
+    outputs: outputs.map(({ name }) => name),
+    parts: files.map(({ file, ...part }) => ({ file, inputs: part.inputs, outputs: part.outputs })),
+  };
+  for (const { file, part } of files) checkTyped(file, part);
+  return save(split, files.map(({ file, part }) => [file, part]), { ...options, ...(signal && { signal }) });
+}
+
+/** A core of a present server: without measurements, what weighs how much follows from these. */
+const CORE_FLOPS = 50e9;
+const CORE_BANDWIDTH = 10e9;
+/** Of the whole: who asks for branches gets those that save at least twice this. */
+const LEAST_SHARE = 0.01;
 
 /**
  * A folder with the segments of every shard, `shard-1-segment-1.onnx`, …, and the program that all shards run in a manifest, whole or not at all. Throws `E_UNSUPPORTED` for a model whose inputs or outputs
