@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { noNats, startNats } from '../packages/parallel/src/nats/testing/nats-server.js';
-import { startWorker, writeLayers } from './support/fleet.js';
+import { killAll, startWorker, writeLayers } from './support/fleet.js';
 import { penjing, type Running, startPenjing } from './support/penjing-process.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'penjing-fleet-quantize-'));
@@ -44,8 +44,7 @@ describe.skipIf(noNats !== undefined)(`a fleet that quantizes${noNats ? ` (${noN
       const ended = await workers[2]?.ended;
       expect(ended).toMatchObject({ code: 0, stopped: undefined });
     } finally {
-      for (const { process } of workers) process.kill('SIGKILL');
-      await Promise.all(workers.map(({ ended }) => ended));
+      await killAll(workers);
     }
   });
 });

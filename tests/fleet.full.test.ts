@@ -8,8 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeCertificates, noOpenssl } from '../packages/parallel/src/nats/testing/certificates.js';
 import { noNats, startNats } from '../packages/parallel/src/nats/testing/nats-server.js';
 import { newKey } from '../packages/parallel/src/nats/testing/new-key.js';
-import { startWorker, writeLayers, writeRows } from './support/fleet.js';
-import { penjing, type Running, startPenjing } from './support/penjing-process.js';
+import { hasResults, killAll, startWorker, writeLayers, writeRows } from './support/fleet.js';
+import { penjing, startPenjing } from './support/penjing-process.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'penjing-fleet-'));
 const at = (name: string): string => join(folder, name);
@@ -22,26 +22,8 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const batch = (output: string, ...more: string[]): string[] => ['batch', at('rows.jsonl'), '-m', at('model.onnx'), '-o', at(output), '--rows-per-job', '2', '--json', ...more];
-const end = async (workers: readonly Running[]): Promise<void> => {
-  for (const { process } of workers) process.kill('SIGKILL');
-  await Promise.all(workers.map(({ ended }) => ended));
-};
 const residentMb = (pid = 0): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
-/** Results so far. */
-const progress = async (output: string, least: number): Promise<void> => {
-  for (let i = 0; i < 2_000; i++) {
-    const lines = (() => {
-      try {
-        return readFileSync(`${at(output)}.penjing/outcomes.jsonl`, 'utf8').split('\n').length;
-      } catch {
-        return 0;
-      }
-    })();
-    if (lines > least) return;
-    await sleep(20);
-  }
-  throw new Error('no progress');
-};
+const progress = (output: string, least: number): Promise<void> => hasResults(at(output), least);
 
 describe.skipIf(noNats !== undefined)(`a fleet${noNats ? ` (${noNats})` : ''}`, () => {
   it('does 500 jobs once each while workers and the broker are killed and stopped', async () => {
@@ -79,7 +61,7 @@ describe.skipIf(noNats !== undefined)(`a fleet${noNats ? ` (${noNats})` : ''}`, 
       expect((JSON.parse(resumed.stdout) as { resumed: number }).resumed).toBeGreaterThan(100);
       expect(readFileSync(at('killed.jsonl'), 'utf8')).toBe(readFileSync(at('alone.jsonl'), 'utf8'));
     } finally {
-      await end(workers);
+      await killAll(workers);
     }
   });
 
@@ -98,7 +80,7 @@ describe.skipIf(noNats !== undefined)(`a fleet${noNats ? ` (${noNats})` : ''}`, 
         const { code, stdout } = await penjing([...argv, '--resume']);
         expect([code, JSON.parse(stdout)]).toEqual([0, expect.objectContaining({ rows: ROWS, failed: 0 })]);
       } finally {
-        await end(workers);
+        await killAll(workers);
       }
     } finally {
       spawnSync('umount', [disk]);

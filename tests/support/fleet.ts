@@ -1,13 +1,20 @@
 /** Workers of a fleet as processes, and a model that is worth sharing. */
 import { writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DenseTensor, GraphBuilder, Model, tensorType } from '@penjing/core';
 import { serializeOnnx } from '@penjing/graph-io';
 import { saveFile } from '@penjing/graph-io/node';
 import { type Running, startPenjing } from './penjing-process.js';
 
 /** Ready to take jobs. */
-export async function startWorker(url: string, root: string, ...more: readonly string[]): Promise<Running> {
-  const started = startPenjing(['worker', '--join', url, '--root', root, '--threads', '1', ...more], { milliseconds: 240_000 });
+export function startWorker(url: string, root: string, ...more: readonly string[]): Promise<Running> {
+  return startWorkerUnder([], url, root, ...more);
+}
+
+/** On a host of its own: `under` is `ip netns exec NAME`. */
+export async function startWorkerUnder(under: readonly string[], url: string, root: string, ...more: readonly string[]): Promise<Running> {
+  const started = startPenjing(['worker', '--join', url, '--root', root, '--threads', '1', ...more], { milliseconds: 240_000, under });
   await new Promise<void>((resolve, reject) => {
     started.process.stderr?.on('data', (chunk: Buffer) => {
       if (chunk.toString().includes('ready')) resolve();
@@ -15,6 +22,21 @@ export async function startWorker(url: string, root: string, ...more: readonly s
     void started.ended.then(({ stderr }) => reject(new Error(`the worker ended: ${stderr}`)));
   });
   return started;
+}
+
+export async function killAll(workers: readonly Running[]): Promise<void> {
+  for (const { process } of workers) process.kill('SIGKILL');
+  await Promise.all(workers.map(({ ended }) => ended));
+}
+
+/** Resolves when a run of `batch` has more than `least` results. */
+export async function hasResults(output: string, least: number): Promise<void> {
+  for (let i = 0; i < 3_000; i++) {
+    const lines = await readFile(`${output}.penjing/outcomes.jsonl`, 'utf8').then((text) => text.split('\n').length, () => 0);
+    if (lines > least) return;
+    await sleep(20);
+  }
+  throw new Error('no progress');
 }
 
 /** A chain of layers of `size` × `size`. */

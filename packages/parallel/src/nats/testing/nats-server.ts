@@ -1,4 +1,4 @@
-/** A nats-server of a test: on a free loopback port, with a folder of its own, that can be killed and started again. */
+/** A nats-server of a test: on a free port, with a folder of its own, that can be killed and started again. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface NatsServer extends AsyncDisposable {
   readonly port: number;
-  /** `nats://127.0.0.1:PORT`. */
+  /** `nats://ADDRESS:PORT`. */
   readonly url: string;
   readonly storeDir: string;
   readonly pid: number;
@@ -24,17 +24,20 @@ export interface NatsServerOptions {
   readonly jetstream?: boolean;
   /** Where streams are kept; a new folder when absent. */
   readonly storeDir?: string;
+  /** A host of its own: its address, and what starts a command on it (`ip netns exec NAME`). */
+  readonly on?: { readonly address: string; readonly under: readonly string[] };
 }
 
 /** Why tests that need a server are skipped, or undefined. */
 export const noNats: string | undefined = spawnSync('nats-server', ['--version']).status === 0 ? undefined : 'nats-server is not installed';
 
-export async function startNats({ config = '', jetstream = true, storeDir }: NatsServerOptions = {}): Promise<NatsServer> {
+export async function startNats({ config = '', jetstream = true, storeDir, on }: NatsServerOptions = {}): Promise<NatsServer> {
   const folder = await mkdtemp(join(tmpdir(), 'penjing-nats-'));
   const store = storeDir ?? join(folder, 'store');
-  const port = await freePort();
+  const port = on ? 4222 : await freePort();
+  const host = on?.address ?? '127.0.0.1';
   const file = join(folder, 'nats.conf');
-  await writeFile(file, `host: 127.0.0.1\nport: ${port}\n${jetstream ? `jetstream { store_dir: ${JSON.stringify(store)} }\n` : ''}${config}\n`);
+  await writeFile(file, `host: ${host}\nport: ${port}\n${jetstream ? `jetstream { store_dir: ${JSON.stringify(store)} }\n` : ''}${config}\n`);
   let child: ChildProcess | undefined;
 
   async function kill(): Promise<void> {
@@ -48,13 +51,14 @@ export async function startNats({ config = '', jetstream = true, storeDir }: Nat
 
   async function start(): Promise<void> {
     let log = '';
-    const started = spawn('nats-server', ['-c', file], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const [command, ...args] = [...(on?.under ?? []), 'nats-server', '-c', file];
+    const started = spawn(command!, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     child = started;
     started.stderr.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-4_000)));
     for (let tries = 0; tries < 400; tries++) {
       if (started.exitCode !== null) throw new Error(`nats-server ended: ${log}`);
       // The port opens before JetStream has recovered its streams.
-      if (log.includes('Server is ready') && (await answers(port))) return;
+      if (log.includes('Server is ready') && (on !== undefined || (await answers(port)))) return;
       await sleep(25);
     }
     await kill();
@@ -64,7 +68,7 @@ export async function startNats({ config = '', jetstream = true, storeDir }: Nat
   await start();
   return {
     port,
-    url: `nats://127.0.0.1:${port}`,
+    url: `nats://${host}:${port}`,
     storeDir: store,
     get pid() {
       return child?.pid ?? -1;
