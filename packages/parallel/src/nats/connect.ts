@@ -6,6 +6,7 @@ import { PenjingError } from '@penjing/core';
 import { authenticatorOf, type NatsCredentials, type NatsTls } from './credentials.js';
 import { parseServers } from './parse-servers.js';
 import { floorVersions, isAboveFloor } from './server-version.js';
+import { askSyncSeconds } from './sync-interval.js';
 
 export interface NatsWarning {
   readonly code: 'version' | 'payload' | 'sync' | 'plain' | 'disconnected' | 'reconnected' | 'server';
@@ -66,9 +67,9 @@ export async function connectNats({ servers, credentials, tls, name = 'penjing',
     if (!info) throw new PenjingError('E_BROKER', `${parsed.hosts[0]} did not say what it is`);
     checkServer(info, jetstream);
     for (const warning of warningsOf(info, who, encrypted)) onWarning?.(warning);
-    const sync = onWarning && jetstream ? await seenSyncInterval(connection) : undefined;
-    if (sync !== undefined && sync !== 'always') {
-      onWarning?.({ code: 'sync', message: `the server syncs its files every ${sync}: what it acknowledged since is lost when the power fails. Set \`jetstream { sync_interval: always }\`.` });
+    const sync = onWarning && jetstream ? await askSyncSeconds(connection) : undefined;
+    if (sync !== undefined && sync > 0) {
+      onWarning?.({ code: 'sync', message: `the server syncs its files every ${sync} s: what it acknowledged since is lost when the power fails. Set \`jetstream { sync_interval: always }\`.` });
     }
   } catch (error) {
     await connection.close();
@@ -101,18 +102,6 @@ function* warningsOf(info: ServerInfo, who: NatsCredentials | undefined, encrypt
 /** What the server sees of this client. */
 function isLoopback(address: string | undefined): boolean {
   return address !== undefined && (address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.'));
-}
-
-/** `always`, or a duration; undefined where this account may not ask (only the system account may), or the server is too old to say. */
-async function seenSyncInterval(connection: NatsConnection): Promise<string | undefined> {
-  try {
-    const reply = await connection.request('$SYS.REQ.SERVER.PING.JSZ', '{"config":true}', { timeout: 500 });
-    const { config } = reply.json<{ data?: { config?: { sync_interval?: number; sync_always?: boolean } } }>().data ?? {};
-    if (config?.sync_always === true) return 'always';
-    return config?.sync_interval === undefined ? undefined : `${config.sync_interval / 1e9} s`;
-  } catch {
-    return undefined;
-  }
 }
 
 async function reportStatus(connection: NatsConnection, onWarning: (warning: NatsWarning) => void): Promise<void> {

@@ -22,22 +22,32 @@ export interface NatsServerOptions {
   /** Lines of the configuration beside the address and the store. */
   readonly config?: string;
   readonly jetstream?: boolean;
+  /** More settings of JetStream, as `sync_interval: always`. */
+  readonly store?: string;
   /** Where streams are kept; a new folder when absent. */
   readonly storeDir?: string;
   /** A host of its own: its address, and what starts a command on it (`ip netns exec NAME`). */
   readonly on?: { readonly address: string; readonly under: readonly string[] };
 }
 
-/** Why tests that need a server are skipped, or undefined. */
-export const noNats: string | undefined = spawnSync('nats-server', ['--version']).status === 0 ? undefined : 'nats-server is not installed';
+/** Another one than that of the system, for tests with a newer version. */
+const PROGRAM = process.env['PENJING_NATS_SERVER'] ?? 'nats-server';
 
-export async function startNats({ config = '', jetstream = true, storeDir, on }: NatsServerOptions = {}): Promise<NatsServer> {
+/** Why tests that need a server are skipped, or undefined. */
+export const noNats: string | undefined = spawnSync(PROGRAM, ['--version']).status === 0 ? undefined : 'nats-server is not installed';
+
+/** As `2.9.10`. */
+export function natsVersion(): string {
+  return /v(\d\S*)/.exec(spawnSync(PROGRAM, ['--version'], { encoding: 'utf8' }).stdout)?.[1] ?? 'unknown';
+}
+
+export async function startNats({ config = '', jetstream = true, store: settings = '', storeDir, on }: NatsServerOptions = {}): Promise<NatsServer> {
   const folder = await mkdtemp(join(tmpdir(), 'penjing-nats-'));
   const store = storeDir ?? join(folder, 'store');
   const port = on ? 4222 : await freePort();
   const host = on?.address ?? '127.0.0.1';
   const file = join(folder, 'nats.conf');
-  await writeFile(file, `host: ${host}\nport: ${port}\n${jetstream ? `jetstream { store_dir: ${JSON.stringify(store)} }\n` : ''}${config}\n`);
+  await writeFile(file, `host: ${host}\nport: ${port}\n${jetstream ? `jetstream { store_dir: ${JSON.stringify(store)}, ${settings} }\n` : ''}${config}\n`);
   let child: ChildProcess | undefined;
 
   async function kill(): Promise<void> {
@@ -51,8 +61,8 @@ export async function startNats({ config = '', jetstream = true, storeDir, on }:
 
   async function start(): Promise<void> {
     let log = '';
-    const [command, ...args] = [...(on?.under ?? []), 'nats-server', '-c', file];
-    const started = spawn(command!, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const [command, ...args] = [...(on?.under ?? []), PROGRAM, '-c', file];
+    const started = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     child = started;
     started.stderr.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-4_000)));
     for (let tries = 0; tries < 400; tries++) {
