@@ -4,7 +4,7 @@ import { connectNats, type NatsWarning } from './connect.js';
 import { syncSecondsOf } from './sync-interval.js';
 import { natsVersion, noNats, startNats } from './testing/nats-server.js';
 
-it.each([
+it.each<readonly [string, object, number]>([
   ['2.15.2 as it comes', { sync_interval: 120_000_000_000, strict: true }, 120],
   ['2.15.2 with `always`', { sync_interval: 120_000_000_000, sync_always: true, strict: true }, 0],
   ['2.15.2 with "5s"', { sync_interval: 5_000_000_000, strict: true }, 5],
