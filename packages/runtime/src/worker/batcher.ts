@@ -11,8 +11,8 @@ import { PREFIX_BYTES, PrefixCache } from './prefix-cache.js';
 const MOST_ROWS = 8;
 /** A prompt is read in pieces of this many tokens while others wait for their next one. */
 const PIECE_BESIDE_OTHERS = 128;
-/** Tokens of a run with guesses: from here on rows cost as much as they bring. */
-const MOST_GUESSED_ROWS = 16;
+/** Tokens of a run with guesses: from here on they cost as much as they bring. */
+const MOST_GUESSED = 16;
 
 type Runner = Pick<FormRunner, 'api' | 'form' | 'forward'>;
 
@@ -135,8 +135,7 @@ export class Batcher {
   #begin(text: Text): Reading {
     const rows = new CacheRows(this.#runner.api, this.#runner.form);
     const known = this.#prefixes?.find(text.params.prompt);
-    if (known) rows.add({ rows: known.rows, row: 0, length: known.length });
-    else rows.add();
+    rows.add(known && { rows: known.rows, row: 0, length: known.length }, text.params.prompt.length);
     return { text, rows };
   }
 
@@ -183,11 +182,11 @@ export class Batcher {
     return guesses;
   }
 
-  /** Tokens that may come next, where a run has room for them: all rows are as long as the longest. */
+  /** Tokens that may come next, for a text that is alone: rows of several tokens do not share a run. */
   async #guess(text: Text): Promise<readonly number[]> {
     const { speculation, maxNewTokens } = text.params;
-    const most = Math.min(speculation?.tokens ?? 0, Math.floor(MOST_GUESSED_ROWS / this.#writing.length) - 1, maxNewTokens - text.written - 1);
-    if (!text.drafter || most <= 0 || this.#runner.form.alone) return [];
+    const most = Math.min(speculation?.tokens ?? 0, MOST_GUESSED - 1, maxNewTokens - text.written - 1);
+    if (!text.drafter || most <= 0 || this.#runner.form.alone || this.#writing.length > 1) return [];
     const guessed = await text.drafter.guess(text.context, most);
     text.drafted += guessed.length;
     return guessed;

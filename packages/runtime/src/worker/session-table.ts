@@ -1,6 +1,7 @@
 /** The sessions that one worker holds, by handle. */
 import { PenjingError } from '@penjing/core';
 import type * as ort from 'onnxruntime-node';
+import { END_OF_RUN, isEndOfRun } from '../generate/end-of-run.js';
 import { engineError } from './engine-error.js';
 import type { SessionInfo, SessionSettings, SessionSource, SessionValue } from './wire-types.js';
 import { type OrtApi, type OrtSession, type OrtTensor, feedable } from './tensors.js';
@@ -49,12 +50,23 @@ export class SessionTable {
   }
 
   async run(handle: number, feeds: Record<string, OrtTensor>, outputs: readonly string[]): Promise<Record<string, OrtTensor>> {
-    const readable = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, feedable(tensor)]));
+    const readable = mapValues(feeds, feedable);
     try {
       const session = this.get(handle);
       return await this.#gate.pass(() => session.run(readable, outputs));
     } catch (error) {
       throw engineError('the run failed', error);
+    }
+  }
+
+  /** Runs a model whose first output is the end of the run (`end-of-run.ts`) into tensors of the caller, which are written when this resolves. */
+  async runInto(handle: number, feeds: Record<string, OrtTensor>, into: Record<string, OrtTensor>): Promise<void> {
+    const session = this.get(handle);
+    const fetches = { [END_OF_RUN]: null, ...mapValues(into, feedable) };
+    try {
+      await this.#gate.pass(() => session.run(mapValues(feeds, feedable), fetches));
+    } catch (error) {
+      if (!isEndOfRun(error)) throw engineError('the run failed', error);
     }
   }
 
@@ -68,6 +80,8 @@ export class SessionTable {
     for (const handle of [...this.#sessions.keys()]) await this.close(handle);
   }
 }
+
+const mapValues = <A, B>(record: Readonly<Record<string, A>>, map: (value: A) => B): Record<string, B> => Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(value)]));
 
 function sessionOptions(settings: SessionSettings, providers: readonly string[]): ort.InferenceSession.SessionOptions {
   return {
