@@ -3,13 +3,13 @@
  * how soon a prompt begins whose beginning was read before; and memory over many tokens.
  * `npx tsx --conditions=@penjing/source bench/generation-rows.ts FOLDER [--variant q4] [--context 128] [--tokens 64] [--threads 2] [--long 10000]`
  */
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { GraphBuilder, Model, tensorType, type Value } from '@penjing/core';
 import { readOnnx } from '@penjing/graph-io';
 import { fileSource } from '@penjing/graph-io/node';
 import { loadGenerator, ortJobs } from '@penjing/runtime';
-import { generationForm } from '../packages/runtime/src/generate/generation-form.js';
+import { formRunJob } from './form-run-job.js';
 import { generationRunJob, type RunInput } from './generation-run-job.js';
 import { median } from './timed.js';
 
@@ -45,15 +45,7 @@ async function products(rows: number): Promise<number> {
 }
 
 /** Milliseconds of one run of the form, with a full cache of `context` tokens. */
-async function bareRun(rows: number): Promise<number> {
-  const { model: form, form: { layers, sight, positions } } = await generationForm(model);
-  const feeds: Record<string, RunInput['feeds'][string]> = {
-    input_ids: { dtype: 'int64', shape: [rows, 1] }, logit_rows: { dtype: 'int64', shape: [rows] }, ...(positions && { position_ids: { dtype: 'int64', shape: [rows, 1] } }),
-  };
-  for (const { past, fresh, group, dtype } of sight) Object.assign(feeds, { [past]: { dtype, shape: [rows, 1, 1, context] }, [fresh]: { dtype, shape: [1, 1, group, 1] } });
-  for (const { pastKey, pastValue, kvHeads, headDim, dtype } of layers) for (const name of [pastKey, pastValue]) feeds[name] = { dtype, shape: [rows, kvHeads, context, headDim] };
-  return timed(form, feeds);
-}
+const bareRun = (rows: number): Promise<number> => jobs.run(formRunJob, { file: resolve(path), rows, context, runs: tokens, threads });
 
 async function timed(graph: Model, feeds: RunInput['feeds']): Promise<number> {
   await using prepared = await jobs.prepare(graph);

@@ -3,7 +3,7 @@ import { attribute, GraphBuilder, lazy, type Model, type Node, type Tensor, type
 
 const CONTRIB = { domain: 'com.microsoft' };
 /** Weights of merged products lie beside each other in memory until the session is made, and not in their file. */
-const MOST_BYTES = 2 ** 30;
+const MOST_BYTES = 2 ** 29;
 /** Inputs of MatMulNBits: blocks, scales and zero points, whose first axis is that of columns (or which are flat, columns outermost). */
 const WEIGHTS = [1, 2, 3] as const;
 

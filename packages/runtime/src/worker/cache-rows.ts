@@ -31,6 +31,8 @@ export class CacheRows {
   readonly #form: DecoderForm;
   readonly #buffers: Buffers[];
   readonly #lengths: number[] = [];
+  /** Of the last run: a step differs from the one before in its lengths alone. */
+  #views: (CacheTensors & { readonly first: number; readonly rows: number }) | undefined;
   #capacity = 0;
   #room = 0;
 
@@ -79,20 +81,10 @@ export class CacheRows {
     const lengths = this.#lengths.slice(first, first + rows);
     const most = Math.max(...lengths) + count;
     this.#reserve(most, this.#lengths.length);
-    const feeds: Record<string, OrtTensor> = {
-      [LAST_PLACES]: new this.#api.Tensor('int32', Int32Array.from(lengths, (length) => length + count - 1), [rows]),
-      [MOST_PLACES]: new this.#api.Tensor('int32', Int32Array.of(most), []),
-    };
-    const into: Record<string, OrtTensor> = {};
-    for (const { layer, ...buffers } of this.#buffers) {
-      const { kvHeads, headDim, dtype } = layer;
-      const size = kvHeads * this.#capacity * headDim;
-      for (const kind of ['key', 'value'] as const) {
-        const [past, present] = layer[kind];
-        // one tensor under both names: the run writes where it reads
-        feeds[past] = into[present] = new this.#api.Tensor(dtype as 'float32', buffers[kind].subarray(first * size, (first + rows) * size) as Float32Array, [rows, kvHeads, this.#capacity, headDim]);
-      }
-    }
+    if (this.#views?.first !== first || this.#views.rows !== rows) this.#views = { first, rows, ...this.#viewsOf(first, rows) };
+    const { feeds, into } = this.#views;
+    feeds[LAST_PLACES] = new this.#api.Tensor('int32', Int32Array.from(lengths, (length) => length + count - 1), [rows]);
+    feeds[MOST_PLACES] = new this.#api.Tensor('int32', Int32Array.of(most), []);
     return { feeds, into };
   }
 
@@ -109,7 +101,21 @@ export class CacheRows {
   /** Gives the room of the longest text back. */
   #clear(): void {
     for (const buffers of this.#buffers) buffers.key = buffers.value = zeros(buffers.layer.dtype, 0);
-    [this.#capacity, this.#room] = [0, 0];
+    [this.#capacity, this.#room, this.#views] = [0, 0, undefined];
+  }
+
+  #viewsOf(first: number, rows: number): CacheTensors {
+    const views: CacheTensors = { feeds: {}, into: {} };
+    for (const { layer, ...buffers } of this.#buffers) {
+      const { kvHeads, headDim, dtype } = layer;
+      const size = kvHeads * this.#capacity * headDim;
+      for (const kind of ['key', 'value'] as const) {
+        const [past, present] = layer[kind];
+        // one tensor under both names: the run writes where it reads
+        views.feeds[past] = views.into[present] = new this.#api.Tensor(dtype as 'float32', buffers[kind].subarray(first * size, (first + rows) * size) as Float32Array, [rows, kvHeads, this.#capacity, headDim]);
+      }
+    }
+    return views;
   }
 
   /** Makes room; what is there moves. */
@@ -128,7 +134,7 @@ export class CacheRows {
         buffers[kind] = to;
       }
     }
-    [this.#capacity, this.#room] = [capacity, room];
+    [this.#capacity, this.#room, this.#views] = [capacity, room, undefined];
   }
 
   /** The first `length` tokens of a row of `from` into a row of these. */

@@ -4,7 +4,7 @@ import { BufferedDecoder } from './buffered-decoder.js';
 import { Decoder } from './decoder.js';
 import { decoderLayout } from './decoder-layout.js';
 import type { LogitRows } from './logits.js';
-import { MOST_POSITIONS, positionsPerRun } from './positions.js';
+import { positionsPerRun } from './positions.js';
 import { sessionInfo, type SessionTable } from './session-table.js';
 
 export interface TokenModel {
@@ -18,11 +18,13 @@ export interface TokenModel {
   readonly positionsPerRun: (read: number) => number;
 }
 
-/** Scores of one layer stay under this many bytes; they exist three times at once. */
-const SCORE_BYTES = 64 * 2 ** 20;
+/** Scores of one layer stay under this many bytes, where ONNX Runtime computes them all at once (halves, soft caps). */
+const SCORE_BYTES = 192 * 2 ** 20;
 const FEWEST_POSITIONS = 16;
+/** Products of more rows give fewer tokens a second: 586 at 128 and at 256, 542 at 512 (0.44 B weights in 4 bits, two threads), since what comes out of them leaves the cache. */
+const MOST_POSITIONS = 256;
 
-/** As many as `MOST_POSITIONS`, fewer when what was read before makes their scores large. */
+/** As many as are fastest, fewer when what was read before makes their scores large. */
 export function positionsOfForm({ layers }: DecoderForm): (read: number) => number {
   const rowBytes = Math.max(...layers.map(({ heads }) => 4 * heads));
   // rows · (read + rows) scores for each head
