@@ -12,9 +12,9 @@ export async function readBody(request: Request, { bodyBytes, bodyChunks }: Pick
   if (encoding !== null && encoding.toLowerCase() !== 'identity') throw new PenjingError('E_ENCODING', 'the body is compressed, which is refused', { hint: 'Send it as it is, without Content-Encoding.' });
   const declared = request.headers.get('content-length');
   if (declared !== null && !(Number(declared) <= bodyBytes)) throw tooLarge(bodyBytes);
-  const chunks: Uint8Array[] = [];
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;
-  const take = (chunk: Uint8Array): void => {
+  const take = (chunk: Uint8Array<ArrayBuffer>): void => {
     size += chunk.byteLength;
     if (size > bodyBytes) throw tooLarge(bodyBytes);
     if (chunks.push(chunk) > bodyChunks) throw new PenjingError('E_BODY_SIZE', `the body comes in more than ${bodyChunks} pieces`);
@@ -26,16 +26,11 @@ export async function readBody(request: Request, { bodyBytes, bodyChunks }: Pick
     if (error instanceof PenjingError) throw error;
     throw new PenjingError('E_REQUEST', 'the body ended before it was whole', { cause: error });
   }
-  const whole = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return whole;
+  // As buffers, whose searches for a byte are native; mostly there is one, which is nobody else's.
+  return chunks.length === 1 ? Buffer.from(chunks[0]!.buffer, chunks[0]!.byteOffset, size) : Buffer.concat(chunks, size);
 }
 
-function readIncoming(incoming: IncomingMessage, take: (chunk: Uint8Array) => void): Promise<void> {
+function readIncoming(incoming: IncomingMessage, take: (chunk: Uint8Array<ArrayBuffer>) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     const done = (error?: unknown): void => {
       incoming.off('data', onData).off('end', onEnd).off('error', done).off('close', onClose);
@@ -44,7 +39,7 @@ function readIncoming(incoming: IncomingMessage, take: (chunk: Uint8Array) => vo
     };
     const onEnd = (): void => done();
     const onClose = (): void => done(incoming.errored ?? new Error('the connection was closed'));
-    const onData = (chunk: Buffer): void => {
+    const onData = (chunk: Buffer<ArrayBuffer>): void => {
       try {
         take(chunk);
       } catch (error) {
@@ -59,7 +54,7 @@ function readIncoming(incoming: IncomingMessage, take: (chunk: Uint8Array) => vo
   });
 }
 
-async function readStream(body: Request['body'], take: (chunk: Uint8Array) => void): Promise<void> {
+async function readStream(body: Request['body'], take: (chunk: Uint8Array<ArrayBuffer>) => void): Promise<void> {
   if (!body) return;
   const reader = body.getReader();
   try {

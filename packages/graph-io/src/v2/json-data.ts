@@ -2,6 +2,7 @@
 import { bytesOf, DenseTensor, dtypes, encodeText, PenjingError, type Shape, StringTensor, type TypedArray } from '@penjing/core';
 import { v2Limits } from '../limits.js';
 import { type V2Datatype, v2DatatypeOf, v2Types } from './datatypes.js';
+import { type NumberArray, readNumbers } from './json-numbers.js';
 import { refused, tooLarge } from './refused.js';
 import { type DataRange, textOf } from './split-json.js';
 
@@ -11,17 +12,30 @@ const ASK_BINARY = 'Ask for binary data (`binary_data_output`), or use gRPC.';
 /** A tensor from the JSON of its data. Throws `E_REQUEST` naming what does not fit. */
 export function tensorFromJson(datatype: V2Datatype, shape: Shape, count: number, bytes: Uint8Array, range: DataRange, where: string): DenseTensor | StringTensor {
   if (datatype === 'FP16' || datatype === 'BF16') throw refused(`${datatype} has no JSON form, and ${where} is sent as one`, BINARY);
-  if (count > v2Limits.jsonElements || range.lists > v2Limits.jsonElements || range.commas > v2Limits.jsonElements) {
-    throw tooLarge(`${where} has more than ${v2Limits.jsonElements} elements or lists as JSON`, BINARY);
+  if (count > v2Limits.jsonElements || range.lists > v2Limits.jsonElements) throw tooManyElements(where);
+  const array = numberArrays[datatype];
+  // Every value takes a byte and a comma or bracket: no more is allocated than was sent.
+  if (array && (range.flat ? 2 * count < range.end - range.start : range.commas() === count - 1)) {
+    const out = new array(count);
+    if (readNumbers(bytes, range.start, range.end, shape, out)) return new DenseTensor(v2Types[datatype].dtype, shape, bytesOf(out));
   }
-  // Counted before anything is allocated: a regular list of n elements has n - 1 commas however it is nested.
-  if (count > 0 && range.commas !== count - 1) throw refused(`${where} holds ${range.commas + 1} values, its shape [${shape.join(', ')}] takes ${count}`);
+  const commas = range.commas();
+  if (commas > v2Limits.jsonElements) throw tooManyElements(where);
+  // Counted before anything is allocated.
+  if (count > 0 && commas !== count - 1) throw refused(`${where} holds ${commas + 1} values, its shape [${shape.join(', ')}] takes ${count}`);
   const text = textOf(bytes.subarray(range.start, range.end), where);
   const parsed = parse(text, where);
   const items = flatten(parsed, shape, count, where);
   if (datatype === 'BYTES') return new StringTensor(shape, items.map((item, i) => stringAt(item, i, where)));
   return new DenseTensor(v2Types[datatype].dtype, shape, bytesOf(numbersOf(datatype, items, () => exactItems(text, shape, count, where), where)));
 }
+
+/** Of the datatypes that `readNumbers` reads. */
+const numberArrays: Readonly<Partial<Record<V2Datatype, new (length: number) => NumberArray>>> = {
+  FP32: Float32Array, FP64: Float64Array, INT8: Int8Array, INT16: Int16Array, INT32: Int32Array, UINT8: Uint8Array, UINT16: Uint16Array, UINT32: Uint32Array,
+};
+
+const tooManyElements = (where: string): PenjingError => tooLarge(`${where} has more than ${v2Limits.jsonElements} elements or lists as JSON`, BINARY);
 
 function parse(text: string, where: string): unknown {
   try {

@@ -6,12 +6,15 @@ import { v2Limits } from '../limits.js';
 import { parseUniqueJson } from '../safetensors/unique-json.js';
 import { refused, tooLarge } from './refused.js';
 
-/** One value of a `data` key. A regular list of n elements has n - 1 commas however it is nested. */
+/** One value of a `data` key. */
 export interface DataRange {
   readonly start: number;
   readonly end: number;
-  readonly commas: number;
+  /** A list without lists and texts in it, of which nothing but the end has been looked for. */
+  readonly flat: boolean;
   readonly lists: number;
+  /** A regular list of n elements has n - 1 however it is nested. */
+  readonly commas: () => number;
 }
 
 export interface SplitJson {
@@ -104,10 +107,16 @@ function valueAt(bytes: Uint8Array, start: number): DataRange {
   let depth = 0;
   let commas = 0;
   let lists = 0;
-  if (first === QUOTE) return { start, end: endOfString(bytes, start), commas, lists };
+  if (first === QUOTE) return { start, end: endOfString(bytes, start), flat: false, lists, commas: () => commas };
   if (first !== OPEN_LIST) {
     while (at < bytes.length && !ENDS[bytes[at]!]) at++;
-    return { start, end: at, commas, lists };
+    return { start, end: at, flat: false, lists, commas: () => commas };
+  }
+  // Searches for one byte take a tenth of the loop below, and long lists are mostly flat lists of numbers.
+  const close = bytes.indexOf(CLOSE_LIST, start);
+  const inner = bytes.subarray(start + 1, close);
+  if (close > 0 && !inner.includes(OPEN_LIST) && !inner.includes(QUOTE) && !inner.includes(OPEN) && !inner.includes(CLOSE)) {
+    return { start, end: close + 1, flat: true, lists: 1, commas: () => inner.reduce((sum, code) => (code === COMMA ? sum + 1 : sum), 0) };
   }
   for (; at < bytes.length; at++) {
     const code = bytes[at]!;
@@ -119,7 +128,7 @@ function valueAt(bytes: Uint8Array, start: number): DataRange {
       if (++depth > v2Limits.rank) throw tooLarge(`tensor data is nested deeper than ${v2Limits.rank} lists`, `A tensor has 0 to ${v2Limits.rank} dimensions.`);
     } else if ((code === CLOSE_LIST || code === CLOSE) && --depth === 0) break;
   }
-  return { start, end: Math.min(at + 1, bytes.length), commas, lists };
+  return { start, end: Math.min(at + 1, bytes.length), flat: false, lists, commas: () => commas };
 }
 
 const ENDS = Uint8Array.from({ length: 256 }, (_, code) => (code <= 0x20 || code === COMMA || code === CLOSE || code === CLOSE_LIST ? 1 : 0));
