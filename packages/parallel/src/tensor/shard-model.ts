@@ -5,6 +5,7 @@ import { chooseCuts } from './choose-cuts.js';
 import { AxisNames } from './components.js';
 import { graphFacts } from './graph-facts.js';
 import { NodePlacer } from './place-nodes.js';
+import { openMixtures } from './open-mixtures.js';
 import { routerNodes } from './routers.js';
 import type { ShardedModel, ShardedPort } from './sharded-model.js';
 import { wholeExperts } from './whole-experts.js';
@@ -22,11 +23,11 @@ const THRESHOLD = 2 ** 16;
 
 /**
  * The model in shards. Weights are slices that read nothing until they are saved or loaded; the model is not changed. Operators
- * without a rule run on every shard. Throws `E_UNSUPPORTED` for a model that draws random numbers.
+ * without a rule run on every shard. Throws `E_UNSUPPORTED` for a model that draws random numbers, and for whole experts of an operator that cannot be taken apart.
  */
 export function shardModel(model: Model, { shards, experts = 'sliced', threshold = THRESHOLD }: ShardOptions): ShardedModel {
   if (!Number.isInteger(shards) || shards < 1) throw new PenjingError('E_INPUT', `a model is cut into a whole number of shards, not ${shards}`);
-  const facts = graphFacts(model, shards);
+  const facts = graphFacts(experts === 'whole' && shards > 1 ? openMixtures(model) : model, shards);
   const axes = new AxisNames();
   const owners = experts === 'whole' && shards > 1 ? wholeExperts(facts) : { nodes: new Map(), links: new Map(), layers: [] };
   const chosen = shards > 1 ? chooseCuts(facts, axes, { threshold, taken: new Set([...owners.nodes.keys(), ...owners.links.keys(), ...routerNodes(facts)]) }) : [];
