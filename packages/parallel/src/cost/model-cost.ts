@@ -17,6 +17,7 @@ export interface ModelCost {
   readonly nodes: ReadonlyMap<Node, NodeCost>;
   /** Bytes of a value at these sizes; 0 where nothing is known. */
   readonly bytesOf: (value: Value) => number;
+  readonly typeOf: (value: Value) => ValueType | undefined;
   readonly flops: number;
   /** Bytes of all weights. */
   readonly weightBytes: number;
@@ -35,6 +36,7 @@ export function modelCost(model: Model, options: { readonly sizes?: Sizes } = {}
     sizes,
     nodes,
     bytesOf,
+    typeOf,
     flops: [...nodes.values()].reduce((sum, { flops }) => sum + flops, 0),
     weightBytes: [...stored].reduce((sum, { tensor }) => sum + (tensor?.byteLength ?? 0), 0),
   };

@@ -61,12 +61,12 @@ export function secondsOf(nodes: Iterable<NodeCost>, speed: EngineSpeed): Second
   return { compute, memory };
 }
 
-/** Between two sizes along a straight line over the logarithm of the size; beyond the ends as at the ends. */
+/** Between two sizes along a straight line over the logarithm of the size, over the size itself from nothing on; beyond the ends as at the ends. */
 export function interpolate(ladder: Ladder, size: number): number {
   if (ladder.length === 0) return Infinity;
   const above = ladder.findIndex(([at]) => at >= size);
   if (above <= 0) return ladder[above === 0 ? 0 : ladder.length - 1]![1];
   const [x0, y0] = ladder[above - 1]!;
   const [x1, y1] = ladder[above]!;
-  return y0 + ((y1 - y0) * Math.log(size / x0)) / Math.log(x1 / x0);
+  return y0 + (y1 - y0) * (x0 <= 0 ? size / x1 : Math.log(size / x0) / Math.log(x1 / x0));
 }

@@ -3,6 +3,7 @@ import type { CostBook } from '../cost/cost-book.js';
 import type { Forecast, Layout, Part } from '../plan/plan.js';
 import { devicesOf, layoutTasks, pieceRows, type TaskLabel } from './layout-tasks.js';
 import { simulate } from './simulate.js';
+import { tensorProgram } from './tensor-segments.js';
 import type { Topology } from './topology.js';
 
 export interface Span extends TaskLabel {
@@ -89,7 +90,10 @@ export function memoryOf(layout: Layout, book: CostBook): Record<string, number>
     const take = (device: string, bytes: number): void => void (memory[device] = (memory[device] ?? 0) + Math.round(bytes));
     switch (inner.kind) {
       case 'device': return take(inner.device, book.weightBytes(part) + book.activationBytes(part, rows));
-      case 'tensor': return inner.devices.forEach((device) => take(device, book.weightBytes(part) / inner.devices.length + book.activationBytes(part, rows)));
+      case 'tensor': {
+        const { weightBytes } = tensorProgram(book, part, inner);
+        return inner.devices.forEach((device, shard) => take(device, weightBytes[shard]! + book.activationBytes(part, rows)));
+      }
       // Of requests that come together each goes whole to one replica.
       case 'data': return inner.replicas.forEach((replica) => visit(replica, part, rows));
       case 'pipeline': {

@@ -3,9 +3,9 @@ import type { CostBook } from '../cost/cost-book.js';
 import { speedOf } from '../cost/roofline.js';
 import type { Layout, Part } from '../plan/plan.js';
 import { shareRows } from '../split/batch.js';
-import { bestCollective } from './collective.js';
+import { bestCollective, type Collective } from './collective.js';
 import type { SimTask } from './simulate.js';
-import { type TensorSegment, tensorSegments } from './tensor-segments.js';
+import { tensorProgram } from './tensor-segments.js';
 import type { Topology } from './topology.js';
 
 /** What a task of the simulation is in the plan. */
@@ -94,7 +94,6 @@ class Emitter {
   readonly #place: Topology;
   readonly #out: LayoutTasks;
   readonly #many: boolean;
-  readonly #known = new Map<string, readonly TensorSegment[]>();
 
   constructor(book: CostBook, place: Topology, out: LayoutTasks, many: boolean) {
     this.#many = many;
@@ -113,7 +112,7 @@ class Emitter {
       case 'device': return this.#call(layout.device, layout.threads, scope);
       case 'data': return this.#replicas(layout, scope);
       case 'pipeline': return this.#pipeline(layout, scope);
-      case 'tensor': return this.#shards(layout.devices, scope);
+      case 'tensor': return this.#shards(layout, scope);
       case 'tasks': return this.#chain(layout.parts, scope);
     }
   }
@@ -174,34 +173,29 @@ class Emitter {
   }
 
   /** Between two collectives each device computes its share; nobody goes on before all have what they need. */
-  #shards(devices: readonly string[], scope: Scope): Places {
+  #shards(layout: Layout & { kind: 'tensor' }, scope: Scope): Places {
+    const { devices } = layout;
     const place = this.#place;
     const first = devices[0]!;
     const uses = devices.map((device) => place.occupies(device, undefined)[0]!);
     let before = devices.map((device) => this.#gather(scope, device));
     let last = -1;
-    for (const { secondsOn, reducedBytes } of this.#segments(scope)) {
+    for (const { secondsOn, reducedBytes, gatheredBytes } of tensorProgram(this.#book, scope.part, layout).segments(scope.rows)) {
       const computed = devices.map((device, i) => {
-        const { compute, memory } = secondsOn(speedOf(place.device(device)), devices.length);
+        const { compute, memory } = secondsOn(speedOf(place.device(device)));
         return this.add({ uses: [uses[i]!], compute, memory, after: before[i]! }, { kind: 'compute', where: device, ...scope.label });
       });
       last = computed[0]!;
       before = computed.map((task) => [task]);
-      if (reducedBytes === 0) continue;
+      if (reducedBytes + gatheredBytes === 0) continue;
       const hops = devices.map((device, i) => place.hop(device, devices[(i + 1) % devices.length]!));
       const worst = { latency: Math.max(...hops.map(({ latency }) => latency)), bandwidth: Math.min(...hops.map(({ bandwidth }) => bandwidth)) };
-      const { seconds } = bestCollective('all-reduce', devices.length, reducedBytes, worst);
+      const secondsOf = (collective: Collective, bytes: number): number => (bytes === 0 ? 0 : bestCollective(collective, devices.length, bytes, worst).seconds);
+      const seconds = secondsOf('all-reduce', reducedBytes) + secondsOf('all-gather', gatheredBytes);
       last = this.add({ uses, compute: seconds, after: computed }, { kind: 'collective', where: first, ...scope.label });
       before = devices.map(() => [last]);
     }
     return placed(scope.part.outputs, [{ task: last, device: first, rows: scope.rows }]);
-  }
-
-  #segments({ part, rows }: Scope): readonly TensorSegment[] {
-    const key = `${rows}\n${part.outputs.join('\n')}`;
-    const found = this.#known.get(key) ?? tensorSegments(this.#book, part, rows);
-    this.#known.set(key, found);
-    return found;
   }
 }
 

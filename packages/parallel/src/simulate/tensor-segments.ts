@@ -1,54 +1,128 @@
-/** What a tensor-parallel run computes between its collectives, estimated from the cut blocks of the model. */
+/** What a tensor-parallel run computes and moves: the steps of the program that its shards really run. */
+import { cloneModel, inferShapes, type Model, type ValueType } from '@penjing/core';
+import { extractModel } from '@penjing/core/calibrate';
+import { bindDim } from '../cost/bind-sizes.js';
 import type { CostBook } from '../cost/cost-book.js';
-import type { NodeCost } from '../cost/model-cost.js';
+import { modelCost, type NodeCost } from '../cost/model-cost.js';
 import { type Seconds, secondsOf } from '../cost/roofline.js';
 import type { EngineSpeed } from '../plan/device.js';
-import type { Part } from '../plan/plan.js';
+import type { Layout, Part } from '../plan/plan.js';
+import type { AxisCut, ShardedModel, Traffic } from '../tensor/sharded-model.js';
+import { shardModel } from '../tensor/shard-model.js';
+import { stepTraffic } from '../tensor/step-traffic.js';
+import { lengthOf } from '../tensor/pieces.js';
 
 export interface TensorSegment {
-  readonly secondsOn: (speed: EngineSpeed, shards: number) => Seconds;
-  /** Bytes of the sums that are added over the shards at its end. */
+  /** Of the shard that has most to do: all wait for it. */
+  readonly secondsOn: (speed: EngineSpeed) => Seconds;
+  /** Bytes of the sums, and of the values put together, that follow. */
   readonly reducedBytes: number;
+  readonly gatheredBytes: number;
 }
 
-/**
- * A pair of products is cut by columns and by rows, which takes one sum over the shards per pair: the border of a block with two
- * products or more. What stands outside of the products of a block (norms, the residual sum) every shard computes whole.
- */
-export function tensorSegments(book: CostBook, part: Part, rows: number): TensorSegment[] {
-  const inside = new Map(book.nodes(part, rows).map((cost) => [cost.node, cost]));
-  const { bytesOf } = book.at(rows);
-  return book.blocks.flatMap((block): TensorSegment[] => {
-    const costs = block.nodes.map((node) => inside.get(node)).filter((cost) => cost !== undefined);
-    if (costs.length === 0) return [];
-    const products = costs.map((cost, i) => (isCut(cost) ? i : -1)).filter((i) => i >= 0);
-    const [from, to] = [products[0] ?? 0, products.at(-1) ?? -1];
-    const whole = costs.filter((_, i) => i < from || i > to);
-    const cut = costs.slice(from, to + 1);
-    const reduced = products.length >= 2 ? cut.at(-1)!.node.outputs[0] : undefined;
-    return [{
-      secondsOn: remembered((speed, shards) => secondsOf([...whole, ...cut.map((cost) => dividedBy(cost, shards))], speed)),
-      reducedBytes: reduced ? bytesOf(reduced) : 0,
-    }];
+export interface TensorProgram {
+  /** Bytes of weights that each shard holds: what is not cut lies on all of them. */
+  readonly weightBytes: readonly number[];
+  segments(rows: number): readonly TensorSegment[];
+}
+
+type TensorLayout = Layout & { kind: 'tensor' };
+
+/** More shards are reckoned as this many, which take no less time: no model has so many heads that a program for each would say more. */
+const MOST_SHARDS = 16;
+const programs = new WeakMap<CostBook, Map<string, TensorProgram>>();
+
+/** As `openLayout` cuts the part; every number of shards, and each size of a batch, is worked out once. Throws what `shardModel` throws. */
+export function tensorProgram(book: CostBook, part: Part, { devices, experts }: TensorLayout): TensorProgram {
+  const known = programs.get(book) ?? new Map<string, TensorProgram>();
+  programs.set(book, known);
+  const shards = Math.min(devices.length, MOST_SHARDS);
+  const key = `${shards} ${experts ?? ''}\n${part.inputs.join('\n')}\n\n${part.outputs.join('\n')}`;
+  const found = known.get(key) ?? programOf(book, shardModel(modelOf(book, part), { shards, ...(experts && { experts }) }), devices.length);
+  known.set(key, found);
+  return found;
+}
+
+function modelOf(book: CostBook, part: Part): Model {
+  if (part === book.whole) return book.model;
+  const typed = cloneModel(book.model);
+  inferShapes(typed);
+  return extractModel(typed, part.inputs, part.outputs, { keepOutputs: true });
+}
+
+function programOf(book: CostBook, sharded: ShardedModel, devices: number): TensorProgram {
+  const weights = sharded.segments.map(bytesOfSegments);
+  const heaviest = weights.indexOf(Math.max(...weights));
+  const known = new Map<number, readonly TensorSegment[]>();
+  return {
+    weightBytes: Array.from({ length: devices }, (_, i) => weights[i % weights.length]!),
+    segments(rows) {
+      const found = known.get(rows) ?? segmentsOf(book, sharded, heaviest, rows);
+      known.set(rows, found);
+      return found;
+    },
+  };
+}
+
+/** What two segments of a shard read is one file, and in memory twice. */
+function bytesOfSegments(segments: readonly Model[]): number {
+  return segments.flatMap(({ graph }) => [...graph.initializers.values()]).reduce((sum, { tensor }) => sum + (tensor?.byteLength ?? 0), 0);
+}
+
+/** Goes through the program once, so that each segment knows the shapes of what the ones before it gave. */
+function segmentsOf(book: CostBook, sharded: ShardedModel, shard: number, rows: number): TensorSegment[] {
+  const { typeOf, sizes } = book.at(rows);
+  const named = new Map<string, ValueType>();
+  const note = (name: string, type: ValueType | undefined): void => void (type && named.set(name, type));
+  const given = new Map([...book.model.graph.inputs, ...[...book.model.graph.nodes()].flatMap(({ outputs }) => outputs)].map((value) => [value.name, value]));
+  for (const { name, value, type, cut } of sharded.inputs) note(value, partOf((given.has(name) ? typeOf(given.get(name)!) : undefined) ?? type, cut, shard));
+  const result: { costs: NodeCost[]; reducedBytes: number; gatheredBytes: number }[] = [];
+  const program = sharded.program.map((step) => {
+    if (step.kind === 'run') {
+      const segment = cloneModel(sharded.segments[shard]![step.segment]!);
+      for (const input of segment.graph.inputs) input.type = named.get(input.name) ?? input.type;
+      const cost = modelCost(segment);
+      for (const output of segment.graph.outputs) note(output.name, cost.typeOf(output));
+      result.push({ costs: [...cost.nodes.values()], reducedBytes: 0, gatheredBytes: 0 });
+      return step;
+    }
+    if (step.kind === 'reduce') {
+      const values = step.values.map((value) => ({ ...value, shape: shapeOf(value, named.get(value.from), sizes) }));
+      for (const { to, dtype, shape } of values) note(to, { kind: 'tensor', dtype, shape });
+      return { ...step, values };
+    }
+    const values = step.values.map((value) => ({ ...value, shape: shapeOf(value, wholeOf(named.get(value.from), value.cut), sizes) }));
+    for (const { to, dtype, shape } of values) note(to, { kind: 'tensor', dtype, shape });
+    return { ...step, values };
   });
+  let segment = -1;
+  const runs = sharded.program.map(({ kind }) => (kind === 'run' ? ++segment : segment));
+  for (const { step, kind, bytes } of stepTraffic({ ...sharded, program }, sizes)) {
+    const at = result[Math.max(0, runs[step]!)];
+    if (at) at[kind === 'reduce' ? 'reducedBytes' : 'gatheredBytes'] += bytes;
+  }
+  return result.map(({ costs, ...bytes }) => ({ ...bytes, secondsOn: remembered((speed) => secondsOf(costs, speed)) }));
 }
 
-const CUT = new Set(['product', 'packed', 'integer', 'convolution']);
-
-/** Products with weights; those of activations in between are cut by heads. */
-function isCut({ kind, weightBytes }: NodeCost): boolean {
-  return CUT.has(kind) && weightBytes > 0;
+/** As the program says, or as it follows from what was computed; a size that nothing tells counts as one. */
+function shapeOf({ shape }: Traffic, seen: ValueType | undefined, sizes: Readonly<Record<string, number>>): number[] {
+  const inferred = seen?.kind === 'tensor' ? seen.shape : undefined;
+  return (shape ?? inferred ?? []).map((dim, i) => bindDim(dim, sizes) ?? bindDim(inferred?.[i] ?? null, sizes) ?? 1);
 }
 
-function dividedBy(cost: NodeCost, shards: number): NodeCost {
-  return { ...cost, flops: cost.flops / shards, weightBytes: cost.weightBytes / shards, activationBytes: cost.activationBytes / shards };
+function withAxis(type: ValueType | undefined, axis: number, size: number): ValueType | undefined {
+  if (type?.kind !== 'tensor' || !type.shape) return type;
+  return { ...type, shape: type.shape.map((dim, i) => (i === axis ? size : dim)) };
 }
+
+const partOf = (type: ValueType | undefined, cut: AxisCut | undefined, shard: number): ValueType | undefined => (cut ? withAxis(type, cut.axis, lengthOf(cut.ranges[shard]!)) : type);
+const wholeOf = (type: ValueType | undefined, cut: AxisCut): ValueType | undefined => withAxis(type, cut.axis, cut.ranges.reduce((sum, own) => sum + lengthOf(own), 0));
 
 /** Shards on devices that are alike are asked for over and over. */
 function remembered(compute: TensorSegment['secondsOn']): TensorSegment['secondsOn'] {
   const known = new Map<EngineSpeed, Seconds>();
-  return (speed, shards) => {
-    const found = known.get(speed) ?? compute(speed, shards);
+  return (speed) => {
+    const found = known.get(speed) ?? compute(speed);
     known.set(speed, found);
     return found;
   };
