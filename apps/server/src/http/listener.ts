@@ -1,12 +1,12 @@
 /** The sockets: an application behind node:http or node:https, with limits of its own, that can end without losing a reply. */
 import { readFile } from 'node:fs/promises';
-import { createServer as createHttpServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { PenjingError } from '@penjing/core';
 import type { ServerConfig } from '../config/schema.js';
-import { rememberIncoming } from './incoming.js';
+import { rememberExchange } from './incoming.js';
 
 export interface Listener {
   readonly host: string;
@@ -26,8 +26,8 @@ type Fetch = (request: Request) => Response | Promise<Response>;
 export async function listen(fetch: Fetch, { host, port }: { readonly host: string; readonly port: number }, { limits, tls, overrideGlobalObjects }: Pick<ServerConfig, 'limits' | 'tls'> & { readonly overrideGlobalObjects: boolean }): Promise<Listener> {
   const options = { maxHeaderSize: limits.headerBytes, headersTimeout: limits.headersMs, requestTimeout: limits.requestMs, keepAliveTimeout: KEEP_ALIVE_MS, connectionsCheckingInterval: 1_000 };
   const listener = getRequestListener(
-    (request, { incoming }) => {
-      rememberIncoming(request, incoming as IncomingMessage);
+    (request, { incoming, outgoing }) => {
+      rememberExchange(request, { incoming: incoming as IncomingMessage, outgoing: outgoing as ServerResponse });
       return fetch(request);
     },
     { overrideGlobalObjects },

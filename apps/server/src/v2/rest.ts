@@ -52,18 +52,21 @@ async function infer(c: V2Context, { inference, config: { limits } }: ServerCont
   const body = await readBody(c.req.raw, headerLength === undefined ? { ...limits, bodyBytes: Math.min(limits.bodyBytes, limits.jsonBytes) } : limits);
   const request: InferRequest = headerLength === 0 ? decodeRawRequest(body, rawInputs(described(model), inference.policyOf(model) !== undefined)) : decodeInferRequest(body, headerLength);
   const { response, timings } = await inference.infer(model, request, { signal: c.get('signal'), client: c.get('caller').name });
-  for (const [name, value] of Object.entries(variantHeader(model))) c.header(name, value);
-  return send(c, encodeInferResponse(response, binaryOutputs(request)), timings);
+  return replyOf(encodeInferResponse(response, binaryOutputs(request)), timings, variantHeader(model));
 }
 
-function send(c: V2Context, { parts, headerLength, contentType }: V2Body, { queuedMs, computeMs, batchRows, batchRequests }: InferTimings): Response {
+/** A `Response` of our own rather than `c.body`, which makes `Headers` of what node:http takes as it is. */
+function replyOf({ parts, headerLength, contentType }: V2Body, { queuedMs, computeMs, batchRows, batchRequests }: InferTimings, more: Readonly<Record<string, string>>): Response {
   const body = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
-  return c.body(body as Uint8Array<ArrayBuffer>, 200, {
-    'Content-Type': contentType,
-    'Content-Length': String(body.byteLength),
-    ...(headerLength !== undefined && { 'Inference-Header-Content-Length': String(headerLength) }),
-    // A W3C standard that browsers show; `desc` counts what shared the run.
-    'Server-Timing': `queue;dur=${queuedMs.toFixed(3)}, compute;dur=${computeMs.toFixed(3)}, batch;desc="${batchRows} rows of ${batchRequests} requests"`,
+  return new Response(body as Uint8Array<ArrayBuffer>, {
+    headers: {
+      'Content-Type': contentType,
+      'Content-Length': String(body.byteLength),
+      ...(headerLength !== undefined && { 'Inference-Header-Content-Length': String(headerLength) }),
+      // A W3C standard that browsers show; `desc` counts what shared the run.
+      'Server-Timing': `queue;dur=${queuedMs.toFixed(3)}, compute;dur=${computeMs.toFixed(3)}, batch;desc="${batchRows} rows of ${batchRequests} requests"`,
+      ...more,
+    },
   });
 }
 
