@@ -1,5 +1,5 @@
 /** @penjing/parallel: plans for data, pipeline, tensor and task parallelism, as plain data. */
-export type { Device, EngineSpeed, Ladder, Link, MeasuredSpeed } from './plan/device.js';
+export type { CallerSpeed, Device, EngineSpeed, Ladder, Link, MeasuredSpeed } from './plan/device.js';
 export type { Considered, Forecast, Goal, Layout, Part, PlacedPart, Plan, PlannedModel, Reduction } from './plan/plan.js';
 export { type BatchAxes, findBatch } from './split/batch.js';
 export { provenBatch } from './split/follow-rows.js';
@@ -13,6 +13,7 @@ export { type CutStagesOptions, cutStages, findCuts, type StageCut } from './spl
 export { type DeviceList, MAX_PLAN_BYTES, readDevices, readPlan } from './plan/read-plan.js';
 export { completeSizes, type Sizes } from './cost/bind-sizes.js';
 export { type CostBook, costBook } from './cost/cost-book.js';
+export type { ModelTime } from './cost/model-times.js';
 export { type ForecastDetails, type ForecastOptions, forecastOf, type Span } from './simulate/forecast.js';
 export { type TaskLabel } from './simulate/layout-tasks.js';
 export { type Topology, topology } from './simulate/topology.js';

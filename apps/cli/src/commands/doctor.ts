@@ -38,15 +38,18 @@ async function measureLinks(output: string | undefined, force: boolean, task: Ta
     ...['product', 'convolution', 'packed', 'integer'].map((kind) => giga(Math.max(0, ...(flops[kind] ?? []).map(([, rate]) => rate)))),
     giga(bandwidth.at(-1)?.[1] ?? 0),
   ]);
-  const side = device?.measured?.sideBySide;
+  const { engines: [single] = [], together, caller, sums } = device?.measured ?? {};
+  const rates = (kind: string): string => percent((together?.flops[kind]?.at(-1)?.[1] ?? 1) / (single?.flops[kind]?.at(-1)?.[1] ?? 1));
   const facts = formatFacts([
     ['devices', `${measured.devices.length} of ${device?.host ?? ''}, one per core`],
-    ['engines side by side', `each as fast as ${percent(side?.compute)} of one alone, ${percent(side?.memory)} where memory counts`],
-    ['messages', `${(1e6 * (link?.latency ?? 0)).toFixed(0)} µs one way, ${giga(link?.bandwidth ?? 0)} GB/s`],
+    ['engines side by side', `each as fast as ${rates('product')} of one alone in products, ${rates('elementwise')} in elementwise work, ${percent((together?.bandwidth.at(-1)?.[1] ?? 1) / (single?.bandwidth.at(-1)?.[1] ?? 1))} in reading memory`],
+    ['messages', `${micro(link?.latency)} one way, ${micro(caller?.callSeconds)} of the calling thread per call; copies ${giga(caller?.copy.at(-1)?.[1] ?? 0)} GB/s, outputs ${giga(single?.outputs?.at(-1)?.[1] ?? 0)} GB/s`],
+    ...(sums ? [['sums over all cores', sums.map(([bytes, taken]) => `${micro(taken)} for ${bytes / 1024} KB`).join(', ')] as [string, string]] : []),
     ...(output === undefined ? [] : [['wrote', output] as [string, string]]),
   ]);
   return { json: { ...measured }, text: `${formatTable(['threads', 'products, GFLOP/s', 'convolutions', '4-bit products', '8-bit products', 'memory, GB/s'], rows)}\n\n${facts}` };
 }
 
 const giga = (rate: number): string => (rate / 1e9).toPrecision(3);
+const micro = (seconds = 0): string => `${(1e6 * seconds).toFixed(0)} µs`;
 const percent = (share = 1): string => `${(100 * share).toFixed(0)} %`;

@@ -18,6 +18,7 @@ export const plan: Command = {
   options: [
     { ...common.output, flags: '-o, --output <plan.json>', help: 'where the plan goes; nothing is written when absent', required: false },
     { flags: '--devices <file>', help: 'what `penjing doctor --links -o` wrote, or a list by hand; this machine is measured when absent', parse: filled },
+    { flags: '--measure', help: 'run the model on one engine of this machine first: forecasts follow from what it takes' },
     { flags: '--goal <goal>', help: 'what counts: time of one request (default), requests per second, or bytes per device', choices: goals },
     { flags: '--size <symbol=n>', help: 'size of a dimension of the inputs, as batch=8; several are allowed', parse: sizeOf, repeat: true },
     { flags: '--graph <name>', help: 'which graph, of a model with several: encoder_model' },
@@ -25,7 +26,7 @@ export const plan: Command = {
     common.report,
     common.force,
   ],
-  examples: ['penjing plan out/model --size batch=8 --goal throughput -o plan.json', 'penjing plan model.onnx --devices devices.json --report plan.html'],
+  examples: ['penjing plan out/model --size batch=8 --goal throughput --measure -o plan.json', 'penjing plan model.onnx --devices devices.json --report plan.html'],
   async run({ arguments: [path = ''], options, signal, onProgress }) {
     const output = textOf(options, 'output');
     if (output !== undefined) await checkAbsent(resolve(output), options['force'] === true);
@@ -38,6 +39,7 @@ export const plan: Command = {
       graph: textOf(options, 'graph'),
       report: textOf(options, 'report'),
       force: options['acrossHosts'] === true,
+      measure: options['measure'] === true,
       signal,
       ...(onProgress && { onProgress }),
     });

@@ -1,13 +1,12 @@
 /** What parts of one model cost at any size of the batch; every size is worked out once. */
 import { capturedValues, type Model, type Node, type Value } from '@penjing/core';
-import type { EngineSpeed } from '../plan/device.js';
 import type { Part } from '../plan/plan.js';
 import { completeSizes, type Sizes } from './bind-sizes.js';
 import { type ModelCost, modelCost, type NodeCost } from './model-cost.js';
 import { type CutBlock, cutBlocks } from '../split/cut-blocks.js';
 import { provenBatch } from '../split/follow-rows.js';
 import { rowGrain } from '../split/row-grain.js';
-import { type Seconds, secondsOf } from './roofline.js';
+import { type DeviceSpeed, type Seconds, secondsOf } from './roofline.js';
 
 export interface CostBook {
   readonly model: Model;
@@ -24,7 +23,9 @@ export interface CostBook {
   readonly blocks: readonly CutBlock[];
   at(batch: number): ModelCost;
   nodes(part: Part, batch: number): readonly NodeCost[];
-  seconds(part: Part, batch: number, speed: EngineSpeed): Seconds;
+  /** By kinds of work; `correct` makes of it what is known of this model, where `many` requests wait or one is alone. */
+  seconds(part: Part, batch: number, speed: DeviceSpeed): Seconds;
+  correct(seconds: Seconds, batch: number, speed: DeviceSpeed, many: boolean): Seconds;
   /** Bytes of values by name. */
   bytes(names: readonly string[], batch: number): number;
   weightBytes(part: Part): number;
@@ -50,8 +51,9 @@ export function costBook(model: Model, options: { readonly sizes?: Sizes } = {})
     parts.set(key, found);
     return found;
   };
-  const timed = new Map<EngineSpeed, Map<string, Seconds>>();
+  const timed = new Map<DeviceSpeed, Map<string, Seconds>>();
   const nodes = (part: Part, rows: number): readonly NodeCost[] => nodesOf(part).map((node) => at(rows).nodes.get(node)!);
+  const bytes = (names: readonly string[], rows: number): number => names.reduce((sum, name) => sum + (values.has(name) ? at(rows).bytesOf(values.get(name)!) : 0), 0);
   return {
     model, sizes, batch, batchSymbol, at, nodes,
     blocks: cutBlocks(model),
@@ -61,11 +63,12 @@ export function costBook(model: Model, options: { readonly sizes?: Sizes } = {})
       const bySpeed = timed.get(speed) ?? new Map<string, Seconds>();
       timed.set(speed, bySpeed);
       const key = `${rows}\n${part.inputs.join('\n')}\n\n${part.outputs.join('\n')}`;
-      const found = bySpeed.get(key) ?? secondsOf(nodes(part, rows), speed);
+      const found = bySpeed.get(key) ?? secondsOf(nodes(part, rows), speed, part.outputs.map((name) => bytes([name], rows)));
       bySpeed.set(key, found);
       return found;
     },
-    bytes: (names, rows) => names.reduce((sum, name) => sum + (values.has(name) ? at(rows).bytesOf(values.get(name)!) : 0), 0),
+    correct: (seconds) => seconds,
+    bytes,
     weightBytes(part) {
       const weights = new Set<Value>();
       for (const node of nodesOf(part)) for (const value of readBy(node)) if (value.tensor) weights.add(value);

@@ -57,7 +57,7 @@ const recurrent: FlopRule = (at) => {
 function attention(keyRows: (at: SizedNode) => number): FlopRule {
   return (at) => {
     const query = at.shape(0);
-    return { kind: 'attention', flops: 4 * sizeOf(query) * keyRows(at), rows: last(query, 2) };
+    return { kind: 'fusedAttention', flops: 4 * sizeOf(query) * keyRows(at), rows: last(query, 2) };
   };
 }
 

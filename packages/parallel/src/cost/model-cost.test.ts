@@ -63,10 +63,12 @@ test('a product of one row is bound by its weights, one of many by its arithmeti
   const { model, b } = builder();
   const x = b.input('x', tensorType('float32', ['batch', 1000]));
   b.output(b.op('MatMul', [x, b.initializer('w', zeros(1000, 1000))]), 'y');
-  const speed = { ...speedOf({ name: 'd', memoryBytes: 1e9, flops: 1e9, memoryBandwidth: 1e9, cores: 1 }), callSeconds: 0, nodeSeconds: 0 };
+  const { alone } = speedOf({ name: 'd', memoryBytes: 1e9, flops: 1e9, memoryBandwidth: 1e9, cores: 1 });
+  const free = { ...alone, callSeconds: 0, nodeSeconds: 0 };
+  const speed = { alone: free, crowded: { ...free, bandwidth: [[1, 0.5e9]] as const } };
   const at = (batch: number) => secondsOf(modelCost(model, { sizes: { batch } }).nodes.values(), speed);
-  expect(at(1)).toEqual({ compute: 0, memory: 4e-3 + 8e-6 });
-  expect(at(1000)).toEqual({ compute: 2, memory: 0 });
+  expect(at(1)).toEqual({ alone: 4e-3 + 8e-6, crowded: 8e-3 + 16e-6 });
+  expect(at(1000)).toEqual({ alone: 2, crowded: 2 });
 });
 
 test('ladders are interpolated and end flat', () => {

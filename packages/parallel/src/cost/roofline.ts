@@ -7,23 +7,48 @@ export const CALL_SECONDS = 6e-6;
 /** Of a node that computes next to nothing. */
 export const NODE_SECONDS = 1e-6;
 
-/** Time on a device that has its host to itself; memory is what other devices of the host slow down. */
-export interface Seconds {
-  readonly compute: number;
-  readonly memory: number;
+/** What a device is like that has its host to itself, and while all others of the host are as busy. */
+export interface DeviceSpeed {
+  readonly alone: EngineSpeed;
+  readonly crowded: EngineSpeed;
 }
 
-/** Of a device with `threads`, all its cores when absent. */
-export function speedOf(device: Device, threads = device.cores ?? 1): EngineSpeed {
-  const known = speeds.get(device) ?? new Map<number, EngineSpeed>();
+export interface Seconds {
+  readonly alone: number;
+  readonly crowded: number;
+}
+
+/** Of a device with `threads`, all its cores when absent, on a host with so many devices. */
+export function speedOf(device: Device, threads = device.cores ?? 1, mates = 1): DeviceSpeed {
+  const known = speeds.get(device) ?? new Map<string, DeviceSpeed>();
   speeds.set(device, known);
-  const found = known.get(threads) ?? findSpeed(device, threads);
-  known.set(threads, found);
+  const key = `${threads} ${mates}`;
+  const found = known.get(key) ?? findSpeeds(device, threads, mates);
+  known.set(key, found);
   return found;
 }
 
 /** What is remembered of a part is remembered by its speed, so the same one must come back. */
-const speeds = new WeakMap<Device, Map<number, EngineSpeed>>();
+const speeds = new WeakMap<Device, Map<string, DeviceSpeed>>();
+
+/** Where nothing was measured, devices of a host share its memory, and nothing else. */
+function findSpeeds(device: Device, threads: number, mates: number): DeviceSpeed {
+  const alone = findSpeed(device, threads);
+  const { together, engines: [single] = [] } = device.measured ?? {};
+  if (!together || !single) return { alone, crowded: { ...alone, bandwidth: alone.bandwidth.map(([size, rate]) => [size, rate / mates] as const) } };
+  return { alone, crowded: alone === single ? together : slowed(alone, single, together) };
+}
+
+/** As much slower as engines with one thread are. */
+function slowed(speed: EngineSpeed, single: EngineSpeed, together: EngineSpeed): EngineSpeed {
+  const ladder = (own: Ladder, before: Ladder | undefined, after: Ladder | undefined): Ladder => (before && after ? own.map(([size, rate]) => [size, (rate * interpolate(after, size)) / interpolate(before, size)] as const) : own);
+  return {
+    ...speed,
+    flops: Object.fromEntries(Object.entries(speed.flops).map(([kind, own]) => [kind, ladder(own, single.flops[kind], together.flops[kind])])),
+    bandwidth: ladder(speed.bandwidth, single.bandwidth, together.bandwidth),
+    ...(speed.outputs && { outputs: ladder(speed.outputs, single.outputs, together.outputs) }),
+  };
+}
 
 function findSpeed(device: Device, threads: number): EngineSpeed {
   const engines = device.measured?.engines ?? [];
@@ -38,27 +63,31 @@ function grown(speed: EngineSpeed, factor: number): EngineSpeed {
   return { ...speed, flops: Object.fromEntries(Object.entries(speed.flops).map(([kind, ladder]) => [kind, ladder.map(([size, rate]) => [size, rate * factor] as const)])) };
 }
 
-/** Seconds for the nodes, one after the other, in one call. Weights that fit into a cache stay there from call to call. */
-export function secondsOf(nodes: Iterable<NodeCost>, speed: EngineSpeed): Seconds {
+/** Seconds for the nodes, one after the other, in one call that gives outputs of so many bytes each. */
+export function secondsOf(nodes: Iterable<NodeCost>, { alone, crowded }: DeviceSpeed, outputBytes: readonly number[] = []): Seconds {
   const costs = [...nodes];
+  const first = secondsAt(costs, alone, outputBytes);
+  return { alone: first, crowded: alone === crowded ? first : Math.max(first, secondsAt(costs, crowded, outputBytes)) };
+}
+
+/** What stands for a kind that files of the first version do not list. */
+const INSTEAD: Readonly<Record<string, string>> = { fusedAttention: 'attention' };
+
+/** Weights that fit into a cache stay there from call to call. */
+function secondsAt(costs: readonly NodeCost[], speed: EngineSpeed, outputBytes: readonly number[]): number {
   const resident = costs.reduce((sum, { weightBytes }) => sum + weightBytes, 0);
   const weightRate = interpolate(speed.bandwidth, resident);
-  const slowest = speed.bandwidth[speed.bandwidth.length - 1]?.[1] ?? Infinity;
-  let compute = speed.callSeconds;
-  let memory = 0;
+  let seconds = speed.callSeconds;
   for (const { kind, flops, rows, weightBytes, activationBytes } of costs) {
     if (flops === 0 && weightBytes === 0 && activationBytes === 0) continue;
-    const ladder = speed.flops[kind] ?? speed.flops['product'] ?? [];
+    const ladder = speed.flops[kind] ?? speed.flops[INSTEAD[kind] ?? 'product'] ?? speed.flops['product'] ?? [];
     const size = kind === 'elementwise' || kind === 'transcendental' ? flops : (rows ?? Infinity);
     const computing = flops / interpolate(ladder, size);
-    const fromWeights = weightBytes / weightRate;
-    const reading = fromWeights + activationBytes / interpolate(speed.bandwidth, activationBytes);
-    // Caches belong to a core; only what comes from memory is shared with the other devices of the host.
-    if (reading > computing && weightRate <= 1.5 * slowest && fromWeights > reading / 2) memory += reading;
-    else compute += Math.max(computing, reading);
-    compute += speed.nodeSeconds;
+    const reading = weightBytes / weightRate + activationBytes / interpolate(speed.bandwidth, activationBytes);
+    seconds += Math.max(computing, reading) + speed.nodeSeconds;
   }
-  return { compute, memory };
+  for (const bytes of outputBytes) seconds += bytes / interpolate(speed.outputs ?? [], bytes);
+  return seconds;
 }
 
 /** Between two sizes along a straight line over the logarithm of the size, over the size itself from nothing on; beyond the ends as at the ends. */

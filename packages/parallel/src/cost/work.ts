@@ -6,6 +6,8 @@ export type WorkKind =
   | 'product'
   /** Matrix products of activations: attention. */
   | 'attention'
+  /** The same with the softmax between, as one operator. */
+  | 'fusedAttention'
   | 'convolution'
   /** Convolutions with one channel per group: bound by loads, not by products. */
   | 'depthwise'
@@ -18,7 +20,7 @@ export type WorkKind =
   /** Exponentials, error functions, divisions and what is made of them, per element. */
   | 'transcendental';
 
-export const workKinds = ['product', 'attention', 'convolution', 'depthwise', 'packed', 'integer', 'elementwise', 'transcendental'] as const satisfies readonly WorkKind[];
+export const workKinds = ['product', 'attention', 'fusedAttention', 'convolution', 'depthwise', 'packed', 'integer', 'elementwise', 'transcendental'] as const satisfies readonly WorkKind[];
 
 export interface Work {
   readonly kind: WorkKind;

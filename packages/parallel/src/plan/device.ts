@@ -31,13 +31,27 @@ export interface EngineSpeed {
   readonly nodeSeconds: number;
   /** Seconds per call of a session, there and back. */
   readonly callSeconds: number;
+  /** Bytes per second at which an output leaves the engine, for memory of its own, against its bytes: fresh pages cost more than copying. Nothing counts when absent. */
+  readonly outputs?: Ladder;
 }
 
 export interface MeasuredSpeed {
   /** By numbers of threads, ascending. */
   readonly engines: readonly EngineSpeed[];
-  /** Speed of each engine while all cores of the host run one with one thread, over one alone: of products, and of reading memory. */
-  readonly sideBySide: { readonly compute: number; readonly memory: number };
+  /** Each of as many engines with one thread as the host has cores, while all of them do the same. */
+  readonly together: EngineSpeed;
+  /** What the thread costs that calls the engines of the host; nothing when absent. */
+  readonly caller?: CallerSpeed;
+  /** Seconds of a sum over shards on all cores, beyond what they compute, against its bytes. */
+  readonly sums?: Ladder;
+}
+
+/** The thread that hands requests to engines: there is one, whatever the number of engines, and it takes a core while it works. */
+export interface CallerSpeed {
+  /** Its own seconds for each call of an engine. */
+  readonly callSeconds: number;
+  /** Bytes per second of cutting and joining batches and of handing over what is not given away, against the bytes. */
+  readonly copy: Ladder;
 }
 
 /** A way for activations from one device or host to another; the same in both directions unless the other one is listed too. */

@@ -33,8 +33,13 @@ const leaf: Layout = { kind: 'device', device: 'a' };
 
 test('what was written is read back', () => {
   expect(readPlan(JSON.stringify(plan))).toEqual(plan);
-  const devices = { version: 1, devices: [{ ...plan.devices[0], measured: { engines: [{ threads: 1, flops: { product: [[1, 1e9], [64, 2e9]] }, bandwidth: [[1, 1e9]], nodeSeconds: 0, callSeconds: 1e-6 }], sideBySide: { compute: 0.9, memory: 0.5 } } }], links: [] };
-  expect(readDevices(JSON.stringify(devices))).toEqual({ devices: devices.devices, links: [] });
+  const engine = { threads: 1, flops: { product: [[1, 1e9], [64, 2e9]] }, bandwidth: [[1, 1e9]], nodeSeconds: 0, callSeconds: 1e-6 };
+  const listed = (version: number, measured: object): string => JSON.stringify({ version, devices: [{ ...plan.devices[0], measured }], links: [] });
+  const second = { engines: [engine], together: { ...engine, outputs: [[1, 1e9]] }, caller: { callSeconds: 1e-5, copy: [[1, 1e9]] }, sums: [[1024, 1e-5]] };
+  expect(readDevices(listed(2, second)).devices[0]!.measured).toEqual(second);
+  const first = { engines: [engine], sideBySide: { compute: 0.5, memory: 0.25 } };
+  expect(readDevices(listed(1, first)).devices[0]!.measured).toEqual({ engines: [engine], together: { ...engine, flops: { product: [[1, 0.5e9], [64, 1e9]] }, bandwidth: [[1, 0.25e9]] } });
+  expect(() => readDevices(listed(3, second))).toThrow(expect.objectContaining({ code: 'E_PLAN' }));
 });
 
 const nested = (depth: number): unknown => (depth === 0 ? leaf : { kind: 'data', reduction: 'concat', replicas: [nested(depth - 1)] });

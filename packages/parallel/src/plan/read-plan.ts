@@ -1,6 +1,6 @@
 /** Plans and lists of devices from files: nothing is taken for true before it was looked at. */
 import { PenjingError } from '@penjing/core';
-import type { Device, Ladder, Link, MeasuredSpeed } from './device.js';
+import type { CallerSpeed, Device, EngineSpeed, Ladder, Link, MeasuredSpeed } from './device.js';
 import { checkKeys, fieldsOf, type Fields, list, number, optional, text, texts, wrong } from './json-fields.js';
 import type { Forecast, Goal, Layout, PlacedPart, Plan, PlannedModel, Reduction } from './plan.js';
 
@@ -59,11 +59,11 @@ export function readPlan(json: string, from = 'the plan'): Plan {
   return plan;
 }
 
-/** A file of `penjing doctor --links`. Throws `E_PLAN` naming the place that is wrong. */
+/** A file of `penjing doctor --links`, also of the first version. Throws `E_PLAN` naming the place that is wrong. */
 export function readDevices(json: string, from = 'the list of devices'): DeviceList {
   const root = parseJson(json, from);
   checkKeys(root, ['version', 'devices', 'links'], from);
-  if (root['version'] !== 1) throw wrong(`${from}: version`, '1', root['version']);
+  if (root['version'] !== 1 && root['version'] !== 2) throw wrong(`${from}: version`, '1 or 2', root['version']);
   return readDevicesOf(root, from);
 }
 
@@ -107,32 +107,53 @@ function readDevice(item: unknown, place: string): Device {
 
 function readMeasured(item: unknown, place: string): MeasuredSpeed {
   const fields = fieldsOf(item, place);
-  checkKeys(fields, ['engines', 'sideBySide'], place);
-  const side = fieldsOf(fields['sideBySide'], `${place}.sideBySide`);
-  checkKeys(side, ['compute', 'memory'], `${place}.sideBySide`);
+  checkKeys(fields, ['engines', 'sideBySide', 'together', 'caller', 'sums'], place);
+  const engines = list(fields['engines'], `${place}.engines`, MAX_LADDER).map((engine, i) => readEngine(engine, `${place}.engines[${i}]`));
+  const [single] = engines;
+  if (!single) throw new PenjingError('E_PLAN', `${place}.engines is empty`);
   return {
-    engines: list(fields['engines'], `${place}.engines`, MAX_LADDER).map((engine, i) => {
-      const at = `${place}.engines[${i}]`;
-      const each = fieldsOf(engine, at);
-      checkKeys(each, ['threads', 'flops', 'bandwidth', 'nodeSeconds', 'callSeconds'], at);
-      const flops = Object.entries(fieldsOf(each['flops'], `${at}.flops`));
-      if (flops.length > MAX_LADDER) throw new PenjingError('E_LIMIT', `${at}.flops has more than ${MAX_LADDER} kinds`);
-      return {
-        threads: whole(each['threads'], `${at}.threads`, 1, 4096),
-        flops: Object.fromEntries(flops.map(([kind, ladder]) => [kind, readLadder(ladder, `${at}.flops.${kind}`)])),
-        bandwidth: readLadder(each['bandwidth'], `${at}.bandwidth`),
-        nodeSeconds: number(each['nodeSeconds'], `${at}.nodeSeconds`, 0, 1),
-        callSeconds: number(each['callSeconds'], `${at}.callSeconds`, 0, 1),
-      };
-    }),
-    sideBySide: { compute: number(side['compute'], `${place}.sideBySide.compute`, 0.001, 2), memory: number(side['memory'], `${place}.sideBySide.memory`, 0.001, 2) },
+    engines,
+    together: fields['together'] === undefined ? readSideBySide(fields['sideBySide'], single, `${place}.sideBySide`) : readEngine(fields['together'], `${place}.together`),
+    ...optional(fields, 'caller', (value) => readCaller(value, `${place}.caller`)),
+    ...optional(fields, 'sums', (value) => readLadder(value, `${place}.sums`, 1e-9)),
   };
 }
 
-function readLadder(item: unknown, place: string): Ladder {
+function readEngine(item: unknown, at: string): EngineSpeed {
+  const each = fieldsOf(item, at);
+  checkKeys(each, ['threads', 'flops', 'bandwidth', 'nodeSeconds', 'callSeconds', 'outputs'], at);
+  const flops = Object.entries(fieldsOf(each['flops'], `${at}.flops`));
+  if (flops.length > MAX_LADDER) throw new PenjingError('E_LIMIT', `${at}.flops has more than ${MAX_LADDER} kinds`);
+  return {
+    threads: whole(each['threads'], `${at}.threads`, 1, 4096),
+    flops: Object.fromEntries(flops.map(([kind, ladder]) => [kind, readLadder(ladder, `${at}.flops.${kind}`)])),
+    bandwidth: readLadder(each['bandwidth'], `${at}.bandwidth`),
+    nodeSeconds: number(each['nodeSeconds'], `${at}.nodeSeconds`, 0, 1),
+    callSeconds: number(each['callSeconds'], `${at}.callSeconds`, 0, 1),
+    ...optional(each, 'outputs', (value) => readLadder(value, `${at}.outputs`)),
+  };
+}
+
+function readCaller(item: unknown, place: string): CallerSpeed {
+  const fields = fieldsOf(item, place);
+  checkKeys(fields, ['callSeconds', 'copy'], place);
+  return { callSeconds: number(fields['callSeconds'], `${place}.callSeconds`, 0, 1), copy: readLadder(fields['copy'], `${place}.copy`) };
+}
+
+/** The first version of these files told only by how much products and reading are slower. */
+function readSideBySide(item: unknown, single: EngineSpeed, place: string): EngineSpeed {
+  const side = fieldsOf(item, place);
+  checkKeys(side, ['compute', 'memory'], place);
+  const compute = number(side['compute'], `${place}.compute`, 0.001, 2);
+  const memory = number(side['memory'], `${place}.memory`, 0.001, 2);
+  const scaled = (ladder: Ladder, factor: number): Ladder => ladder.map(([size, rate]) => [size, rate * factor] as const);
+  return { ...single, flops: Object.fromEntries(Object.entries(single.flops).map(([kind, ladder]) => [kind, scaled(ladder, compute)])), bandwidth: scaled(single.bandwidth, memory) };
+}
+
+function readLadder(item: unknown, place: string, least = 1e-3): Ladder {
   const steps = list(item, place, MAX_LADDER).map((step, i) => {
     const pair = list(step, `${place}[${i}]`, 2);
-    return [number(pair[0], `${place}[${i}][0]`, 0, 1e18), number(pair[1], `${place}[${i}][1]`, 1e-3, 1e21)] as const;
+    return [number(pair[0], `${place}[${i}][0]`, 0, 1e18), number(pair[1], `${place}[${i}][1]`, least, 1e21)] as const;
   });
   if (steps.length === 0 || steps.some(([size], i) => i > 0 && size <= steps[i - 1]![0])) throw new PenjingError('E_PLAN', `${place}: sizes must ascend, and one there must be`);
   return steps;

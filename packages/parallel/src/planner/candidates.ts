@@ -2,7 +2,7 @@
 import { isPenjingError, type Model } from '@penjing/core';
 import { findBranches } from '../branches/find-branches.js';
 import type { CostBook } from '../cost/cost-book.js';
-import { secondsOf, speedOf } from '../cost/roofline.js';
+import { secondsOf } from '../cost/roofline.js';
 import type { Device } from '../plan/device.js';
 import type { Forecast, Layout } from '../plan/plan.js';
 import type { Span } from '../simulate/forecast.js';
@@ -112,9 +112,8 @@ function pipeline({ book, place }: CandidateOptions, stops: readonly Stop[], mic
       blocks: book.blocks,
       memoryBytes: stops.map(({ name }) => place.device(name).memoryBytes * group),
       costOf(block, stage) {
-        const speed = speedOf(place.device(stops[stage]!.name));
-        const { compute, memory } = secondsOf(block.nodes.map((node) => nodes.get(node)!), speed);
-        return (compute - speed.callSeconds + memory) / group;
+        const speed = place.speed(stops[stage]!.name);
+        return (secondsOf(block.nodes.map((node) => nodes.get(node)!), speed).crowded - speed.crowded.callSeconds) / group;
       },
       borderCost(values, stage) {
         const { latency, bandwidth } = place.hop(stops[stage - 1]!.name, stops[stage]!.name);
@@ -139,16 +138,16 @@ function shards({ place, force, book }: CandidateOptions, devices: readonly stri
 
 /** Nothing for a graph without branches that are worth the hops, or with fewer than there are devices. */
 function* branches({ book, place }: CandidateOptions, devices: readonly string[]): Generator<Candidate, void, undefined> {
-  const speed = speedOf(place.device(devices[0]!));
+  const speed = place.speed(devices[0]!);
+  const { callSeconds } = speed.alone;
   const { nodes } = book.at(book.batch);
   const parts = findBranches(book.model, {
     devices: devices.length,
     costOf(node) {
-      const { compute, memory } = secondsOf([nodes.get(node)!], speed);
-      return compute - speed.callSeconds + memory;
+      return secondsOf([nodes.get(node)!], speed).alone - callSeconds;
     },
     // There and back through the thread that calls both.
-    hop: speed.callSeconds + 2 * Math.max(...devices.slice(1).map((device) => latencyOf(place, devices[0]!, device))),
+    hop: callSeconds + 2 * Math.max(...devices.slice(1).map((device) => latencyOf(place, devices[0]!, device))),
   });
   if (new Set(parts.map(({ device }) => device)).size < devices.length) return;
   yield { name: `tasks: branches on ${devices.length} devices`, layout: { kind: 'tasks', parts: parts.map(({ device, ...part }) => ({ ...part, layout: leaf(devices[device]!) })) }, complexity: 2.5 };

@@ -2,12 +2,13 @@
 import { type Model, PenjingError, type TaskOptions } from '@penjing/core';
 import type { Sizes } from '../cost/bind-sizes.js';
 import { costBook } from '../cost/cost-book.js';
+import { type ModelTime, timedBook } from '../cost/model-times.js';
 import type { Device, Link } from '../plan/device.js';
 import type { Forecast, Goal, Layout, Plan } from '../plan/plan.js';
 import { forecastOf, type Span } from '../simulate/forecast.js';
 import { devicesOf } from '../simulate/layout-tasks.js';
 import { type Topology, topology } from '../simulate/topology.js';
-import { type Candidate, candidates, type Planned, reasonOf } from './candidates.js';
+import { type Candidate, candidates, orderDevices, type Planned, reasonOf } from './candidates.js';
 import { explain } from './explain.js';
 import { bytesText } from './units.js';
 
@@ -21,6 +22,8 @@ export interface PlanOptions extends Omit<TaskOptions, 'seed'> {
   readonly sizes?: Sizes;
   /** What the plan calls the model. */
   readonly name?: string;
+  /** What one engine on the first device takes for the model; forecasts follow from kinds of work alone when absent. */
+  readonly times?: readonly ModelTime[];
   /** Allows shards across hosts. */
   readonly force?: boolean;
 }
@@ -48,10 +51,10 @@ export async function plan(options: PlanOptions): Promise<Plan> {
 }
 
 /** As `plan`, with what else was looked at. */
-export async function planInDetail({ model, devices, links = [], goal = 'latency', sizes, name = model.graph.name || 'model', force, signal, onProgress }: PlanOptions): Promise<PlanResult> {
+export async function planInDetail({ model, devices, links = [], goal = 'latency', sizes, times = [], name = model.graph.name || 'model', force, signal, onProgress }: PlanOptions): Promise<PlanResult> {
   if (devices.length === 0) throw new PenjingError('E_PLAN', 'there are no devices to plan for');
-  const book = costBook(model, sizes ? { sizes } : {});
   const place = topology(devices, links);
+  const book = timedBook(costBook(model, sizes ? { sizes } : {}), times, place, orderDevices(devices)[0]!.name);
   const all = [...candidates({ book, place, ...(force !== undefined && { force }) })];
   const fitting: Planned[] = [];
   const refused: Candidate[] = all.filter(({ layout }) => !layout);

@@ -1,6 +1,6 @@
 /** A layout as tasks of the simulator: calls of sessions, transfers between devices, collectives. */
 import type { CostBook } from '../cost/cost-book.js';
-import { speedOf } from '../cost/roofline.js';
+import { interpolate, type Seconds } from '../cost/roofline.js';
 import type { Layout, Part } from '../plan/plan.js';
 import { shareRows } from '../split/batch.js';
 import { bestCollective, type Collective } from './collective.js';
@@ -65,7 +65,8 @@ export function layoutTasks({ layout, book, place, requests, window }: LayoutTas
     const made = emitter.emit(layout, { part: book.whole, rows: book.batch, places: given, label });
     const answers = new Set(book.whole.outputs.flatMap((name) => made.get(name) ?? given.get(name) ?? []));
     const arrived = [...answers].map((source) => emitter.transfer(source, caller, book.bytes(book.whole.outputs, source.rows) / Math.max(1, answers.size), label, true));
-    ends.push(emitter.add({ uses: [], compute: 0, after: arrived }, { kind: 'transfer', where: caller, ...label }));
+    const joined = answers.size > 1 ? [emitter.join(caller, arrived, label)] : arrived;
+    ends.push(emitter.add({ uses: [], compute: 0, after: joined }, { kind: 'transfer', where: caller, ...label }));
   }
   return { ...out, ends };
 }
@@ -125,9 +126,25 @@ class Emitter {
     // Between two sessions of a host messages pass through the thread that called both.
     const latency = place.hostOf(source.device) === place.hostOf(to) && this.#out.labels[source.task]!.kind === 'compute' && !back ? 2 * once : once;
     const way = place.way(source.device, to);
+    const calling = place.hostOf(source.device) === place.hostOf(to) ? place.caller(to) : undefined;
+    if (calling) {
+      // What a session gave is given away to the next; what the request holds is copied.
+      const { resource, speed } = calling;
+      const copied = this.#out.labels[source.task]!.kind === 'compute' ? bytes / bandwidth : bytes / interpolate(speed.copy, bytes);
+      const own = (speed.callSeconds / 2) * (latency === once ? 1 : 2);
+      return this.add({ uses: [resource], compute: own + copied, delay: Math.max(0, latency - own), after: [source.task] }, { kind: 'transfer', where: `${source.device} → ${to}`, ...label });
+    }
     const seconds = bytes / bandwidth;
     const task: SimTask = way === undefined ? { uses: [], compute: seconds + latency, after: [source.task] } : { uses: [way], compute: seconds, delay: latency, after: [source.task] };
     return this.add(task, { kind: 'transfer', where: `${source.device} → ${to}`, ...label });
+  }
+
+  /** Outputs of several pieces become whole ones. */
+  join(device: string, after: readonly number[], label: Scope['label']): number {
+    const calling = this.#place.caller(device);
+    const bytes = this.#book.bytes(this.#book.whole.outputs, this.#book.batch);
+    const task = calling ? { uses: [calling.resource], compute: bytes / interpolate(calling.speed.copy, bytes) } : { uses: [], compute: 0 };
+    return this.add({ ...task, after }, { kind: 'transfer', where: device, ...label });
   }
 
   /** Tasks after which the inputs of a part lie on a device: one transfer for each place they come from. */
@@ -144,9 +161,10 @@ class Emitter {
   }
 
   #call(device: string, threads: number | undefined, scope: Scope): Places {
-    const { compute, memory } = this.#book.seconds(scope.part, scope.rows, speedOf(this.#place.device(device), threads));
+    const speed = this.#place.speed(device, threads);
+    const taken = timesOf(this.#book.correct(this.#book.seconds(scope.part, scope.rows, speed), scope.rows, speed, this.#many));
     const uses = this.#place.occupies(device, threads);
-    const task = this.add({ uses, compute, memory, after: this.#gather(scope, device) }, { kind: 'compute', where: device, ...scope.label });
+    const task = this.add({ uses, ...taken, after: this.#gather(scope, device) }, { kind: 'compute', where: device, ...scope.label });
     return placed(scope.part.outputs, [{ task, device, rows: scope.rows }]);
   }
 
@@ -182,15 +200,15 @@ class Emitter {
     let last = -1;
     for (const { secondsOn, reducedBytes, gatheredBytes } of tensorProgram(this.#book, scope.part, layout).segments(scope.rows)) {
       const computed = devices.map((device, i) => {
-        const { compute, memory } = secondsOn(speedOf(place.device(device)));
-        return this.add({ uses: [uses[i]!], compute, memory, after: before[i]! }, { kind: 'compute', where: device, ...scope.label });
+        return this.add({ uses: [uses[i]!], ...timesOf(this.#book.correct(secondsOn(place.speed(device)), scope.rows, place.speed(device), this.#many)), after: before[i]! }, { kind: 'compute', where: device, ...scope.label });
       });
       last = computed[0]!;
       before = computed.map((task) => [task]);
       if (reducedBytes + gatheredBytes === 0) continue;
       const hops = devices.map((device, i) => place.hop(device, devices[(i + 1) % devices.length]!));
       const worst = { latency: Math.max(...hops.map(({ latency }) => latency)), bandwidth: Math.min(...hops.map(({ bandwidth }) => bandwidth)) };
-      const secondsOf = (collective: Collective, bytes: number): number => (bytes === 0 ? 0 : bestCollective(collective, devices.length, bytes, worst).seconds);
+      const inside = new Set(devices.map((device) => place.hostOf(device))).size === 1;
+      const secondsOf = (collective: Collective, bytes: number): number => (bytes === 0 ? 0 : ((inside ? place.sumSeconds(first, bytes) : undefined) ?? bestCollective(collective, devices.length, bytes, worst).seconds));
       const seconds = secondsOf('all-reduce', reducedBytes) + secondsOf('all-gather', gatheredBytes);
       last = this.add({ uses, compute: seconds, after: computed }, { kind: 'collective', where: first, ...scope.label });
       before = devices.map(() => [last]);
@@ -198,6 +216,8 @@ class Emitter {
     return placed(scope.part.outputs, [{ task: last, device: first, rows: scope.rows }]);
   }
 }
+
+const timesOf = ({ alone, crowded }: Seconds): Pick<SimTask, 'compute' | 'extra'> => ({ compute: alone, extra: crowded - alone });
 
 function placed(names: readonly string[], sources: readonly Source[]): Places {
   return new Map(names.map((name) => [name, sources]));

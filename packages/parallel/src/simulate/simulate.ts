@@ -12,9 +12,10 @@ export interface SimResource {
 export interface SimTask {
   /** Indices of resources, all held from start to end: a device, a link, or every device of a collective. */
   readonly uses: readonly number[];
-  /** Seconds when nothing else of the host is busy: of computing, and of reading memory. */
+  /** Seconds when nothing else of the host is busy. */
   readonly compute: number;
-  readonly memory?: number;
+  /** Seconds more when everything else of the host is. */
+  readonly extra?: number;
   /** Seconds after which those who wait see the result, though the resource is free again: the way through a link. */
   readonly delay?: number;
   /** Indices of tasks before it in the list. */
@@ -30,10 +31,10 @@ export interface Simulation {
   readonly makespan: number;
 }
 
-/** By how much tasks take longer while `active` tasks of a host run; nothing of what is listed for one. */
-export type Contention = (host: string, active: number) => { readonly compute: number; readonly memory: number };
+/** While some tasks of a host run: how much of their `extra` seconds counts, and by how much all of them are slower besides. */
+export type Contention = (host: string, active: readonly SimTask[]) => { readonly crowded: number; readonly slower: number };
 
-const NO_CONTENTION: Contention = () => ({ compute: 1, memory: 1 });
+const NO_CONTENTION: Contention = () => ({ crowded: 0, slower: 1 });
 
 export interface SimulateOptions {
   readonly resources: readonly SimResource[];
@@ -94,10 +95,10 @@ export function simulate({ resources, tasks, contention = NO_CONTENTION }: Simul
   };
 
   const begin = (index: number): void => {
-    const { uses, compute, memory = 0 } = tasks[index]!;
+    const { uses, compute } = tasks[index]!;
     const now = events.now;
     start[index] = now;
-    const running: Running = { task: index, left: 1, since: now, seconds: compute + memory, version: 0 };
+    const running: Running = { task: index, left: 1, since: now, seconds: compute, version: 0 };
     const host = uses.length === 0 ? undefined : resources[uses[0]!]!.host;
     if (host === undefined) return schedule(running, undefined);
     const active = hosts.get(host) ?? [];
@@ -108,12 +109,12 @@ export function simulate({ resources, tasks, contention = NO_CONTENTION }: Simul
 
   /** The number of busy ones has changed: what is done so far counts at the old speed, the rest at the new one. */
   const retime = (host: string, active: readonly Running[]): void => {
-    const slower = contention(host, active.length);
+    const { crowded, slower } = contention(host, active.map(({ task }) => tasks[task]!));
     for (const running of active) {
-      const { compute, memory = 0 } = tasks[running.task]!;
+      const { compute, extra = 0 } = tasks[running.task]!;
       if (running.seconds > 0) running.left = Math.max(0, running.left - (events.now - running.since) / running.seconds);
       running.since = events.now;
-      const seconds = compute * slower.compute + memory * slower.memory;
+      const seconds = (compute + extra * crowded) * slower;
       if (running.version > 0 && seconds === running.seconds) continue;
       running.seconds = seconds;
       schedule(running, host);

@@ -4,8 +4,7 @@ import { extractModel } from '@penjing/core/calibrate';
 import { bindDim } from '../cost/bind-sizes.js';
 import type { CostBook } from '../cost/cost-book.js';
 import { modelCost, type NodeCost } from '../cost/model-cost.js';
-import { type Seconds, secondsOf } from '../cost/roofline.js';
-import type { EngineSpeed } from '../plan/device.js';
+import { type DeviceSpeed, type Seconds, secondsOf } from '../cost/roofline.js';
 import type { Layout, Part } from '../plan/plan.js';
 import type { AxisCut, ShardedModel, Traffic } from '../tensor/sharded-model.js';
 import { shardModel } from '../tensor/shard-model.js';
@@ -14,7 +13,7 @@ import { lengthOf } from '../tensor/pieces.js';
 
 export interface TensorSegment {
   /** Of the shard that has most to do: all wait for it. */
-  readonly secondsOn: (speed: EngineSpeed) => Seconds;
+  readonly secondsOn: (speed: DeviceSpeed) => Seconds;
   /** Bytes of the sums, and of the values put together, that follow. */
   readonly reducedBytes: number;
   readonly gatheredBytes: number;
@@ -120,7 +119,7 @@ const wholeOf = (type: ValueType | undefined, cut: AxisCut): ValueType | undefin
 
 /** Shards on devices that are alike are asked for over and over. */
 function remembered(compute: TensorSegment['secondsOn']): TensorSegment['secondsOn'] {
-  const known = new Map<EngineSpeed, Seconds>();
+  const known = new Map<DeviceSpeed, Seconds>();
   return (speed) => {
     const found = known.get(speed) ?? compute(speed);
     known.set(speed, found);

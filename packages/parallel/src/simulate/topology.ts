@@ -1,6 +1,7 @@
 /** Devices and links as the simulator sees them: what is busy, what is between two places, and who slows whom down. */
 import { PenjingError } from '@penjing/core';
-import type { Device, Link } from '../plan/device.js';
+import { type DeviceSpeed, interpolate, speedOf } from '../cost/roofline.js';
+import type { CallerSpeed, Device, Link } from '../plan/device.js';
 import type { Hop } from './collective.js';
 import type { Contention, SimResource } from './simulate.js';
 
@@ -11,14 +12,20 @@ const ANY = '*';
 
 export interface Topology {
   readonly devices: readonly Device[];
-  /** Devices first, then directions of links, which are added as they are used. */
+  /** Devices first, then threads that call and directions of links, which are added as they are used. */
   readonly resources: SimResource[];
   readonly contention: Contention;
   device(name: string): Device;
   hostOf(device: string): string;
   /** Indices of the devices that an engine on `device` with `threads` keeps busy: as many more of its host as it takes. */
   occupies(device: string, threads: number | undefined): readonly number[];
+  /** Of a device with `threads`, all its cores when absent. */
+  speed(device: string, threads?: number): DeviceSpeed;
   hop(from: string, to: string): Hop;
+  /** The thread that calls the engines of the host of a device: its resource and what it costs. */
+  caller(device: string): { readonly resource: number; readonly speed: CallerSpeed } | undefined;
+  /** Seconds of a sum over devices of one host, where that was measured. */
+  sumSeconds(device: string, bytes: number): number | undefined;
   /** The resource of the way from one device to another; undefined inside a host, where nothing queues. */
   way(from: string, to: string): number | undefined;
 }
@@ -29,6 +36,7 @@ export function topology(devices: readonly Device[], links: readonly Link[]): To
   if (index.size < devices.length) throw new PenjingError('E_PLAN', 'two devices have the same name');
   const resources: SimResource[] = devices.map(({ name, host }) => ({ name, ...(host !== undefined && { host }) }));
   const ways = new Map<string, number>();
+  const callers = new Map<string, number>();
   const found = new Map<string, Hop>();
   const byEnds = new Map(links.flatMap((link) => [[`${link.to}\n${link.from}`, link] as const]));
   for (const link of links) byEnds.set(`${link.from}\n${link.to}`, link);
@@ -55,6 +63,19 @@ export function topology(devices: readonly Device[], links: readonly Link[]): To
   return {
     devices, resources, device, hostOf, hop,
     contention: contentionOf(devices, members),
+    speed: (name, threads) => speedOf(device(name), threads, members.get(hostOf(name))!.length),
+    caller(name) {
+      const speed = device(name).measured?.caller;
+      if (!speed) return undefined;
+      const host = hostOf(name);
+      const known = callers.get(host) ?? resources.push({ name: `calls on ${host}`, host }) - 1;
+      callers.set(host, known);
+      return { resource: known, speed };
+    },
+    sumSeconds(name, bytes) {
+      const ladder = device(name).measured?.sums;
+      return ladder && interpolate(ladder, bytes);
+    },
     occupies(name, threads) {
       const own = index.get(device(name).name)!;
       const taken = [own];
@@ -77,14 +98,13 @@ export function topology(devices: readonly Device[], links: readonly Link[]): To
   };
 }
 
-/** Devices of one host share its memory bandwidth; how much they slow each other down was measured, or is the worst there can be. */
+/** Between one busy device of a host and all of them it gets worse evenly; threads in excess of the cores take turns. */
 function contentionOf(devices: readonly Device[], members: ReadonlyMap<string, readonly number[]>): Contention {
   return (host, active) => {
     const all = members.get(host) ?? [];
-    const side = all.length > 0 ? devices[all[0]!]!.measured?.sideBySide : undefined;
-    if (active <= 1 || all.length <= 1) return { compute: 1, memory: 1 };
-    if (!side) return { compute: 1, memory: active };
-    const share = (speedOfAll: number): number => 1 / (1 - ((1 - speedOfAll) * Math.min(1, (active - 1) / (all.length - 1))));
-    return { compute: share(side.compute), memory: share(side.memory) };
+    const computing = active.filter(({ uses }) => uses[0]! < devices.length);
+    const cores = all.reduce((sum, index) => sum + (devices[index]!.cores ?? 1), 0);
+    const wanted = active.reduce((sum, { uses }) => sum + uses.reduce((each, use) => each + (use < devices.length ? (devices[use]!.cores ?? 1) : 1), 0), 0);
+    return { crowded: all.length <= 1 ? 0 : Math.min(1, Math.max(0, computing.length - 1) / (all.length - 1)), slower: Math.max(1, wanted / cores) };
   };
 }

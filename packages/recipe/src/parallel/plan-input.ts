@@ -1,5 +1,6 @@
 /** A plan for a model on disk: opens it, lists the devices or measures this machine, plans, and draws. */
 import { open } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import { type Model, PenjingError, type TaskOptions } from '@penjing/core';
 import type { DeviceList, Goal, PlanResult, Sizes } from '@penjing/parallel';
@@ -7,6 +8,7 @@ import { openInput } from '../inputs/open-input.js';
 import { checkReport, writeReport } from '../report/write-report.js';
 import { planPage } from '../report/plan-page.js';
 import { measureDevices } from './measure-devices.js';
+import { measureModel } from './measure-model.js';
 
 export interface PlanInputOptions extends Omit<TaskOptions, 'seed'> {
   /** A file of `penjing doctor --links`; this machine is measured when absent. */
@@ -19,22 +21,33 @@ export interface PlanInputOptions extends Omit<TaskOptions, 'seed'> {
   readonly report?: string | undefined;
   /** Shards across hosts too. */
   readonly force?: boolean | undefined;
+  /** Runs the model on one engine first; all devices must be of this machine. */
+  readonly measure?: boolean | undefined;
 }
 
 /** Throws `E_NOT_FOUND`, `E_PLAN` and `E_LIMIT` for files of devices, what opening the model throws, and what `plan` throws. */
-export async function planInput(path: string, { devices, goal, sizes, graph, report, force, signal, onProgress }: PlanInputOptions = {}): Promise<PlanResult> {
+export async function planInput(path: string, { devices, goal, sizes, graph, report, force, measure, signal, onProgress }: PlanInputOptions = {}): Promise<PlanResult> {
   const { planInDetail } = await import('@penjing/parallel');
   if (report !== undefined) await checkReport(report);
   const task = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
   const listed = devices === undefined ? undefined : await readDevicesFile(devices);
   const model = await openGraph(path, graph, signal);
   const list: DeviceList = listed ?? (await measureDevices(task));
+  if (measure) refuseOtherHosts(list);
+  const times = measure ? await measureModel(model, { devices: list.devices, sizes, ...task }) : undefined;
   const result = await planInDetail({
     model, devices: list.devices, links: list.links, name: basename(path), ...task,
-    ...(goal && { goal }), ...(sizes && { sizes }), ...(force !== undefined && { force }),
+    ...(goal && { goal }), ...(sizes && { sizes }), ...(times && { times }), ...(force !== undefined && { force }),
   });
   if (report !== undefined) await writeReport(report, planPage(result));
   return result;
+}
+
+/** Times of this machine say nothing of another one. */
+function refuseOtherHosts({ devices }: DeviceList): void {
+  const here = hostname() || 'localhost';
+  const other = devices.find(({ host, name }) => (host ?? name) !== here);
+  if (other) throw new PenjingError('E_OPTION', `${other.name} is not of this machine (${here}): the model cannot be measured for it here`, { hint: 'Leave --measure out, or list the devices of this machine alone.' });
 }
 
 export async function readDevicesFile(path: string): Promise<DeviceList> {

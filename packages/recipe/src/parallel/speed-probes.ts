@@ -1,5 +1,5 @@
 /** Small graphs that each do one kind of work many times over, so that what a call costs hardly counts beside it. */
-import { DenseTensor, denseOf, GraphBuilder, Model, tensorType, type Value } from '@penjing/core';
+import { DenseTensor, denseOf, type Feeds, GraphBuilder, Model, tensorType, type Value } from '@penjing/core';
 
 export interface SpeedProbe {
   /** A kind of work of the cost model, or `bandwidth`, `node`, `call`. */
@@ -8,12 +8,14 @@ export interface SpeedProbe {
   readonly size: number;
   /** Multiplications and additions, elements, bytes or nodes of one run. */
   readonly amount: number;
+  /** Nodes of one run, where what each costs beyond its work counts. */
+  readonly nodes?: number;
   readonly make: () => Model;
 }
 
 const WIDTH = 512;
-/** Bytes of weights that are read once per run: in the caches of a core, in those it shares, in memory. */
-const RESIDENT = [8, 32, 128].map((megabytes) => megabytes * 2 ** 20);
+/** Bytes of weights that are read once per run: in caches, and in memory. */
+const RESIDENT = [8, 128].map((megabytes) => megabytes * 2 ** 20);
 
 /** The input is one number and the output another: what moves between threads is next to nothing. */
 function chain(shape: readonly number[], links: number, link: (b: GraphBuilder, x: Value, i: number) => Value): Model {
@@ -56,6 +58,15 @@ function attention(rows: number): SpeedProbe {
   };
 }
 
+/** The same as one operator, with the softmax between. */
+function fusedAttention(rows: number): SpeedProbe {
+  const [heads, width, links] = [8, 64, 4];
+  return {
+    kind: 'fusedAttention', size: rows, amount: links * 4 * heads * rows * rows * width,
+    make: () => chain([1, rows, heads * width], links, (b, x) => b.op('MultiHeadAttention', [x, x, x], { num_heads: heads }, { domain: 'com.microsoft' })),
+  };
+}
+
 function convolution(channels: number, pixels: number, kernel: number): SpeedProbe {
   const links = 6;
   return {
@@ -92,24 +103,24 @@ const integer: SpeedProbe = {
 
 /** Neither folded nor fused: every link reads the result of the one before. */
 function elementwise(elements: number): SpeedProbe {
-  const links = elements > 1e5 ? 16 : 64;
-  return { kind: 'elementwise', size: elements, amount: links * elements, make: () => chain([elements], links, (b, x, i) => (i % 2 === 0 ? b.op('Max', [x, b.constant('float32', -0.5)]) : b.op('Neg', [x]))) };
+  const links = elements > 1e5 ? 16 : 512;
+  return { kind: 'elementwise', size: elements, amount: links * elements, nodes: links, make: () => chain([elements], links, (b, x, i) => (i % 2 === 0 ? b.op('Max', [x, b.constant('float32', -0.5)]) : b.op('Neg', [x]))) };
 }
 
 function transcendental(elements: number): SpeedProbe {
-  return { kind: 'transcendental', size: elements, amount: 16 * elements, make: () => chain([elements], 16, (b, x, i) => b.op(i % 2 === 0 ? 'Tanh' : 'Sigmoid', [x])) };
+  const links = elements > 1e5 ? 16 : 128;
+  return { kind: 'transcendental', size: elements, amount: links * elements, nodes: links, make: () => chain([elements], links, (b, x, i) => b.op(i % 2 === 0 ? 'Tanh' : 'Sigmoid', [x])) };
 }
 
 const NODES = 512;
 export const nodeProbe: SpeedProbe = { kind: 'node', size: 1, amount: NODES, make: () => chain([1], NODES, (b, x, i) => (i % 2 === 0 ? b.op('Max', [x, b.constant('float32', -0.5)]) : b.op('Neg', [x]))) };
 export const callProbe: SpeedProbe = { kind: 'call', size: 1, amount: 1, make: () => chain([1], 1, (b, x) => b.op('Neg', [x])) };
-export const computeProbe = product(256);
-export const memoryProbe = reading(RESIDENT.at(-1)!);
 
 export const speedProbes: readonly SpeedProbe[] = [
-  product(2), product(8), product(64), computeProbe,
+  product(2), product(8), product(64), product(256),
   ...RESIDENT.map(reading),
   attention(32), attention(128),
+  fusedAttention(32), fusedAttention(128),
   convolution(64, 28, 1), convolution(16, 32, 3), convolution(64, 28, 3),
   depthwise,
   packed(1), packed(16), packed(128),
@@ -118,15 +129,45 @@ export const speedProbes: readonly SpeedProbe[] = [
   transcendental(4096), transcendental(2 ** 18),
 ];
 
-/** Takes a tensor and gives a number: what it costs to bring bytes to another thread. */
-export function transferProbe(bytes: number): { readonly model: Model; readonly feed: () => DenseTensor } {
+function empty(): { readonly model: Model; readonly b: GraphBuilder } {
   const model = new Model();
   model.opsetImports.set('', 17);
   model.irVersion = 9;
-  const b = new GraphBuilder(model.graph);
-  const x = b.input('x', tensorType('float32', [bytes / 4]));
-  b.output(b.op('Slice', [x, b.constant('int64', [0]), b.constant('int64', [1])]), 'y', tensorType('float32', [1]));
-  return { model, feed: () => DenseTensor.of('float32', [bytes / 4], new Float32Array(bytes / 4)) };
+  return { model, b: new GraphBuilder(model.graph) };
 }
+
+/** Takes a tensor of any length and gives a number: what it costs to bring bytes to another thread. */
+export function takingProbe(): Model {
+  const { model, b } = empty();
+  const x = b.input('x', tensorType('float32', ['n']));
+  b.output(b.op('Slice', [x, b.constant('int64', [0]), b.constant('int64', [1])]), 'y', tensorType('float32', [1]));
+  return model;
+}
+
+/** Makes a tensor of a number, of any length: `all` gives it out, `one` keeps it: what it costs to bring bytes from an engine. */
+export function givingProbe(): Model {
+  const { model, b } = empty();
+  const made = b.op('Expand', [b.input('x', tensorType('float32', [1])), b.input('length', tensorType('int64', [1]))]);
+  b.output(b.op('Neg', [made]), 'all', tensorType('float32', ['n']));
+  b.output(b.op('Slice', [made, b.constant('int64', [0]), b.constant('int64', [1])]), 'one', tensorType('float32', [1]));
+  return model;
+}
+
+/** Pairs of products that shards cut by columns and by rows, of the size that each of `parts` has, for any number of rows. */
+export function pairsProbe(pairs: number, parts: number): Model {
+  const { model, b } = empty();
+  const type = tensorType('float32', ['rows', WIDTH]);
+  let x = b.input('x', type);
+  for (let i = 0; i < pairs; i++) {
+    const inner = b.op('Relu', [b.op('MatMul', [x, weight(b, `a${i}`, WIDTH, WIDTH / parts)])]);
+    x = b.op('MatMul', [inner, weight(b, `b${i}`, WIDTH / parts, WIDTH)]);
+  }
+  b.output(x, 'y', type);
+  return model;
+}
+
+export const numbers = (elements: number, shape: readonly number[] = [elements]): DenseTensor => DenseTensor.of('float32', shape, new Float32Array(elements).fill(1));
+/** Feeds of `pairsProbe`, and bytes of what a pair gives. */
+export const rowsOf = (rows: number): { readonly feeds: Feeds; readonly bytes: number } => ({ feeds: { x: numbers(rows * WIDTH, [rows, WIDTH]) }, bytes: 4 * rows * WIDTH });
 
 export const oneNumber = denseOf('float32', [1], [0.5]);

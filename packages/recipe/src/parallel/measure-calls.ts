@@ -1,0 +1,110 @@
+/** What layouts cost beyond their engines, measured on the layouts themselves: calls, copies, outputs, sums over shards. */
+import { denseOf, type Engine, type Executor, type Feeds, type JobHost, type Model } from '@penjing/core';
+import type { CallerSpeed, Ladder, Layout } from '@penjing/parallel';
+import { callProbe, givingProbe, numbers, oneNumber, pairsProbe, rowsOf, takingProbe } from './speed-probes.js';
+import { undisturbed } from './undisturbed.js';
+
+export interface CallProbing {
+  readonly engine: Engine;
+  readonly jobs: (options: { readonly parallel: number; readonly threads: number }) => JobHost & AsyncDisposable;
+  readonly cores: number;
+  readonly seconds: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly step: (item: string) => void;
+}
+
+/** Bytes that are handed over: within a page or two of what is at hand, and where memory has to be asked for. */
+const MOVED = [16, 256, 4096, 16_384].map((kilobytes) => kilobytes * 1024);
+const SUMMED_ROWS = [1, 32, 512];
+const PAIRS = [2, 18] as const;
+/** Requests under way while calls are counted. */
+const UNDER_WAY = 8;
+
+export interface Calls {
+  /** One way between the thread that calls and that of an engine. */
+  readonly latency: number;
+  readonly caller: CallerSpeed;
+  /** Of an engine alone, and of all together. */
+  readonly outputs: Ladder;
+  readonly outputsTogether: Ladder;
+  readonly sums?: Ladder;
+}
+
+export async function measureCalls(probing: CallProbing, callSeconds: number): Promise<Calls> {
+  const { engine, cores, seconds, signal, step } = probing;
+  const timed = (run: () => Promise<unknown>): Promise<number> => undisturbed(run, { seconds, signal });
+  const leaf = (i: number): Layout => ({ kind: 'device', device: `core${i}` });
+  const all: Layout = { kind: 'data', reduction: 'concat', replicas: Array.from({ length: cores }, (_, i) => leaf(i)) };
+  step('messages between threads');
+  const [roundTrip, perCall] = await inLayout(probing, callProbe.make(), all, async (executor) => {
+    const call = (): ReturnType<Executor['run']> => executor.run({ x: oneNumber });
+    return [await timed(call), (await timed(() => Promise.all(Array.from({ length: UNDER_WAY }, call)))) / UNDER_WAY] as const;
+  });
+  const rate = (bytes: number, taken: number): readonly [number, number] => [bytes, bytes / Math.max(1e-7, taken)];
+  const copy = await inLayout(probing, takingProbe(), leaf(0), (executor) => inTurn(MOVED, async (bytes) => {
+    step(`${bytes / 1024} KB to an engine`);
+    const feeds = { x: numbers(bytes / 4) };
+    return rate(bytes, (await timed(() => executor.run(feeds))) - roundTrip);
+  }));
+  const giving = (count: number): Promise<Ladder> => withEngines(engine, givingProbe(), count, signal, (executors) => inTurn(MOVED, async (bytes) => {
+    step(`${bytes / 1024} KB from ${count === 1 ? 'an engine' : `${count} engines`}`);
+    const feeds = { x: oneNumber, length: denseOf('int64', [1], [bytes / 4]) };
+    const [given, kept] = [await meanOf(executors, (executor) => timed(() => executor.run(feeds, { outputs: ['all'] }))), await meanOf(executors, (executor) => timed(() => executor.run(feeds, { outputs: ['one'] })))];
+    return rate(bytes, given - kept);
+  }));
+  const outputs = await giving(1);
+  const outputsTogether = cores > 1 ? await giving(cores) : outputs;
+  const sums = cores > 1 ? await measureSums(probing) : undefined;
+  return { latency: Math.max(1e-6, (roundTrip - callSeconds) / 2), caller: { callSeconds: Math.min(perCall, roundTrip), copy }, outputs, outputsTogether, ...(sums && { sums }) };
+}
+
+async function inTurn<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (const item of items) results.push(await run(item));
+  return results;
+}
+
+async function inLayout<T>({ engine, jobs, signal }: CallProbing, model: Model, layout: Layout, body: (executor: Executor) => Promise<T>): Promise<T> {
+  const { openLayout } = await import('@penjing/parallel/node');
+  await using executor = await openLayout(model, layout, { engine: { ...engine, load: (part, options) => engine.load(part, { ...options, threads: 1 }) }, jobs, ...(signal && { signal }) });
+  return await body(executor);
+}
+
+async function withEngines<T>(engine: Engine, model: Model, count: number, signal: AbortSignal | undefined, body: (executors: readonly Executor[]) => Promise<T>): Promise<T> {
+  const executors: Executor[] = [];
+  try {
+    for (let i = 0; i < count; i++) executors.push(await engine.load(model, { threads: 1, ...(signal && { signal }) }));
+    return await body(executors);
+  } finally {
+    await Promise.all(executors.map((executor) => executor[Symbol.asyncDispose]()));
+  }
+}
+
+async function meanOf(executors: readonly Executor[], timeOf: (executor: Executor) => Promise<number>): Promise<number> {
+  const each = await Promise.all(executors.map(timeOf));
+  return each.reduce((sum, one) => sum + one, 0) / executors.length;
+}
+
+/** Mean over engines with one thread of the median seconds of a run, while all of them run. */
+export function sideBySide(engine: Engine, model: Model, count: number, feeds: Feeds, seconds: number, signal: AbortSignal | undefined): Promise<number> {
+  const options = signal ? { signal } : {};
+  return withEngines(engine, model, count, signal, (executors) => meanOf(executors, (executor) => undisturbed(() => executor.run(feeds, options), { seconds, signal })));
+}
+
+/** More pairs of cut products, over as many pairs of the size that a shard has of them: what is left is the sums. */
+async function measureSums(probing: CallProbing): Promise<Ladder> {
+  const { engine, cores, seconds, signal, step } = probing;
+  const devices = Array.from({ length: cores }, (_, i) => `core${i}`);
+  const timed = (executor: Executor, rows: number): Promise<number> => {
+    const { feeds } = rowsOf(rows);
+    return undisturbed(() => executor.run(feeds), { seconds, signal });
+  };
+  const each = (executors: readonly Executor[]): Promise<number[]> => inTurn(SUMMED_ROWS, (rows) => {
+    step(`sums over ${cores} shards, ${rows} rows`);
+    return meanOf(executors, (executor) => timed(executor, rows));
+  });
+  const [few, many] = await inTurn(PAIRS, (pairs) => inLayout(probing, pairsProbe(pairs, 1), { kind: 'tensor', devices }, (executor) => each([executor])));
+  const [fewComputed, manyComputed] = await inTurn(PAIRS, (pairs) => withEngines(engine, pairsProbe(pairs, cores), cores, signal, each));
+  const perPair = (i: number): number => (many![i]! - few![i]! - (manyComputed![i]! - fewComputed![i]!)) / (PAIRS[1] - PAIRS[0]);
+  return SUMMED_ROWS.map((rows, i) => [rowsOf(rows).bytes, Math.max(1e-7, perPair(i))] as const);
+}
