@@ -1,10 +1,10 @@
 /** Real models in three stages on three hosts (network namespaces), through the command line: the bytes of one engine, a plug that is pulled, and who is turned away. */
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DenseTensor, inferShapes, memorySource } from '@penjing/core';
 import { readNpy, readOnnx } from '@penjing/graph-io';
-import { cutStages, type Plan } from '@penjing/parallel';
+import type { Plan } from '@penjing/parallel';
 import { planEpoch } from '@penjing/parallel/grpc';
 import { openLayout } from '@penjing/parallel/node';
 import { runRecipe } from '@penjing/recipe';
@@ -13,7 +13,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { root } from './architecture/sources.js';
 import { makeNamespaces, type Namespaces, noNamespaces } from './support/namespaces.js';
 import { penjing, type Running, startPenjing } from './support/penjing-process.js';
-import { startStageProcess, type StageProcess } from './support/stage-processes.js';
+import { planInStages } from './support/plan-in-stages.js';
+import { stageIsReady, startStageProcess, type StageProcess } from './support/stage-processes.js';
 import { testData } from './tools/test-data.js';
 
 const token = 'a-token-of-the-stages-of-this-test';
@@ -41,7 +42,7 @@ describe.skipIf(noNamespaces !== undefined)(`three hosts${noNamespaces ? ` (${no
 
   /** Writes a plan and starts its stages, all at a time: each waits for the one after it. Gives what a run needs to use them. */
   async function start(model: string): Promise<{ readonly plan: Plan; readonly options: readonly string[] }> {
-    const plan = await planOf(model);
+    const plan = await planInStages(model, STAGES);
     const path = join(folder, 'plan.json');
     await writeFile(path, JSON.stringify(plan));
     const at = (i: number): string => `${hosts.addresses[i]}:7000`;
@@ -49,7 +50,7 @@ describe.skipIf(noNamespaces !== undefined)(`three hosts${noNamespaces ? ` (${no
       const next = i < STAGES - 1 ? ['--next', at(i + 1)] : [];
       workers.push(startPenjing(['worker', model, '--plan', path, '--stage', String(i), '--listen', at(i), ...next], { env, under: hosts.on(i), milliseconds: 300_000 }));
     }
-    await Promise.all(workers.map(isReady));
+    await Promise.all(workers.map(stageIsReady));
     return { plan, options: ['--plan', path, '--stages', at(0)] };
   }
 
@@ -79,7 +80,7 @@ describe.skipIf(noNamespaces !== undefined)(`three hosts${noNamespaces ? ` (${no
     const refused = await penjing(['run', model, '--json', ...stages, '--plan', join(folder, 'plan.json')], { under: hosts.on(FRONT) });
     expect([refused.code, refused.stdout]).toEqual([1, expect.stringContaining('E_KEY')]);
     const other = join(folder, 'other.json');
-    const plan = await planOf(model);
+    const plan = await planInStages(model, STAGES);
     await writeFile(other, JSON.stringify({ ...plan, model: { ...plan.model, weightBytes: 1 } }));
     const wrong = await penjing(['run', model, '--json', ...stages, '--plan', other], { env, under: hosts.on(FRONT) });
     expect([wrong.code, wrong.stdout]).toEqual([1, expect.stringContaining('E_EPOCH')]);
@@ -115,15 +116,6 @@ describe.skipIf(noNamespaces !== undefined)(`three hosts${noNamespaces ? ` (${no
   }, 240_000);
 });
 
-/** When it and all stages after it take requests. */
-async function isReady({ process: child, ended }: Running): Promise<void> {
-  let said = '';
-  await Promise.race([
-    new Promise<void>((resolve) => child.stderr!.on('data', (chunk) => /^ready:/m.test((said += String(chunk))) && resolve())),
-    ended.then(({ stderr }) => Promise.reject(new Error(`a stage ended: ${stderr}`))),
-  ]);
-}
-
 type Said = Awaited<ReturnType<StageProcess['ask']>>;
 
 async function reaches(front: StageProcess, holds: (said: Said) => boolean): Promise<void> {
@@ -132,15 +124,4 @@ async function reaches(front: StageProcess, holds: (said: Said) => boolean): Pro
     if (holds(said)) return;
     if (Date.now() > end) throw new Error(`the front stands still: ${JSON.stringify(said)}`);
   }
-}
-
-/** As `penjing plan` writes one, for a device on each host. */
-async function planOf(model: string): Promise<Plan> {
-  const parts = cutStages(await readOnnx(memorySource(await readFile(model))), { stages: STAGES });
-  const devices = parts.map((_, i) => ({ name: `cpu${i}`, host: `host${i}`, memoryBytes: 1e9, flops: 1e10, memoryBandwidth: 1e10, cores: 1 }));
-  return {
-    version: 1, goal: 'memory', model: { name: 'model', weightBytes: (await stat(model)).size, sizes: {} }, devices, links: [{ from: '*', to: '*', latency: 1e-4, bandwidth: 1e8 }],
-    layout: { kind: 'pipeline', microBatches: 1, stages: parts.map((part, i) => ({ ...part, layout: { kind: 'device', device: `cpu${i}`, threads: 1 } })) },
-    forecast: { latency: 1, throughput: 1, memory: {}, bubble: 0, efficiency: 1 }, reasons: [], considered: [],
-  };
 }

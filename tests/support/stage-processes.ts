@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { Running } from './penjing-process.js';
 import type { FrontOrders, StageOrders } from './stage-child.js';
 
 const CHILD = fileURLToPath(new URL('stage-child.ts', import.meta.url));
@@ -47,4 +48,13 @@ export async function startStageProcess(orders: StageOrders | FrontOrders, under
     },
     [Symbol.asyncDispose]: kill,
   };
+}
+
+/** When the stage of a command line and all stages after it take requests. */
+export async function stageIsReady({ process: child, ended }: Running): Promise<void> {
+  let said = '';
+  await Promise.race([
+    new Promise<void>((resolve) => child.stderr!.on('data', (chunk) => /^ready:/m.test((said += String(chunk))) && resolve())),
+    ended.then(({ stderr }) => Promise.reject(new Error(`a stage ended: ${stderr}`))),
+  ]);
 }

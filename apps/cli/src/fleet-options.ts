@@ -4,7 +4,7 @@ import type { CommandContext, OptionSpec } from './command.js';
 import { filled, integer, listOf, numberOf, refuseOptions, textOf, underHeading } from './options.js';
 
 export const fleetOptions: readonly OptionSpec[] = underHeading('Fleet', [
-  { flags: '--join <url>', help: 'the NATS server with the jobs, nats://HOST:4222 or tls://HOST:4222; several with commas between', parse: filled },
+  { flags: '--join <url>', help: 'the NATS server with the jobs, or that knows the stages, nats://HOST:4222 or tls://HOST:4222; several with commas between', parse: filled },
   { flags: '--root <dir>', help: 'a folder that all machines see, as DIR or NAME=DIR (the current folder when absent); jobs reach nothing outside; may be repeated', repeat: true },
   { flags: '--fleet <name>', help: 'fleets on the same server share nothing (penjing)', parse: filled },
   { flags: '--nkey <file>', help: 'an NKey seed, or a .creds file, that says who this is', parse: filled },

@@ -1,8 +1,8 @@
 /** A worker that serves one stage of a plan, and what runs of such plans need to reach it. */
 import { isPenjingError, PenjingError } from '@penjing/core';
-import type { StageNetwork } from '@penjing/recipe';
+import type { BrokerOptions, StageNetwork } from '@penjing/recipe';
 import type { CommandContext, CommandResult, OptionSpec } from './command.js';
-import { filled, integer, numberOf, textOf, underHeading } from './options.js';
+import { filled, integer, numberOf, refuseOptions, textOf, underHeading } from './options.js';
 
 const tlsName: OptionSpec = { flags: '--tls-name <name>', help: 'name in the certificates of stages, where it is not their address', parse: filled };
 
@@ -19,7 +19,7 @@ export const stageOptions: readonly OptionSpec[] = underHeading('A stage of a pl
   { flags: '--stage <i>', help: 'serve this stage of the pipeline of a plan, from 0; a token of all stages is in PENJING_STAGE_TOKEN; with --tls-ca it wants certificates of its clients', parse: integer(0, 4095) },
   { flags: '--plan <file.json>', help: 'the plan (penjing plan)', parse: filled },
   { flags: '--listen <host:port>', help: 'where the stage before it, or the front, finds it', parse: filled },
-  { flags: '--next <host:port>', help: 'where the stage after it is; the last one has none', parse: filled },
+  { flags: '--next <host:port>', help: 'where the stage after it is; the last one has none, and with --join none has', parse: filled },
   { flags: '--window <n>', help: 'requests that a client may have under way (16)', parse: integer(1, 1024) },
   { flags: '--allow-public-without-token', help: 'listen on an address that others can reach although there is neither a token nor --tls-ca' },
   tlsName,
@@ -31,14 +31,28 @@ export function stageNetworkOf(options: CommandContext['options']): StageNetwork
   return { token: process.env['PENJING_STAGE_TOKEN'] || undefined, ca: textOf(options, 'tlsCa'), cert: textOf(options, 'tlsCert'), key: textOf(options, 'tlsKey'), serverName: textOf(options, 'tlsName') };
 }
 
+/** The server through which stages and fronts find each other; undefined without --join. Certificates are those of the stages. */
+export function stageBrokerOf({ options, signal, note }: CommandContext): BrokerOptions | undefined {
+  const servers = textOf(options, 'join');
+  if (servers === undefined) {
+    refuseOptions(options, ['fleet', 'nkey'], 'without --join');
+    return undefined;
+  }
+  const tls = servers.includes('tls://') && { tlsCa: textOf(options, 'tlsCa'), tlsCert: textOf(options, 'tlsCert'), tlsKey: textOf(options, 'tlsKey') };
+  return { servers, nkey: textOf(options, 'nkey'), fleet: textOf(options, 'fleet'), signal, onNote: note, ...tls };
+}
+
 /** Until it is told to end. Throws `E_OPTION` for half of what is needed. */
-export async function runStage({ arguments: [path], options, signal, note }: CommandContext): Promise<CommandResult> {
+export async function runStage(context: CommandContext): Promise<CommandResult> {
+  const { arguments: [path], options, signal, note } = context;
   const [stage, plan, listen] = [numberOf(options, 'stage')!, textOf(options, 'plan'), textOf(options, 'listen')];
   if (path === undefined || plan === undefined || listen === undefined) throw new PenjingError('E_OPTION', 'a stage needs the model, --plan and --listen', { hint: 'penjing worker model.onnx --stage 0 --plan plan.json --listen 127.0.0.1:7000 --next 127.0.0.1:7001' });
+  const broker = stageBrokerOf(context);
+  if (broker) refuseOptions(options, ['next'], 'with --join: the server knows where the next stage is');
   const { servePlannedStage } = await import('@penjing/recipe');
   let said = '';
   await using served = await servePlannedStage(path, {
-    ...stageNetworkOf(options), plan, stage, listen, next: textOf(options, 'next'), window: numberOf(options, 'window'), force: options['allowPublicWithoutToken'] === true, signal,
+    ...stageNetworkOf(options), plan, stage, listen, next: textOf(options, 'next'), broker, window: numberOf(options, 'window'), force: options['allowPublicWithoutToken'] === true, signal,
     onChange: (state) => {
       const now = isPenjingError(state) ? `waiting: ${state.message}` : `ready: ${state.inputs.map(({ name }) => name).join(', ')} → ${state.outputs.map(({ name }) => name).join(', ')}`;
       if (now !== said) note((said = now));

@@ -34,7 +34,7 @@ export { runModel, type RunModelOptions, type RunModelResult, type RunOutput } f
 export { batchFile, type BatchFileOptions, type BatchFileResult } from './parallel/batch-file.js';
 export { batchTasks } from './parallel/batch-job.js';
 export { fleetPool, type FleetPoolOptions } from './parallel/fleet-pool.js';
-export { type JoinedFleet, joinFleet, type JoinOptions } from './parallel/join-fleet.js';
+export { type BrokerOptions, type JoinedFleet, joinFleet, type JoinOptions } from './parallel/join-fleet.js';
 export { runWorker, type RunWorkerOptions, type WorkerSummary } from './parallel/run-worker.js';
 export { openRoots, type SharedPath, type SharedRoots } from './parallel/shared-roots.js';
 export { openAsPlanned, type OpenAsPlannedOptions } from './parallel/open-as-planned.js';

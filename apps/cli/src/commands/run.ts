@@ -1,10 +1,10 @@
 /** `penjing run`: one forward pass of any ONNX model, or a task on texts, pictures and sounds. */
 import { PenjingError } from '@penjing/core';
-import type { StageNetwork } from '@penjing/recipe';
+import type { RunModelOptions } from '@penjing/recipe';
 import type { Command, CommandContext, CommandResult } from '../command.js';
 import { common, decimal, deviceOf, filled, integer, listOf, names, numberOf, textOf } from '../options.js';
 import { formatTable } from '../table.js';
-import { stageNetworkOf, stageNetworkOptions } from '../worker-stage.js';
+import { stageBrokerOf, stageNetworkOf, stageNetworkOptions } from '../worker-stage.js';
 
 const TASK = { group: 'Tasks' };
 const STAGES = { group: 'Stages on other machines' };
@@ -47,12 +47,15 @@ export const run: Command = {
     { ...TASK, flags: '--batch-size <n>', help: 'most texts or pictures in a run', parse: integer(1, 4096) },
     { flags: '--variant <name>', help: 'fp32, fp16, q8, q4, … of a folder with several' },
     { flags: '--stages <host:port,...>', help: 'run on the stages of the plan, which workers serve: where the first one is; several addresses are tried in turn. Their token is in PENJING_STAGE_TOKEN', parse: names, ...STAGES },
+    { flags: '--join <url>', help: 'in place of --stages: the NATS server that knows where the stages of the plan are', parse: filled, ...STAGES },
+    { flags: '--fleet <name>', help: 'with --join: fleets on the same server share nothing (penjing)', parse: filled, ...STAGES },
+    { flags: '--nkey <file>', help: 'with --join: an NKey seed, or a .creds file, that says who this is', parse: filled, ...STAGES },
     ...stageNetworkOptions.map((option) => ({ ...option, ...STAGES })),
     common.seed,
     common.device,
     common.threads,
   ],
-  examples: ["penjing run model.onnx --input 'x=[[1,2,3]]'", "penjing run out/classifier --text 'What a day' --top-k 2", 'penjing run out/clip --picture cat.jpg --label "a cat" --label "a dog"', 'penjing run out/whisper --sound talk.wav --timestamps', 'penjing run silero_vad.onnx --task voice-activity-detection --data talk.wav --json', 'penjing run model.onnx --input x=@x.npy -o outputs --json', 'penjing run model.onnx --shape x=8,3,224,224 --plan plan.json', 'penjing run model.onnx --plan plan.json --stages 10.0.0.5:7000'],
+  examples: ["penjing run model.onnx --input 'x=[[1,2,3]]'", "penjing run out/classifier --text 'What a day' --top-k 2", 'penjing run out/clip --picture cat.jpg --label "a cat" --label "a dog"', 'penjing run out/whisper --sound talk.wav --timestamps', 'penjing run silero_vad.onnx --task voice-activity-detection --data talk.wav --json', 'penjing run model.onnx --input x=@x.npy -o outputs --json', 'penjing run model.onnx --shape x=8,3,224,224 --plan plan.json', 'penjing run model.onnx --plan plan.json --stages 10.0.0.5:7000', 'penjing run model.onnx --plan plan.json --join nats://broker:4222'],
   async run(context) {
     const { arguments: [path = ''], options, signal, seed } = context;
     if (taskOptions.some((name) => options[name] !== undefined && (!Array.isArray(options[name]) || options[name].length > 0))) return runOnTask(context);
@@ -64,8 +67,8 @@ export const run: Command = {
       force: options['force'] === true,
       device: deviceOf(options),
       threads: numberOf(options, 'threads'),
-      stages: stagesOf(options),
-      plan: options['stages'] === undefined ? textOf(options, 'plan') : undefined,
+      stages: stagesOf(context),
+      plan: options['stages'] === undefined && options['join'] === undefined ? textOf(options, 'plan') : undefined,
       seed,
       signal,
     });
@@ -76,10 +79,14 @@ export const run: Command = {
   },
 };
 
-function stagesOf(options: CommandContext['options']): (StageNetwork & { readonly plan: string; readonly stages: readonly string[] }) | undefined {
-  const stages = options['stages'] as readonly string[] | undefined;
+function stagesOf(context: CommandContext): RunModelOptions['stages'] {
+  const { options } = context;
+  const addresses = options['stages'] as readonly string[] | undefined;
+  const broker = stageBrokerOf(context);
+  if (addresses !== undefined && broker) throw new PenjingError('E_OPTION', '--stages and --join both say where the stages are');
+  const stages = addresses ?? broker;
   const plan = textOf(options, 'plan');
-  if (stages !== undefined && plan === undefined) throw new PenjingError('E_OPTION', '--stages need the --plan that they were started with');
+  if (stages !== undefined && plan === undefined) throw new PenjingError('E_OPTION', `${broker ? '--join needs' : '--stages need'} the --plan that they were started with`);
   return stages && plan !== undefined ? { ...stageNetworkOf(options), plan, stages } : undefined;
 }
 

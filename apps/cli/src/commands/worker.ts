@@ -15,11 +15,11 @@ export const worker: Command = {
     common.threads,
     ...stageOptions,
   ],
-  examples: ['penjing worker --join nats://127.0.0.1:4222 --root /mnt/models', 'penjing worker --join tls://broker:4222 --nkey worker.nk --tls-ca ca.pem --root /mnt/models --slots 2', 'PENJING_STAGE_TOKEN=… penjing worker model.onnx --plan plan.json --stage 0 --listen 10.0.0.5:7000 --next 10.0.0.6:7000'],
+  examples: ['penjing worker --join nats://127.0.0.1:4222 --root /mnt/models', 'penjing worker --join tls://broker:4222 --nkey worker.nk --tls-ca ca.pem --root /mnt/models --slots 2', 'PENJING_STAGE_TOKEN=… penjing worker model.onnx --plan plan.json --stage 0 --listen 10.0.0.5:7000 --next 10.0.0.6:7000', 'PENJING_STAGE_TOKEN=… penjing worker model.onnx --plan plan.json --stage 0 --listen 10.0.0.5:7000 --join nats://broker:4222'],
   async run(context) {
     const { options, note, signal } = context;
     if (options['stage'] !== undefined) {
-      refuseOptions(options, ['join', 'root', 'fleet', 'nkey', 'ackWait', 'slots', 'threads'], 'with --stage');
+      refuseOptions(options, ['root', 'ackWait', 'slots', 'threads'], 'with --stage');
       return runStage(context);
     }
     refuseOptions(options, stageOnlyOptions, 'without --stage');

@@ -1,12 +1,14 @@
 /** A plan over several machines: one of its stages on this one, and all of them as one executor. */
 import { readFile, stat } from 'node:fs/promises';
-import { inferShapes, PenjingError } from '@penjing/core';
+import { inferShapes, isPenjingError, PenjingError } from '@penjing/core';
 import { extractModel } from '@penjing/core/calibrate';
 import { type Layout, MAX_PLAN_BYTES, type PlacedPart, type Plan, readPlan } from '@penjing/parallel';
-import type { RemoteStages, Stage, StageFacts } from '@penjing/parallel/grpc';
+import type { RemoteStages, Stage, StageFacts, StagesOptions } from '@penjing/parallel/grpc';
 import { loadRuntime } from '../load-runtime.js';
 import { runnableModel } from '../model-reference.js';
+import type { BrokerOptions } from './join-fleet.js';
 import { type SecurityFiles, securityOf } from './read-security.js';
+import { checkReachable, joinStageChain, type StageChain } from './stage-chain.js';
 
 /** What a stage and its front prove to each other. */
 export type StageNetwork = SecurityFiles;
@@ -19,6 +21,8 @@ export interface ServeStageOptions extends StageNetwork {
   readonly listen: string;
   /** Address of the stage after this one. */
   readonly next?: string | undefined;
+  /** Finds the stage after this one, and is found by the one before and by fronts, instead of `next`. */
+  readonly broker?: BrokerOptions | undefined;
   /** Requests that a client may have under way. */
   readonly window?: number | undefined;
   /** Listens for everybody without a token or certificates. */
@@ -30,28 +34,77 @@ export interface ServeStageOptions extends StageNetwork {
 /** Serves a stage of a plan until it is disposed of. Throws `E_PLAN` for a plan without that stage, or one that lays the stage over several machines. */
 export async function servePlannedStage(path: string, options: ServeStageOptions): Promise<Stage> {
   const plan = await readPlanFile(options.plan);
-  const { stage, listen, next, window, force, signal, onChange } = options;
-  const stages = stagesOf(plan, options.plan);
+  const { stage, broker } = options;
+  const part = partOf(plan, options);
+  if (broker) checkReachable(options.listen);
+  const { planEpoch } = await import('@penjing/parallel/grpc');
+  let served: Stage | undefined;
+  const chain = broker && (await joinStageChain({ broker, epoch: planEpoch(plan), onChange: () => served?.findNext('the next stage is another one now') }));
+  try {
+    served = await servePart(path, plan, part, options, chain);
+    const { address } = served;
+    await chain?.announce(stage, address, () => served !== undefined && !isPenjingError(served.state));
+    return chain ? leavingFirst(chain, served) : served;
+  } catch (error) {
+    await served?.[Symbol.asyncDispose]();
+    await chain?.[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Throws `E_PLAN`, `E_OPTION`. */
+function partOf(plan: Plan, { plan: file, stage, next, broker }: ServeStageOptions): PlacedPart {
+  const stages = stagesOf(plan, file);
   const part = stages[stage];
-  if (!part) throw new PenjingError('E_PLAN', `${options.plan} has no stage ${stage}`, { hint: `Its stages are 0 to ${stages.length - 1}.` });
-  if ((next === undefined) !== (stage === stages.length - 1)) throw new PenjingError('E_OPTION', next === undefined ? `stage ${stage} is not told where stage ${stage + 1} is` : `stage ${stage} is the last one`, { hint: next === undefined ? 'Give --next HOST:PORT.' : 'Leave --next out.' });
+  if (!part) throw new PenjingError('E_PLAN', `${file} has no stage ${stage}`, { hint: `Its stages are 0 to ${stages.length - 1}.` });
+  const isLast = stage === stages.length - 1;
+  if (!broker && (next === undefined) !== isLast) throw new PenjingError('E_OPTION', isLast ? `stage ${stage} is the last one` : `stage ${stage} is not told where stage ${stage + 1} is`, { hint: isLast ? 'Leave --next out.' : 'Give --next HOST:PORT, or --join nats://HOST:4222.' });
   checkOneHost(part.layout, plan, stage);
+  return part;
+}
+
+async function servePart(path: string, plan: Plan, part: PlacedPart, options: ServeStageOptions, chain: StageChain | undefined): Promise<Stage> {
+  const { stage, listen, window, force, signal, onChange } = options;
   const [{ ortEngine, ortJobs }, { openLayout }, { planEpoch, serveStage }, security] = await Promise.all([loadRuntime(), import('@penjing/parallel/node'), import('@penjing/parallel/grpc'), securityOf(options)]);
   const model = await (await runnableModel({ path }, signal)).model();
   // An engine wants the types of what comes into a part, and files say little of values between nodes.
   inferShapes(model);
   const results = model.graph.outputs.map(({ name }) => name).filter((name) => part.outputs.includes(name));
+  const isLast = stage === stagesOf(plan, options.plan).length - 1;
+  const next = isLast ? undefined : chain ? () => chain.find(stage + 1) : options.next;
   return serveStage({
     ...security, listen, results, epoch: planEpoch(plan), parallel: replicasOf(part.layout), force: force ?? false,
     open: (opening) => openLayout(extractModel(model, part.inputs, part.outputs), part.layout, { engine: ortEngine(), jobs: ortJobs, devices: plan.devices, signal: opening }),
-    ...(next !== undefined && { next }), ...(window !== undefined && { limits: { window } }), ...(signal && { signal }), ...(onChange && { onChange }),
+    ...(next !== undefined && { next }), ...(window !== undefined && { limits: { window } }), ...(signal && { signal }),
+    onChange: (state) => {
+      chain?.tell();
+      onChange?.(state);
+    },
   });
+}
+
+/** Those who look for a stage are told that it goes before it turns them away. */
+function leavingFirst(chain: StageChain, stage: Stage): Stage {
+  return {
+    address: stage.address,
+    get state() {
+      return stage.state;
+    },
+    get underWay() {
+      return stage.underWay;
+    },
+    findNext: (why) => stage.findNext(why),
+    async [Symbol.asyncDispose]() {
+      await chain[Symbol.asyncDispose]();
+      await stage[Symbol.asyncDispose]();
+    },
+  };
 }
 
 export interface OpenPlannedStagesOptions extends StageNetwork {
   readonly plan: string;
-  /** Addresses of the first stage; several are tried in turn. */
-  readonly stages: readonly string[];
+  /** Addresses of the first stage, which are tried in turn; or the server that knows it. */
+  readonly stages: readonly string[] | BrokerOptions;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -59,8 +112,35 @@ export interface OpenPlannedStagesOptions extends StageNetwork {
 export async function openPlannedStages(options: OpenPlannedStagesOptions): Promise<RemoteStages> {
   const plan = await readPlanFile(options.plan);
   stagesOf(plan, options.plan);
+  const { stages, signal } = options;
   const [{ openStages, planEpoch }, security] = await Promise.all([import('@penjing/parallel/grpc'), securityOf(options)]);
-  return openStages({ ...security, address: options.stages, epoch: planEpoch(plan), replay: true, ...(options.signal && { signal: options.signal }) });
+  const epoch = planEpoch(plan);
+  const open = (address: StagesOptions['address']): Promise<RemoteStages> => openStages({ ...security, address, epoch, replay: true, ...(signal && { signal }) });
+  if (!('servers' in stages)) return open(stages);
+  let front: RemoteStages | undefined;
+  const chain = await joinStageChain({ broker: stages, epoch, onChange: () => front?.reconnect('the first stage is another one now') });
+  try {
+    front = await open(() => chain.find(0));
+    return closingToo(front, chain);
+  } catch (error) {
+    await chain[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function closingToo(front: RemoteStages, chain: StageChain): RemoteStages {
+  return {
+    inputs: front.inputs, outputs: front.outputs,
+    get state() {
+      return front.state;
+    },
+    run: (feeds, options) => front.run(feeds, options),
+    reconnect: (why) => front.reconnect(why),
+    async [Symbol.asyncDispose]() {
+      await front[Symbol.asyncDispose]();
+      await chain[Symbol.asyncDispose]();
+    },
+  };
 }
 
 async function readPlanFile(path: string): Promise<Plan> {
