@@ -9,29 +9,28 @@ import type { ModelSource } from '../host/protocol.js';
 import { signatureOf } from '../host/tensor-signature.js';
 import { type FlowStep, modelsOf, readFlow } from './flow-file.js';
 
+interface FlowOptions extends Pick<ModelSource, 'threads' | 'device'> {
+  readonly engine?: ReturnType<typeof ortEngine>;
+}
+
 /**
- * What no step gives is an input of the whole. A model whose thread dies is opened again. Throws `E_GRAPH` for steps that do not fit together, `E_CONFIG` and what opening the models throws.
+ * What no step gives is an input of the whole. A model whose thread dies is opened again. Throws `E_GRAPH` for steps that do not fit together, `E_CONFIG`, what opening the models throws, and the reason of the signal;
+ * then nothing stays open.
  */
-export async function openFlow(file: string, { threads, device }: Pick<ModelSource, 'threads' | 'device'>, signal: AbortSignal): Promise<OpenedModel> {
+export async function openFlow(file: string, { threads, device, engine = ortEngine() }: FlowOptions, signal: AbortSignal): Promise<OpenedModel> {
   const { steps, outputs, inFlight } = await readFlow(file);
   const count = steps.reduce((sum, step) => sum + modelsOf(step).length, 0);
   const share = Math.max(1, Math.floor((threads ?? availableParallelism()) / count));
-  const engine = ortEngine();
-  const opened: TaskPart[] = [];
+  const opened: (TaskPart & { readonly work: Executor })[] = [];
   let bytes = 0;
-  const close = async (): Promise<void> => void (await Promise.all(opened.map(({ work }) => (work as Executor)[Symbol.asyncDispose]())));
+  const open = async (path: string, step: FlowStep): Promise<Executor> => {
+    const summary = await summarizeModel(path, { ...(step.variant !== undefined && { variant: step.variant }), signal });
+    bytes += summary.bytes;
+    return openRevived((opening) => engine.loadFile(summary.file, { threads: step.threads ?? share, ...(device !== undefined && { device }), ...(opening && { signal: opening }) }), signal);
+  };
   try {
     for (const [i, step] of steps.entries()) {
-      const models: Executor[] = [];
-      for (const path of modelsOf(step)) {
-        const summary = await summarizeModel(path, { ...(step.variant !== undefined && { variant: step.variant }), signal });
-        bytes += summary.bytes;
-        models.push(await openRevived(() => engine.loadFile(summary.file, { threads: step.threads ?? share, ...(device !== undefined && { device }) })).catch(async (error: unknown) => {
-          await disposeAll(models);
-          throw error;
-        }));
-      }
-      opened.push({ name: step.name ?? `step ${i + 1}`, work: await together(models, step, engine), ...(step.inputs && { inputs: step.inputs }), ...(step.outputs && { outputs: step.outputs }) });
+      opened.push({ name: step.name ?? `step ${i + 1}`, work: await openStep(step, open, engine, signal), ...(step.inputs && { inputs: step.inputs }), ...(step.outputs && { outputs: step.outputs }) });
     }
     const flow = openTasks({ parts: opened, inputs: inputsOf(opened), outputs, ...(inFlight !== undefined && { inFlight }) });
     return {
@@ -40,26 +39,28 @@ export async function openFlow(file: string, { threads, device }: Pick<ModelSour
       close: async () => flow[Symbol.asyncDispose](),
     };
   } catch (error) {
-    await close();
+    await disposeAll(opened.map(({ work }) => work));
     throw error;
   }
 }
 
-const disposeAll = async (executors: readonly Executor[]): Promise<void> => void (await Promise.all(executors.map((executor) => executor[Symbol.asyncDispose]())));
-
-async function together(models: readonly Executor[], { reduction }: FlowStep, engine: Engine): Promise<Executor> {
-  const [first, ...others] = models;
-  if (others.length === 0 || reduction === undefined) return first!;
+async function openStep(step: FlowStep, open: (path: string, step: FlowStep) => Promise<Executor>, engine: Engine, signal: AbortSignal): Promise<Executor> {
+  const models: Executor[] = [];
   try {
-    return reduction === 'concat' ? await openJoined(models, engine) : await openEnsemble({ replicas: models, reduction, engine });
+    for (const path of modelsOf(step)) models.push(await open(path, step));
+    const [first, ...others] = models;
+    if (others.length === 0 || step.reduction === undefined) return first!;
+    return step.reduction === 'concat' ? await openJoined(models, engine, signal) : await openEnsemble({ replicas: models, reduction: step.reduction, engine, signal });
   } catch (error) {
     await disposeAll(models);
     throw error;
   }
 }
 
+const disposeAll = async (executors: readonly Executor[]): Promise<void> => void (await Promise.all(executors.map((executor) => executor[Symbol.asyncDispose]())));
+
 /** What models say of the same inputs, one behind the other along the last axis. */
-async function openJoined(models: readonly Executor[], engine: Engine): Promise<Executor> {
+async function openJoined(models: readonly Executor[], engine: Engine, signal: AbortSignal): Promise<Executor> {
   const { inputs, outputs } = models[0]!;
   const place = (name: string, i: number): string => `${i}:${name}`;
   const parts = models.map((work, i): TaskPart => ({ name: `model ${i + 1}`, work, outputs: Object.fromEntries(work.outputs.map(({ name }) => [name, place(name, i)])) }));
@@ -71,8 +72,13 @@ async function openJoined(models: readonly Executor[], engine: Engine): Promise<
     const terms = types.map(({ dtype, shape }, i) => b.input(place(output.name, i), tensorType(dtype, shape)));
     b.output(b.op('Concat', terms, { axis: -1 }), output.name, joined(types));
   }
-  const joiner = await openRevived(() => engine.load(model, { threads: 1 }));
-  return openTasks({ parts: [...parts, { name: 'concat', work: joiner }], inputs, outputs: outputs.map(({ name }) => name) });
+  const joiner = await openRevived((opening) => engine.load(model, { threads: 1, ...(opening && { signal: opening }) }), signal);
+  try {
+    return openTasks({ parts: [...parts, { name: 'concat', work: joiner }], inputs, outputs: outputs.map(({ name }) => name) });
+  } catch (error) {
+    await joiner[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 function tensorNamed({ outputs }: Executor, name: string): TensorType {

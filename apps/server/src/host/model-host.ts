@@ -1,11 +1,10 @@
 /** A host over a channel: calls with an end for each, whatever becomes of the other side. */
-import { PenjingError } from '@penjing/core';
+import { fromPlainError, PenjingError } from '@penjing/core';
 import type { Channel } from './channel.js';
 import type { Host, HostCallOptions, HostHealth } from './host.js';
 import { processChannel } from './process-channel.js';
 import type { FromModel, HostMemory, HostMethod, HostMethods, ModelDescription, ModelSource, ToModel } from './protocol.js';
 import { threadChannel } from './thread-channel.js';
-import { fromWireError } from './wire-error.js';
 
 const GRACE_MS = 5_000;
 
@@ -101,7 +100,7 @@ class ModelHost implements Host {
     const pending = this.#pending.get(message.id);
     if (!pending) return;
     if ('event' in message) pending.onEvent?.(message.event);
-    else if ('error' in message) pending.reject(fromWireError(message.error));
+    else if ('error' in message) pending.reject(fromPlainError(message.error));
     else pending.resolve(message.result);
   }
 

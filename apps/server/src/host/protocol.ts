@@ -1,5 +1,5 @@
 /** What the server and a model's process say to each other: plain data, in both directions. */
-import type { DType } from '@penjing/core';
+import type { DType, PlainError } from '@penjing/core';
 import type { Device } from '@penjing/runtime';
 
 /** A tensor on its way: exactly its little-endian bytes, row-major, or its strings. */
@@ -116,14 +116,6 @@ export interface HostMethods {
 
 export type HostMethod = keyof HostMethods;
 
-/** An error between processes. */
-export interface WireError {
-  readonly code: `E_${string}`;
-  readonly message: string;
-  readonly hint?: string | undefined;
-  readonly details?: Readonly<Record<string, unknown>>;
-}
-
 /** Memory of a model's process, in bytes; it tells it by itself from time to time. */
 export interface HostMemory {
   readonly rss: number;
@@ -138,6 +130,6 @@ export type ToModel =
 
 export type FromModel =
   | { readonly id: number; readonly result: unknown }
-  | { readonly id: number; readonly error: WireError }
+  | { readonly id: number; readonly error: PlainError }
   | { readonly id: number; readonly event: unknown }
   | { readonly memory: HostMemory };

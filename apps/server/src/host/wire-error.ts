@@ -1,13 +1,8 @@
 /** Errors on their way between processes. */
-import { isPenjingError, PenjingError } from '@penjing/core';
-import type { WireError } from './protocol.js';
+import { isPenjingError, type PlainError, toPlainError } from '@penjing/core';
 
-export function toWireError(error: unknown): WireError {
-  if (isPenjingError(error)) return { code: error.code, message: error.message, details: error.details, ...(error.hint !== undefined && { hint: error.hint }) };
+export function toWireError(error: unknown): PlainError {
+  if (isPenjingError(error)) return toPlainError(error, 'E_INTERNAL');
   // Not one of ours: its text may name what only this process should know.
   return { code: 'E_INTERNAL', message: 'the model failed for a reason that it does not know', details: { cause: error instanceof Error ? (error.stack ?? error.message) : String(error) } };
-}
-
-export function fromWireError({ code, message, hint, details }: WireError): PenjingError {
-  return new PenjingError(code, message, { ...(hint !== undefined && { hint }), ...(details && { details }) });
 }
