@@ -3,7 +3,8 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { joinTraining } from '@penjing/parallel/grpc';
+import { wasmKernels } from '@penjing/kernels';
+import { joinTraining, type Mean } from '@penjing/parallel/grpc';
 
 const [world = 2, rounds = 10, ...sizes] = process.argv.slice(2).filter((word) => !word.startsWith('rank=') && !word.startsWith('at=')).map(Number);
 const given = (name: string): string | undefined => process.argv.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1);
@@ -20,13 +21,20 @@ async function freeAddress(): Promise<string> {
 const address = given('at') ?? (await freeAddress());
 const rank = Number(given('rank') ?? 0);
 const others = rank > 0 ? [] : Array.from({ length: world - 1 }, (_, i) => fork(fileURLToPath(import.meta.url), [...process.argv.slice(2), `at=${address}`, `rank=${i + 1}`], { execArgv: process.execArgv }));
+const { blend } = wasmKernels({ arenaBytes: 0 });
+/** In this thread; a training has it computed in that of its engine. */
+const mean: Mean = (parts) => {
+  const sum = new Float32Array(parts[0]!.length);
+  for (const part of parts) blend(sum, part, 1, 1 / parts.length);
+  return sum;
+};
 const exchange = await joinTraining({ address, rank, world });
 for (const count of counts) {
   const times: number[] = [];
   let vectors: readonly Float32Array[] = [new Float32Array(count).fill(rank)];
   for (let i = 0; i < rounds + 2; i++) {
     const started = performance.now();
-    ({ vectors } = await exchange.round({ vectors, take: 'mean', said: null }));
+    ({ vectors } = await exchange.round({ vectors, take: 'mean', mean, said: null }));
     if (i >= 2) times.push(performance.now() - started);
   }
   times.sort((a, b) => a - b);

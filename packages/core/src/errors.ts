@@ -23,6 +23,24 @@ export class PenjingError extends Error {
   }
 }
 
+/** A failure as plain data, on its way to another thread or process. */
+export interface PlainError {
+  readonly code: `E_${string}`;
+  readonly message: string;
+  readonly hint?: string | undefined;
+  readonly details?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** `code` is for errors that have none. */
+export function toPlainError(error: unknown, code: `E_${string}`): PlainError {
+  if (!isPenjingError(error)) return { code, message: error instanceof Error ? error.message : String(error) };
+  return { code: error.code, message: error.message, details: error.details, ...(error.hint !== undefined && { hint: error.hint }) };
+}
+
+export function fromPlainError({ code, message, hint, details }: PlainError): PenjingError {
+  return new PenjingError(code, message, { ...(hint !== undefined && { hint }), ...(details && { details }) });
+}
+
 /** True for a failure raised by any copy of any Penjing package; structural, so duplicates do not matter. */
 export function isPenjingError(error: unknown): error is PenjingError {
   return (

@@ -1,6 +1,6 @@
 /** @penjing/core: tensors, graphs, passes and the operator tables that every Penjing package shares. */
 export { type DType, type DTypeInfo, type TypedArray, byteSize, bytesOf, dtypeNames, dtypeOfOnnx, dtypeOfSafetensors, dtypes, typedView } from './dtype.js';
-export { PenjingError, type PenjingErrorOptions, isPenjingError } from './errors.js';
+export { fromPlainError, PenjingError, type PenjingErrorOptions, type PlainError, isPenjingError, toPlainError } from './errors.js';
 export { type Dim, type Shape, broadcastShapes, elementCount, matrixView, normalizeAxis, sameShape, stridesOf } from './shape.js';
 export { type ByteSource, type SourceDescriptor, checkRange, memorySource } from './bytes.js';
 export { DenseTensor, type RowRange, SparseTensor, StringTensor, type Tensor, rowBytes, toDense } from './tensor.js';

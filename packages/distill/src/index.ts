@@ -30,7 +30,7 @@ export { accuracy, type AccuracyOptions } from './losses/accuracy.js';
 export { train, type TrainOptions, type TrainResult } from './trainer/train.js';
 export { type OptimizerPlan, optimizerNames, type SchedulePlan, scheduleNames } from './trainer/optimizer-plan.js';
 export { type Dataset, IGNORED_LABEL } from './trainer/dataset.js';
-export type { GradientExchange, Round, RoundResult, Said } from './trainer/gradient-exchange.js';
+export type { GradientExchange, Mean, Round, RoundResult, Said } from './trainer/gradient-exchange.js';
 export type { RunState, Validation } from './trainer/checkpoints.js';
 export { averagedGradients, engineGradients, type GradientSource, type LossAndGradients } from './trainer/gradient-source.js';
 export type { TeacherOutputs } from './trainer/teacher.js';

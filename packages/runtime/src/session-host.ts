@@ -1,13 +1,12 @@
 /** The calling thread's side of one session worker: typed calls, cancellation, and an end for every promise when the thread dies. */
 import { setMaxListeners } from 'node:events';
 import type { Transferable } from 'node:worker_threads';
-import { PenjingError } from '@penjing/core';
+import { fromPlainError, PenjingError } from '@penjing/core';
 import { spawnWorker } from '@penjing/graph-io/node';
 import type { SessionOptions } from './engine/settings.js';
 import { inlineSession } from './inline-session.js';
 import type { Method, Methods, Reply, Request } from './worker/protocol.js';
 import { RunGate } from './worker/run-gate.js';
-import { fromWireError } from './worker/wire-error.js';
 
 export interface CallOptions<M extends Method> {
   readonly signal?: AbortSignal;
@@ -163,7 +162,7 @@ export class SessionHost implements AsyncDisposable {
     const pending = this.#pending.get(reply.id);
     if (!pending) return;
     if ('event' in reply) pending.onEvent?.(reply.event);
-    else if ('error' in reply) pending.reject(fromWireError(reply.error));
+    else if ('error' in reply) pending.reject(fromPlainError(reply.error));
     else pending.resolve(reply.result);
   }
 

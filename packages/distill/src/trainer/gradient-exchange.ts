@@ -3,14 +3,18 @@
 /** JSON. */
 export type Said = string | number | boolean | null | readonly Said[] | { readonly [name: string]: Said };
 
-export interface Round {
+interface Shared {
   /** One after the other, of the same sizes on all ranks; they are given away. */
   readonly vectors: readonly Float32Array[];
-  /** Their mean over all ranks, added in the order of ranks; or those of rank 0, which the others take over. */
-  readonly take: 'mean' | 'first';
   /** What this rank says beside. */
   readonly said: Said;
 }
+
+/** The mean of parts of the same length, one of each rank, in the order of ranks; they are given away. */
+export type Mean = (parts: readonly Float32Array[]) => Float32Array | Promise<Float32Array>;
+
+/** What comes out is the mean over all ranks, which one of them has computed by `mean`: in the thread that waits for the round, not in that of the sockets. Or it is what rank 0 has, which the others take over. */
+export type Round = Shared & ({ readonly take: 'mean'; readonly mean: Mean } | { readonly take: 'first' });
 
 export interface RoundResult {
   readonly vectors: readonly Float32Array[];
@@ -27,4 +31,6 @@ export interface GradientExchange {
   readonly rank: number;
   readonly world: number;
   round(round: Round): Promise<RoundResult>;
+  /** Tells the others why this rank gives up: rounds that wait throw at once, and so does every later one. The first reason counts. */
+  fail(error: unknown): void;
 }

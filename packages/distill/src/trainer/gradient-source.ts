@@ -57,6 +57,13 @@ function averageOf(parts: readonly ReadonlyMap<string, Float32Array>[], shares: 
   }));
 }
 
+/** Added in their order: the same bits, whoever adds. */
+export function meanOf(parts: readonly Float32Array[]): Float32Array {
+  const mean = new Float32Array(parts[0]!.length);
+  for (const part of parts) addScaled(mean, part, 1 / parts.length);
+  return mean;
+}
+
 /** a ← a + factor · b. */
 export function addScaled(a: Float32Array, b: Float32Array, factor: number): void {
   updateKernels().blend(a, b, 1, factor);

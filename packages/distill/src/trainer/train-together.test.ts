@@ -1,5 +1,5 @@
 /** Processes that train together, met in memory: the weights of one run, whoever computes, and the same end for all. */
-import { DenseTensor, type JobHost, type PenjingError, type Progress } from '@penjing/core';
+import { DenseTensor, type Engine, type JobHost, type PenjingError, type Progress } from '@penjing/core';
 import { referenceEngine } from '@penjing/core/reference';
 import { describe, expect, test } from 'vitest';
 import { crossEntropy } from '../losses/cross-entropy.js';
@@ -80,6 +80,22 @@ describe('ranks', () => {
       expect(result.resumedAt).toBe(4);
       expect(weights).toEqual(whole[0]!.weights);
     }
+  });
+
+  test('one that throws ends the others at once: before the first round, and in the middle', async () => {
+    const [first, , third] = reasons(await together(3, (rank) => (rank === 1 ? { batch: 23 } : {})));
+    for (const error of [first, third]) expect(error).toMatchObject({ code: 'E_PEER', message: expect.stringMatching(/rank 1 failed: .*23 samples/) as string });
+    let runs = 0;
+    const engine = referenceEngine();
+    const dying: Engine = {
+      name: 'dying',
+      async load(model, options) {
+        const executor = await engine.load(model, options);
+        return { inputs: executor.inputs, outputs: executor.outputs, [Symbol.asyncDispose]: () => executor[Symbol.asyncDispose](), run: (...feeds) => (++runs > 3 ? Promise.reject(new Error('the memory is full')) : executor.run(...feeds)) };
+      },
+    };
+    const settled = await Promise.allSettled(exchangesInMemory(3).map((exchange) => run({ exchange }, exchange.rank === 1 ? jobsOn(dying) : undefined)));
+    expect(reasons(settled).map(({ code, message }) => [code, message])).toEqual([['E_PEER', 'rank 1 failed: the memory is full'], [undefined, 'the memory is full'], ['E_PEER', 'rank 1 failed: the memory is full']]);
   });
 
   test('other options, other weights or another seed are refused by all', async () => {

@@ -3,10 +3,10 @@ import { PenjingError } from '@penjing/core';
 import type { Buffers } from '../optimizers/optimizer.js';
 import type { Validation } from './checkpoints.js';
 import type { GradientExchange, Said } from './gradient-exchange.js';
-import type { LossAndGradients } from './gradient-source.js';
+import { type LossAndGradients, meanOf } from './gradient-source.js';
 
 export interface TogetherOptions {
-  readonly exchange: GradientExchange;
+  readonly exchange: Omit<GradientExchange, 'fail'>;
   /** Seconds, of this rank. */
   readonly now: () => number;
   readonly stopped: () => boolean;
@@ -52,7 +52,7 @@ export function trainTogether({ exchange, now, stopped, running }: TogetherOptio
     share: async ({ loss, gradients }) => {
       const vectors = [...gradients.values(), ...[...running.values()].map((buffer) => buffer.slice())];
       // as text: JSON has neither infinities nor NaN
-      const result = await exchange.round({ vectors, take: 'mean', said: { loss: String(loss), clock: now(), stop: stopped() } });
+      const result = await exchange.round({ vectors, take: 'mean', mean: meanOf, said: { loss: String(loss), clock: now(), stop: stopped() } });
       const said = result.said as readonly { readonly loss: string; readonly clock: number; readonly stop: boolean }[];
       clock = said[0]!.clock;
       stop = said.some((one) => one.stop);

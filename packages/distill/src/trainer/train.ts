@@ -94,6 +94,21 @@ export interface TrainResult {
  * checkpoint finds no room, `E_RESUME` for checkpoints of something else, `E_PEER` when a process of `exchange` is lost or stops. The last good checkpoint stays, and errors on the way name it.
  */
 export async function train(model: Model, options: TrainOptions): Promise<TrainResult> {
+  const { exchange, signal } = options;
+  const result = await trainHere(model, options).catch((error: unknown) => {
+    // The others wait for this one.
+    exchange?.fail(error);
+    throw error;
+  });
+  const { reason } = result;
+  if (reason !== 'stopped') return { ...result, reason };
+  // By agreement of all: no failure of anybody.
+  signal?.throwIfAborted();
+  if (exchange) throw new PenjingError('E_PEER', `another rank stopped the training after step ${result.state.step}`, { hint: `The checkpoint of step ${result.state.step} is intact: all ranks go on from it with --resume.` });
+  throw new PenjingError('E_WORKER', `the training was stopped after step ${result.state.step}`);
+}
+
+async function trainHere(model: Model, options: TrainOptions): Promise<Omit<TrainResult, 'reason'> & { readonly reason: TrainResult['reason'] | 'stopped' }> {
   const { jobs, data, validation, loss = crossEntropy(), batch, accumulate = 1, engines = 1, exchange, dropout, seed = 0, signal, onProgress } = options;
   const world = exchange?.world ?? 1;
   const size = sampleCount(data);
@@ -135,11 +150,7 @@ export async function train(model: Model, options: TrainOptions): Promise<TrainR
       unit: options.unit ?? { name: 'samples', perSample: 1 },
     }, { seed, ...(served && { transfer: [served.port] }), ...(signal && { stop: signal }), ...(onProgress && { onProgress }) });
     const { state, reason, resumedAt } = output;
-    if (reason === 'stopped') {
-      signal?.throwIfAborted();
-      if (exchange) throw new PenjingError('E_PEER', `another rank stopped the training after step ${state.step}`, { hint: `The checkpoint of step ${state.step} is intact: all ranks go on from it with --resume.` });
-      throw new PenjingError('E_WORKER', `the training was stopped after step ${state.step}`);
-    }
+    if (reason === 'stopped') return { state, reason, resumedAt, records: [] };
     const records: WeightRecord[] = [];
     for (const [name, { tensor, moved, maxMoved, before }] of Object.entries(output.weights)) {
       const stored = model.graph.initializers.get(name)!;

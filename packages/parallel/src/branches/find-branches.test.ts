@@ -1,7 +1,7 @@
 import { createRng, denseOf, type DenseTensor, GraphBuilder, Model, type Node, tensorType, type Value } from '@penjing/core';
 import { expect, test } from 'vitest';
-import { residualModel } from '../split/residual-model.js';
-import { transformerModel } from '../simulate/transformer-model.js';
+import { residualModel } from '../testing/residual-model.js';
+import { transformerModel } from '../testing/transformer-model.js';
 import { findBranches } from './find-branches.js';
 
 const WIDTH = 4;

@@ -7,4 +7,4 @@ export { type KeepAlive, stageLimits, type StageLimits } from './stage-limits.js
 export type { StagePlace } from './stage-link.js';
 export type { StageFacts } from './stage-protocol.js';
 export { joinTraining, type JoinTrainingOptions } from './training/join-training.js';
-export type { TrainingExchange, TrainingRound } from './training/training-exchange.js';
+export type { Mean, TrainingExchange, TrainingRound } from './training/training-exchange.js';

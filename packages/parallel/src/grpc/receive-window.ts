@@ -11,12 +11,12 @@ interface Inside {
 }
 
 /** For streams to come. The library has an option for this in its client and none in its server, so its fields are set; a test says when they are gone. Call it before `bindAsync`. */
-export function widenStreams(server: Server): void {
+export function widenStreams(server: Server, bytes = RECEIVE_WINDOW): void {
   const { commonServerOptions: options } = server as unknown as Inside;
-  if (options) options.settings = { ...options.settings, initialWindowSize: RECEIVE_WINDOW };
+  if (options) options.settings = { ...options.settings, initialWindowSize: bytes };
 }
 
 /** For connections to come. Call it after `bindAsync`. */
-export function widenConnections(server: Server): void {
-  for (const http2 of (server as unknown as Inside).http2Servers?.keys() ?? []) http2.on('session', (session: ServerHttp2Session) => session.setLocalWindowSize(RECEIVE_WINDOW));
+export function widenConnections(server: Server, bytes = RECEIVE_WINDOW): void {
+  for (const http2 of (server as unknown as Inside).http2Servers?.keys() ?? []) http2.on('session', (session: ServerHttp2Session) => session.setLocalWindowSize(bytes));
 }

@@ -1,13 +1,13 @@
 /** A tensor-parallel model as one `Executor`: a thread for every shard, which meet in shared memory. */
 import { threadId } from 'node:worker_threads';
-import { DenseTensor, type Executor, type Feeds, type Fetches, isPenjingError, type JobHost, type Model, PenjingError, type PreparedModel, type RunOptions, StringTensor, type TaskOptions } from '@penjing/core';
+import { DenseTensor, type Executor, type Feeds, type Fetches, fromPlainError, isPenjingError, type JobHost, type Model, PenjingError, type PreparedModel, type RunOptions, StringTensor, type TaskOptions, toPlainError } from '@penjing/core';
 import { checkWhole } from '../tensor/pieces.js';
 import { shardModel, type ShardOptions } from '../tensor/shard-model.js';
 import type { ShardedModel } from '../tensor/sharded-model.js';
 import { CollectiveGate, stops } from './collective-gate.js';
 import { Slots } from './slots.js';
 import { tensorJob } from './tensor-job.js';
-import { errorOf, failureOf, type FromShard, type SentTensor, type ToShard } from './tensor-messages.js';
+import { type FromShard, type SentTensor, type ToShard } from './tensor-messages.js';
 
 export interface OpenTensorOptions extends Partial<ShardOptions>, Pick<TaskOptions, 'signal'> {
   /** Runs as many jobs at the same time as there are shards, and none besides while the model is open. The caller disposes of it, after the model. */
@@ -167,7 +167,7 @@ class ShardTeam {
       const failures = answers.flatMap((answer, shard) => ('failure' in answer ? [{ shard, failure: answer.failure }] : []));
       // the others only say that one of them failed
       const cause = failures.find(({ failure }) => failure.code !== 'E_PEER' && failure.code !== 'E_CANCELLED') ?? failures[0];
-      if (cause) throw errorOf(cause.failure, `shard ${cause.shard}`);
+      if (cause) throw fromPlainError({ ...cause.failure, message: `shard ${cause.shard}: ${cause.failure.message}` });
       return fetchesOf((answers[0] as Extract<FromShard, { readonly outputs: unknown }>).outputs);
     });
     return { settled, result: signal ? orAborted(result, signal) : result };
@@ -184,7 +184,7 @@ class ShardTeam {
   /** A shard is gone: nobody waits for it any more. */
   #lose(shard: number, error: unknown): void {
     if (!this.#failure) {
-      const { code, message, hint } = failureOf(error);
+      const { code, message, hint } = toPlainError(error, 'E_ENGINE');
       this.#failure = shard < 0 ? (error as PenjingError) : new PenjingError(isPenjingError(error) ? code : 'E_WORKER', `shard ${shard} is gone: ${message}`, { cause: error, ...(hint !== undefined && { hint }) });
     }
     this.#gate.stop(stops.closed);

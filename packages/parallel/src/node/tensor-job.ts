@@ -1,11 +1,11 @@
 /** The job of one shard: it loads its segments, and runs the program as often as it is asked to. */
 import { threadId } from 'node:worker_threads';
-import { DenseTensor, type Executor, type Job, jobModule, PenjingError, StringTensor } from '@penjing/core';
-import { elementBytesOf, lengthOf, piecesOf, withSize } from '../tensor/pieces.js';
+import { DenseTensor, type Executor, type Job, jobModule, PenjingError, StringTensor, toPlainError } from '@penjing/core';
+import { partOf } from '../tensor/pieces.js';
 import type { ShardedPort, TensorStep } from '../tensor/sharded-model.js';
 import { CollectiveGate, stops } from './collective-gate.js';
 import { Collectives } from './collectives.js';
-import { failureOf, type FromShard, type SentTensor, type ShardTask, type ToShard } from './tensor-messages.js';
+import { type FromShard, type SentTensor, type ShardTask, type ToShard } from './tensor-messages.js';
 
 type Values = Map<string, DenseTensor | StringTensor>;
 
@@ -69,7 +69,7 @@ async function runProgram(task: ShardTask, executors: readonly Executor[], gate:
     return { run, outputs: Object.fromEntries(outputs.map(({ name, value }) => [name, sent(values.get(value)!)])) };
   } catch (error) {
     gate.stop(stops.failed);
-    return { run, failure: failureOf(error) };
+    return { run, failure: toPlainError(error, 'E_ENGINE') };
   }
 }
 
@@ -112,12 +112,7 @@ function received(tensor: SentTensor, { cut }: ShardedPort, shard: number): Dens
   if ('texts' in tensor) return new StringTensor(tensor.shape, tensor.texts);
   const { dtype, shape, bytes } = tensor;
   if (!cut) return new DenseTensor(dtype, shape, bytes.buffer instanceof SharedArrayBuffer ? new Uint8Array(bytes) : bytes);
-  const ranges = cut.ranges[shard]!;
-  const own = withSize(shape, cut.axis, lengthOf(ranges));
-  const elementBytes = elementBytesOf(dtype);
-  const part = new Uint8Array(own.reduce((count, size) => count * size, elementBytes));
-  for (const piece of piecesOf(shape, cut.axis, ranges, elementBytes)) part.set(bytes.subarray(piece.whole, piece.whole + piece.length), piece.part);
-  return new DenseTensor(dtype, own, part);
+  return partOf(new DenseTensor(dtype, shape, bytes), cut, shard);
 }
 
 function sent(tensor: DenseTensor | StringTensor): SentTensor {

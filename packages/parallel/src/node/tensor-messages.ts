@@ -1,5 +1,5 @@
 /** What the caller of a tensor-parallel run and the threads of its shards tell each other. */
-import { type DType, isPenjingError, PenjingError, type PreparedModel, type Shape } from '@penjing/core';
+import type { DType, PlainError, PreparedModel, Shape } from '@penjing/core';
 import type { ShardedPort, TensorStep } from '../tensor/sharded-model.js';
 
 /** Input of the job of one shard. */
@@ -31,19 +31,4 @@ export type FromShard =
   | { readonly ready: true }
   /** Outputs come from the first shard. */
   | { readonly run: number; readonly outputs: Readonly<Record<string, SentTensor>> }
-  | { readonly run: number; readonly failure: Failure };
-
-export interface Failure {
-  readonly code: `E_${string}`;
-  readonly message: string;
-  readonly hint?: string | undefined;
-}
-
-export function failureOf(error: unknown): Failure {
-  if (isPenjingError(error)) return { code: error.code, message: error.message, hint: error.hint };
-  return { code: 'E_ENGINE', message: error instanceof Error ? error.message : String(error) };
-}
-
-export function errorOf({ code, message, hint }: Failure, where?: string): PenjingError {
-  return new PenjingError(code, where === undefined ? message : `${where}: ${message}`, hint === undefined ? {} : { hint });
-}
+  | { readonly run: number; readonly failure: PlainError };

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import type { Device, Link } from '../plan/device.js';
 import { readPlan } from '../plan/read-plan.js';
-import { transformerModel } from '../simulate/transformer-model.js';
-import { residualModel } from '../split/residual-model.js';
+import { transformerModel } from '../testing/transformer-model.js';
+import { residualModel } from '../testing/residual-model.js';
 import { plan, planInDetail } from './plan.js';
 
 const model = transformerModel({ hidden: 256, layers: 4, heads: 4, vocabulary: 512, dtype: 'float32' });

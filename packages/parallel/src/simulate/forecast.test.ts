@@ -3,10 +3,10 @@ import { costBook } from '../cost/cost-book.js';
 import type { Device } from '../plan/device.js';
 import type { Layout } from '../plan/plan.js';
 import { cutStages } from '../split/cut-stages.js';
-import { residualModel } from '../split/residual-model.js';
+import { residualModel } from '../testing/residual-model.js';
 import { forecastOf } from './forecast.js';
 import { topology } from './topology.js';
-import { transformerModel } from './transformer-model.js';
+import { transformerModel } from '../testing/transformer-model.js';
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `d${i}`);
 const devices = (count: number, more: Partial<Device> = {}): Device[] => names(count).map((name) => ({ name, memoryBytes: 32e9, flops: 1e12, memoryBandwidth: 100e9, cores: 1, ...more }));

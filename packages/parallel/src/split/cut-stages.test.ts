@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import type { Part } from '../plan/plan.js';
 import { cutBlocks } from './cut-blocks.js';
 import { bytesOfWeights, cutStages, findCuts } from './cut-stages.js';
-import { residualModel } from './residual-model.js';
+import { residualModel } from '../testing/residual-model.js';
 
 const feeds: Feeds = { x: denseOf('float32', [2, 4], [1, -2, 3, 0.5, 0, 1, -1, 2]), scale: denseOf('float32', [2, 1], [-0.5, 2]) };
 

@@ -42,6 +42,11 @@ export function elementBytesOf(dtype: DenseTensor['dtype']): number {
 /** The part of a shard. Throws `E_INPUT` for a tensor that is not the whole. */
 export function takePart(tensor: DenseTensor, cut: AxisCut, shard: number, name: string): DenseTensor {
   checkWhole(tensor.shape, cut, name);
+  return partOf(tensor, cut, shard);
+}
+
+/** The same of one that is known to be the whole. */
+export function partOf(tensor: DenseTensor, cut: AxisCut, shard: number): DenseTensor {
   const ranges = cut.ranges[shard]!;
   const shape = withSize(tensor.shape, cut.axis, lengthOf(ranges));
   const elementBytes = elementBytesOf(tensor.dtype);

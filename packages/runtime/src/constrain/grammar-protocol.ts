@@ -1,6 +1,6 @@
 /** What the calling thread and a grammar thread say to each other. */
+import type { PlainError } from '@penjing/core';
 import type { MessagePort } from 'node:worker_threads';
-import type { WireError } from '../worker/wire-error.js';
 import type { GrammarSource } from './constraint.js';
 
 export type GrammarRequest =
@@ -13,4 +13,4 @@ export type GrammarReply =
   | { readonly ready: true }
   | { readonly id: number; readonly cells?: SharedArrayBuffer }
   /** `broken`: the thread is of no use any more. */
-  | { readonly id?: number; readonly error: WireError; readonly broken: boolean };
+  | { readonly id?: number; readonly error: PlainError; readonly broken: boolean };

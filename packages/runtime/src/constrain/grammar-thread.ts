@@ -2,8 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { isPenjingError } from '@penjing/core';
-import { toWireError } from '../worker/wire-error.js';
+import { isPenjingError, type PlainError, toPlainError } from '@penjing/core';
 import type { GrammarSource } from './constraint.js';
 import { spellClasses } from './ebnf-classes.js';
 import { grammarError } from './grammar-error.js';
@@ -82,11 +81,11 @@ async function write(cells: MaskCells, matcher: GrammarMatcher, step: number): P
 }
 
 /** The library prints why it stops, and where in the grammar. */
-function failure(error: unknown, what: string): ReturnType<typeof toWireError> {
-  if (isPenjingError(error)) return toWireError(error);
+function failure(error: unknown, what: string): PlainError {
+  if (isPenjingError(error)) return toPlainError(error, 'E_ENGINE');
   const printed = /(?:EBNF|Check failed)[^\n]*/.exec(said)?.[0];
   const message = error instanceof Error ? error.message : String(error);
-  return toWireError(grammarError(`${what}: ${printed ?? (error instanceof RangeError ? 'it is too deep or too large' : message)}`, 'Make the grammar smaller, or check its syntax: rules are written name ::= expression, the first is root.'));
+  return toPlainError(grammarError(`${what}: ${printed ?? (error instanceof RangeError ? 'it is too deep or too large' : message)}`, 'Make the grammar smaller, or check its syntax: rules are written name ::= expression, the first is root.'), 'E_ENGINE');
 }
 
 port.on('message', (request: GrammarRequest) => {

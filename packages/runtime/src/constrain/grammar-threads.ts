@@ -1,8 +1,7 @@
 /** Threads that hold grammars: one grammar in each, so that one that explodes is stopped without harm to others. */
 import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
-import { PenjingError } from '@penjing/core';
+import { fromPlainError, PenjingError } from '@penjing/core';
 import { spawnWorker } from '@penjing/graph-io/node';
-import { fromWireError } from '../worker/wire-error.js';
 import type { GrammarSource } from './constraint.js';
 import { grammarError } from './grammar-error.js';
 import type { GrammarReply } from './grammar-protocol.js';
@@ -214,7 +213,7 @@ class GrammarThread {
   #settle(reply: GrammarReply): void {
     if ('ready' in reply) this.#pending.get(0)?.resolve(undefined);
     else if ('error' in reply) {
-      const error = fromWireError(reply.error);
+      const error = fromPlainError(reply.error);
       if (reply.broken) {
         // The one who asked first.
         if (reply.id !== undefined) this.#pending.get(reply.id)?.reject(error);

@@ -1,5 +1,5 @@
 /** What the calling thread and a session worker say to each other: plain data, buffers by transfer. */
-import type { Progress } from '@penjing/core';
+import type { PlainError, Progress } from '@penjing/core';
 import type { BenchParams, BenchTimes } from './bench.js';
 import type { GenerateParams, GenerateResult, TokenEvent } from './generate.js';
 import type { Measured, MeasureParams } from './measure.js';
@@ -9,7 +9,6 @@ import type { ScoreSums } from '../compare/score-sums.js';
 import type { ScoreEvent, ScoreParams } from './score.js';
 import type { TranscribeParams, TranscribeResult } from './transcribe.js';
 import type { VoiceEvent, VoiceParams } from './voice.js';
-import type { WireError } from './wire-error.js';
 import type { CallContext, SessionInfo, SessionSettings, SessionSource, WireTensors } from './wire-types.js';
 
 /** Every request a worker answers: its parameters, its result, and the events it sends on the way. */
@@ -41,7 +40,7 @@ export type Request =
 
 export type Reply =
   | { readonly id: number; readonly result: unknown }
-  | { readonly id: number; readonly error: WireError }
+  | { readonly id: number; readonly error: PlainError }
   | { readonly id: number; readonly event: unknown };
 
 export type Handlers = {

@@ -1,6 +1,6 @@
 /** The message loop of a session worker: requests in, results, errors and events out. */
+import { toPlainError } from '@penjing/core';
 import type { Handlers, Method, Methods, Reply, Request } from './protocol.js';
-import { toWireError } from './wire-error.js';
 import type { CallContext } from './wire-types.js';
 
 /** The end of a channel that a worker talks through; `parentPort` fits. */
@@ -27,7 +27,7 @@ export function serve(port: ServerPort, handlers: Handlers, release: () => Promi
       const result = await handlers[method](params, context);
       port.postMessage({ id, result }, transfer);
     } catch (error) {
-      port.postMessage({ id, error: toWireError(error) });
+      port.postMessage({ id, error: toPlainError(error, 'E_ENGINE') });
     } finally {
       running.delete(id);
     }

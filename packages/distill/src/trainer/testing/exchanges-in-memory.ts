@@ -1,17 +1,20 @@
 /** Ranks of one process that meet in memory: the exchange of tests, and what others must do like. */
-import { addScaled } from '../gradient-source.js';
+import { PenjingError } from '@penjing/core';
 import type { GradientExchange, Round, RoundResult } from '../gradient-exchange.js';
 
 /** `onRound` sees every round before it ends, and may throw. */
 export function exchangesInMemory(world: number, onRound?: (rounds: readonly Round[]) => void): GradientExchange[] {
   let waiting: { readonly round: Round; readonly resolve: (result: RoundResult) => void; readonly reject: (error: unknown) => void }[] = [];
-  const end = (): void => {
+  let failure: PenjingError | undefined;
+  const end = async (): Promise<void> => {
     const all = waiting;
     waiting = [];
     const rounds = all.map(({ round }) => round);
     try {
       onRound?.(rounds);
-      for (const { resolve } of all) resolve({ said: rounds.map(({ said }) => said), vectors: rounds[0]!.vectors.map((first, i) => (rounds[0]!.take === 'first' ? first.slice() : mean(rounds.map(({ vectors }) => vectors[i]!)))) });
+      const [first] = rounds as [Round];
+      const vectors = await Promise.all(first.vectors.map((vector, i) => (first.take === 'first' ? vector : first.mean(rounds.map((round) => round.vectors[i]!)))));
+      for (const { resolve } of all) resolve({ said: rounds.map(({ said }) => said), vectors: vectors.map((vector) => vector.slice()) });
     } catch (error) {
       for (const { reject } of all) reject(error);
     }
@@ -20,14 +23,13 @@ export function exchangesInMemory(world: number, onRound?: (rounds: readonly Rou
     rank,
     world,
     round: (round) => new Promise((resolve, reject) => {
+      if (failure) return reject(failure);
       waiting[rank] = { round, resolve, reject };
-      if (waiting.filter(Boolean).length === world) end();
+      if (waiting.filter(Boolean).length === world) void end();
     }),
+    fail: (error) => {
+      failure ??= new PenjingError('E_PEER', `rank ${rank} failed: ${error instanceof Error ? error.message : String(error)}`);
+      for (const one of waiting.splice(0)) one?.reject(failure);
+    },
   }));
-}
-
-function mean(vectors: readonly Float32Array[]): Float32Array {
-  const result = new Float32Array(vectors[0]!.length);
-  for (const vector of vectors) addScaled(result, vector, 1 / vectors.length);
-  return result;
 }

@@ -1,15 +1,13 @@
-/** Rank 0: takes in the chunks of all ranks, adds them in the order of ranks, and gives the mean back. */
+/** Rank 0: takes in the chunks of all ranks, has their mean computed, and gives it back. */
 import { isPenjingError, PenjingError } from '@penjing/core';
-import { plainKernels, type UpdateKernels, wasmKernels } from '@penjing/kernels';
 import { jsonFrame, jsonOf } from './frame.js';
 import { type FrameStream, peerError } from './frame-stream.js';
-import type { Opening, TrainingExchange } from './training-exchange.js';
+import type { Mean, Opening, TrainingExchange } from './training-exchange.js';
 import { bytesOf, floatsOf, VectorTape } from './vector-tape.js';
 
 /** `members` are ranks 1, 2, … */
 export function hubExchange(members: readonly FrameStream[]): Omit<TrainingExchange, typeof Symbol.asyncDispose> {
   const world = members.length + 1;
-  const kernels = updateKernels();
   let number = 0;
   let failure: PenjingError | undefined;
   const fail = (error: unknown): void => {
@@ -21,7 +19,8 @@ export function hubExchange(members: readonly FrameStream[]): Omit<TrainingExcha
     rank: 0,
     world,
     fail,
-    async round({ vectors, take, said }) {
+    async round(asked) {
+      const { vectors, take, said } = asked;
       if (failure) throw failure;
       const round = ++number;
       const tape = new VectorTape(vectors);
@@ -33,7 +32,7 @@ export function hubExchange(members: readonly FrameStream[]): Omit<TrainingExcha
         await everyone((member) => member.send(jsonFrame('told', round, told)));
         for (let index = 0; index < tape.chunks; index++) {
           const own = tape.read(index);
-          const bytes = bytesOf(take === 'first' ? own : mean(own, await everyone(async (member) => floatsOf((await member.next('chunk', round, index)).bytes)), kernels));
+          const bytes = bytesOf(asked.take === 'first' ? own : await checkedMean([own, ...(await everyone(async (member) => floatsOf((await member.next('chunk', round, index)).bytes)))], asked.mean));
           await everyone((member) => member.send({ kind: 'chunk', round, index, bytes }));
           if (take === 'mean') tape.write(index, floatsOf(bytes));
         }
@@ -46,21 +45,9 @@ export function hubExchange(members: readonly FrameStream[]): Omit<TrainingExcha
   };
 }
 
-/** The order is that of ranks, whoever was first: the same bits every time, and those of as many engines in one process. */
-function mean(own: Float32Array, others: readonly Float32Array[], kernels: UpdateKernels): Float32Array {
-  const sum = new Float32Array(own.length);
-  for (const part of [own, ...others]) {
-    if (part.length !== own.length) throw peerError('a rank sent a chunk of another length');
-    kernels.blend(sum, part, 1, 1 / (others.length + 1));
-  }
-  return sum;
-}
-
-function updateKernels(): UpdateKernels {
-  try {
-    return wasmKernels({ arenaBytes: 0 });
-  } catch (error) {
-    if (error instanceof WebAssembly.CompileError) return plainKernels({ arenaBytes: 0 });
-    throw error;
-  }
+/** Throws `E_PEER` for parts that do not fit. */
+async function checkedMean(parts: readonly Float32Array[], mean: Mean): Promise<Float32Array> {
+  const { length } = parts[0]!;
+  if (parts.some((part) => part.length !== length)) throw peerError('a rank sent a chunk of another length');
+  return mean(parts);
 }

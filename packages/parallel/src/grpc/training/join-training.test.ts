@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { encodeFrame, jsonFrame } from './frame.js';
 import { TRAINING_PATH } from './frame-stream.js';
 import { joinTraining, type JoinTrainingOptions } from './join-training.js';
-import type { TrainingExchange } from './training-exchange.js';
+import type { Mean, TrainingExchange } from './training-exchange.js';
 import { CHUNK } from './vector-tape.js';
 
 async function freeAddress(): Promise<string> {
@@ -29,6 +29,9 @@ async function group(world: number, more: (rank: number) => Partial<JoinTraining
 
 const outcome = (promise: Promise<unknown>): Promise<PenjingError> => promise.then(() => expect.fail('it went well'), (error: unknown) => (isPenjingError(error) ? error : expect.fail(String(error))));
 
+/** In float32, one rank after the other. */
+const mean: Mean = (parts) => parts[0]!.map((_, i) => parts.reduce((sum, part) => Math.fround(sum + Math.fround(Math.fround(1 / parts.length) * part[i]!)), 0));
+
 /** Bit for bit; `toEqual` takes seconds for as many numbers. */
 function same(vectors: readonly Float32Array[], expected: readonly Float32Array[]): void {
   const bytes = (all: readonly Float32Array[]): Buffer => Buffer.concat(all.map(({ buffer }) => Buffer.from(buffer as ArrayBuffer)));
@@ -50,7 +53,7 @@ describe('rounds', () => {
       }
       return sum;
     });
-    for (const { vectors, said } of await Promise.all(joined.ranks.map((exchange) => exchange.round({ vectors: vectorsOf(exchange.rank), take: 'mean', said: { rank: exchange.rank } })))) {
+    for (const { vectors, said } of await Promise.all(joined.ranks.map((exchange) => exchange.round({ vectors: vectorsOf(exchange.rank), take: 'mean', mean, said: { rank: exchange.rank } })))) {
       expect(said).toEqual(Array.from({ length: world }, (_, rank) => ({ rank })));
       same(vectors, expected);
     }
@@ -60,7 +63,7 @@ describe('rounds', () => {
 
   test('vectors of other sizes end it on every rank', async () => {
     await using joined = await group(3);
-    const errors = await Promise.all(joined.ranks.map((exchange) => outcome(exchange.round({ vectors: [new Float32Array(exchange.rank === 2 ? 4 : 3)], take: 'mean', said: null }))));
+    const errors = await Promise.all(joined.ranks.map((exchange) => outcome(exchange.round({ vectors: [new Float32Array(exchange.rank === 2 ? 4 : 3)], take: 'mean', mean, said: null }))));
     for (const { code, message } of errors) expect([code, message]).toEqual(['E_OPTION', 'rank 2 trains other weights than rank 0']);
   });
 });
@@ -69,7 +72,7 @@ describe('a lost rank', () => {
   test('that says why ends the round of all others, and every later one', async () => {
     await using joined = await group(3);
     const [first, second, third] = joined.ranks as [TrainingExchange, TrainingExchange, TrainingExchange];
-    const rounds = [first, second].map((exchange) => outcome(exchange.round({ vectors: [new Float32Array(9)], take: 'mean', said: null })));
+    const rounds = [first, second].map((exchange) => outcome(exchange.round({ vectors: [new Float32Array(9)], take: 'mean', mean, said: null })));
     third.fail(Object.assign(new Error('the disk is full'), { code: 'E_DISK_FULL' }));
     for (const error of await Promise.all(rounds)) expect(error).toMatchObject({ code: 'E_PEER', message: expect.stringContaining('E_DISK_FULL: the disk is full') as string });
     expect((await outcome(first.round({ vectors: [], take: 'first', said: null }))).code).toBe('E_PEER');
@@ -79,7 +82,7 @@ describe('a lost rank', () => {
   test.each([0, 1])('rank %i that just ends is noticed by who waits', async (gone) => {
     const joined = await group(3);
     const others = joined.ranks.filter(({ rank }) => rank !== gone);
-    const rounds = others.map((exchange) => outcome(exchange.round({ vectors: [new Float32Array(9)], take: 'mean', said: null })));
+    const rounds = others.map((exchange) => outcome(exchange.round({ vectors: [new Float32Array(9)], take: 'mean', mean, said: null })));
     await joined.ranks[gone]![Symbol.asyncDispose]();
     for (const error of await Promise.all(rounds)) expect(error).toMatchObject({ code: 'E_PEER', hint: expect.stringContaining('--resume') as string });
     await joined[Symbol.asyncDispose]();

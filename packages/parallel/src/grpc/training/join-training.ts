@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isPenjingError, PenjingError } from '@penjing/core';
 import { Client, type ClientDuplexStream, Server, type ServerDuplexStream, status } from '@grpc/grpc-js';
+import { widenConnections, widenStreams } from '../receive-window.js';
 import { checkExposure, checkToken, clientCredentials, formatAddress, parseAddress, serverCredentials, type StageSecurity, tokenMetadata } from '../security.js';
 import { jsonFrame, jsonOf } from './frame.js';
 import { type FrameStream, frameStream, peerError, TRAINING_PATH } from './frame-stream.js';
@@ -30,6 +31,8 @@ const LOST_AFTER_MS = 15_000;
 const RETRY_MS = 300;
 const HELLO_MS = 10_000;
 const PROTOCOL = 1;
+/** Bytes on their way to one rank: two chunks. With the 64 KB that are usual a round of 16 MB took more than four times as long. */
+const WINDOW = 8 * CHUNK;
 /** What ranks say beside: names and shapes of all weights. */
 const SAID_BYTES = 16 << 20;
 
@@ -52,8 +55,8 @@ export async function joinTraining(options: JoinTrainingOptions): Promise<Traini
 function channelOptions(lostAfterMs = LOST_AFTER_MS): Record<string, number> {
   const interval = Math.ceil(lostAfterMs / 3);
   return {
-    // Two chunks: with the 64 KB that are usual a round of 16 MB took more than four times as long.
-    'grpc-node.flow_control_window': 8 * CHUNK,
+    // Of clients; servers are widened by hand.
+    'grpc-node.flow_control_window': WINDOW,
     'grpc.max_receive_message_length': Math.max(4 * CHUNK, SAID_BYTES) + 1024, 'grpc.max_send_message_length': -1,
     'grpc.keepalive_time_ms': interval, 'grpc.keepalive_timeout_ms': lostAfterMs - interval, 'grpc.keepalive_permit_without_calls': 1,
   };
@@ -63,6 +66,7 @@ const raw = { requestStream: true, responseStream: true, requestSerialize: (byte
 
 async function awaitMembers({ address, world, security = {}, joinMs = JOIN_MS, lostAfterMs, signal, onNote }: JoinTrainingOptions): Promise<TrainingExchange> {
   const server = new Server(channelOptions(lostAfterMs));
+  widenStreams(server, WINDOW);
   const members = new Map<number, FrameStream>();
   let exchange: Omit<TrainingExchange, typeof Symbol.asyncDispose> | undefined;
   let onComplete = (): void => {};
@@ -110,6 +114,7 @@ async function awaitMembers({ address, world, security = {}, joinMs = JOIN_MS, l
     await new Promise<void>((resolve, reject) => {
       server.bindAsync(formatAddress(parseAddress(address)), serverCredentials(security), (error) => (error ? reject(new PenjingError('E_LISTEN', `rank 0 cannot listen on ${address}: ${error.message}`, { hint: 'Choose another port.', cause: error })) : resolve()));
     });
+    widenConnections(server, WINDOW);
     await within(complete, joinMs, signal, () => peerError(`${[...Array(world).keys()].filter((rank) => rank > 0 && !members.has(rank)).map((rank) => `rank ${rank}`).join(', ')} did not come within ${joinMs / 1000} seconds`));
     const ordered = Array.from({ length: world - 1 }, (_, i) => members.get(i + 1)!);
     exchange = hubExchange(ordered);

@@ -1,7 +1,7 @@
 /** Ranks from 1 on: send what they have to rank 0, and take what comes back. */
 import { jsonFrame, jsonOf } from './frame.js';
 import { type FrameStream, peerError } from './frame-stream.js';
-import type { Opening, TrainingExchange } from './training-exchange.js';
+import type { Opening, TrainingExchange, TrainingRound } from './training-exchange.js';
 import { bytesOf, floatsOf, VectorTape } from './vector-tape.js';
 
 export function memberExchange(hub: FrameStream, rank: number, world: number): Omit<TrainingExchange, typeof Symbol.asyncDispose> {
@@ -10,7 +10,7 @@ export function memberExchange(hub: FrameStream, rank: number, world: number): O
     rank,
     world,
     fail: (error) => hub.fail(error),
-    async round<Said>({ vectors, take, said }: { readonly vectors: readonly Float32Array[]; readonly take: 'mean' | 'first'; readonly said: Said }) {
+    async round<Said>({ vectors, take, said }: TrainingRound<Said>) {
       const round = ++number;
       const tape = new VectorTape(vectors);
       await hub.send(jsonFrame('say', round, { length: tape.length, take, said } satisfies Opening));

@@ -1,13 +1,17 @@
 /** What processes that train the same weights have in common: vectors go in on every rank, and their mean comes out on every rank. */
 
-export interface TrainingRound<Said> {
+interface Shared<Said> {
   /** Of the same sizes on all ranks; they are given away. */
   readonly vectors: readonly Float32Array[];
-  /** Their mean, added in the order of ranks; or those of rank 0. */
-  readonly take: 'mean' | 'first';
   /** JSON. */
   readonly said: Said;
 }
+
+/** The mean of parts of the same length, one of each rank, in the order of ranks; they are given away. */
+export type Mean = (parts: readonly Float32Array[]) => Float32Array | Promise<Float32Array>;
+
+/** Out come means, which rank 0 has computed by `mean`, in a thread of its choice: that of the sockets is none for it; or what rank 0 has. */
+export type TrainingRound<Said> = Shared<Said> & ({ readonly take: 'mean'; readonly mean: Mean } | { readonly take: 'first' });
 
 /** The `GradientExchange` of `@penjing/distill`, over the network. */
 export interface TrainingExchange extends AsyncDisposable {
