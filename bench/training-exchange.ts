@@ -21,11 +21,11 @@ async function freeAddress(): Promise<string> {
 const address = given('at') ?? (await freeAddress());
 const rank = Number(given('rank') ?? 0);
 const others = rank > 0 ? [] : Array.from({ length: world - 1 }, (_, i) => fork(fileURLToPath(import.meta.url), [...process.argv.slice(2), `at=${address}`, `rank=${i + 1}`], { execArgv: process.execArgv }));
-const { blend } = wasmKernels({ arenaBytes: 0 });
+const kernels = wasmKernels({ arenaBytes: 0 });
 /** In this thread; a training has it computed in that of its engine. */
 const mean: Mean = (parts) => {
   const sum = new Float32Array(parts[0]!.length);
-  for (const part of parts) blend(sum, part, 1, 1 / parts.length);
+  for (const part of parts) kernels.blend(sum, part, 1, 1 / parts.length);
   return sum;
 };
 const exchange = await joinTraining({ address, rank, world });

@@ -9,7 +9,7 @@ const withOnes: GradientExchange = {
   rank: 0,
   world: 2,
   async round(round) {
-    const vectors = await Promise.all(round.vectors.map((vector) => (round.take === 'mean' ? round.mean([vector, new Float32Array(vector.length).fill(1)]) : vector)));
+    const vectors = await Promise.all(round.vectors.map(async (vector) => (round.take === 'mean' ? round.mean([vector, new Float32Array(vector.length).fill(1)]) : vector)));
     return { vectors, said: [round.said, null] };
   },
   fail: () => {},

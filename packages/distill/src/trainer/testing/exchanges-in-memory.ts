@@ -13,7 +13,7 @@ export function exchangesInMemory(world: number, onRound?: (rounds: readonly Rou
     try {
       onRound?.(rounds);
       const [first] = rounds as [Round];
-      const vectors = await Promise.all(first.vectors.map((vector, i) => (first.take === 'first' ? vector : first.mean(rounds.map((round) => round.vectors[i]!)))));
+      const vectors = await Promise.all(first.vectors.map(async (vector, i) => (first.take === 'first' ? vector : first.mean(rounds.map((round) => round.vectors[i]!)))));
       for (const { resolve } of all) resolve({ said: rounds.map(({ said }) => said), vectors: vectors.map((vector) => vector.slice()) });
     } catch (error) {
       for (const { reject } of all) reject(error);
