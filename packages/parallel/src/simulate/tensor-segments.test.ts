@@ -6,7 +6,7 @@ import { shardModel } from '../tensor/shard-model.js';
 import { stepTraffic } from '../tensor/step-traffic.js';
 import { memoryOf } from './forecast.js';
 import { tensorProgram } from './tensor-segments.js';
-import { transformerModel } from './transformer-model.js';
+import { transformerModel } from '../testing/transformer-model.js';
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `d${i}`);
 const layout = (count: number) => ({ kind: 'tensor' as const, devices: names(count) });
