@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Device } from '../plan/device.js';
 import { plan, planInDetail } from '../planner/plan.js';
-import { residualModel } from '../split/residual-model.js';
+import { residualModel } from '../testing/residual-model.js';
 
 const devices: Device[] = ['a', 'b'].map((name) => ({ name, host: 'h', memoryBytes: 1e9, flops: 1e9, memoryBandwidth: 1e12, cores: 1 }));
 const links = [{ from: '*', to: '*', latency: 1e-5, bandwidth: 1e12 }];
