@@ -1,5 +1,6 @@
 /** What a session worker can be asked to do, one row per request. */
 import { bench } from './bench.js';
+import { freeBuffers } from './free-buffers.js';
 import { type Batchers, generate } from './generate.js';
 import type { Handlers } from './protocol.js';
 import { reduce } from './reduce.js';
@@ -21,6 +22,7 @@ export function createHandlers(sessions: SessionTable): Handlers {
     },
     async run({ handle, feeds, outputs }, { transfer }) {
       const fetched = await sessions.run(handle, allToOrt(sessions.api, feeds), outputs);
+      freeBuffers(Object.values(feeds).map(({ data }) => data));
       return Object.fromEntries(outputs.map((name) => [name, fromOrt(name, fetched[name]!, transfer)]));
     },
     reduce: (params, { transfer }) => reduce(sessions, params, transfer),

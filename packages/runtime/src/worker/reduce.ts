@@ -1,5 +1,6 @@
 /** Runs a session and reduces its output where it is: embeddings of states, the likeliest of many logits. What is large never leaves the worker. */
 import { PenjingError } from '@penjing/core';
+import { freeBuffers } from './free-buffers.js';
 import type { LogitRows } from './logits.js';
 import { logitRows } from './logits.js';
 import type { SessionTable } from './session-table.js';
@@ -42,6 +43,7 @@ export async function reduce(sessions: SessionTable, { handle, feeds, output, re
   const reduced = reduceTensor(tensor!, reduction);
   transfer.push(reduced.values.buffer as ArrayBuffer);
   if ('normalize' in reduction && reduction.normalize) normalizeRows(reduced);
+  freeBuffers(Object.values(feeds).map(({ data }) => data));
   return reduced;
 }
 
