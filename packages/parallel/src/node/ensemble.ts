@@ -29,8 +29,9 @@ export async function openEnsemble({ replicas, reduction, engine, signal }: Ense
         // all outputs of each: the reducer takes all of its inputs, also for those that are not asked for
         const terms = termsOf(await Promise.all(replicas.map((replica) => replica.run(feeds, { signal }))));
         return await reducer.run(terms, { signal, transfer: Object.keys(terms), ...(outputs && { outputs }) });
-      } finally {
+      } catch (error) {
         end('another model of this ensemble');
+        throw error;
       }
     },
     async [Symbol.asyncDispose]() {

@@ -12,7 +12,8 @@ export async function runPieces(feeds: Feeds, options: RunOptions, axes: BatchAx
   try {
     const pieces = await Promise.all(ranges.map((range) => run(cutFeeds(feeds, axes, rows, range), { ...rest, signal }, range.end - range.start)));
     return joinOutputs(pieces, ranges, axes);
-  } finally {
+  } catch (error) {
     end('another piece of this batch');
+    throw error;
   }
 }

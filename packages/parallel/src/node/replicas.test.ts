@@ -44,6 +44,19 @@ describe('replicas', () => {
     await Promise.all([single, wide]);
   });
 
+  test('a batch that meets replicas with equal work is cut for all of them, and stays whole when all are full', async () => {
+    const replicas = hands(2);
+    await using all = openReplicas({ replicas, batch });
+    const requests = [1, 3, 5].map((value) => all.run({ x: numbers(value, value + 1) }));
+    await vi.waitFor(() => expect(counts(replicas)).toEqual([2, 2]));
+    expect(replicas.map(({ runs }) => runs.map(({ feeds }) => valuesOf(feeds['x'])))).toEqual([[[1], [3]], [[2], [4]]]);
+    for (const { runs } of replicas) runs[0]!.end(0);
+    await vi.waitFor(() => expect(counts(replicas)).toEqual([3, 2]));
+    expect(valuesOf(replicas[0]!.runs[2]!.feeds['x'])).toEqual([5, 6]);
+    replicas.forEach(({ runs }) => runs.slice(1).forEach((run) => run.end(0)));
+    await Promise.all(requests);
+  });
+
   test('two pieces at most are in each; the others wait, and leave the line when given up', async () => {
     const replicas = hands(2);
     await using all = openReplicas({ replicas });

@@ -17,6 +17,14 @@ export interface ReplicasOptions {
 /** In each replica one piece runs and one waits. */
 const PER_REPLICA = 2;
 
+/**
+ * Pieces of a request that comes while so many are under way: one for each replica that has the least. All of them get one to run and one to wait, so that they end together and none waits for the calling
+ * thread; whole requests would leave one idle at the end of each row of them. When all are full, cutting would only add pieces to wait for.
+ */
+function piecesFor(replicas: number, pieces: number): number {
+  return pieces < PER_REPLICA * replicas ? replicas - (pieces % replicas) : 1;
+}
+
 /** Disposing disposes of the replicas. */
 export function openReplicas({ replicas, batch, grain = 1 }: ReplicasOptions): Executor {
   const [first] = replicas;
@@ -29,8 +37,7 @@ export function openReplicas({ replicas, batch, grain = 1 }: ReplicasOptions): E
     outputs: first.outputs,
     async run(feeds, options = {}) {
       const rows = batch ? batchRows(feeds, batch) : 1;
-      // When all have work, cutting this request would only add pieces to wait for.
-      const ranges = shareRows(rows, batch ? Math.max(1, replicas.length - pieces) : 1, grain);
+      const ranges = shareRows(rows, batch ? piecesFor(replicas.length, pieces) : 1, grain);
       pieces += ranges.length;
       try {
         return await runPieces(feeds, options, batch, ranges, async (piece, each, weight) => {

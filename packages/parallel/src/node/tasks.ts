@@ -104,11 +104,10 @@ async function runFlow(graph: FlowGraph, works: readonly (Executor | TaskFunctio
     }));
     return Object.fromEntries(await Promise.all(wanted.map(async (name) => [name, own(await cells.get(name)!.ready, feeds[name])] as const)));
   } catch (error) {
+    end('another step of this run');
     // Which of two steps died first says nothing: a lost worker is told before what it brought down.
     if (!isLost(error)) given?.throwIfAborted();
     throw error;
-  } finally {
-    end('another step of this run');
   }
 }
 
