@@ -21,6 +21,7 @@ export const serve: Command = {
     { flags: '--tls-key <file>', help: 'its key', group: 'Network' },
     { flags: '--allow-public-without-key', help: 'listen on a public address although no API key is set (PENJING_API_KEY)', group: 'Network' },
     { flags: '--variant <name>', help: 'fp32, fp16, q8, q4, … of folders with several', group: 'Models' },
+    { flags: '--plan <file>', help: 'run models for tensors as a plan (penjing plan) for the cores of this machine says: replicas, stages, branches, shards', parse: filled, group: 'Models' },
     { flags: '--ladder <names>', help: 'cheaper variants of the folders, the best first, as q8,q4: under overload requests go there before any is refused', parse: names, group: 'Models' },
     { flags: '--ladder-warm', help: 'load them at the start, not with the first overload', group: 'Models' },
     { flags: '--max-concurrent <n>', help: 'requests that a model works on at a time (8)', parse: integer(1, 4096), group: 'Models' },
@@ -33,7 +34,7 @@ export const serve: Command = {
     { flags: '--metric-aliases <names>', help: "metrics by the names of other servers too: nv (Triton's), vllm", parse: names },
     { flags: '--log-level <level>', help: 'how much is logged, on stderr', choices: ['fatal', 'error', 'warn', 'info', 'debug', 'silent'] },
   ],
-  examples: ['penjing serve out/sapling', 'penjing serve chat=out/qwen words=out/minilm --port 9000', 'PENJING_API_KEY=… penjing serve --repository models --host 0.0.0.0'],
+  examples: ['penjing serve out/sapling', 'penjing serve chat=out/qwen words=out/minilm --port 9000', 'penjing serve model.onnx --plan plan.json', 'PENJING_API_KEY=… penjing serve --repository models --host 0.0.0.0'],
   async run({ arguments: paths, options, signal, note }) {
     // The other verbs keep V8's young heap as small as it begins (see main.ts). A server that answers thousands of requests a second fills that every 4 ms: a fifth of its time went into emptying it.
     setFlagsFromString('--semi-space-growth-factor=2');
@@ -56,7 +57,7 @@ export const serve: Command = {
 };
 
 function optionsOf(paths: readonly string[], options: Readonly<Record<string, unknown>>): ServerOptions {
-  const shared = { variant: textOf(options, 'variant'), threads: numberOf(options, 'threads'), device: deviceOf(options), ...prefixCacheOf(options), maxConcurrent: numberOf(options, 'maxConcurrent'), maxQueue: numberOf(options, 'maxQueue'), ladder: ladderOf(options), overload: options['ladderWarm'] === true ? { warm: true } : undefined };
+  const shared = { variant: textOf(options, 'variant'), plan: textOf(options, 'plan'), threads: numberOf(options, 'threads'), device: deviceOf(options), ...prefixCacheOf(options), maxConcurrent: numberOf(options, 'maxConcurrent'), maxQueue: numberOf(options, 'maxQueue'), ladder: ladderOf(options), overload: options['ladderWarm'] === true ? { warm: true } : undefined };
   const [origins, cert, key, adminPort, grpcPort, drain] = [listOf(options, 'cors'), textOf(options, 'tlsCert'), textOf(options, 'tlsKey'), numberOf(options, 'adminPort'), numberOf(options, 'grpcPort'), numberOf(options, 'drain')];
   const given: ServerOptions = {
     ...(paths.length > 0 && { models: paths.map((path) => ({ ...defined(shared), ...namedPath(path) })) }),

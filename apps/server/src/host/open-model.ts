@@ -1,4 +1,5 @@
 /** Opens a model in its own process: what it is for decides what can be asked of it. */
+import { PenjingError } from '@penjing/core';
 import { type ModelSummary, summarizeModel } from '@penjing/runtime';
 import { flowFileAt } from '../flow/flow-file.js';
 import { openEmbedding } from './kinds/embedding.js';
@@ -33,7 +34,7 @@ export interface OpenedModel {
 /** Opens `summary.file`; `settings` are options of the runtime's loaders. */
 export type KindOpener = (summary: ModelSummary, settings: KindSettings) => Promise<OpenedKind>;
 
-export interface KindSettings extends Pick<ModelSource, 'threads' | 'device' | 'variant' | 'prefixCacheBytes'> {
+export interface KindSettings extends Pick<ModelSource, 'threads' | 'device' | 'variant' | 'prefixCacheBytes' | 'plan'> {
   readonly thread: 'calling';
   readonly signal: AbortSignal;
 }
@@ -41,20 +42,23 @@ export interface KindSettings extends Pick<ModelSource, 'threads' | 'device' | '
 /** One row per kind of model. */
 const kinds: Readonly<Record<Task, KindOpener>> = { 'text-generation': openTextGeneration, embedding: openEmbedding, tensors: openTensors };
 
-export async function openModel({ path, variant, task, threads, device, prefixCacheBytes, stages }: ModelSource, signal: AbortSignal): Promise<OpenedModel> {
+export async function openModel({ path, variant, task, threads, device, prefixCacheBytes, stages, plan }: ModelSource, signal: AbortSignal): Promise<OpenedModel> {
   // what few models need is loaded for them
   if (stages) {
+    if (plan !== undefined) throw noPlan(path, 'runs in stages elsewhere', 'Leave one of `plan` and `stages` out.');
     const { openRemote } = await import('../flow/open-remote.js');
     return openRemote(stages, signal);
   }
   const flow = await flowFileAt(path);
   if (flow !== undefined) {
+    if (plan !== undefined) throw noPlan(path, 'is a flow', 'Leave `plan` out: a flow says itself what runs beside what.');
     const { openFlow } = await import('../flow/open-flow.js');
     return openFlow(flow, { threads, device }, signal);
   }
   const summary = await summarizeModel(path, { ...(variant !== undefined && { variant }), signal });
   const kind = task ?? summary.task;
-  const { handlers, contextLength, hasChatTemplate = false, close } = await kinds[kind](summary, { threads, device, variant, prefixCacheBytes, thread: 'calling', signal });
+  if (plan !== undefined && kind !== 'tensors') throw noPlan(path, `is for ${kind}`, 'Serve it with `"task": "tensors"`, or leave `plan` out.');
+  const { handlers, contextLength, hasChatTemplate = false, close } = await kinds[kind](summary, { threads, device, variant, prefixCacheBytes, plan, thread: 'calling', signal });
   const description: ModelDescription = {
     task: kind,
     inputs: summary.inputs.map(signatureOf),
@@ -64,4 +68,8 @@ export async function openModel({ path, variant, task, threads, device, prefixCa
     hasChatTemplate,
   };
   return { description, handlers, close };
+}
+
+function noPlan(path: string, why: string, hint: string): PenjingError {
+  return new PenjingError('E_OPTION', `${path} ${why}: a plan is for models that take and give tensors`, { hint });
 }

@@ -22,6 +22,8 @@ export interface ModelSource {
   readonly device?: Device | undefined;
   /** See `GeneratorOptions` of the runtime. */
   readonly prefixCacheBytes?: number | undefined;
+  /** Path of a plan for the cores of this machine. */
+  readonly plan?: string | undefined;
   /** Where its stages run, if not here; paths of PEM files. */
   readonly stages?: { readonly plan: string; readonly addresses: readonly string[]; readonly ca?: string | undefined; readonly cert?: string | undefined; readonly key?: string | undefined } | undefined;
 }

@@ -160,8 +160,8 @@ export class ServedModel {
   }
 }
 
-function sourceOf({ path, options: { task, variant, threads, device, prefixCacheBytes, stages } }: ModelIdentity): ModelSource {
-  return { path, task, variant, threads, device, prefixCacheBytes, stages };
+function sourceOf({ path, options: { task, variant, threads, device, prefixCacheBytes, stages, plan } }: ModelIdentity): ModelSource {
+  return { path, task, variant, threads, device, prefixCacheBytes, stages, plan };
 }
 
 /** Until nothing is in flight, or the time is up. */

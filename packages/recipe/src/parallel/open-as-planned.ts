@@ -37,6 +37,7 @@ async function openPlan(file: string, planPath: string, { device, signal }: Open
   const { openLayout } = await import('@penjing/parallel/node');
   const { ortEngine, ortJobs } = await loadRuntime();
   const { layout, devices } = readPlan(await readText(planPath, MAX_PLAN_BYTES), planPath);
+  refuseShardsApart(layout, devices, planPath);
   refuseOtherMachines(devices, enginesOf(layout), planPath);
   const model = await openOnnx(file, signal);
   const ort = ortEngine({ device, ...sharing(enginesOf(layout).length) });
@@ -95,6 +96,20 @@ async function readSplit(path: string): Promise<SplitFolder | undefined> {
   if (manifest?.['split'] === undefined) return undefined;
   const { readSplitFolder } = await import('@penjing/parallel');
   return readSplitFolder(manifest['split'], join(path, 'penjing.json'));
+}
+
+/** A plan may hold them, forced: what it would cost is worth knowing. Exchanges go through memory that shards share, so nothing runs it. */
+function refuseShardsApart(layout: Plan['layout'], devices: Plan['devices'], planPath: string): void {
+  if (layout.kind === 'tensor') {
+    const hosts = new Set(layout.devices.map((name) => devices.find((device) => device.name === name)?.host ?? name));
+    const known = layout.devices.every((name) => devices.find((device) => device.name === name)?.host !== undefined);
+    if (hosts.size <= 1 || !known) return;
+    throw new PenjingError('E_UNSUPPORTED', `${planPath} has shards of one model on ${[...hosts].join(' and ')}: they exchange sums through shared memory, several times a layer`, {
+      hint: 'Plan without --across-hosts: shards stay inside of a machine, and stages of a pipeline go from one to the next.',
+    });
+  }
+  const inner = layout.kind === 'data' ? layout.replicas : layout.kind === 'pipeline' ? layout.stages.map((stage) => stage.layout) : layout.kind === 'tasks' ? layout.parts.map((part) => part.layout) : [];
+  for (const each of inner) refuseShardsApart(each, devices, planPath);
 }
 
 function refuseOtherMachines(devices: Plan['devices'], used: readonly string[], planPath: string): void {

@@ -9,7 +9,12 @@ export const openTensors: KindOpener = async ({ file }, settings): Promise<Opene
   return { handlers: { infer: inferWith(async () => executor) }, close: async () => executor[Symbol.asyncDispose]() };
 };
 
-export function openExecutor(file: string, { threads, device, thread, signal }: KindSettings): Promise<Executor> {
+export async function openExecutor(file: string, { threads, device, plan, thread, signal }: KindSettings): Promise<Executor> {
+  if (plan !== undefined) {
+    // what few models need is loaded for them
+    const { openAsPlanned } = await import('@penjing/recipe');
+    return openAsPlanned(file, { plan, device, threads, signal });
+  }
   return ortEngine().loadFile(file, { thread, signal, ...(threads !== undefined && { threads }), ...(device !== undefined && { device }) });
 }
 
