@@ -2,7 +2,7 @@
 import { readdirSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type DenseTensor, memorySource, type Model, toDense } from '@penjing/core';
+import { type DenseTensor, GraphBuilder, memorySource, type Model, toDense } from '@penjing/core';
 import { convertHuggingFace, type ConvertHuggingFaceOptions, layoutToBytes, openHuggingFaceFolder, openSafetensors, serializeOnnx } from '@penjing/graph-io';
 import { openFolder } from '@penjing/graph-io/node';
 import * as ort from 'onnxruntime-node';
@@ -96,6 +96,17 @@ test.each([{}, { interleaved: 1 }, { window: 3 }, { softcap: 2 }, { pairs: 8 }])
 
 test('a bias that is more than padding is not dropped', async () => {
   await expect(generationForm(packedDecoder({ alibi: true }))).rejects.toMatchObject({ code: 'E_UNSUPPORTED', message: expect.stringContaining('more than padding') as string });
+});
+
+test('a decoder that takes its positions from how long a cache is, is run as it is', async () => {
+  const model = packedDecoder({});
+  const b = new GraphBuilder(model.graph);
+  const past = model.graph.inputs.find(({ name }) => name.startsWith('past_key_values.'))!;
+  const ids = model.graph.inputs.find(({ name }) => name === 'input_ids')!;
+  const [first] = model.graph.nodes();
+  const shifted = b.before(first!, () => b.op('Sub', [b.op('Add', [ids, b.op('Shape', [past], { start: 2, end: 3 })]), b.op('Shape', [past], { start: 2, end: 3 })]));
+  for (const { node, index } of [...ids.uses()]) if (node.opType !== 'Add') node.setInput(index, shifted);
+  await expect(generationForm(model)).rejects.toMatchObject({ code: 'E_UNSUPPORTED', message: expect.stringContaining(past.name) as string });
 });
 
 test('float16 stays close', async () => {

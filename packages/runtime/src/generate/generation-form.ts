@@ -42,6 +42,9 @@ export interface GenerationForm {
 export const LAST_PLACES = 'last_places';
 export const MOST_PLACES = 'most_places';
 
+/** Inputs of the form besides the buffers. */
+const FED: ReadonlySet<string> = new Set(['input_ids', 'position_ids', 'logit_rows', LAST_PLACES, MOST_PLACES]);
+
 /**
  * GroupQueryAttention writes new keys and values into the buffers that it reads when both are one, and its lengths come from outside instead of from a mask. Inputs are `input_ids` and `position_ids` (batch, seq),
  * `logit_rows` (count), the lengths and the buffers; outputs are the end of the run (see `end-of-run.ts`), `logits` (count, vocabulary) of those rows of (batch · seq), and the buffers. Several tokens at once are of one sequence:
@@ -67,10 +70,12 @@ export async function generationForm(original: Model): Promise<GenerationForm> {
   for (const node of attentions) layers.push(await inBuffers(node, model, lengths));
   mergeProducts(model);
   removeDead(model);
-  const unknown = graph.inputs.filter((input) => input.useCount === 0 && !input.tensor);
-  for (const input of unknown) graph.inputs.splice(graph.inputs.indexOf(input), 1);
-  const mask = graph.inputs.find(({ name }) => name === 'attention_mask');
-  if (mask) throw unsupported(`attention_mask is still read, by ${[...mask.uses()][0]?.node.describe() ?? 'an output'}`);
+  const unused = graph.inputs.filter((input) => input.useCount === 0 && !input.tensor);
+  for (const input of unused) graph.inputs.splice(graph.inputs.indexOf(input), 1);
+  for (const input of graph.inputs) {
+    const reader = [...input.uses()].map(({ node }) => node).find((node) => !PAST.test(input.name) || !attentions.includes(node));
+    if (reader && !input.tensor && !FED.has(input.name)) throw unsupported(`${input.name} is read by ${reader.describe()}, which the lengths of buffers would mislead`);
+  }
   return { model, form: { layers, logits, positions: graph.inputs.includes(positions), alone: isReduced(positions) } };
 }
 

@@ -116,6 +116,17 @@ describe('texts that are written together', () => {
     expect([batcher.size, batcher.bytes]).toEqual([0, 0]);
   });
 
+  test('a prompt that there is no room for is told to its text, and the others go on', async () => {
+    const batcher = new Batcher(runner, () => 16);
+    // more keys and values than any buffer holds
+    const endless = { length: 2 ** 50, *[Symbol.iterator](): Generator<number> {} } as unknown as readonly number[];
+    const [one, two] = [write(batcher, prompt(1, 4), 5), write(batcher, endless, 5).result];
+    await expect(two).rejects.toMatchObject({ code: 'E_MEMORY' });
+    await one.result;
+    expect(one.tokens).toEqual(await alone(prompt(1, 4), 5));
+    expect(batcher.size).toBe(0);
+  });
+
   test('a run that fails is told to everybody, and the next one works', async () => {
     let broken = true;
     const failing = new Batcher(through((...args) => (broken ? Promise.reject(new Error('broken')) : runner.forward(...args))), () => 16);

@@ -1,4 +1,5 @@
 /** Continuous batching: texts that are written at the same time share the runs of their decoder, and join and leave at tokens. */
+import { PenjingError } from '@penjing/core';
 import type { Drawn } from '../generate/sampler.js';
 import { CacheRows } from './cache-rows.js';
 import type { Drafter, Speculation } from './drafts.js';
@@ -115,7 +116,7 @@ export class Batcher {
 
   /** A piece of the next prompt. */
   async #read(): Promise<void> {
-    if (!this.#reading && this.#waiting.length > 0 && this.#writing.length < (this.#runner.form.alone ? 1 : MOST_ROWS)) this.#reading = this.#begin(this.#waiting.shift()!);
+    if (!this.#reading && this.#waiting.length > 0 && this.#writing.length < (this.#runner.form.alone ? 1 : MOST_ROWS)) this.#begin(this.#waiting.shift()!);
     if (!this.#reading) return;
     const { text, rows } = this.#reading;
     const { prompt } = text.params;
@@ -124,19 +125,25 @@ export class Batcher {
     const next = Math.min(prompt.length, at + most);
     const logits = await this.#runner.forward(rows, [prompt.slice(at, next)]);
     if (next < prompt.length) return;
-    this.#reading = undefined;
     text.prefilled = performance.now();
     this.#rows.add({ rows, row: 0, length: next });
     this.#writing.push(text);
+    this.#reading = undefined;
     this.#prefixes?.put(prompt, rows);
     this.#take(this.#writing.length - 1, logits.row(0), next);
   }
 
-  #begin(text: Text): Reading {
+  /** A prompt that there is no room for is the matter of its text alone. */
+  #begin(text: Text): void {
+    const { prompt } = text.params;
     const rows = new CacheRows(this.#runner.api, this.#runner.form);
-    const known = this.#prefixes?.find(text.params.prompt);
-    rows.add(known && { rows: known.rows, row: 0, length: known.length }, text.params.prompt.length);
-    return { text, rows };
+    const known = this.#prefixes?.find(prompt);
+    try {
+      rows.add(known && { rows: known.rows, row: 0, length: known.length }, prompt.length);
+      this.#reading = { text, rows };
+    } catch (cause) {
+      refuse(text, new PenjingError('E_MEMORY', `there is no room for the keys and values of ${prompt.length} tokens`, { cause, hint: 'Ask for fewer texts at the same time, or shorten the prompt.' }));
+    }
   }
 
   /** The next token of everybody, or several of those whose tokens were guessed. */
