@@ -1,7 +1,7 @@
 /** Connects to the broker of a fleet as the command line says it. */
 import type { WorkQueue } from '@penjing/parallel';
 import { memoryQueue } from '@penjing/parallel';
-import type { connectNats } from '@penjing/parallel/nats';
+import type { connectNats as connect } from '@penjing/parallel/nats';
 
 /** A server, and who is asking. */
 export interface BrokerOptions {
@@ -28,7 +28,7 @@ export interface JoinedFleet extends AsyncDisposable {
 }
 
 /** Throws what `connectNats` throws. */
-export async function connectBroker({ servers, nkey, tlsCa, tlsCert, tlsKey, signal, onNote }: BrokerOptions): ReturnType<typeof connectNats> {
+export async function connectBroker({ servers, nkey, tlsCa, tlsCert, tlsKey, signal, onNote }: BrokerOptions): ReturnType<typeof connect> {
   // The client of NATS takes a tenth of a second to load, and few runs need it.
   const { connectNats, readCredentials, readTls } = await import('@penjing/parallel/nats');
   const tls = tlsCa !== undefined || tlsCert !== undefined ? await readTls({ ...(tlsCa !== undefined && { ca: tlsCa }), ...(tlsCert !== undefined && { cert: tlsCert }), ...(tlsKey !== undefined && { key: tlsKey }) }) : undefined;
