@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { exportedNames, resolveRelative, root, sourceFiles } from './sources.js';
+import { exportedNames, resolveRelative, root, sourceFiles, unseenModules } from './sources.js';
 
 /** The arrows of the architecture: what each home may import of ours, whose types it may use besides, and whether it may touch Node. */
 const arrows: Readonly<Record<string, { readonly imports: readonly string[]; readonly types?: readonly string[]; readonly node: boolean | RegExp }>> = {
@@ -72,6 +72,10 @@ describe('architecture', () => {
   test('every file opens with a sentence', () => {
     const bare = files.filter(({ text }) => !text.startsWith('/**') && !text.startsWith('#!') && !text.startsWith('// Generated'));
     expect(bare.map(({ path }) => path)).toEqual([]);
+  });
+
+  test('no module is of a kind that types, lint and these tests do not look at', () => {
+    expect(unseenModules()).toEqual([]);
   });
 
   test('no default exports, no any', () => {

@@ -27,6 +27,17 @@ export function sourceFiles(): SourceFile[] {
   );
 }
 
+/** Modules that neither the compiler's projects nor lint look at: what is written to try something out, and then forgotten. */
+export function unseenModules(): string[] {
+  const inside = (folder: string): string[] =>
+    readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+      const path = `${folder}/${entry.name}`;
+      if (entry.isDirectory()) return ['node_modules', 'dist'].includes(entry.name) ? [] : inside(path);
+      return /\.[mc]ts$/.test(entry.name) ? [path] : [];
+    });
+  return ['packages', 'apps', 'bench', 'tests', 'examples', 'scripts'].flatMap(inside);
+}
+
 /** The names an entry exports, types among them; `export *` is reported as `* from …`. */
 export function exportedNames(path: string): string[] {
   const file = ts.createSourceFile(path, readFileSync(join(root, path), 'utf8'), ts.ScriptTarget.Latest, true);
