@@ -2,7 +2,7 @@
 import { denseOf, type Engine, type Executor, type Feeds, type JobHost, type Model } from '@penjing/core';
 import type { CallerSpeed, Ladder, Layout } from '@penjing/parallel';
 import { callProbe, givingProbe, numbers, oneNumber, pairsProbe, rowsOf, takingProbe } from './speed-probes.js';
-import { undisturbed } from './undisturbed.js';
+import { mean, undisturbed, type UndisturbedOptions, undisturbedTogether } from './undisturbed.js';
 
 export interface CallProbing {
   readonly engine: Engine;
@@ -49,7 +49,8 @@ export async function measureCalls(probing: CallProbing, callSeconds: number): P
   const giving = (count: number): Promise<Ladder> => withEngines(engine, givingProbe(), count, signal, (executors) => inTurn(MOVED, async (bytes) => {
     step(`${bytes / 1024} KB from ${count === 1 ? 'an engine' : `${count} engines`}`);
     const feeds = { x: oneNumber, length: denseOf('int64', [1], [bytes / 4]) };
-    const [given, kept] = [await meanOf(executors, (executor) => timed(() => executor.run(feeds, { outputs: ['all'] }))), await meanOf(executors, (executor) => timed(() => executor.run(feeds, { outputs: ['one'] })))];
+    const taking = (output: string): Promise<number> => meanOf(executors, (executor) => executor.run(feeds, { outputs: [output] }), { seconds, signal });
+    const [given, kept] = [await taking('all'), await taking('one')];
     return rate(bytes, given - kept);
   }));
   const outputs = await giving(1);
@@ -80,28 +81,24 @@ async function withEngines<T>(engine: Engine, model: Model, count: number, signa
   }
 }
 
-async function meanOf(executors: readonly Executor[], timeOf: (executor: Executor) => Promise<number>): Promise<number> {
-  const each = await Promise.all(executors.map(timeOf));
-  return each.reduce((sum, one) => sum + one, 0) / executors.length;
+async function meanOf(executors: readonly Executor[], run: (executor: Executor) => Promise<unknown>, options: UndisturbedOptions): Promise<number> {
+  return mean(await undisturbedTogether(executors.map((executor) => () => run(executor)), options));
 }
 
 /** Mean over engines with one thread of the median seconds of a run, while all of them run. */
 export function sideBySide(engine: Engine, model: Model, count: number, feeds: Feeds, seconds: number, signal: AbortSignal | undefined): Promise<number> {
   const options = signal ? { signal } : {};
-  return withEngines(engine, model, count, signal, (executors) => meanOf(executors, (executor) => undisturbed(() => executor.run(feeds, options), { seconds, signal })));
+  return withEngines(engine, model, count, signal, (executors) => meanOf(executors, (executor) => executor.run(feeds, options), { seconds, signal }));
 }
 
 /** More pairs of cut products, over as many pairs of the size that a shard has of them: what is left is the sums. */
 async function measureSums(probing: CallProbing): Promise<Ladder> {
   const { engine, cores, seconds, signal, step } = probing;
   const devices = Array.from({ length: cores }, (_, i) => `core${i}`);
-  const timed = (executor: Executor, rows: number): Promise<number> => {
-    const { feeds } = rowsOf(rows);
-    return undisturbed(() => executor.run(feeds), { seconds, signal });
-  };
   const each = (executors: readonly Executor[]): Promise<number[]> => inTurn(SUMMED_ROWS, (rows) => {
     step(`sums over ${cores} shards, ${rows} rows`);
-    return meanOf(executors, (executor) => timed(executor, rows));
+    const { feeds } = rowsOf(rows);
+    return meanOf(executors, (executor) => executor.run(feeds), { seconds, signal });
   });
   const [few, many] = await inTurn(PAIRS, (pairs) => inLayout(probing, pairsProbe(pairs, 1), { kind: 'tensor', devices }, (executor) => each([executor])));
   const [fewComputed, manyComputed] = await inTurn(PAIRS, (pairs) => withEngines(engine, pairsProbe(pairs, cores), cores, signal, each));

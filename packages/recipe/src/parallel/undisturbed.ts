@@ -5,7 +5,12 @@ export interface UndisturbedOptions {
   /** Of one slice; what is run may take longer. */
   readonly seconds: number;
   readonly signal?: AbortSignal | undefined;
+  /** Milliseconds of a clock, and a sample that tells the cores that others kept busy since; of this machine when absent. */
+  readonly now?: () => number;
+  readonly foreign?: () => () => number;
 }
+
+type Run = () => Promise<unknown>;
 
 /** Cores that others may take meanwhile: the clocks of the system tick every 10 ms, so that less cannot be told in a short slice. */
 const TOLERATED = 0.25;
@@ -14,23 +19,54 @@ const TRIES = 3;
 const MIN_RUNS = 5;
 
 /** Median of the seconds of a run. A slice beside others' work is taken again; where they do not stop, the quietest slice counts. */
-export async function undisturbed(run: () => Promise<unknown>, { seconds, signal }: UndisturbedOptions): Promise<number> {
-  for (let i = 0; i < 2; i++) await run();
-  let best = { foreign: Infinity, seconds: 0 };
+export async function undisturbed(run: Run, options: UndisturbedOptions): Promise<number> {
+  return (await undisturbedTogether([run], options))[0]!;
+}
+
+/**
+ * The same of several that run side by side, each over and over until the same end: none has the cores of one that is done already, and a slice is kept
+ * or taken again for all. Nothing runs any more when it throws.
+ */
+export async function undisturbedTogether(runs: readonly Run[], { seconds, signal, now = () => performance.now(), foreign = foreignCores }: UndisturbedOptions): Promise<number[]> {
+  await settled(runs.map(async (run) => {
+    for (let i = 0; i < 2; i++) await run();
+  }));
+  let best: { readonly foreign: number; readonly seconds: number[] } = { foreign: Infinity, seconds: [] };
   for (let tries = 0; tries < TRIES && best.foreign > TOLERATED; tries++) {
-    const times: number[] = [];
-    const foreign = foreignCores();
-    const end = performance.now() + 1000 * seconds;
-    while (times.length < MIN_RUNS || performance.now() < end) {
-      signal?.throwIfAborted();
-      const started = performance.now();
-      await run();
-      times.push(performance.now() - started);
-    }
-    const slice = { foreign: foreign(), seconds: median(times) / 1000 };
-    if (slice.foreign < best.foreign) best = slice;
+    const since = foreign();
+    const taken = await slice(runs, { seconds, signal, now });
+    const busy = since();
+    if (busy < best.foreign) best = { foreign: busy, seconds: taken };
   }
   return best.seconds;
+}
+
+/** Median seconds of each. The slice goes on for all until the slowest has enough runs. */
+async function slice(runs: readonly Run[], { seconds, signal, now }: { readonly seconds: number; readonly signal: AbortSignal | undefined; readonly now: () => number }): Promise<number[]> {
+  const times = runs.map((): number[] => []);
+  const end = now() + 1000 * seconds;
+  let failed = false;
+  const goesOn = (): boolean => !failed && (now() < end || times.some((each) => each.length < MIN_RUNS));
+  await settled(runs.map(async (run, i) => {
+    try {
+      while (goesOn()) {
+        signal?.throwIfAborted();
+        const started = now();
+        await run();
+        times[i]!.push(now() - started);
+      }
+    } catch (error) {
+      failed = true;
+      throw error;
+    }
+  }));
+  return times.map((each) => median(each) / 1000);
+}
+
+/** Waits for all of them, whatever becomes of one; throws the first error. */
+async function settled(all: readonly Promise<unknown>[]): Promise<void> {
+  const failed = (await Promise.allSettled(all)).find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
 }
 
 /** Cores that other programs kept busy since; 0 where the system does not tell. */
@@ -51,4 +87,8 @@ function sample(): { readonly at: number; readonly all: number; readonly own: nu
 
 export function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
