@@ -30,3 +30,12 @@ test('an engine with all cores that was measured faster than replicas is chosen'
   const times = [{ threads: 1, rows: 16, seconds: 0.01, together: 0.02 }, { threads: 2, rows: 16, seconds: 0.006 }];
   expect((await plan({ ...options, times })).layout).toEqual({ kind: 'device', device: 'a', threads: 2 });
 });
+
+test('an engine with more threads than doctor measured is forecast by the time of just these threads', async () => {
+  const engine = { threads: 1, flops: { product: [[1, 1e9]] }, bandwidth: [[1, 1e12]], nodeSeconds: 1e-6, callSeconds: 6e-6 } as const;
+  const measured = devices.map((device) => ({ ...device, cores: 4, measured: { engines: [engine], together: engine } }));
+  const times = [{ threads: 4, rows: 16, seconds: 0.01 }, { threads: 8, rows: 16, seconds: 0.003 }];
+  const { ranked } = await planInDetail({ ...options, devices: measured, times });
+  const latency = (name: string): number => ranked.find((each) => each.name === name)!.forecast.latency;
+  expect([latency('one device'), latency('one engine on 8 cores')]).toEqual([expect.closeTo(0.01, 6), expect.closeTo(0.003, 6)]);
+});

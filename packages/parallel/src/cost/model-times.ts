@@ -12,7 +12,7 @@ export interface ModelTime {
   readonly seconds: number;
   /** Of each request where the next one always waits. */
   readonly streamed?: number;
-  /** The same while every core of the host runs one such engine. */
+  /** The same while every device of the host runs one such engine. */
   readonly together?: number;
 }
 

@@ -60,7 +60,7 @@ function findSpeed(device: Device, threads: number): EngineSpeed {
 
 /** More threads than were measured: products scale, memory does not. */
 function grown(speed: EngineSpeed, factor: number): EngineSpeed {
-  return { ...speed, flops: Object.fromEntries(Object.entries(speed.flops).map(([kind, ladder]) => [kind, ladder.map(([size, rate]) => [size, rate * factor] as const)])) };
+  return { ...speed, threads: Math.round(speed.threads * factor), flops: Object.fromEntries(Object.entries(speed.flops).map(([kind, ladder]) => [kind, ladder.map(([size, rate]) => [size, rate * factor] as const)])) };
 }
 
 /** Seconds for the nodes, one after the other, in one call that gives outputs of so many bytes each. */
