@@ -132,8 +132,8 @@ function shards({ place, force, book }: CandidateOptions, devices: readonly stri
   if (hosts.size > 1 && !force) return { name, complexity: 3, refused: `two sums per layer would cross from ${[...hosts].slice(0, 2).join(' to ')}: shards stay inside a host unless forced` };
   const uneven = new Set(devices.map((device) => place.device(device).flops)).size > 1;
   if (uneven && !force) return { name, complexity: 3, refused: 'shards wait for each other, and these devices are not equally fast' };
-  if (!hasCuts(book.model, devices.length)) return { name, complexity: 3, refused: 'no weights are worth a sum over the shards' };
-  return { name, layout: { kind: 'tensor', devices }, complexity: 3 };
+  const refused = whyWhole(book.model, devices.length);
+  return refused === undefined ? { name, layout: { kind: 'tensor', devices }, complexity: 3 } : { name, complexity: 3, refused };
 }
 
 /** Nothing for a graph without branches that are worth the hops, or with fewer than there are devices. */
@@ -163,18 +163,25 @@ function latencyOf(place: Topology, from: string, to: string): number {
   }
 }
 
-/** Whether the weights of a model would be cut at all; for large groups as for the largest that is worth working out. */
-function hasCuts(model: Model, count: number): boolean {
-  const shards = Math.min(count, MOST_SHARDS);
-  const known = cuts.get(model) ?? new Map<number, boolean>();
-  cuts.set(model, known);
-  const found = known.get(shards) ?? shardModel(model, { shards }).layers.length > 0;
-  known.set(shards, found);
-  return found;
+/** Why a model is not cut into shards, undefined when it is; for large groups as for the largest that is worth working out. */
+function whyWhole(model: Model, count: number): string | undefined {
+  const shards = Math.min(count, MOST_SHARDS_TRIED);
+  const known = obstacles.get(model) ?? new Map<number, string | undefined>();
+  obstacles.set(model, known);
+  if (!known.has(shards)) known.set(shards, findObstacle(model, shards));
+  return known.get(shards);
 }
 
-const MOST_SHARDS = 8;
-const cuts = new WeakMap<Model, Map<number, boolean>>();
+function findObstacle(model: Model, shards: number): string | undefined {
+  try {
+    return shardModel(model, { shards }).layers.length > 0 ? undefined : 'no weights are worth a sum over the shards';
+  } catch (error) {
+    return reasonOf(error);
+  }
+}
+
+const MOST_SHARDS_TRIED = 8;
+const obstacles = new WeakMap<Model, Map<number, string | undefined>>();
 
 /** One, then doubling up to four rounds per stage, as far as the batch goes. */
 function microBatchCounts(book: CostBook, stages: number): number[] {
@@ -196,6 +203,6 @@ const pieces = (count: number): string => (count === 1 ? 'whole batches' : `${co
 
 /** What makes a layout impossible is said beside it; anything else is a fault of ours. */
 export function reasonOf(error: unknown): string {
-  if (isPenjingError(error) && ['E_PLAN', 'E_MEMORY', 'E_GRAPH'].includes(error.code)) return error.message;
+  if (isPenjingError(error) && ['E_PLAN', 'E_MEMORY', 'E_GRAPH', 'E_UNSUPPORTED', 'E_DTYPE'].includes(error.code)) return error.message;
   throw error;
 }

@@ -1,3 +1,4 @@
+import { GraphBuilder, lazy, Model, tensorType, type Value } from '@penjing/core';
 import { expect, test } from 'vitest';
 import type { Device, Link } from '../plan/device.js';
 import { readPlan } from '../plan/read-plan.js';
@@ -79,4 +80,22 @@ test('faster devices take more of a pipeline', async () => {
 
 test('a signal ends it', async () => {
   await expect(plan({ model, devices: devices(4), sizes, signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough');
+});
+
+test('a plan for 32 devices, 16 of them looked at before, can be read again', async () => {
+  const made = await plan({ model: transformerModel({ hidden: 512, layers: 1, heads: 32, vocabulary: 512, dtype: 'float32' }), devices: boards(32), links: [wide], goal: 'memory', sizes: { batch: 1, sequence: 4 } });
+  expect(made.considered!.filter(({ forecast }) => forecast).map(({ name }) => name)).toEqual(expect.arrayContaining(['tensor 16', 'tensor 32']));
+  expect(readPlan(JSON.stringify(made))).toEqual(made);
+});
+
+test('a model that shards cannot share is planned without them, and the reason is said', async () => {
+  const noisy = new Model();
+  noisy.opsetImports.set('', 21);
+  const b = new GraphBuilder(noisy.graph);
+  const weight = (name: string, ...shape: number[]): Value => b.initializer(name, lazy.fill('float32', shape, 0));
+  const wider = b.op('Relu', [b.op('MatMul', [b.input('x', tensorType('float32', ['batch', 256])), weight('up', 256, 1024)])]);
+  b.output(b.op('MatMul', [b.op('Add', [wider, b.op('RandomNormalLike', [wider])]), weight('down', 1024, 256)]), 'y');
+  const made = await plan({ model: noisy, devices: boards(4), links: [wide], sizes: { batch: 4 } });
+  expect(made.layout.kind).not.toBe('tensor');
+  for (const name of ['tensor 2', 'tensor 4']) expect(made.considered!.find((each) => each.name === name)!.refused).toMatch(/draws numbers/);
 });

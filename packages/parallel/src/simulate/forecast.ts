@@ -91,8 +91,8 @@ export function memoryOf(layout: Layout, book: CostBook): Record<string, number>
     switch (inner.kind) {
       case 'device': return take(inner.device, book.weightBytes(part) + book.activationBytes(part, rows));
       case 'tensor': {
-        const { weightBytes } = tensorProgram(book, part, inner);
-        return inner.devices.forEach((device, shard) => take(device, weightBytes[shard]! + book.activationBytes(part, rows)));
+        const program = tensorProgram(book, part, inner);
+        return inner.devices.forEach((device, shard) => take(device, program.weightBytes(shard) + book.activationBytes(part, rows)));
       }
       // Of requests that come together each goes whole to one replica.
       case 'data': return inner.replicas.forEach((replica) => visit(replica, part, rows));

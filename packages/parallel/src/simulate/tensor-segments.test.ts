@@ -48,11 +48,18 @@ test('weights that no shard is spared lie on all of them', () => {
   const book = costBook(made, { sizes: { batch: 4 } });
   const [cut, whole] = [2 * 256 * 1024 * 4, (3 * 64 * 256 + 3 * 64 * 64) * 4];
   for (const shards of [2, 4]) {
-    const { weightBytes } = tensorProgram(book, book.whole, layout(shards));
-    expect(weightBytes).toHaveLength(shards);
-    for (const bytes of weightBytes) expect(Math.abs(bytes - (cut / shards + whole))).toBeLessThan(1024);
+    const program = tensorProgram(book, book.whole, layout(shards));
+    for (const bytes of names(shards).map((_, shard) => program.weightBytes(shard))) expect(Math.abs(bytes - (cut / shards + whole))).toBeLessThan(1024);
     expect(memoryOf(layout(shards), book)['d0']).toBeGreaterThan(cut / shards + whole);
   }
+});
+
+test('more shards than are worked out have memory each, whoever asked first', () => {
+  const book = costBook(model, { sizes });
+  const least = memoryOf(layout(16), book)['d0']! / 2;
+  const memory = memoryOf(layout(32), book);
+  expect(Object.keys(memory)).toEqual(names(32));
+  for (const bytes of Object.values(memory)) expect(bytes).toBeGreaterThan(least);
 });
 
 test('a ladder that begins at nothing has a value everywhere', () => {

@@ -20,41 +20,51 @@ export interface TensorSegment {
 }
 
 export interface TensorProgram {
-  /** Bytes of weights that each shard holds: what is not cut lies on all of them. */
-  readonly weightBytes: readonly number[];
+  /** Bytes of weights that a shard holds: what is not cut lies on all of them. */
+  weightBytes(shard: number): number;
   segments(rows: number): readonly TensorSegment[];
 }
 
 type TensorLayout = Layout & { kind: 'tensor' };
 
 /** More shards are reckoned as this many, which take no less time: no model has so many heads that a program for each would say more. */
-const MOST_SHARDS = 16;
+const MOST_SHARDS_PRICED = 16;
 const programs = new WeakMap<CostBook, Map<string, TensorProgram>>();
+/** Of each book one copy of its model with the types of all values, from which parts are taken. */
+const typedModels = new WeakMap<CostBook, Model>();
 
 /** As `openLayout` cuts the part; every number of shards, and each size of a batch, is worked out once. Throws what `shardModel` throws. */
 export function tensorProgram(book: CostBook, part: Part, { devices, experts }: TensorLayout): TensorProgram {
   const known = programs.get(book) ?? new Map<string, TensorProgram>();
   programs.set(book, known);
-  const shards = Math.min(devices.length, MOST_SHARDS);
+  const shards = Math.min(devices.length, MOST_SHARDS_PRICED);
   const key = `${shards} ${experts ?? ''}\n${part.inputs.join('\n')}\n\n${part.outputs.join('\n')}`;
-  const found = known.get(key) ?? programOf(book, shardModel(modelOf(book, part), { shards, ...(experts && { experts }) }), devices.length);
+  const found = known.get(key) ?? programOf(book, shardModel(modelOf(book, part), { shards, ...(experts && { experts }) }));
   known.set(key, found);
   return found;
 }
 
 function modelOf(book: CostBook, part: Part): Model {
   if (part === book.whole) return book.model;
-  const typed = cloneModel(book.model);
-  inferShapes(typed);
-  return extractModel(typed, part.inputs, part.outputs, { keepOutputs: true });
+  return extractModel(typedModel(book), part.inputs, part.outputs, { keepOutputs: true });
 }
 
-function programOf(book: CostBook, sharded: ShardedModel, devices: number): TensorProgram {
+function typedModel(book: CostBook): Model {
+  const known = typedModels.get(book);
+  if (known) return known;
+  const typed = cloneModel(book.model);
+  inferShapes(typed);
+  typedModels.set(book, typed);
+  return typed;
+}
+
+function programOf(book: CostBook, sharded: ShardedModel): TensorProgram {
   const weights = sharded.segments.map(bytesOfSegments);
   const heaviest = weights.indexOf(Math.max(...weights));
   const known = new Map<number, readonly TensorSegment[]>();
   return {
-    weightBytes: Array.from({ length: devices }, (_, i) => weights[i % weights.length]!),
+    // Those beyond the shards that were worked out hold as much as they do.
+    weightBytes: (shard) => weights[shard % weights.length]!,
     segments(rows) {
       const found = known.get(rows) ?? segmentsOf(book, sharded, heaviest, rows);
       known.set(rows, found);
