@@ -1,3 +1,4 @@
+import { GraphBuilder, lazy, Model, tensorType, type Value } from '@penjing/core';
 import { expect, test } from 'vitest';
 import { costBook } from '../cost/cost-book.js';
 import type { Device } from '../plan/device.js';
@@ -62,6 +63,47 @@ test('replicas share a batch, whole requests go round where there is one row', (
   };
   expect(rate(8, 4) / rate(8, 1)).toBeCloseTo(4, 1);
   expect(rate(1, 4) / rate(1, 1)).toBeCloseTo(4, 1);
+});
+
+test('unequal replicas go at their own pace, whichever of them is slow', () => {
+  const model = residualModel({ hidden: [64, 64], width: 64 });
+  const book = costBook(model, { sizes: { batch: 1 } });
+  const place = (slow: number) => topology(devices(5).map((device, i) => ({ ...device, flops: i === slow ? 1e5 : 1e6 })), FREE);
+  const rate = (slow: number, list: readonly string[]): number => {
+    const layout: Layout = { kind: 'data', reduction: 'concat', replicas: list.map((device) => ({ kind: 'device', device })) };
+    return forecastOf({ layout, book, place: place(slow) }).forecast.throughput;
+  };
+  for (const slow of [0, 2, 4]) {
+    const each = names(5).map((device) => rate(slow, [device]));
+    expect(rate(slow, names(5)) / each.reduce((a, b) => a + b, 0), `d${slow} is slow`).toBeCloseTo(1, 2);
+  }
+});
+
+test('as many replicas as there may be work at the same time', () => {
+  const book = costBook(residualModel({ hidden: [64, 64], width: 64 }), { sizes: { batch: 1 } });
+  const place = topology(devices(40, { flops: 1e6 }), FREE);
+  const rate = (count: number): number => forecastOf({ layout: { kind: 'data', reduction: 'concat', replicas: names(count).map((device) => ({ kind: 'device', device })) }, book, place }).forecast.throughput;
+  expect(rate(40) / rate(1)).toBeCloseTo(40, 1);
+});
+
+test('sums and gathers larger than any that was measured go on in proportion', () => {
+  const measured = { engines: [], together: { threads: 1, flops: { product: [[1, 1e9]] as const }, bandwidth: [[1, 1e9]] as const, nodeSeconds: 0, callSeconds: 0 }, sums: [[2 ** 11, 1e-5], [2 ** 20, 1e-3]] as const };
+  const place = topology(devices(2, { host: 'h', measured }), []);
+  expect([0, 2 ** 10, 2 ** 20, 2 ** 22].map((bytes) => place.sumSeconds('d0', bytes))).toEqual([1e-5, 1e-5, 1e-3, 4e-3]);
+  const model = new Model();
+  model.opsetImports.set('', 21);
+  const b = new GraphBuilder(model.graph);
+  const weight = (name: string, ...shape: number[]): Value => b.initializer(name, lazy.fill('float32', shape, 0));
+  // a gather before the Softmax, a sum behind the last product
+  const wide = b.op('Softmax', [b.op('MatMul', [b.input('x', tensorType('float32', ['batch', 512])), weight('up', 512, 1024)])]);
+  b.output(b.op('MatMul', [b.op('Relu', [b.op('MatMul', [wide, weight('wider', 1024, 2048)])]), weight('down', 2048, 512)]), 'y');
+  const exchanged = (batch: number): number => {
+    const { timeline } = forecastOf({ layout: { kind: 'tensor', devices: names(2) }, book: costBook(model, { sizes: { batch } }), place });
+    return timeline.filter(({ kind, where }) => kind === 'collective' && where === 'd0').reduce((sum, { from, to }) => sum + to - from, 0);
+  };
+  // (512, 1024) and (512, 512) floats: 2 MiB and 1 MiB
+  expect(exchanged(512)).toBeCloseTo(3e-3, 9);
+  expect(exchanged(2048)).toBeCloseTo(12e-3, 9);
 });
 
 test('devices of one host share its memory', () => {

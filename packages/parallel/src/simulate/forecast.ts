@@ -18,10 +18,12 @@ export interface ForecastDetails {
   readonly timeline: readonly Span[];
 }
 
-/** Requests of the stream from which the throughput is read: enough that filling and draining do not count. */
+/** Requests of the stream from which the throughput is read, at least one for each replica: enough that filling and draining do not count. */
 const STREAM = 12;
 /** A simulation of more tasks than this says the same about fewer requests. */
 const MAX_TASKS = 60_000;
+/** Seconds below which nothing is told apart. */
+const SHORTEST = 1e-9;
 
 export interface ForecastOptions {
   readonly layout: Layout;
@@ -39,11 +41,14 @@ export function forecastOf({ layout, book, place, alone }: ForecastOptions): For
   };
   const one = run(1, 1);
   const latency = one.end[one.ends[0]!]!;
-  const requests = Math.max(2, Math.min(STREAM, Math.floor(MAX_TASKS / Math.max(1, one.tasks.length))));
-  const window = Math.max(2, Math.min(requests - 1, 2 * sessionsOf(layout)));
-  const many = run(requests + window, window);
-  const ends = many.ends.map((task) => many.end[task]!);
-  const throughput = requests / Math.max(Number.MIN_VALUE, ends[ends.length - 1]! - ends[window - 1]!);
+  const round = roundOf(layout);
+  const perRequest = layoutTasks({ layout, book, place, requests: 1, window: 2 }).tasks.length;
+  // Whole rounds: each replica then has as many as every other, and waits for no other.
+  const inRounds = (count: number): number => Math.max(1, Math.ceil(count / round)) * round;
+  const requests = inRounds(Math.max(2, Math.min(STREAM, Math.floor(MAX_TASKS / Math.max(1, perRequest)))));
+  const window = Math.min(requests, inRounds(2 * sessionsOf(layout)));
+  const many = run(requests + Math.max(2, window), Math.max(2, window));
+  const throughput = paceOf(many.ends.map((task) => many.end[task]!), requests, round);
   const busy = devices.map((name) => one.busy[place.devices.findIndex((device) => device.name === name)]!);
   const working = latency * devices.length;
   return {
@@ -56,6 +61,30 @@ export function forecastOf({ layout, book, place, alone }: ForecastOptions): For
     },
     timeline: one.tasks.map((_, i) => ({ ...one.labels[i]!, from: one.start[i]!, to: one.end[i]! })).filter(({ from, to }) => to > from),
   };
+}
+
+/** Requests until each replica has had one, as they go round: what one of them does repeats itself after so many. */
+function roundOf(layout: Layout): number {
+  switch (layout.kind) {
+    case 'device': case 'tensor': return 1;
+    case 'data': return layout.replicas.map(roundOf).reduce(commonMultiple, layout.reduction === 'concat' ? layout.replicas.length : 1);
+    case 'pipeline': return layout.stages.map((stage) => roundOf(stage.layout)).reduce(commonMultiple, 1);
+    case 'tasks': return layout.parts.map((part) => roundOf(part.layout)).reduce(commonMultiple, 1);
+  }
+}
+
+function commonMultiple(a: number, b: number): number {
+  let [divisor, rest] = [a, b];
+  while (rest > 0) [divisor, rest] = [rest, divisor % rest];
+  return (a / divisor) * b;
+}
+
+/**
+ * Requests per second, of every replica at its own pace: `openReplicas` sends the next request to the one that has the least to do, so that slow ones hold up nobody. Read between requests of the same
+ * replica, since those of different ones do not end in the order in which they began.
+ */
+function paceOf(ends: readonly number[], requests: number, round: number): number {
+  return ends.slice(-round).reduce((sum, end, i) => sum + requests / round / Math.max(SHORTEST, end - ends[ends.length - round + i - requests]!), 0);
 }
 
 /** Devices kept busy, those that a leaf with more threads than its own cores takes included. */

@@ -74,7 +74,9 @@ export function topology(devices: readonly Device[], links: readonly Link[]): To
     },
     sumSeconds(name, bytes) {
       const ladder = device(name).measured?.sums;
-      return ladder && interpolate(ladder, bytes);
+      const [most, seconds] = ladder?.at(-1) ?? [0, 0];
+      // Beyond what was measured every byte costs the same.
+      return ladder && (most > 0 && bytes > most ? (seconds * bytes) / most : interpolate(ladder, bytes));
     },
     occupies(name, threads) {
       const own = index.get(device(name).name)!;
