@@ -57,6 +57,7 @@ function obstacle(node: Node, { layers, refused }: Form): string | undefined {
   const activation = node.string('activation_type', 'relu');
   if (activation === 'swiglu' ? node.int('swiglu_fusion', 0) !== 1 : !Object.hasOwn(activations, activation)) return activation === 'swiglu' ? 'swiglu that is not interleaved' : `activation_type ${activation}`;
   if (layers.some(({ weight, scales }) => tensorOf(node, weight)?.shape.length !== 3 || (scales !== undefined && !tensorOf(node, scales)))) return 'its weights are no stored tensors of three dimensions';
+  if (layers.some(({ bias, zeros }) => [bias, zeros].some((index) => index !== undefined && node.input(index) && !tensorOf(node, index)))) return 'its biases or zero points are computed';
   if (nameOf(node) === 'com.microsoft.MoE') return undefined;
   const [bits, block] = [node.int('expert_weight_bits', 4), node.int('block_size', 0)];
   if (node.string('quant_type', 'int') !== 'int' || node.int('weights_prepacked', -1) === 1) return 'its weights are packed for one kind of device';
@@ -74,7 +75,8 @@ function mixture(b: GraphBuilder, node: Node, { layers }: Form): Value {
   const inner = nameOf(node) === 'com.microsoft.QMoE' ? packedWidth(node, layers[0]) : tensorOf(node, layers[0].weight)!.shape[2]!;
   const tokens = b.op('Reshape', [x, b.constant('int64', [-1, inner])]);
   const shares = b.op('Transpose', [routing(b, node, b.op('Reshape', [router, b.constant('int64', [-1, experts])]))], { perm: [1, 0] }); // (experts, tokens)
-  let sum = b.op('CastLike', [b.op('Expand', [b.constant('float32', 0), b.op('Shape', [tokens])]), tokens]);
+  // In float32, whatever the tokens are: ONNX Runtime's ScatterND on a CPU refuses to add float16.
+  let sum = b.op('Expand', [b.constant('float32', 0), b.op('Shape', [tokens])]);
   for (let i = 0; i < experts; i++) {
     const share = b.op('Gather', [shares, b.constant('int64', i)]);
     const rows = b.op('Transpose', [b.op('NonZero', [share])], { perm: [1, 0] }); // (chosen, 1)
@@ -84,9 +86,9 @@ function mixture(b: GraphBuilder, node: Node, { layers }: Form): Value {
       if (at === 0) h = activate(b, node, h, tensorOf(node, layer.weight)!.shape[1]!);
     });
     const weight = b.op('Unsqueeze', [b.op('GatherND', [share, rows]), b.constant('int64', [1])]);
-    sum = b.op('ScatterND', [sum, rows, b.op('Mul', [h, b.op('CastLike', [weight, h])])], { reduction: 'add' });
+    sum = b.op('ScatterND', [sum, rows, b.op('Mul', [b.op('Cast', [h], { to: FLOAT }), weight])], { reduction: 'add' });
   }
-  return b.op('Reshape', [sum, b.op('Shape', [x])]);
+  return b.op('Reshape', [b.op('CastLike', [sum, x]), b.op('Shape', [x])]);
 }
 
 /** What each expert's output counts for a token, (tokens, experts) in float32, 0 for those that were not chosen. */

@@ -169,6 +169,13 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'CastLike: a sum goes on to what it is added to', exchanges: ['reduce 1'], build: (net) => {
+      const x = sequence(net);
+      const [one, other] = [24, 32].map((inner) => net.op('MatMul', [relu(net, net.op('MatMul', [x, net.weight(16, inner)])), net.weight(inner, 16)])) as [Value, Value];
+      net.output(net.op('Add', [net.op('CastLike', [one, net.b.constant('float32', 0)]), other]));
+    },
+  },
+  {
     name: 'one scale for all heads is found on the whole', exchanges: ['gather 1'], cut: 1, shards: [2, 4], build: (net) => {
       const apart = heads(net, net.op('MatMul', [sequence(net), net.weight(16, 16)]), 4);
       net.output(net.contrib('DynamicQuantizeMatMul', [apart, net.op('Reshape', [net.b.constant('int8', [3, -7, 5, 1, 9, 2, -4, 6]), net.ints(4, 2)]), net.b.constant('float32', 0.1)])[0]!);

@@ -18,11 +18,13 @@ const product: ShardingRule = (c) => [...broadcast(c), linear(c, 0), linear(c, 1
 const quotient: ShardingRule = (c) => [...broadcast(c), linear(c, 0)];
 
 /** A sum stays one where nothing is rounded: between floats of like or growing width. */
-const cast: ShardingRule = (c) => {
-  const to = c.node.int('to', 0);
-  const wide: Way[] = (c.dtype(0) === 'float32' && (to === 1 || to === 11)) || (c.dtype(0) === 'float64' && to === 11) ? [linear(c, 0)] : [];
-  return [...unary(c), ...wide];
-};
+const exact: Readonly<Record<string, readonly string[]>> = { float32: ['float32', 'float64'], float64: ['float64'] };
+
+const castTo = (c: ShardingContext, to: string | undefined): Way[] => [...unary(c), ...(exact[c.dtype(0) ?? '']?.includes(to ?? '') ? [linear(c, 0)] : [])];
+
+const cast: ShardingRule = (c) => castTo(c, { 1: 'float32', 11: 'float64' }[c.node.int('to', 0)]);
+
+const castLike: ShardingRule = (c) => castTo(c, c.dtype(1));
 
 const dropout: ShardingRule = (c) => (c.has(2) && c.numbers(2)?.[0] !== 0 ? [] : keptAxes(c, [], 2));
 
@@ -50,6 +52,6 @@ export const elementwiseRules = {
   Mul: product,
   Div: quotient,
   Cast: cast,
-  CastLike: unary,
+  CastLike: castLike,
   Dropout: dropout,
 } satisfies ShardingRules;
