@@ -92,8 +92,9 @@ export class ServedModel {
     this.#wanted = true;
     clearTimeout(this.#restart);
     if (!this.#host) this.#become('LOADING', 'it is being loaded');
-    const host = this.#options.createHost(this.identity.name);
+    let host: Host | undefined;
     try {
+      host = this.#options.createHost(this.identity.name);
       const description = await host.load(sourceOf(this.identity), { ...(signal && { signal }) });
       if (!this.#wanted) throw new PenjingError('E_DISPOSED', `model ${this.identity.name} was unloaded while it was being loaded`);
       const before = this.#host;
@@ -104,7 +105,7 @@ export class ServedModel {
       if (before) this.#retire(before);
       return description;
     } catch (error) {
-      void host.close({ graceMs: 1_000 });
+      void host?.close({ graceMs: 1_000 });
       if (!this.#host) this.#become('UNAVAILABLE', messageOf(error));
       throw error;
     }
