@@ -23,8 +23,9 @@ export function frameWriter(stream: Writable, later: (flush: () => void) => void
     stream.uncork();
   };
   return (message) => {
+    const parts = encodeFrame(message);
     if (waiting.length === 0) later(flush);
-    for (const part of encodeFrame(message)) {
+    for (const part of parts) {
       waiting.push(part);
       bytes += part.length;
     }

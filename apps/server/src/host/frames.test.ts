@@ -45,6 +45,17 @@ test('messages come back in order, whole, wherever the stream is cut', () => {
   }), { numRuns: 200 });
 });
 
+test('strings take their bytes and a length each, whatever is in them', () => {
+  const call = (data: readonly string[]): Message => ({ id: 1, method: 'infer', params: { inputs: { x: { dtype: 'string', shape: [data.length], data } } } });
+  const control = '\u0001'.repeat(1000);
+  expect(Buffer.concat(encodeFrame(call([control, '', control]))).length).toBeLessThan(2100);
+  const odd = call(['', '\ud800', 'a\udc00b', '\ufeffx', '盆景 🌳', '\0']);
+  expect(readIn(Buffer.concat(encodeFrame(odd)), [3])).toEqual([odd]);
+  // As JSON more than the 2^29 characters that V8 has for a text.
+  const many = call(Array<string>(90).fill('\u0001'.repeat(1e6)));
+  expect(encodeFrame(many).reduce((sum, part) => sum + part.length, 0)).toBeLessThan(90.1e6);
+});
+
 test('a tensor has a buffer of its own', () => {
   const data = Float32Array.of(1, 2, 3).buffer;
   const call: Message = { id: 1, method: 'infer', params: { inputs: { x: { dtype: 'float32', shape: [3], data }, y: { dtype: 'float32', shape: [3], data } } } };

@@ -1,12 +1,13 @@
-/** Messages between the server and a model's process as frames of a byte stream: tensors go as the bytes that they are, everything else through V8's serializer. */
+/** Messages between the server and a model's process as frames of a byte stream: tensors go as the bytes that they are, strings among them, everything else through V8's serializer. */
 import { deserialize, serialize } from 'node:v8';
+import { packStrings, unpackStrings } from './packed-strings.js';
 import type { FromModel, ToModel, WireTensor } from './protocol.js';
 
 type Message = ToModel | FromModel;
 type Tensors = Readonly<Record<string, WireTensor>>;
 
-/** A tensor in the head of a frame: its strings, or how many bytes of it lie behind the head. */
-type Described = readonly [name: string, dtype: WireTensor['dtype'], shape: readonly number[], data: number | readonly string[]];
+/** A tensor in the head of a frame: how many bytes of it lie behind the head, and how many strings these are. */
+type Described = readonly [name: string, dtype: WireTensor['dtype'], shape: readonly number[], bytes: number, strings?: number];
 
 /** What a head says; the first two are JSON, because V8's serializer takes five times as long for the few words of a small tensor. */
 const [CALL, RESULT, OTHER] = [0, 1, 2];
@@ -35,9 +36,10 @@ function withTensors(kind: number, tensors: Tensors, head: (described: readonly 
   const parts: Uint8Array[] = [];
   const described = Object.keys(tensors).map((name): Described => {
     const { dtype, shape, data } = tensors[name]!;
-    if (!(data instanceof ArrayBuffer)) return [name, dtype, shape, data];
-    parts.push(new Uint8Array(data));
-    return [name, dtype, shape, data.byteLength];
+    const strings = !(data instanceof ArrayBuffer);
+    const bytes = strings ? packStrings(data) : new Uint8Array(data);
+    parts.push(bytes);
+    return strings ? [name, dtype, shape, bytes.length, data.length] : [name, dtype, shape, bytes.length];
   });
   return [withPrefix(kind, JSON.stringify(head(described))), ...parts];
 }
@@ -95,14 +97,12 @@ export class FrameReader<M extends Message> {
     const tensors: [string, WireTensor][] = [];
     const next = (i: number): void => {
       if (i === described.length) return this.#done(messageOf(kind, id, Object.fromEntries(tensors), rest) as M);
-      const [name, dtype, shape, data] = described[i]!;
-      if (typeof data !== 'number') {
-        tensors.push([name, { dtype, shape, data }]);
-        return next(i + 1);
-      }
-      const bytes = new Uint8Array(data);
-      tensors.push([name, { dtype, shape, data: bytes.buffer }]);
-      this.#fill(bytes, () => next(i + 1));
+      const [name, dtype, shape, size, strings] = described[i]!;
+      const bytes = new Uint8Array(size);
+      this.#fill(bytes, () => {
+        tensors.push([name, { dtype, shape, data: strings === undefined ? bytes.buffer : unpackStrings(bytes, strings) }]);
+        next(i + 1);
+      });
     };
     next(0);
   }

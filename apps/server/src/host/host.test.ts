@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GraphBuilder, Model, tensorType } from '@penjing/core';
 import { layoutToBytes, serializeOnnx } from '@penjing/graph-io';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { tinyDecoder } from '../../../../packages/runtime/src/testing/tiny-decoder.js';
 import { writeModelFolder } from '../../../../packages/runtime/src/testing/model-folder.js';
 import type { Host } from './host.js';
@@ -73,6 +73,15 @@ describe.each([
     expect(seen[0]).not.toBe(seen[1]);
     await expect(write(5000)).rejects.toMatchObject({ code: 'E_CONTEXT' });
     await expect(host.call('write', { prompt: { kind: 'text', text: 'a' }, choices: 1, options: { temperature: -1 } })).rejects.toMatchObject({ code: 'E_OPTION' });
+  });
+
+  test('a call that cannot be sent fails, and leaves nothing behind', async () => {
+    const { signal } = new AbortController();
+    const listened = vi.spyOn(signal, 'removeEventListener');
+    await expect(host.call('embed', { texts: [(() => {}) as unknown as string] }, { signal })).rejects.toThrow(/could not be cloned/);
+    expect(host.health().inFlight).toBe(0);
+    expect(listened).toHaveBeenCalledTimes(1);
+    await write(5);
   });
 
   test('a call that is cancelled ends at the next token, and the engine is free for others', async () => {

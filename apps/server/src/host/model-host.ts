@@ -9,8 +9,9 @@ import { threadChannel } from './thread-channel.js';
 const GRACE_MS = 5_000;
 
 /** A host in a child process, or a thread. `name` is for those who look at a list of processes. */
-export const processHost = (name: string): Host => new ModelHost(name, processChannel(name));
-export const threadHost = (name: string): Host => new ModelHost(name, threadChannel(name));
+export const processHost = (name: string): Host => hostOver(name, processChannel(name));
+export const threadHost = (name: string): Host => hostOver(name, threadChannel(name));
+export const hostOver = (name: string, channel: Channel): Host => new ModelHost(name, channel);
 
 interface Pending {
   readonly resolve: (result: unknown) => void;
@@ -88,7 +89,12 @@ class ModelHost implements Host {
       };
       signal?.addEventListener('abort', abort, { once: true });
       this.#pending.set(id, { resolve: settled(resolve), reject: settled(reject), onEvent });
-      this.#channel.post(message(id));
+      try {
+        this.#channel.post(message(id));
+      } catch (error) {
+        // What cannot be sent is never answered.
+        this.#pending.get(id)?.reject(error);
+      }
     });
   }
 
