@@ -60,6 +60,11 @@ describe('requests', () => {
     }
   });
 
+  test('numbers of many digits are what JSON makes of them', () => {
+    const long = `-0.${'1'.repeat(5000)}`;
+    expect([...(decodeInferRequest(json(`{"inputs":[{"name":"x","datatype":"FP64","shape":[2],"data":[${long},1]}]}`)).inputs[0]!.tensor as DenseTensor).data]).toEqual([Number(long), 1]);
+  });
+
   test('numbers that a datatype cannot hold are refused by element, with the range', () => {
     expect(() => input({ datatype: 'UINT8', shape: [2], data: [1, 256] })).toThrow(/element 1 of input "x" is 256, which is no UINT8/);
     expect(() => input({ datatype: 'INT8', shape: [1], data: [-129] })).toThrow(/INT8/);

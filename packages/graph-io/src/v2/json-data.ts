@@ -14,7 +14,7 @@ export function tensorFromJson(datatype: V2Datatype, shape: Shape, count: number
   if (datatype === 'FP16' || datatype === 'BF16') throw refused(`${datatype} has no JSON form, and ${where} is sent as one`, BINARY);
   if (count > v2Limits.jsonElements || range.lists > v2Limits.jsonElements) throw tooManyElements(where);
   const array = numberArrays[datatype];
-  // Every value takes a byte and a comma or bracket: no more is allocated than was sent.
+  // A value takes a comma at least, and eight bytes at most: eight times what was sent is the most that is allocated before a value has been read.
   if (array && (range.flat ? 2 * count < range.end - range.start : range.commas() === count - 1)) {
     const out = new array(count);
     if (readNumbers(bytes, range.start, range.end, shape, out)) return new DenseTensor(v2Types[datatype].dtype, shape, bytesOf(out));

@@ -41,6 +41,20 @@ describe('floats', () => {
   });
 });
 
+test('digits about 2^53, which a sum of them rounds', () => {
+  for (let digits = 2n ** 53n - 4n; digits <= 2n ** 53n + 4n; digits++) {
+    for (const exponent of ['', 'e1', 'e-1', 'e5', 'e22', 'e-22']) {
+      const text = `[${digits}${exponent}]`;
+      for (const array of [Float64Array, Float32Array]) expect(read(text, new array(1)), text).toEqual(array.from(JSON.parse(text) as number[]));
+    }
+  }
+});
+
+test('gives up on a number that is longer than any has to be', () => {
+  for (const long of [`0.${'1'.repeat(100)}`, '1'.repeat(100), `-0.${'0'.repeat(100)}1`, `1${'0'.repeat(64)}`]) expect(read(`[${long}]`, new Float64Array(1)), long).toBeUndefined();
+  expect(read(`[0.${'1'.repeat(60)}]`, new Float64Array(1))).toEqual(Float64Array.of(1 / 9));
+});
+
 test('integers within their range', () => {
   expect(read('[1, -2,127,-128]', new Int8Array(4))).toEqual(Int8Array.of(1, -2, 127, -128));
   expect(read('[4294967295,1e3,1.0,20e-1]', new Uint32Array(4))).toEqual(Uint32Array.of(4294967295, 1000, 1, 2));

@@ -12,11 +12,13 @@ const [SMALL_E, SPACE] = [0x65, 0x20];
 
 /** Powers of ten that doubles hold exactly. */
 const POWERS = Float64Array.from({ length: 23 }, (_, i) => Number(`1e${i}`));
-/** Beyond it a sum of digits is rounded. */
+/** A sum of digits below it was never rounded; 2^53 + 1 is 2^53 too. */
 const EXACT = 2 ** 53;
 /** More digits than the shortest form of any double has. Beyond 2^53 each digit may round the sum twice, and scaling rounds once more: 9 parts in 2^53 at most. */
 const MOST = 1e19;
 const DOUBT = 2 ** -49;
+/** Characters of a number: 17 digits say any double, and a text is put together here by its characters, each of which takes 32 bytes. */
+const LONGEST = 64;
 
 /** Fills `out` with the `count` numbers of a list that is flat or nested as the shape says; false when it gave up. */
 export function readNumbers(bytes: Uint8Array, start: number, end: number, shape: Shape, out: NumberArray): boolean {
@@ -101,7 +103,9 @@ class NumberReader {
         if (at === begun || at - begun > 4) return false;
         exponent += down ? -value : value;
       }
-      const value = scaled(kind, sum, exponent) ?? Number(asciiOf(bytes, negative ? begin + 1 : begin, at));
+      const quick = scaled(kind, sum, exponent);
+      if (quick === undefined && at - begin > LONGEST) return false;
+      const value = quick ?? Number(asciiOf(bytes, first, at));
       const signed = negative ? -value : value;
       out[filled] = signed;
       const stored = out[filled]!;
@@ -123,7 +127,7 @@ function scaled(kind: 'single' | 'double' | 'integer', sum: number, exponent: nu
   if (exponent < -22 || exponent > 22 || sum >= MOST) return undefined;
   const value = exponent < 0 ? sum / POWERS[-exponent]! : sum * POWERS[exponent]!;
   // Both exact, so that the one rounding is the right one (Clinger 1990).
-  if (sum <= EXACT) return value;
+  if (sum < EXACT) return value;
   if (kind !== 'single') return undefined;
   // A float32 has 29 bits less: a few of the last bits of the double decide only beside the middle of two of them.
   return Math.fround(value * (1 - DOUBT)) === Math.fround(value * (1 + DOUBT)) ? value : undefined;
