@@ -69,6 +69,7 @@ function findData(bytes: Uint8Array, list: string): DataRange[] {
   let depth = 0;
   let rootKey = '';
   let key: Uint8Array | undefined;
+  const closeAfter = finderOf(bytes, CLOSE_LIST);
   for (let i = 0; i < bytes.length; i++) {
     const code = bytes[i]!;
     if (code === QUOTE) {
@@ -78,7 +79,7 @@ function findData(bytes: Uint8Array, list: string): DataRange[] {
     } else if (code === COLON && key) {
       if (depth === 1) rootKey = nameOf(key);
       else if (depth === 3 && rootKey === list && kinds[1] === OPEN && kinds[2] === OPEN_LIST && kinds[3] === OPEN && nameOf(key) === 'data') {
-        const range = valueAt(bytes, skipSpace(bytes, i + 1));
+        const range = valueAt(bytes, skipSpace(bytes, i + 1), closeAfter);
         if (ranges.push(range) > v2Limits.tensors) throw tooLarge(`the JSON holds the data of more than ${v2Limits.tensors} tensors`, `At most ${v2Limits.tensors} are read.`);
         i = range.end - 1;
       }
@@ -101,7 +102,16 @@ function nameOf(key: Uint8Array): string {
   }
 }
 
-function valueAt(bytes: Uint8Array, start: number): DataRange {
+/** Where a byte stands next, asked for at places that only grow: each byte is looked at once, however many ask for one that is far away or nowhere. */
+function finderOf(bytes: Uint8Array, code: number): (start: number) => number {
+  let found: number | undefined;
+  return (start) => {
+    if (found === undefined || (found >= 0 && found < start)) found = bytes.indexOf(code, start);
+    return found;
+  };
+}
+
+function valueAt(bytes: Uint8Array, start: number, closeAfter: (start: number) => number): DataRange {
   const first = bytes[start];
   let at = start;
   let depth = 0;
@@ -113,7 +123,7 @@ function valueAt(bytes: Uint8Array, start: number): DataRange {
     return { start, end: at, flat: false, lists, commas: () => commas };
   }
   // Searches for one byte take a tenth of the loop below, and long lists are mostly flat lists of numbers.
-  const close = bytes.indexOf(CLOSE_LIST, start);
+  const close = closeAfter(start);
   const inner = bytes.subarray(start + 1, close);
   if (close > 0 && !inner.includes(OPEN_LIST) && !inner.includes(QUOTE) && !inner.includes(OPEN) && !inner.includes(CLOSE)) {
     return { start, end: close + 1, flat: true, lists: 1, commas: () => inner.reduce((sum, code) => (code === COMMA ? sum + 1 : sum), 0) };
