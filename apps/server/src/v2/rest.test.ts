@@ -192,6 +192,15 @@ describe('hostile requests', () => {
     { what: 'nothing', body: '', status: 400 },
   ];
 
+  test('JSON before binary data is held to the limit of JSON, and binary data to that of bodies', async () => {
+    const made = await start({ limits: { bodyBytes: 2 ** 16, jsonBytes: 2048 } });
+    expect((await double(made, rows(...Array<number>(2000).fill(1)))).response.status).toBe(200);
+    const { parts, headerLength } = encodeInferRequest(rows(1, 2));
+    const spaces = Buffer.alloc(2048, 0x20);
+    const long = await post(made, infer, new Uint8Array(Buffer.concat([spaces, ...parts])), { 'Inference-Header-Content-Length': String(spaces.length + headerLength!) });
+    expect([long.status, await long.json()]).toEqual([413, { error: expect.stringContaining('2048 bytes') as string }]);
+  });
+
   test('each is refused with its status and a reason, and the server stays ready', async () => {
     const made = await start({ limits: { bodyBytes: 2 ** 20, jsonBytes: 2 ** 20 } });
     for (const { what, path = infer, body, headers, status } of cases) {

@@ -50,6 +50,8 @@ async function infer(c: V2Context, { inference, config: { limits } }: ServerCont
   const model = inference.model(c.req.param('model')!, c.req.param('version'));
   const headerLength = headerLengthOf(c.req.header(HEADER));
   const body = await readBody(c.req.raw, headerLength === undefined ? { ...limits, bodyBytes: Math.min(limits.bodyBytes, limits.jsonBytes) } : limits);
+  // Bytes behind the JSON are only copied; the JSON takes as long as it does without them. A length beyond the body is refused below.
+  if (headerLength !== undefined && headerLength <= body.length && headerLength > limits.jsonBytes) throw new PenjingError('E_BODY_SIZE', `the JSON of the body is larger than ${limits.jsonBytes} bytes`, { hint: 'Send tensors as binary data behind it.' });
   const request: InferRequest = headerLength === 0 ? decodeRawRequest(body, rawInputs(described(model), inference.policyOf(model) !== undefined)) : decodeInferRequest(body, headerLength);
   const { response, timings } = await inference.infer(model, request, { signal: c.get('signal'), client: c.get('caller').name });
   return replyOf(encodeInferResponse(response, binaryOutputs(request)), timings, variantHeader(model));
