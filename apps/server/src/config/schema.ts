@@ -63,9 +63,9 @@ export const modelOptionsSchema = z.strictObject({
   /** Cheaper variants, the best first; replies name the one that answered. */
   ladder: z.array(rungSchema).max(8).default([]),
   overload: overloadSchema.prefault({}),
-  /** Of a model for tensors: stages of a plan that run elsewhere (`penjing worker --stage`), and where the first of them is; then only names are taken from `path`. The token of the stages is PENJING_STAGE_TOKEN. */
+  /** Of a model for tensors: stages of a plan (its path is read as `plan` is) that run elsewhere (`penjing worker --stage`), and where the first of them is; then only names are taken from `path`. The token of the stages is PENJING_STAGE_TOKEN. */
   stages: z.strictObject({ plan: z.string().min(1), addresses: z.array(z.string().min(1)).min(1).max(64), ca: z.string().min(1).optional(), cert: z.string().min(1).optional(), key: z.string().min(1).optional() }).optional(),
-  /** Of a model for tensors: a plan (`penjing plan`) for the cores of this machine: replicas, stages, branches or shards. It shares out the threads itself. */
+  /** Of a model for tensors: a plan (`penjing plan`) for the cores of this machine: replicas, stages, branches or shards. In a repository its path begins at the repository's folder and stays inside, as those of ladders do. It shares out the threads itself. */
   plan: z.string().min(1).optional(),
   /** In a repository: the newest so many versions. */
   versions: z.int().min(1).max(64).default(1),

@@ -106,6 +106,24 @@ describe('a repository', () => {
     }
   });
 
+  test('finds the plan of a model in itself, and refuses one elsewhere', async () => {
+    await mkdir(join(root, 'a/1'), { recursive: true });
+    await writeFile(join(root, 'a/plan.json'), '{}');
+    const hosts = fakeHosts({});
+    const models = new ModelRepository(folderShelf(root), serving(hosts));
+    const load = async (options: object): Promise<void> => {
+      await writeFile(join(root, 'a/serve.json'), JSON.stringify(options));
+      await models.load('a');
+    };
+    const addresses = ['10.0.0.5:7000'];
+    await load({ plan: 'a/plan.json' });
+    await load({ stages: { plan: 'a/plan.json', addresses } });
+    expect(hosts.made.map(({ source }) => [source?.plan, source?.stages])).toEqual([[join(root, 'a/plan.json'), undefined], [undefined, { plan: join(root, 'a/plan.json'), addresses }]]);
+    for (const plan of ['../../', '..', 'a/../..']) for (const options of [{ plan }, { stages: { plan, addresses } }]) await expect(load(options)).rejects.toMatchObject({ code: 'E_PATH' });
+    await expect(load({ plan: 'plan.json' })).rejects.toMatchObject({ code: 'E_CONFIG', message: expect.stringContaining('does not exist') as string });
+    expect(hosts.made).toHaveLength(2);
+  });
+
   test('is not ready before it is known what shall be, and without any model once that is known', async () => {
     let ready: () => void = () => {};
     const hosts = fakeHosts({}, { load: ({ path }) => (path.endsWith('b') ? new Promise((resolve) => (ready = resolve)) : Promise.resolve()) });

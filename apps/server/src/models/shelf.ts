@@ -46,9 +46,9 @@ export function folderShelf(root: string): ModelShelf {
     await contained(root, folder);
     const config = join(folder, CONFIG);
     const options = withPaths(await readOptions(config), (other) => join(root, other));
-    for (const { path } of options.ladder) if (path !== undefined) await contained(root, path).catch((cause: unknown) => {
+    for (const path of pathsOf(options)) await contained(root, path).catch((cause: unknown) => {
       if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
-      throw new PenjingError('E_CONFIG', `${config} has ${path} in its ladder, which does not exist`, { hint: 'A path of a ladder begins at the folder of the repository.', cause });
+      throw new PenjingError('E_CONFIG', `${config} names ${path}, which does not exist`, { hint: 'Paths of ladders and plans begin at the folder of the repository.', cause });
     });
     const numbers = (await readdir(folder)).filter((entry) => VERSION.test(entry)).sort((a, b) => Number(a) - Number(b));
     if (numbers.length === 0) {
@@ -96,15 +96,26 @@ export function shelves(all: readonly ModelShelf[]): ModelShelf {
   };
 }
 
-/** Students lie in other folders. */
+/** Students lie in other folders, and plans are files. */
 function withPaths(options: ModelOptions, absolute: (path: string) => string): ModelOptions {
-  return { ...options, ladder: options.ladder.map((rung) => ({ ...rung, ...(rung.path !== undefined && { path: absolute(rung.path) }) })) };
+  const { ladder, plan, stages } = options;
+  return {
+    ...options,
+    ladder: ladder.map((rung) => ({ ...rung, ...(rung.path !== undefined && { path: absolute(rung.path) }) })),
+    ...(plan !== undefined && { plan: absolute(plan) }),
+    ...(stages && { stages: { ...stages, plan: absolute(stages.plan) } }),
+  };
 }
 
-/** A link must not lead out of the repository. */
+/** All that `withPaths` makes absolute. */
+function pathsOf({ ladder, plan, stages }: ModelOptions): string[] {
+  return [...ladder.map(({ path }) => path), plan, stages?.plan].filter((path) => path !== undefined);
+}
+
+/** Neither a link nor `..` leads out of the repository. */
 async function contained(parent: string, path: string): Promise<void> {
   const [outer, inner] = await Promise.all([realpath(parent), realpath(path)]);
-  if (!inner.startsWith(outer + sep)) throw new PenjingError('E_PATH', `${basename(path)} of the repository is a link that leads out of it`);
+  if (!inner.startsWith(outer + sep)) throw new PenjingError('E_PATH', `${basename(path)}, which the repository names, leads out of it`);
 }
 
 /** A flow may use what is in the repository. */
