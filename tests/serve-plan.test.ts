@@ -34,11 +34,14 @@ test('a plan of replicas, stages or shards answers as the model does', async () 
   const layouts: Readonly<Record<string, string>> = {
     data: planOf({ kind: 'data', reduction: 'concat', replicas: [leaf('a'), leaf('b')] }),
     pipeline: planOf({ kind: 'pipeline', microBatches: 2, stages: cutStages(model, { stages: 2 }).map((part, i) => ({ ...part, layout: leaf(i === 0 ? 'a' : 'b') })) }),
-    tensor: planOf({ kind: 'tensor', devices: ['a', 'b'] }),
+    tensor: planOf({ kind: 'tensor', devices: ['a', 'b'] }, [device('a', { host: 'one' }), device('b', { host: 'one' })]),
     elsewhere: planOf({ kind: 'tensor', devices: ['a', 'b'] }, [device('a', { host: 'one' }), device('b', { host: 'two' })]),
+    hostless: planOf({ kind: 'tensor', devices: ['a', 'b'] }),
   };
   for (const [name, text] of Object.entries(layouts)) await writeFile(join(folder, `${name}.json`), text);
   await expect(openAsPlanned(path, { plan: join(folder, 'elsewhere.json') })).rejects.toMatchObject({ code: 'E_UNSUPPORTED', message: expect.stringMatching(/shards of one model on one and two/) as string });
+  // as the planner and stages take them: each is a host by itself
+  await expect(openAsPlanned(path, { plan: join(folder, 'hostless.json') })).rejects.toMatchObject({ code: 'E_UNSUPPORTED', message: expect.stringMatching(/shards of one model on a and b/) as string });
   const server = createServer({ port: 0, log: { level: 'silent' }, models: [{ name: 'whole', path, threads: 1 }, ...Object.keys(layouts).map((name) => ({ name, path, plan: join(folder, `${name}.json`) }))] });
   try {
     const { main } = await server.listen();
@@ -57,7 +60,7 @@ test('a plan of replicas, stages or shards answers as the model does', async () 
       const shards = await infer('tensor', rows);
       expect(Math.max(...shards.map((value, i) => Math.abs(value - whole[i]!))) / most).toBeLessThan(1e-5);
     }
-    expect((await fetch(`${main.url}/v2/models/elsewhere/ready`)).status).not.toBe(200);
+    for (const name of ['elsewhere', 'hostless']) expect((await fetch(`${main.url}/v2/models/${name}/ready`)).status).not.toBe(200);
   } finally {
     await server.close();
     await rm(folder, { recursive: true });
