@@ -78,8 +78,12 @@ for (const each of cases.filter(({ name }) => values.only === undefined || name.
   const times = earlier?.times ?? (await measureModel(model, { sizes, devices }));
   const byWay = { unseen: await plans([]), timed: await plans(times) };
   const measured = earlier?.measured ?? (await measureAll(each, model, byWay.unseen.ranked, devices, byWay.unseen.plan.model.sizes));
-  const forecasts = Object.fromEntries(ways.map((way) => [way, judge(each, byWay[way].ranked, measured)])) as Record<Way, Forecasts>;
-  results.push({ name: each.name, times, measured, forecasts });
+  const [unseen, timed] = [judge(each, byWay.unseen.ranked, measured), judge(each, byWay.timed.ranked, measured)];
+  if (!unseen || !timed) {
+    console.log(`${each.name}: left out, none of its layouts was measured`);
+    continue;
+  }
+  results.push({ name: each.name, times, measured, forecasts: { unseen, timed } });
   show(each, results.at(-1)!);
   await save();
 }
@@ -129,14 +133,15 @@ async function alone(once: () => Promise<number>): Promise<number> {
   return best.value;
 }
 
-/** The planner's choice, or the next one on its list where this version cannot run it. */
-function judge({ goal }: Case, ranked: Ranked, measured: Numbers): Forecasts {
+/** The planner's choice, or the next one on its list where this version cannot run it; undefined where it can run none. */
+function judge({ goal }: Case, ranked: Ranked, measured: Numbers): Forecasts | undefined {
   const known = ranked.filter(({ name }) => Object.hasOwn(measured, name));
   const numbers = Object.fromEntries(known.map(({ name, forecast }) => [name, goal === 'latency' ? forecast.latency : forecast.throughput]));
   const [chosen] = known;
-  const of = measured[chosen!.name]!;
+  if (!chosen) return undefined;
+  const of = measured[chosen.name]!;
   const all = known.map(({ name }) => measured[name]!);
-  return { chosen: chosen!.name, numbers, ofBest: goal === 'latency' ? Math.min(...all) / of : of / Math.max(...all) };
+  return { chosen: chosen.name, numbers, ofBest: goal === 'latency' ? Math.min(...all) / of : of / Math.max(...all) };
 }
 
 /** Sizes by the words of the cases; models whose sizes are fixed take none. */
@@ -196,7 +201,12 @@ function summarize(way: Way): void {
 function show({ name, goal }: Case, { measured, forecasts }: CaseResult): void {
   const text = (value: number): string => (goal === 'latency' ? `${(1000 * value).toPrecision(3)} ms` : `${value.toPrecision(3)} /s`);
   console.log(`${name}: ${ways.map((way) => `${way} chooses ${forecasts[way].chosen}, ${(100 * forecasts[way].ofBest).toFixed(0)} % of the best`).join('; ')}`);
-  for (const [layout, value] of Object.entries(measured)) console.log(`    ${layout.padEnd(36)} measured ${text(value).padEnd(10)} ${ways.map((way) => `${way} ${text(forecasts[way].numbers[layout]!)} ${signed(forecasts[way].numbers[layout]! / value - 1)}`).join('   ')}`);
+  for (const [layout, value] of Object.entries(measured)) console.log(`    ${layout.padEnd(36)} measured ${text(value).padEnd(10)} ${ways.map((way) => `${way} ${forecastText(forecasts[way].numbers[layout], value, text)}`).join('   ')}`);
+}
+
+/** What an earlier version measured may be no layout that this one considers. */
+function forecastText(forecast: number | undefined, measured: number, text: (value: number) => string): string {
+  return forecast === undefined ? 'has no forecast' : `${text(forecast)} ${signed(forecast / measured - 1)}`;
 }
 
 function signed(error: number): string {
