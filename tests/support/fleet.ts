@@ -9,19 +9,35 @@ import { type Running, startPenjing } from './penjing-process.js';
 
 /** Ready to take jobs. */
 export function startWorker(url: string, root: string, ...more: readonly string[]): Promise<Running> {
-  return startWorkerUnder([], url, root, ...more);
+  return new Processes().worker(url, root, { more });
 }
 
-/** On a host of its own: `under` is `ip netns exec NAME`. */
-export async function startWorkerUnder(under: readonly string[], url: string, root: string, ...more: readonly string[]): Promise<Running> {
-  const started = startPenjing(['worker', '--join', url, '--root', root, '--threads', '1', ...more], { milliseconds: 240_000, under });
-  await new Promise<void>((resolve, reject) => {
-    started.process.stderr?.on('data', (chunk: Buffer) => {
-      if (chunk.toString().includes('ready')) resolve();
+/** What a test started: killed where the scope ends, however far each has come. */
+export class Processes implements AsyncDisposable {
+  readonly #all: Running[] = [];
+
+  start(...args: Parameters<typeof startPenjing>): Running {
+    const started = startPenjing(...args);
+    this.#all.push(started);
+    return started;
+  }
+
+  /** Resolves when it is ready to take jobs. On a host of its own: `under` is `ip netns exec NAME`. */
+  async worker(url: string, root: string, { under = [], milliseconds = 240_000, more = [] }: { readonly under?: readonly string[]; readonly milliseconds?: number; readonly more?: readonly string[] } = {}): Promise<Running> {
+    const started = this.start(['worker', '--join', url, '--root', root, '--threads', '1', ...more], { milliseconds, under });
+    let said = '';
+    await new Promise<void>((resolve, reject) => {
+      started.process.stderr?.on('data', (chunk: Buffer) => {
+        if ((said += chunk.toString()).includes('ready')) resolve();
+      });
+      void started.ended.then(({ stderr }) => reject(new Error(`the worker ended: ${stderr}`)));
     });
-    void started.ended.then(({ stderr }) => reject(new Error(`the worker ended: ${stderr}`)));
-  });
-  return started;
+    return started;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return killAll(this.#all);
+  }
 }
 
 export async function killAll(workers: readonly Running[]): Promise<void> {
@@ -29,11 +45,17 @@ export async function killAll(workers: readonly Running[]): Promise<void> {
   await Promise.all(workers.map(({ ended }) => ended));
 }
 
-/** Resolves when a run of `batch` has more than `least` results. */
+/** Results that a run of `batch` has up to now; none before it begins and after it has ended. */
+export async function resultsOf(output: string): Promise<number> {
+  const text = await readFile(`${output}.penjing/outcomes.jsonl`, 'utf8').catch(() => '');
+  // The first line says whose they are.
+  return Math.max(0, text.split('\n').length - 2);
+}
+
+/** Resolves when a run of `batch` has `least` results. */
 export async function hasResults(output: string, least: number): Promise<void> {
   for (let i = 0; i < 3_000; i++) {
-    const lines = await readFile(`${output}.penjing/outcomes.jsonl`, 'utf8').then((text) => text.split('\n').length, () => 0);
-    if (lines > least) return;
+    if ((await resultsOf(output)) >= least) return;
     await sleep(20);
   }
   throw new Error('no progress');
