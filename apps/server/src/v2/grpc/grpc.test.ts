@@ -112,7 +112,7 @@ describe('giving up', () => {
 test('a stream answers in order, and goes on after an error', async () => {
   const bench = await start();
   const release = bench.hold();
-  void expect.poll(() => bench.runs.length).toBe(2).then(() => setTimeout(release, 200)); // the first two fill the lanes, the others come together
+  void expect.poll(() => bench.runs.length).toBe(2).then(() => setTimeout(release, 1000)); // the first two fill the lanes; the others are there by then, on a busy machine too
   const answers = await new Promise<ReturnType<typeof decodeGrpcStreamResponse>[]>((resolve, reject) => {
     const got: ReturnType<typeof decodeGrpcStreamResponse>[] = [];
     const stream = bench.client.makeBidiStreamRequest(GRPC_STREAM_INFER_PATH, same, same, new MetadataOf());
