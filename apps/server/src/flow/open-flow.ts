@@ -4,7 +4,7 @@ import { type Engine, type Executor, GraphBuilder, Model, PenjingError, type Ten
 import { openEnsemble, openRevived, openTasks, type TaskPart } from '@penjing/parallel/node';
 import { ortEngine, summarizeModel } from '@penjing/runtime';
 import { inferWith } from '../host/kinds/tensors.js';
-import type { OpenedModel } from '../host/open-model.js';
+import type { OpenedModel } from '../host/model-kind.js';
 import type { ModelSource } from '../host/protocol.js';
 import { signatureOf } from '../host/tensor-signature.js';
 import { type FlowStep, modelsOf, readFlow } from './flow-file.js';

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Executor, isPenjingError } from '@penjing/core';
 import { openPlannedStages } from '@penjing/recipe';
 import { inferWith } from '../host/kinds/tensors.js';
-import type { OpenedModel } from '../host/open-model.js';
+import type { OpenedModel } from '../host/model-kind.js';
 import type { ModelSource } from '../host/protocol.js';
 import { signatureOf } from '../host/tensor-signature.js';
 

@@ -1,43 +1,13 @@
 /** Opens a model in its own process: what it is for decides what can be asked of it. */
 import { PenjingError } from '@penjing/core';
-import { type ModelSummary, summarizeModel } from '@penjing/runtime';
+import { summarizeModel } from '@penjing/runtime';
 import { flowFileAt } from '../flow/flow-file.js';
 import { openEmbedding } from './kinds/embedding.js';
 import { openTensors } from './kinds/tensors.js';
 import { openTextGeneration } from './kinds/text-generation.js';
-import type { HostMethod, HostMethods, ModelDescription, ModelSource, Task } from './protocol.js';
+import type { KindOpener, OpenedModel } from './model-kind.js';
+import type { ModelDescription, ModelSource, Task } from './protocol.js';
 import { signatureOf } from './tensor-signature.js';
-
-export interface HandlerContext<M extends HostMethod> {
-  /** Fires when nobody waits for the answer any more. */
-  readonly signal: AbortSignal;
-  readonly emit: (event: HostMethods[M]['event']) => void;
-}
-
-export type Handler<M extends HostMethod = HostMethod> = (params: HostMethods[M]['params'], context: HandlerContext<M>) => Promise<HostMethods[M]['result']>;
-export type Handlers = { readonly [M in HostMethod]?: Handler<M> };
-
-/** What opening a model of some kind gives. */
-export interface OpenedKind {
-  readonly handlers: Handlers;
-  readonly contextLength?: number | undefined;
-  readonly hasChatTemplate?: boolean;
-  readonly close: () => Promise<void>;
-}
-
-export interface OpenedModel {
-  readonly description: ModelDescription;
-  readonly handlers: Handlers;
-  readonly close: () => Promise<void>;
-}
-
-/** Opens `summary.file`; `settings` are options of the runtime's loaders. */
-export type KindOpener = (summary: ModelSummary, settings: KindSettings) => Promise<OpenedKind>;
-
-export interface KindSettings extends Pick<ModelSource, 'threads' | 'device' | 'variant' | 'prefixCacheBytes' | 'plan'> {
-  readonly thread: 'calling';
-  readonly signal: AbortSignal;
-}
 
 /** One row per kind of model. */
 const kinds: Readonly<Record<Task, KindOpener>> = { 'text-generation': openTextGeneration, embedding: openEmbedding, tensors: openTensors };

@@ -1,6 +1,7 @@
 /** The loop of a model's process: requests in; results, errors and events out. */
 import { PenjingError } from '@penjing/core';
-import { openModel, type OpenedModel, type Handler } from './open-model.js';
+import type { Handler, OpenedModel } from './model-kind.js';
+import { openModel } from './open-model.js';
 import type { FromModel, ToModel } from './protocol.js';
 import { toWireError } from './wire-error.js';
 

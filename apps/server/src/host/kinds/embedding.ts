@@ -1,7 +1,7 @@
 /** A model that embeds texts; its graph can be run with tensors too. */
 import { type Executor, isPenjingError, PenjingError } from '@penjing/core';
 import { loadEmbedder } from '@penjing/runtime';
-import type { KindOpener, OpenedKind } from '../open-model.js';
+import type { KindOpener, OpenedKind } from '../model-kind.js';
 import { inferWith, openExecutor } from './tensors.js';
 
 export const openEmbedding: KindOpener = async ({ file, folder }, settings): Promise<OpenedKind> => {

@@ -1,7 +1,7 @@
 /** Any ONNX model: tensors in, tensors out. */
 import { decodeText, DenseTensor, encodeText, type Executor, PenjingError, StringTensor } from '@penjing/core';
 import { ortEngine } from '@penjing/runtime';
-import type { Handler, KindOpener, KindSettings, OpenedKind } from '../open-model.js';
+import type { Handler, KindOpener, KindSettings, OpenedKind } from '../model-kind.js';
 import type { WireTensor } from '../protocol.js';
 
 export const openTensors: KindOpener = async ({ file }, settings): Promise<OpenedKind> => {

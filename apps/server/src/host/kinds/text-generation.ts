@@ -1,6 +1,6 @@
 /** A model that writes text: all texts that are asked for at one time share its runs (the runtime's continuous batching). */
 import { type GenerateOptions, type Generator, loadGenerator, type Prompt, type TextPiece, type Tokenizer } from '@penjing/runtime';
-import type { Handler, KindOpener, OpenedKind } from '../open-model.js';
+import type { Handler, KindOpener, OpenedKind } from '../model-kind.js';
 import type { TextEvent, TextPrompt, TokenProbability, WritingOptions } from '../protocol.js';
 
 export const openTextGeneration: KindOpener = async ({ file }, { threads, device, prefixCacheBytes, thread, signal }): Promise<OpenedKind> => {
