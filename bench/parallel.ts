@@ -1,6 +1,7 @@
 /**
  * Two workers on two cores: what two independent sessions gain over one (the most there is), and what replicas, independent tasks and a two-stage pipeline make of it, beside ONNX Runtime's own two threads.
  * All are measured in turn in every round; figures are ratios of the shortest times, and of medians, over rounds in which nobody else used the machine.
+ * With `--devices FILE` (`penjing doctor --links -o FILE`) the planner's forecast of each stands beside its median.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
@@ -10,13 +11,14 @@ import { openLayout, openTasks } from '@penjing/parallel/node';
 import { ortEngine, ortJobs } from '@penjing/runtime';
 import { foreignLoad } from './foreign-load.js';
 import { rawJob } from './parallel-raw-job.js';
+import { runForecaster } from './parallel-run-forecasts.js';
 import { median } from './timed.js';
 
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '15' }, layers: { type: 'string', default: '8' }, width: { type: 'string', default: '1024' },
     rows: { type: 'string', default: '256' }, microRows: { type: 'string', default: '128' },
-    out: { type: 'string', default: 'bench/results/parallel.json' },
+    devices: { type: 'string' }, out: { type: 'string', default: 'bench/results/parallel.json' },
   },
 });
 const [rounds, layers, width, rows, microRows] = [values.rounds, values.layers, values.width, values.rows, values.microRows].map(Number) as [number, number, number, number, number];
@@ -24,16 +26,22 @@ const MICRO_BATCHES = [8, 32];
 /** Rounds in which others had more cores are kept in the file and count for nothing: what they take from two workers they do not take from one. */
 const CALM = 0.06;
 const MOST_TRIES = 3;
+/** The model is timed for forecasts before the first of so many rounds. */
+const ROUNDS_PER_TIMING = 4;
 
-/** A perceptron: equal layers, a head of 16 numbers, so that outputs are as small as they should be. */
-function perceptron(seed: number): Model {
+/** A perceptron: equal layers, a head of 16 numbers, so that outputs are as small as they should be. With several outputs one beside the other on the same input. */
+function perceptron(seed: number, outputs: readonly string[] = ['y']): Model {
   const model = new Model();
   model.opsetImports.set('', 17);
   const b = new GraphBuilder(model.graph);
-  const weight = (name: string, columns: number) => b.initializer(name, DenseTensor.of('float32', [width, columns], Float32Array.from({ length: width * columns }, (_, i) => Math.sin(i * 12.9898 + seed) / Math.sqrt(width))));
-  let x = b.input('x', tensorType('float32', ['batch', width]));
-  for (let i = 0; i < layers; i++) x = b.op('Relu', [b.op('MatMul', [x, weight(`w${i}`, width)])], {}, { outputs: [`h${i}`] });
-  b.output(b.op('MatMul', [x, weight('head', 16)]), 'y', tensorType('float32', ['batch', 16]));
+  const x = b.input('x', tensorType('float32', ['batch', width]));
+  outputs.forEach((output, tower) => {
+    const at = tower === 0 ? '' : `.${tower}`;
+    const weight = (name: string, columns: number) => b.initializer(`${name}${at}`, DenseTensor.of('float32', [width, columns], Float32Array.from({ length: width * columns }, (_, i) => Math.sin(i * 12.9898 + seed + tower) / Math.sqrt(width))));
+    let h = x;
+    for (let i = 0; i < layers; i++) h = b.op('Relu', [b.op('MatMul', [h, weight(`w${i}`, width)])], {}, { outputs: [`h${i}${at}`] });
+    b.output(b.op('MatMul', [h, weight('head', 16)]), output, tensorType('float32', ['batch', 16]));
+  });
   return model;
 }
 
@@ -60,6 +68,7 @@ try {
   for (const microBatches of MICRO_BATCHES) pipelines.set(microBatches, await opened(openLayout(model, { kind: 'pipeline', microBatches, stages }, { engine })));
   await using prepared = await jobs.prepare(model);
 
+  const forecaster = values.devices === undefined ? undefined : await runForecaster(values.devices, { model, cut, rows, both: perceptron(2, ['a', 'b']), microRows, microBatches: MICRO_BATCHES });
   const results: { readonly times: Record<string, number>; readonly others: number; readonly calm: boolean }[] = [];
   const calm = (): Record<string, number>[] => results.filter((round) => round.calm).map(({ times }) => times);
   // Made once: 4 million sines and the pages for them between two measurements would be a part of the second.
@@ -71,6 +80,7 @@ try {
   for (const executor of open) await executor.run(half);
   const othersTook = foreignLoad();
   while (calm().length < rounds && results.length < MOST_TRIES * rounds) {
+    if (results.length % ROUNDS_PER_TIMING === 0) await forecaster?.measure();
     othersTook();
     const times: Record<string, number> = {
       one: await raw(prepared, 1, wide.x, 8),
@@ -93,8 +103,14 @@ try {
   const summary = { shortest: over((list) => Math.min(...list)), medians: over(median) };
   console.log('\nscaling and ort are speed-ups over one session of one thread; data and tasks are shares of that scaling, pipelines of scaling x M / (M + K - 1)');
   for (const [kind, row] of Object.entries(summary)) console.log(`${kind.padEnd(9)} ${Object.entries(row).map(([name, value]) => `${name} ${value.toFixed(3)}`).join('  ')}`);
+  const forecasts = Object.entries(forecaster?.forecasts() ?? {}).map(([name, forecast]) => {
+    const measured = median(counted.map((times) => times[name]!));
+    return { name, measured, forecast, error: forecast / measured - 1 };
+  });
+  console.log(forecasts.length === 0 ? '\nno forecasts: --devices is missing' : '\nms of a run, medians, and what the planner forecast');
+  for (const { name, measured, forecast, error } of forecasts) console.log(`${name.padEnd(11)} measured ${measured.toFixed(1)}  forecast ${forecast.toFixed(1)}  ${(100 * error).toFixed(1)} %`);
   await mkdir('bench/results', { recursive: true });
-  await writeFile(values.out, `${JSON.stringify({ machine: `${cpus()[0]?.model}, ${availableParallelism()} cores, Node ${process.version}`, options: values, summary, results }, undefined, 2)}\n`);
+  await writeFile(values.out, `${JSON.stringify({ machine: `${cpus()[0]?.model}, ${availableParallelism()} cores, Node ${process.version}`, options: values, summary, ...(forecaster && { forecasts }), results }, undefined, 2)}\n`);
 } finally {
   for (const executor of open) await executor[Symbol.asyncDispose]();
   await jobs[Symbol.asyncDispose]();

@@ -13,7 +13,7 @@ export { type CutStagesOptions, cutStages, findCuts, type StageCut } from './spl
 export { type DeviceList, MAX_PLAN_BYTES, readDevices, readPlan } from './plan/read-plan.js';
 export { completeSizes, type Sizes } from './cost/bind-sizes.js';
 export { type CostBook, costBook } from './cost/cost-book.js';
-export type { ModelTime } from './cost/model-times.js';
+export { type ModelTime, timedBook } from './cost/model-times.js';
 export { type ForecastDetails, type ForecastOptions, forecastOf, type Span } from './simulate/forecast.js';
 export { type TaskLabel } from './simulate/layout-tasks.js';
 export { type Topology, topology } from './simulate/topology.js';
