@@ -1,17 +1,16 @@
 /**
- * How far forecasts of layouts are from what is measured, and whether the planner takes the best one, without and with having run the model on one engine before:
- * `PENJING_TESTDATA=… npx tsx --conditions=@penjing/source bench/parallel-forecast.ts [--devices FILE] [--only NAME] [--seconds 0.6] [-o FILE]`
+ * How far forecasts of layouts are from what is measured, and whether the planner takes the best one: by kinds of work alone (unseen), having run the model on one engine (timed), and the few best layouts besides (tried):
+ * `PENJING_TESTDATA=… npx tsx --conditions=@penjing/source bench/parallel-forecast.ts [--devices FILE] [--only NAME] [--seconds 0.2] [--rounds 7] [-o FILE]`
+ * Layouts are tried before and apart from the measurement that judges: what was tried is no forecast, and only its choice is told.
  * With `--measured FILE` what an earlier run measured is forecast again, and nothing runs; with `--more` besides, cases that FILE lacks are measured.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
-import type { Executor, Feeds, Model } from '@penjing/core';
-import { type DeviceList, type Goal, type Layout, type ModelTime, planInDetail } from '@penjing/parallel';
-import { openLayout } from '@penjing/parallel/node';
-import { measureDevices, measureModel, readDevicesFile } from '@penjing/recipe';
-import { machine, ortEngine, ortJobs, randomFeeds } from '@penjing/runtime';
-import { foreignLoad } from './foreign-load.js';
+import type { Model } from '@penjing/core';
+import { type DeviceList, type Goal, type ModelTime, type PlanOptions, planInDetail, type Trial, worthTrying } from '@penjing/parallel';
+import { measureDevices, measureModel, readDevicesFile, tryLayouts } from '@penjing/recipe';
+import { machine } from '@penjing/runtime';
 import { parallelModels, prepareModels } from './parallel-models.js';
 import { median } from './timed.js';
 
@@ -30,6 +29,8 @@ interface CaseResult {
   readonly name: string;
   /** What one engine takes for the model. */
   readonly times: readonly ModelTime[];
+  /** What the layouts gave that were tried for the plan. */
+  readonly trials: readonly Trial[];
   readonly measured: Numbers;
   readonly forecasts: Readonly<Record<Way, Forecasts>>;
 }
@@ -45,17 +46,13 @@ interface Recorded {
   readonly results: readonly CaseResult[];
 }
 
-/** From kinds of work alone, and from times of one engine with the model. */
-const ways = ['unseen', 'timed'] as const;
+const ways = ['unseen', 'timed', 'tried'] as const;
 type Way = (typeof ways)[number];
-/** Layouts take turns, so that none has a better hour of the machine than another. */
-const ROUNDS = 3;
-/** Rounds beside other programs (more of the cores than this) are repeated, so often. */
-const FOREIGN = 0.3;
-const REPEATS = 2;
+/** As many as `penjing plan --try` is given in the docs. */
+const TRIES = 4;
 
-const { values } = parseArgs({ options: { devices: { type: 'string' }, measured: { type: 'string' }, more: { type: 'boolean', default: false }, only: { type: 'string' }, seconds: { type: 'string', default: '0.6' }, output: { type: 'string', short: 'o' } } });
-const seconds = Number(values.seconds);
+const { values } = parseArgs({ options: { devices: { type: 'string' }, measured: { type: 'string' }, more: { type: 'boolean', default: false }, only: { type: 'string' }, seconds: { type: 'string', default: '0.2' }, rounds: { type: 'string', default: '7' }, output: { type: 'string', short: 'o' } } });
+const [seconds, rounds] = [Number(values.seconds), Number(values.rounds)];
 const data = process.env['PENJING_TESTDATA'] ?? '../shared/data';
 const { cases } = JSON.parse(await readFile(new URL('parallel-cases.json', import.meta.url), 'utf8')) as { readonly cases: readonly Case[] };
 const recorded = values.measured === undefined ? undefined : (JSON.parse(await readFile(values.measured, 'utf8')) as Recorded);
@@ -74,16 +71,21 @@ for (const each of cases.filter(({ name }) => values.only === undefined || name.
   models.set(each.model, model);
   const devices = list.devices.slice(0, each.devices);
   const sizes = sizesOf(model, each.sizes);
-  const plans = async (times: readonly ModelTime[]) => planInDetail({ model, devices, links: list.links, goal: each.goal, sizes, name: each.model, times });
+  const plans = async (more: Pick<PlanOptions, 'times' | 'trials'>) => planInDetail({ model, devices, links: list.links, goal: each.goal, sizes, name: each.model, ...more });
+  const unseen = await plans({});
+  const running = { goal: each.goal, sizes: unseen.plan.model.sizes, devices };
   const times = earlier?.times ?? (await measureModel(model, { sizes, devices }));
-  const byWay = { unseen: await plans([]), timed: await plans(times) };
-  const measured = earlier?.measured ?? (await measureAll(each, model, byWay.unseen.ranked, devices, byWay.unseen.plan.model.sizes));
-  const [unseen, timed] = [judge(each, byWay.unseen.ranked, measured), judge(each, byWay.timed.ranked, measured)];
-  if (!unseen || !timed) {
+  const timed = await plans({ times });
+  const trials = earlier?.trials ?? (await tryLayouts(model, { ...running, candidates: worthTrying(timed.ranked, each.goal, TRIES) }));
+  const tried = await plans({ times, trials: { most: TRIES, run: () => Promise.resolve(trials) } });
+  const measured = earlier?.measured ?? numbersOf(each, await tryLayouts(model, { ...running, candidates: unseen.ranked, rounds, seconds, budget: Infinity }));
+  const judged = [unseen, timed, tried].map(({ ranked }) => judge(each, ranked, measured));
+  if (!judged.every((forecasts) => forecasts !== undefined)) {
     console.log(`${each.name}: left out, none of its layouts was measured`);
     continue;
   }
-  results.push({ name: each.name, times, measured, forecasts: { unseen, timed } });
+  const forecasts = Object.fromEntries(ways.map((way, i) => [way, judged[i]!])) as Record<Way, Forecasts>;
+  results.push({ name: each.name, times, trials, measured, forecasts });
   show(each, results.at(-1)!);
   await save();
 }
@@ -97,40 +99,10 @@ async function save(): Promise<void> {
 
 type Ranked = Awaited<ReturnType<typeof planInDetail>>['ranked'];
 
-/** Median over the rounds. */
-async function measureAll({ name, goal, devices: count }: Case, model: Model, ranked: Ranked, devices: typeof list.devices, sizes: Readonly<Record<string, number>>): Promise<Numbers> {
-  const opened: { readonly layout: string; readonly executor: Executor; readonly rounds: number[] }[] = [];
-  try {
-    for (const candidate of ranked) {
-      try {
-        opened.push({ layout: candidate.name, executor: await openCandidate(model, candidate.layout, devices), rounds: [] });
-      } catch (error) {
-        console.log(`  ${name}: ${candidate.name} does not run: ${(error as Error).message}`);
-      }
-    }
-    for (let round = 0; round < ROUNDS; round++) {
-      for (const { executor, rounds } of opened) {
-        const feeds = randomFeeds(executor.inputs, { dims: sizes });
-        const once = (): Promise<number> => (goal === 'latency' ? latency(executor, feeds, seconds / ROUNDS) : throughput(executor, feeds, 2 * count + 2, seconds / ROUNDS));
-        rounds.push(await alone(once));
-      }
-    }
-    return Object.fromEntries(opened.map(({ layout, rounds }) => [layout, median(rounds)]));
-  } finally {
-    for (const { executor } of opened) await executor[Symbol.asyncDispose]();
-  }
-}
-
-/** The quietest of a few times, the first one that is quiet. */
-async function alone(once: () => Promise<number>): Promise<number> {
-  let best = { foreign: Infinity, value: 0 };
-  for (let i = 0; i < REPEATS && best.foreign > FOREIGN; i++) {
-    const foreign = foreignLoad();
-    const value = await once();
-    const now = foreign();
-    if (now < best.foreign) best = { foreign: now, value };
-  }
-  return best.value;
+/** Those of the layouts that ran. */
+function numbersOf({ name, goal }: Case, trials: readonly Trial[]): Numbers {
+  for (const { name: layout, failed } of trials) if (failed !== undefined) console.log(`  ${name}: ${layout} does not run: ${failed}`);
+  return Object.fromEntries(trials.flatMap(({ name: layout, measured }) => (measured ? [[layout, measured[goal]!]] : [])));
 }
 
 /** The planner's choice, or the next one on its list where this version cannot run it; undefined where it can run none. */
@@ -153,39 +125,6 @@ function sizesOf(model: Model, wanted: Case['sizes']): Readonly<Record<string, n
   }));
 }
 
-function openCandidate(model: Model, layout: Layout, devices: typeof list.devices): Promise<Executor> {
-  return openLayout(model, layout, { engine: ortEngine(), jobs: ortJobs, devices });
-}
-
-async function latency(executor: Executor, feeds: Feeds, seconds: number): Promise<number> {
-  const times: number[] = [];
-  await executor.run(feeds);
-  const end = performance.now() + 1000 * seconds;
-  while (times.length < 3 || performance.now() < end) {
-    const from = performance.now();
-    await executor.run(feeds);
-    times.push(performance.now() - from);
-  }
-  return median(times) / 1000;
-}
-
-/** With always so many requests under way. */
-async function throughput(executor: Executor, feeds: Feeds, under: number, seconds: number): Promise<number> {
-  await Promise.all(Array.from({ length: under }, () => executor.run(feeds)));
-  let done = 0;
-  const from = performance.now();
-  const end = from + 1000 * seconds;
-  let last = from;
-  await Promise.all(Array.from({ length: under }, async () => {
-    do {
-      await executor.run(feeds);
-      done++;
-      last = performance.now();
-    } while (performance.now() < end);
-  }));
-  return done / ((last - from) / 1000);
-}
-
 function summarize(way: Way): void {
   const errors = results.flatMap(({ measured, forecasts }) => Object.entries(forecasts[way].numbers).map(([layout, forecast]) => Math.abs(forecast / measured[layout]! - 1)));
   // How much a layout gains over one device, forecast and measured: what a choice rests on.
@@ -195,18 +134,24 @@ function summarize(way: Way): void {
   });
   const right = results.filter(({ forecasts }) => forecasts[way].ofBest >= 0.95).length;
   const share = (list: readonly number[]): string => `${list.filter((error) => error <= 0.2).length} of ${list.length} within 20 %, median ${(100 * median(list)).toFixed(0)} %, worst ${(100 * Math.max(...list)).toFixed(0)} %`;
-  console.log(`\n${way}: forecasts ${share(errors)}; gains over one device ${share(gains)}; choices ${right} of ${results.length} are the best or within 5 % of it`);
+  const choices = `choices ${right} of ${results.length} are the best or within 5 % of it`;
+  console.log(way === 'tried' ? `\n${way}: ${choices}` : `\n${way}: forecasts ${share(errors)}; gains over one device ${share(gains)}; ${choices}`);
 }
 
-function show({ name, goal }: Case, { measured, forecasts }: CaseResult): void {
+function show({ name, goal }: Case, { trials, measured, forecasts }: CaseResult): void {
   const text = (value: number): string => (goal === 'latency' ? `${(1000 * value).toPrecision(3)} ms` : `${value.toPrecision(3)} /s`);
   console.log(`${name}: ${ways.map((way) => `${way} chooses ${forecasts[way].chosen}, ${(100 * forecasts[way].ofBest).toFixed(0)} % of the best`).join('; ')}`);
-  for (const [layout, value] of Object.entries(measured)) console.log(`    ${layout.padEnd(36)} measured ${text(value).padEnd(10)} ${ways.map((way) => `${way} ${forecastText(forecasts[way].numbers[layout], value, text)}`).join('   ')}`);
+  for (const [layout, value] of Object.entries(measured)) console.log(`    ${layout.padEnd(36)} measured ${text(value).padEnd(10)} ${(['unseen', 'timed'] as const).map((way) => `${way} ${forecastText(forecasts[way].numbers[layout], value, text)}`).join('   ')}${triedText(trials, layout, goal, text)}`);
 }
 
 /** What an earlier version measured may be no layout that this one considers. */
 function forecastText(forecast: number | undefined, measured: number, text: (value: number) => string): string {
   return forecast === undefined ? 'has no forecast' : `${text(forecast)} ${signed(forecast / measured - 1)}`;
+}
+
+function triedText(trials: readonly Trial[], layout: string, goal: Case['goal'], text: (value: number) => string): string {
+  const value = trials.find(({ name }) => name === layout)?.measured?.[goal];
+  return value === undefined ? '' : `   tried ${text(value)}`;
 }
 
 function signed(error: number): string {

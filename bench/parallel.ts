@@ -8,8 +8,8 @@ import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { DenseTensor, type Executor, type Feeds, GraphBuilder, Model, type PreparedModel, tensorType } from '@penjing/core';
 import { openLayout, openTasks } from '@penjing/parallel/node';
+import { foreignCores } from '@penjing/recipe';
 import { ortEngine, ortJobs } from '@penjing/runtime';
-import { foreignLoad } from './foreign-load.js';
 import { rawJob } from './parallel-raw-job.js';
 import { runForecaster } from './parallel-run-forecasts.js';
 import { median } from './timed.js';
@@ -78,10 +78,9 @@ try {
   const batches = new Map(MICRO_BATCHES.map((count) => [count, { x: feedOf(microRows * count) }]));
   // the pages of both workers, and every session, are warm before the first round
   for (const executor of open) await executor.run(half);
-  const othersTook = foreignLoad();
   while (calm().length < rounds && results.length < MOST_TRIES * rounds) {
     if (results.length % ROUNDS_PER_TIMING === 0) await forecaster?.measure();
-    othersTook();
+    const othersTook = foreignCores();
     const times: Record<string, number> = {
       one: await raw(prepared, 1, wide.x, 8),
       two: await raw(prepared, 2, half.x, 8),

@@ -1,6 +1,6 @@
 /** @penjing/parallel: plans for data, pipeline, tensor and task parallelism, as plain data. */
 export type { CallerSpeed, Device, EngineSpeed, Ladder, Link, MeasuredSpeed } from './plan/device.js';
-export type { Considered, Forecast, Goal, Layout, Part, PlacedPart, Plan, PlannedModel, Reduction } from './plan/plan.js';
+export type { Considered, Forecast, Goal, Layout, Measured, Part, PlacedPart, Plan, PlannedModel, Reduction } from './plan/plan.js';
 export { type BatchAxes, findBatch } from './split/batch.js';
 export { provenBatch } from './split/follow-rows.js';
 export { rowGrain } from './split/row-grain.js';
@@ -26,5 +26,6 @@ export { type JobCounts, type Published, type TakenJob, type WorkQueue } from '.
 export { type MemoryQueueOptions, memoryQueue } from './jobs/memory-queue.js';
 export { type WorkEvent, type WorkOptions, workOn } from './jobs/work-on.js';
 export { type RunJobsOptions, runJobs } from './jobs/run-jobs.js';
-export { plan, planInDetail, type PlanOptions, type PlanResult } from './planner/plan.js';
+export { plan, planInDetail, type PlanOptions, type PlanResult, type Trials } from './planner/plan.js';
 export type { Candidate, Planned } from './planner/candidates.js';
+export { type Trial, worthTrying } from './planner/rank.js';

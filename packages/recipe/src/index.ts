@@ -9,6 +9,8 @@ export { joinTraining, type JoinTrainingFiles } from './parallel/join-training.j
 export { openGraph, planInput, type PlanInputOptions, readDevicesFile } from './parallel/plan-input.js';
 export { type MeasuredDevices, measureDevices, type MeasureDevicesOptions } from './parallel/measure-devices.js';
 export { measureModel, type MeasureModelOptions } from './parallel/measure-model.js';
+export { tryLayouts, type TryLayoutsOptions } from './parallel/try-layouts.js';
+export { foreignCores } from './parallel/undisturbed.js';
 export { openPlannedStages, type OpenPlannedStagesOptions, servePlannedStage, type ServeStageOptions, type StageNetwork } from './parallel/remote-stages.js';
 export type { LayerError } from './layer-errors.js';
 export { type LoadCheck } from './check-loads.js';

@@ -47,6 +47,9 @@ export interface Forecast {
   readonly efficiency: number;
 }
 
+/** What a layout gave when it ran on the machine that planned, as far as the goal asks for it. */
+export type Measured = Partial<Pick<Forecast, 'latency' | 'throughput'>>;
+
 export interface Plan {
   readonly version: 1;
   readonly goal: Goal;
@@ -61,10 +64,11 @@ export interface Plan {
   readonly considered?: readonly Considered[];
 }
 
-/** A layout that was forecast, or why it was not. */
+/** A layout that was forecast, and measured where it was run; or why it was not. */
 export interface Considered {
   readonly name: string;
   readonly forecast?: Forecast;
+  readonly measured?: Measured;
   readonly refused?: string;
 }
 

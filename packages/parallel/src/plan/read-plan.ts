@@ -2,7 +2,7 @@
 import { PenjingError } from '@penjing/core';
 import type { CallerSpeed, Device, EngineSpeed, Ladder, Link, MeasuredSpeed } from './device.js';
 import { checkKeys, fieldsOf, type Fields, list, number, optional, text, texts, wrong } from './json-fields.js';
-import type { Forecast, Goal, Layout, PlacedPart, Plan, PlannedModel, Reduction } from './plan.js';
+import type { Forecast, Goal, Layout, Measured, PlacedPart, Plan, PlannedModel, Reduction } from './plan.js';
 
 /** A plan for 1,024 devices with measured speeds takes some 5 MB. */
 export const MAX_PLAN_BYTES = 16 * 2 ** 20;
@@ -47,10 +47,11 @@ export function readPlan(json: string, from = 'the plan'): Plan {
     considered: list(root['considered'] ?? [], `${from}: considered`, MAX_REASONS).map((item, i) => {
       const place = `${from}: considered[${i}]`;
       const fields = fieldsOf(item, place);
-      checkKeys(fields, ['name', 'forecast', 'refused'], place);
+      checkKeys(fields, ['name', 'forecast', 'measured', 'refused'], place);
       return {
         name: text(fields['name'], `${place}.name`, MAX_NAME),
         ...optional(fields, 'forecast', (value) => readForecast(value, `${place}.forecast`)),
+        ...optional(fields, 'measured', (value) => readMeasuredLayout(value, `${place}.measured`)),
         ...optional(fields, 'refused', (value) => text(value, `${place}.refused`, 4096)),
       };
     }),
@@ -193,6 +194,15 @@ function readForecast(item: unknown, place: string): Forecast {
     memory: Object.fromEntries(memory.map(([name, bytes]) => [name, number(bytes, `${place}.memory.${name}`, 0, 2 ** 53)])),
     bubble: number(fields['bubble'], `${place}.bubble`, 0, 1),
     efficiency: number(fields['efficiency'], `${place}.efficiency`, 0, 1e6),
+  };
+}
+
+function readMeasuredLayout(item: unknown, place: string): Measured {
+  const fields = fieldsOf(item, place);
+  checkKeys(fields, ['latency', 'throughput'], place);
+  return {
+    ...optional(fields, 'latency', (value) => number(value, `${place}.latency`, 0, 1e9)),
+    ...optional(fields, 'throughput', (value) => number(value, `${place}.throughput`, 0, 1e12)),
   };
 }
 

@@ -4,7 +4,7 @@ import { findBranches } from '../branches/find-branches.js';
 import type { CostBook } from '../cost/cost-book.js';
 import { secondsOf } from '../cost/roofline.js';
 import type { Device } from '../plan/device.js';
-import type { Forecast, Layout } from '../plan/plan.js';
+import type { Forecast, Layout, Measured } from '../plan/plan.js';
 import type { Span } from '../simulate/forecast.js';
 import type { Topology } from '../simulate/topology.js';
 import { cutStages } from '../split/cut-stages.js';
@@ -20,10 +20,11 @@ export interface Candidate {
   readonly complexity: number;
 }
 
-/** A candidate with its forecast. */
+/** A candidate with its forecast, and with what it gave where it was run. */
 export interface Planned extends Candidate {
   readonly layout: Layout;
   readonly forecast: Forecast;
+  readonly measured?: Measured;
   readonly timeline: readonly Span[];
 }
 

@@ -2,8 +2,10 @@
 import type { CostBook } from '../cost/cost-book.js';
 import type { Forecast, Goal, Part } from '../plan/plan.js';
 import { coresOf } from '../simulate/forecast.js';
+import { enginesOf } from '../split/share-threads.js';
 import type { Topology } from '../simulate/topology.js';
 import type { Candidate, Planned } from './candidates.js';
+import { meritOf } from './rank.js';
 import { bytesText, countText, secondsText } from './units.js';
 
 export interface ExplainOptions {
@@ -17,7 +19,7 @@ export interface ExplainOptions {
 }
 
 export function explain(options: ExplainOptions): string[] {
-  return [chosen, branches, next, alone, bound, memory, refusals].map((sentence) => sentence(options)).filter((text) => text !== undefined);
+  return [chosen, trials, branches, next, alone, bound, memory, refusals].map((sentence) => sentence(options)).filter((text) => text !== undefined);
 }
 
 const measures: Readonly<Record<Goal, (forecast: Forecast) => string>> = {
@@ -26,15 +28,23 @@ const measures: Readonly<Record<Goal, (forecast: Forecast) => string>> = {
   memory: ({ memory }) => `at most ${bytesText(Math.max(...Object.values(memory)))} on a device`,
 };
 
-/** How many times better `a` is than `b`. */
-function ratio(a: Forecast, b: Forecast, goal: Goal): number {
-  if (goal === 'throughput') return a.throughput / b.throughput;
-  return goal === 'latency' ? b.latency / a.latency : Math.max(...Object.values(b.memory)) / Math.max(...Object.values(a.memory));
+/** What was measured first, and what was forecast beside it. */
+function given({ forecast, measured }: Planned, goal: Goal): string {
+  const expected = measures[goal](forecast);
+  return measured ? `${measures[goal]({ ...forecast, ...measured })} as measured (forecast ${expected})` : expected;
 }
 
 function chosen({ best, goal, place }: ExplainOptions): string {
-  const used = coresOf(best.layout, place);
-  return `Chosen for ${goal}: ${best.name}, ${measures[goal](best.forecast)}, on ${used} of ${place.devices.length} ${place.devices.length === 1 ? 'device' : 'devices'}.`;
+  const [engines, used, all] = [enginesOf(best.layout).length, coresOf(best.layout, place), place.devices.length];
+  const on = `${used} of ${all} ${all === 1 ? 'device' : 'devices'}`;
+  return `Chosen for ${goal}: ${best.name}, ${given(best, goal)}, ${engines < used ? `${engines === 1 ? 'one engine' : `${engines} engines`} with the cores of ${on}` : `on ${on}`}.`;
+}
+
+/** Which of the numbers are more than forecasts. */
+function trials({ best, others }: ExplainOptions): string | undefined {
+  const tried = [best, ...others].filter(({ measured }) => measured);
+  if (tried.length === 0) return undefined;
+  return `${tried.length === 1 ? 'One layout was' : `${tried.length} layouts were`} run: ${tried.map(({ name }) => name).join(', ')}; everything else is forecast.`;
 }
 
 /** What a layout of branches does at the same time. */
@@ -59,15 +69,17 @@ function leadsTo(parts: readonly Part[], from: Part, to: Part): boolean {
 function next({ best, others, goal }: ExplainOptions): string | undefined {
   const [second] = others;
   if (!second) return undefined;
-  const better = ratio(best.forecast, second.forecast, goal);
-  if (better < 1) return `${capital(second.name)} would give ${measures[goal](second.forecast)}, which is better by less than forecasts are wrong by, and is less simple.`;
-  return `The next best, ${second.name}, would give ${measures[goal](second.forecast)}: ${percent(better - 1)} worse.`;
+  const better = meritOf(second, goal) / meritOf(best, goal);
+  const would = second.measured ? 'gave' : 'would give';
+  if (better < 1 && best.measured && !second.measured) return `${capital(second.name)}, which was not run, is expected to give ${given(second, goal)}.`;
+  if (better < 1) return `${capital(second.name)} ${would} ${given(second, goal)}, which is better by less than ${second.measured ? 'measurements differ' : 'forecasts are wrong by'}, and is less simple.`;
+  return `The next best, ${second.name}, ${would} ${given(second, goal)}: ${percent(better - 1)} worse.`;
 }
 
 function alone({ best, others, goal }: ExplainOptions): string | undefined {
   const one = others.find(({ name }) => name === 'one device');
   if (!one) return best.name === 'one device' && others.length > 0 ? 'More devices do not pay: what they save is less than what calls and transfers between them cost.' : undefined;
-  return `One device would give ${measures[goal](one.forecast)}; the efficiency of the layout, its throughput over that of as many single devices, is ${percent(best.forecast.efficiency)}.`;
+  return `One device ${one.measured ? 'gave' : 'would give'} ${given(one, goal)}; the efficiency of the layout, its throughput over that of as many single devices, is ${percent(best.forecast.efficiency)}.`;
 }
 
 /** What limits the layout: waiting in a pipeline, transfers, memory bandwidth, or arithmetic. */

@@ -99,3 +99,29 @@ test('a model that shards cannot share is planned without them, and the reason i
   expect(made.layout.kind).not.toBe('tensor');
   for (const name of ['tensor 2', 'tensor 4']) expect(made.considered!.find((each) => each.name === name)!.refused).toMatch(/draws numbers/);
 });
+
+test('layouts that were run are ranked by what they gave, and the plan keeps both numbers', async () => {
+  const options = { model, devices: boards(4), links: [wide], goal: 'latency', sizes } as const;
+  const forecast = await plan(options);
+  let tried: string[] = [];
+  const made = await plan({
+    ...options,
+    trials: { most: 3, run: (best) => {
+      tried = best.map(({ name }) => name);
+      return Promise.resolve([{ name: tried[0]!, failed: 'no room' }, { name: tried[1]!, measured: { latency: 2 } }, { name: tried[2]!, measured: { latency: 1 } }]);
+    } },
+  });
+  expect([tried.length, tried[0]]).toEqual([3, forecast.considered![0]!.name]);
+  expect(made.considered!.slice(0, 2).map(({ name, measured }) => [name, measured!.latency])).toEqual([[tried[2], 1], [tried[1], 2]]);
+  expect(made.considered!.find(({ name }) => name === tried[0])!.refused).toBe('does not run: no room');
+  expect(made.reasons[0]).toMatch(/, 1\.00 s for one request as measured \(forecast .* for one request\), on /);
+  expect(made.reasons[1]).toBe(`2 layouts were run: ${tried[2]}, ${tried[1]}; everything else is forecast.`);
+  expect(made.reasons.join(' ')).toMatch(/ gave 2\.00 s for one request as measured \(forecast .*\): 100 % worse\./);
+  expect(readPlan(JSON.stringify(made))).toEqual(made);
+});
+
+test('an engine with the cores of several devices is one engine', async () => {
+  const made = await plan({ model, devices: devices(2), links: [wide], goal: 'latency', sizes: { batch: 1, sequence: 8 } });
+  expect(made.layout).toMatchObject({ kind: 'device', threads: 2 });
+  expect(made.reasons[0]).toMatch(/, one engine with the cores of 2 of 2 devices\.$/);
+});

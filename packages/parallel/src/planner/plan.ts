@@ -10,6 +10,7 @@ import { devicesOf } from '../simulate/layout-tasks.js';
 import { type Topology, topology } from '../simulate/topology.js';
 import { type Candidate, candidates, orderDevices, type Planned, reasonOf } from './candidates.js';
 import { explain } from './explain.js';
+import { rank, type Trial, withTrials, worthTrying } from './rank.js';
 import { bytesText } from './units.js';
 
 export interface PlanOptions extends Omit<TaskOptions, 'seed'> {
@@ -26,6 +27,14 @@ export interface PlanOptions extends Omit<TaskOptions, 'seed'> {
   readonly times?: readonly ModelTime[];
   /** Allows shards across hosts. */
   readonly force?: boolean;
+  /** Runs the few layouts that may be the best; the order then follows from what they gave. */
+  readonly trials?: Trials;
+}
+
+export interface Trials {
+  readonly most: number;
+  /** Likeliest first. What cannot run is told as `failed`. */
+  readonly run: (candidates: readonly Planned[]) => Promise<readonly Trial[]>;
 }
 
 export interface PlanResult {
@@ -36,22 +45,13 @@ export interface PlanResult {
   readonly ranked: readonly Planned[];
 }
 
-/** A gain below this is within what forecasts are wrong by; the simpler layout is taken then. */
-const WORTHWHILE = 0.03;
-
-const merits: Readonly<Record<Goal, (forecast: Forecast) => number>> = {
-  latency: ({ latency }) => latency,
-  throughput: ({ throughput }) => 1 / throughput,
-  memory: ({ memory }) => Math.max(...Object.values(memory)),
-};
-
 /** Throws `E_MEMORY` when no layout fits, saying how much is short, `E_PLAN` for devices and links that make no sense, and what `completeSizes` throws. */
 export async function plan(options: PlanOptions): Promise<Plan> {
   return (await planInDetail(options)).plan;
 }
 
 /** As `plan`, with what else was looked at. */
-export async function planInDetail({ model, devices, links = [], goal = 'latency', sizes, times = [], name = model.graph.name || 'model', force, signal, onProgress }: PlanOptions): Promise<PlanResult> {
+export async function planInDetail({ model, devices, links = [], goal = 'latency', sizes, times = [], name = model.graph.name || 'model', force, trials, signal, onProgress }: PlanOptions): Promise<PlanResult> {
   if (devices.length === 0) throw new PenjingError('E_PLAN', 'there are no devices to plan for');
   const place = topology(devices, links);
   const book = timedBook(costBook(model, sizes ? { sizes } : {}), times, place, orderDevices(devices)[0]!.name);
@@ -80,7 +80,9 @@ export async function planInDetail({ model, devices, links = [], goal = 'latency
       refused.push({ ...candidate, refused: reasonOf(error) });
     }
   }
-  const [best, ...others] = rank(fitting, goal);
+  const tried = withTrials(fitting, trials ? await trials.run(worthTrying(rank(fitting, goal), goal, trials.most)) : []);
+  refused.push(...tried.refused);
+  const [best, ...others] = rank(tried.fitting, goal);
   if (!best) throw nothingFits(shortages, refused, name);
   const ranked = [best, ...others];
   return {
@@ -95,24 +97,13 @@ export async function planInDetail({ model, devices, links = [], goal = 'latency
       layout: best.layout,
       forecast: best.forecast,
       reasons: explain({ best, others, refused, goal, book, place }),
-      considered: [...ranked.map((each) => ({ name: each.name, forecast: each.forecast })), ...refused.map((each) => ({ name: each.name, refused: each.refused ?? '' }))].slice(0, MAX_CONSIDERED),
+      considered: [...ranked.map(({ name: layout, forecast, measured }) => ({ name: layout, forecast, ...(measured && { measured }) })), ...refused.map((each) => ({ name: each.name, refused: each.refused ?? '' }))].slice(0, MAX_CONSIDERED),
     },
   };
 }
 
 /** As many as a plan file may hold (`read-plan.ts`). */
 const MAX_CONSIDERED = 256;
-
-/** By merit; a simpler layout goes before a better one that is hardly better. */
-function rank(all: readonly Planned[], goal: Goal): Planned[] {
-  const merit = merits[goal];
-  const sorted = [...all].sort((a, b) => merit(a.forecast) - merit(b.forecast) || a.forecast.latency - b.forecast.latency || a.complexity - b.complexity);
-  const [first] = sorted;
-  if (!first) return [];
-  const near = sorted.filter(({ forecast }) => merit(forecast) <= merit(first.forecast) * (1 + WORTHWHILE));
-  const chosen = near.reduce((simplest, other) => (other.complexity < simplest.complexity ? other : simplest));
-  return [chosen, ...sorted.filter((other) => other !== chosen)];
-}
 
 interface Shortage {
   readonly device: string;

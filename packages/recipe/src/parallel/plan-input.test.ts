@@ -39,3 +39,11 @@ test.each([
 test('refuses a list that is not there', async () => {
   await expect(planInput(sapling, { devices: join(folder, 'none.json') })).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
 });
+
+test.each([
+  ['on devices of another machine', { goal: 'latency' }, /not of this machine/],
+  ['where the goal is memory', { goal: 'memory' }, /nothing of memory/],
+] as const)('layouts are not run %s', async (_, options, message) => {
+  const devices = await devicesFile({ version: 1, devices: [device('a')], links: [] });
+  await expect(planInput(sapling, { devices, tries: 2, ...options })).rejects.toMatchObject({ code: 'E_OPTION', message: expect.stringMatching(message) as string });
+});

@@ -3,12 +3,13 @@ import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import { type Model, PenjingError, type TaskOptions } from '@penjing/core';
-import type { DeviceList, Goal, PlanResult, Sizes } from '@penjing/parallel';
+import type { DeviceList, Goal, Planned, PlanResult, Sizes } from '@penjing/parallel';
 import { openInput } from '../inputs/open-input.js';
 import { checkReport, writeReport } from '../report/write-report.js';
 import { planPage } from '../report/plan-page.js';
 import { measureDevices } from './measure-devices.js';
 import { measureModel } from './measure-model.js';
+import { tryLayouts } from './try-layouts.js';
 
 export interface PlanInputOptions extends Omit<TaskOptions, 'seed'> {
   /** A file of `penjing doctor --links`; this machine is measured when absent. */
@@ -23,31 +24,35 @@ export interface PlanInputOptions extends Omit<TaskOptions, 'seed'> {
   readonly force?: boolean | undefined;
   /** Runs the model on one engine first; all devices must be of this machine. */
   readonly measure?: boolean | undefined;
+  /** Runs so many of the layouts that are forecast to be the best, and ranks them by what they gave; all devices must be of this machine. */
+  readonly tries?: number | undefined;
 }
 
 /** Throws `E_NOT_FOUND`, `E_PLAN` and `E_LIMIT` for files of devices, what opening the model throws, and what `plan` throws. */
-export async function planInput(path: string, { devices, goal, sizes, graph, report, force, measure, signal, onProgress }: PlanInputOptions = {}): Promise<PlanResult> {
-  const { planInDetail } = await import('@penjing/parallel');
+export async function planInput(path: string, { devices, goal, sizes, graph, report, force, measure, tries = 0, signal, onProgress }: PlanInputOptions = {}): Promise<PlanResult> {
+  const { completeSizes, planInDetail } = await import('@penjing/parallel');
+  if (tries > 0 && goal === 'memory') throw new PenjingError('E_OPTION', 'running layouts says nothing of memory', { hint: 'Leave --try out, or plan for latency or throughput.' });
   if (report !== undefined) await checkReport(report);
   const task = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
   const listed = devices === undefined ? undefined : await readDevicesFile(devices);
   const model = await openGraph(path, graph, signal);
   const list: DeviceList = listed ?? (await measureDevices(task));
-  if (measure) refuseOtherHosts(list);
+  if (measure || tries > 0) refuseOtherHosts(list, measure ? '--measure' : '--try');
   const times = measure ? await measureModel(model, { devices: list.devices, sizes, ...task }) : undefined;
+  const trials = tries > 0 && { most: tries, run: (candidates: readonly Planned[]) => tryLayouts(model, { candidates, goal: goal ?? 'latency', sizes: completeSizes(model, sizes), devices: list.devices, ...task }) };
   const result = await planInDetail({
     model, devices: list.devices, links: list.links, name: basename(path), ...task,
-    ...(goal && { goal }), ...(sizes && { sizes }), ...(times && { times }), ...(force !== undefined && { force }),
+    ...(goal && { goal }), ...(sizes && { sizes }), ...(times && { times }), ...(trials && { trials }), ...(force !== undefined && { force }),
   });
   if (report !== undefined) await writeReport(report, planPage(result));
   return result;
 }
 
 /** Times of this machine say nothing of another one. */
-function refuseOtherHosts({ devices }: DeviceList): void {
+function refuseOtherHosts({ devices }: DeviceList, option: string): void {
   const here = hostname() || 'localhost';
   const other = devices.find(({ host, name }) => (host ?? name) !== here);
-  if (other) throw new PenjingError('E_OPTION', `${other.name} is not of this machine (${here}): the model cannot be measured for it here`, { hint: 'Leave --measure out, or list the devices of this machine alone.' });
+  if (other) throw new PenjingError('E_OPTION', `${other.name} is not of this machine (${here}): the model cannot run for it here`, { hint: `Leave ${option} out, or list the devices of this machine alone.` });
 }
 
 export async function readDevicesFile(path: string): Promise<DeviceList> {

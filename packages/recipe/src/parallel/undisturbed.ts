@@ -1,4 +1,5 @@
 /** Times of something that is run over and over, taken while other programs leave the machine alone. */
+import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 
 export interface UndisturbedOptions {
@@ -31,14 +32,19 @@ export async function undisturbedTogether(runs: readonly Run[], { seconds, signa
   await settled(runs.map(async (run) => {
     for (let i = 0; i < 2; i++) await run();
   }));
-  let best: { readonly foreign: number; readonly seconds: number[] } = { foreign: Infinity, seconds: [] };
-  for (let tries = 0; tries < TRIES && best.foreign > TOLERATED; tries++) {
+  return leastDisturbed(() => slice(runs, { seconds, signal, now }), foreign);
+}
+
+/** What `take` gives while others leave the machine alone, or of a few times the quietest. */
+export async function leastDisturbed<T>(take: () => Promise<T>, foreign = foreignCores): Promise<T> {
+  let best: { readonly foreign: number; readonly value: T } | undefined;
+  for (let tries = 0; tries < TRIES && (best === undefined || best.foreign > TOLERATED); tries++) {
     const since = foreign();
-    const taken = await slice(runs, { seconds, signal, now });
+    const value = await take();
     const busy = since();
-    if (busy < best.foreign) best = { foreign: busy, seconds: taken };
+    if (best === undefined || busy < best.foreign) best = { foreign: busy, value };
   }
-  return best.seconds;
+  return best!.value;
 }
 
 /** Median seconds of each. The slice goes on for all until the slowest has enough runs. */
@@ -69,7 +75,7 @@ async function settled(all: readonly Promise<unknown>[]): Promise<void> {
   if (failed) throw failed.reason;
 }
 
-/** Cores that other programs kept busy since; 0 where the system does not tell. */
+/** Cores that other programs, and other guests of the host, kept busy since; 0 where the system does not tell. */
 export function foreignCores(): () => number {
   const before = sample();
   return () => {
@@ -81,8 +87,19 @@ export function foreignCores(): () => number {
 /** Seconds of processors, of all programs and of this one with all its threads. */
 function sample(): { readonly at: number; readonly all: number; readonly own: number } {
   const { user, system } = process.cpuUsage();
-  const all = cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0) / 1000;
-  return { at: performance.now() / 1000, all, own: (user + system) / 1e6 };
+  return { at: performance.now() / 1000, all: takenByHost() + cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0) / 1000, own: (user + system) / 1e6 };
+}
+
+const TICKS_PER_SECOND = 100;
+
+/** Seconds in which this machine, a guest of another one, was ready and not let run: Linux tells (`steal`), Node does not. */
+function takenByHost(): number {
+  try {
+    const [all] = readFileSync('/proc/stat', 'utf8').split('\n');
+    return Number(all!.trim().split(/\s+/)[8] ?? 0) / TICKS_PER_SECOND;
+  } catch {
+    return 0;
+  }
 }
 
 export function median(values: readonly number[]): number {

@@ -1,5 +1,5 @@
 /** The page of a plan: why this layout, what happens when, and what else was looked at. */
-import type { Forecast, PlanResult } from '@penjing/parallel';
+import type { Forecast, Measured, PlanResult } from '@penjing/parallel';
 import { renderPage } from './page.js';
 import { barPlot, format } from './plots.js';
 import { timelinePlot } from './timeline-plot.js';
@@ -10,6 +10,7 @@ const MOST_BARS = 10;
 export function planPage({ plan, timeline, ranked }: PlanResult, date = new Date()): string {
   const { forecast, goal, model, considered = [], devices } = plan;
   const [best] = ranked;
+  const tried = ranked.filter((each) => each.measured);
   const measure = measures[goal];
   const sizes = Object.entries(model.sizes).map(([symbol, size]) => `${symbol}=${size}`).join(', ');
   return renderPage({
@@ -17,6 +18,7 @@ export function planPage({ plan, timeline, ranked }: PlanResult, date = new Date
     lead: `${plan.reasons.join(' ')}${sizes === '' ? '' : ` For ${sizes}.`}`,
     facts: [
       ['layout', best!.name],
+      ...(best!.measured ? [[`measured ${goal}`, figure(goal, best!.measured)] as [string, string]] : []),
       ['one request', milliseconds(forecast.latency)],
       ['requests per second', format(forecast.throughput)],
       ['most on a device', megabytes(Math.max(...Object.values(forecast.memory)))],
@@ -26,17 +28,17 @@ export function planPage({ plan, timeline, ranked }: PlanResult, date = new Date
     ],
     plots: [
       timelinePlot({ title: 'One request, forecast' }, timeline),
-      ...(ranked.length > 1 ? [barPlot({ title: `Layouts by ${goal}`, axis: measure.axis, oneColour: true }, ranked.slice(0, MOST_BARS).map(({ name, forecast: each }) => ({ label: short(name), value: measure.value(each), text: format(measure.value(each)) })))] : []),
+      ...(ranked.length > 1 ? [barPlot({ title: `Layouts by ${goal}${tried.length > 0 ? ' (* measured)' : ''}`, axis: measure.axis, oneColour: true }, ranked.slice(0, MOST_BARS).map(({ name, forecast: each, measured }) => ({ label: `${short(name)}${measured ? ' *' : ''}`, value: measure.value({ ...each, ...measured }), text: format(measure.value({ ...each, ...measured })) })))] : []),
     ],
     tables: [
       {
         title: 'What was considered',
-        header: ['layout', 'one request', 'requests/s', 'most memory', 'bubble'],
-        rows: considered.map(({ name, forecast: each, refused }) => (each ? [name, milliseconds(each.latency), format(each.throughput), megabytes(Math.max(...Object.values(each.memory))), `${(100 * each.bubble).toFixed(0)} %`] : [`${name}: ${refused ?? 'refused'}`, '—', '—', '—', '—'])),
+        header: ['layout', ...(tried.length > 0 ? ['measured'] : []), 'one request', 'requests/s', 'most memory', 'bubble'],
+        rows: considered.map(({ name, forecast: each, measured, refused }) => (each ? [name, ...(tried.length > 0 ? [measured ? figure(goal, measured) : '—'] : []), milliseconds(each.latency), format(each.throughput), megabytes(Math.max(...Object.values(each.memory))), `${(100 * each.bubble).toFixed(0)} %`] : [`${name}: ${refused ?? 'refused'}`, ...(tried.length > 0 ? ['—'] : []), '—', '—', '—', '—'])),
       },
       { title: 'Devices', header: ['device', 'host', 'GFLOP/s', 'GB/s', 'memory'], rows: devices.slice(0, 64).map((device) => [device.name, device.host ?? device.name, format(device.flops / 1e9), format(device.memoryBandwidth / 1e9), megabytes(device.memoryBytes)]) },
     ],
-    colophon: `Penjing, ${date.toISOString().slice(0, 16).replace('T', ' ')} UTC. A forecast, simulated; nothing of the plan has run.`,
+    colophon: `Penjing, ${date.toISOString().slice(0, 16).replace('T', ' ')} UTC. A forecast, simulated; ${tried.length === 0 ? 'nothing of the plan has run' : `what is called measured ran on the machine that planned (${tried.length} layouts), nothing else has`}.`,
   });
 }
 
@@ -45,6 +47,8 @@ const measures: Readonly<Record<PlanResult['plan']['goal'], { readonly axis: str
   throughput: { axis: 'requests per second (more is better)', value: ({ throughput }) => throughput },
   memory: { axis: 'MB on the fullest device (less is better)', value: ({ memory }) => Math.max(...Object.values(memory)) / 1e6 },
 };
+
+const figure = (goal: PlanResult['plan']['goal'], { latency, throughput }: Measured): string => (goal === 'throughput' ? `${format(throughput ?? NaN)} /s` : milliseconds(latency ?? NaN));
 
 /** A label of a bar has room for some 20 letters. */
 const short = (name: string): string => name.replace('pipeline of ', 'pipeline ').replace(' micro-batches', ' pieces').replace('whole batches', 'whole');

@@ -1,0 +1,85 @@
+/** Layouts over engines that compute nothing: they sleep, and count what is open. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Engine, GraphBuilder, Model, PenjingError, tensorType } from '@penjing/core';
+import type { Planned } from '@penjing/parallel';
+import { expect, test } from 'vitest';
+import { tryLayouts } from './try-layouts.js';
+
+function identity(): Model {
+  const model = new Model();
+  model.opsetImports.set('', 21);
+  const b = new GraphBuilder(model.graph);
+  b.output(b.op('Neg', [b.input('x', tensorType('float32', [1]))]), 'y', tensorType('float32', [1]));
+  return model;
+}
+
+/** `threads` of an engine are the milliseconds that it takes; with more than 90 it cannot be loaded. */
+class SleepingEngine implements Engine {
+  readonly name = 'sleeping';
+  open = 0;
+  most = 0;
+  loads = 0;
+  onRun: () => void = () => {};
+
+  load(_: Model, { threads = 1 } = {}): ReturnType<Engine['load']> {
+    if (threads > 90) return Promise.reject(new PenjingError('E_ENGINE', 'too many threads'));
+    this.loads++;
+    this.most = Math.max(this.most, ++this.open);
+    return Promise.resolve({
+      inputs: [{ name: 'x', type: tensorType('float32', [1]) }],
+      outputs: [],
+      run: async (_feeds, { signal } = {}) => {
+        this.onRun();
+        await sleep(threads, undefined, signal ? { signal } : {});
+        return {};
+      },
+      [Symbol.asyncDispose]: () => Promise.resolve(void this.open--),
+    });
+  }
+}
+
+const candidate = (name: string, threads: number, bytes = 100): Planned => ({ name, layout: { kind: 'device', device: 'a', threads }, complexity: 0, timeline: [], forecast: { latency: 1, throughput: 1, memory: { a: bytes }, bubble: 0, efficiency: 1 } });
+const devices = [{ name: 'a', host: 'h', memoryBytes: 250, flops: 1e9, memoryBandwidth: 1e9, cores: 1 }];
+const options = { goal: 'latency', sizes: {}, devices, seconds: 0.005, rounds: 3 } as const;
+
+test('what each layout gave, and why one did not run', async () => {
+  const engine = new SleepingEngine();
+  const items: string[] = [];
+  const trials = await tryLayouts(identity(), { ...options, engine, candidates: [candidate('slow', 30), candidate('quick', 2), candidate('broken', 91, 0)], onProgress: ({ item }) => void items.push(item!) });
+  expect(trials).toEqual([{ name: 'slow', measured: { latency: expect.any(Number) as number } }, { name: 'quick', measured: { latency: expect.any(Number) as number } }, { name: 'broken', failed: 'too many threads' }]);
+  expect(trials[0]!.measured!.latency!).toBeGreaterThan(trials[1]!.measured!.latency!);
+  // In turn, and what failed is left alone.
+  expect(items).toEqual(['slow', 'quick', 'broken', 'slow', 'quick', 'slow', 'quick']);
+  expect([engine.open, engine.most, engine.loads]).toEqual([0, 2, 2]);
+});
+
+test('layouts that the devices do not hold together are open one after the other', async () => {
+  const engine = new SleepingEngine();
+  await tryLayouts(identity(), { ...options, engine, candidates: [candidate('a', 1, 200), candidate('b', 1, 200)] });
+  expect([engine.open, engine.most, engine.loads]).toEqual([0, 1, 6]);
+});
+
+test('requests that come together count by their number, and no turn begins when the time is up', async () => {
+  const engine = new SleepingEngine();
+  let underWay = 0;
+  engine.onRun = () => void underWay++;
+  const items: string[] = [];
+  const [trial] = await tryLayouts(identity(), { ...options, goal: 'throughput', budget: 0, engine, candidates: [candidate('a', 20)], onProgress: ({ item }) => void items.push(item!) });
+  // Four at a time, each of 20 ms or more.
+  expect(trial!.measured!.throughput!).toBeLessThanOrEqual(4 / 0.019);
+  expect(underWay).toBeGreaterThanOrEqual(8);
+  expect(items).toEqual(['a']);
+});
+
+test('a signal ends it and leaves nothing open', async () => {
+  const engine = new SleepingEngine();
+  const ended = new AbortController();
+  let runs = 0;
+  engine.onRun = () => { if (++runs === 4) ended.abort(); };
+  await expect(tryLayouts(identity(), { ...options, engine, candidates: [candidate('a', 1), candidate('b', 1)], signal: ended.signal })).rejects.toMatchObject({ name: 'AbortError' });
+  expect(engine.open).toBe(0);
+});
+
+test('memory cannot be tried', async () => {
+  await expect(tryLayouts(identity(), { ...options, goal: 'memory', candidates: [] })).rejects.toMatchObject({ code: 'E_OPTION' });
+});
