@@ -34,7 +34,22 @@ export interface Executor extends AsyncDisposable {
   run(feeds: Feeds, options?: RunOptions): Promise<Fetches>;
 }
 
+export interface ChainOptions extends Pick<EngineOptions, 'signal'> {
+  /** Names of the values that a run gives. */
+  readonly outputs: readonly string[];
+}
+
+/** A model of a chain. */
+export interface ChainStage extends Pick<EngineOptions, 'threads'> {
+  readonly model: Model;
+}
+
 export interface Engine {
   readonly name: string;
   load(model: Model, options?: EngineOptions): Promise<Executor>;
+  /**
+   * Models tied together by names of values, each behind those that give what it reads, as one executor: values go from one to the next and not through the calling thread. Runs follow each other; how many
+   * are under way is for the caller to bound. When a worker dies all runs in the chain fail with `E_WORKER`, and the next run finds another worker in its place. Absent where an engine has no such way.
+   */
+  loadChain?(stages: readonly ChainStage[], options: ChainOptions): Promise<Executor>;
 }

@@ -56,6 +56,9 @@ export class SessionHost implements AsyncDisposable {
   readonly #exited: Promise<void>;
   #next = 1;
   #failure: PenjingError | undefined;
+  #tellLost: (error: PenjingError) => void = () => {};
+  /** Resolves when its thread is gone, or going. */
+  readonly lost = new Promise<PenjingError>((resolve) => (this.#tellLost = resolve));
   #closing: Promise<void> | undefined;
 
   /** A worker that has workers of its own gives them its gate: who closes it closes theirs. */
@@ -168,6 +171,7 @@ export class SessionHost implements AsyncDisposable {
 
   #fail(error: PenjingError): void {
     this.#failure ??= error;
+    this.#tellLost(this.#failure);
     this.#rejectAll(this.#failure);
   }
 

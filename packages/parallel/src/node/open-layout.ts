@@ -9,8 +9,9 @@ import { rowGrain } from '../split/row-grain.js';
 import { provenBatch } from '../split/follow-rows.js';
 import { enginesOf, shareThreads } from '../split/share-threads.js';
 import { shardModel } from '../tensor/shard-model.js';
+import { openChain } from './chain.js';
 import { openEnsemble } from './ensemble.js';
-import { openPipeline } from './pipeline.js';
+import { inMicroBatches, openPipeline } from './pipeline.js';
 import { openReplicas } from './replicas.js';
 import { openRevived } from './revived.js';
 import { openShards } from './open-tensor.js';
@@ -82,8 +83,11 @@ async function open(model: Model, layout: Layout, context: Context): Promise<Exe
       return orDispose(replicas, () => openEnsemble({ replicas, reduction: layout.reduction as 'mean' | 'sum', engine: context.engineOf(enginesOf(layout)[0] ?? ''), ...(signal && { signal }) }));
     }
     case 'pipeline': {
+      const pieces = { microBatches: layout.microBatches, batch: batchOf(model, context), grain: context.grain };
+      const chain = await openStages(model, layout.stages, context);
+      if (chain) return inMicroBatches(chain, pieces);
       const stages = await openParts(layout.stages, context);
-      return orDispose(stages.map(({ work }) => work), async () => openPipeline({ stages, ...bordersOf(model), microBatches: layout.microBatches, batch: batchOf(model, context), grain: context.grain }));
+      return orDispose(stages.map(({ work }) => work), async () => openPipeline({ ...bordersOf(model), ...pieces, stages }));
     }
     case 'tasks': {
       const parts = await openParts(layout.parts, context);
@@ -99,8 +103,22 @@ async function open(model: Model, layout: Layout, context: Context): Promise<Exe
   }
 }
 
+function modelsOf(parts: readonly PlacedPart[], { typed }: Context): Model[] {
+  return parts.map(({ inputs, outputs }) => extractModel(typed, inputs, outputs, { keepOutputs: true }));
+}
+
+/** Stages that are one session each, all of the same engine: then it can tie them together. What is more than that this thread ties together. */
+async function openStages(model: Model, parts: readonly PlacedPart[], context: Context): Promise<Executor | undefined> {
+  const devices = parts.flatMap(({ layout }) => (layout.kind === 'device' ? [layout] : []));
+  const engines = new Set(devices.map(({ device }) => context.engineOf(device)));
+  const [engine] = engines;
+  if (!engine?.loadChain || engines.size > 1 || devices.length < parts.length) return undefined;
+  const stages = modelsOf(parts, context).map((part, i) => ({ model: part, threads: devices[i]!.threads ?? context.threadsOf(devices[i]!.device) }));
+  return openChain({ engine, stages, ...bordersOf(model), ...(context.signal && { signal: context.signal }) });
+}
+
 function openParts(parts: readonly PlacedPart[], context: Context): Promise<(TaskPart & { readonly work: Executor })[]> {
-  const models = parts.map(({ inputs, outputs }) => extractModel(context.typed, inputs, outputs, { keepOutputs: true }));
+  const models = modelsOf(parts, context);
   return openAll(models.map((part, i) => () => open(part, parts[i]!.layout, context))).then((works) => works.map((work, i) => ({ name: `part ${i + 1}`, work })));
 }
 

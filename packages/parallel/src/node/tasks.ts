@@ -64,7 +64,7 @@ function isExecutor(work: Executor | TaskFunction): work is Executor {
   return Symbol.asyncDispose in work;
 }
 
-function checkNames(graph: FlowGraph, feeds: Feeds, wanted: readonly string[] | undefined): void {
+export function checkNames(graph: Pick<FlowGraph, 'inputs' | 'outputs'>, feeds: Feeds, wanted: readonly string[] | undefined): void {
   const hint = `The inputs are ${graph.inputs.map(({ name }) => name).join(', ') || '(none)'}.`;
   for (const { name } of graph.inputs) if (!Object.hasOwn(feeds, name)) throw new PenjingError('E_INPUT', `input ${name} is missing`, { hint });
   for (const name of Object.keys(feeds)) if (!graph.inputs.some((input) => input.name === name)) throw new PenjingError('E_INPUT', `there is no input ${name}`, { hint });

@@ -42,7 +42,7 @@ async function openPlan(file: string, planPath: string, { device, signal }: Open
   const model = await openOnnx(file, signal);
   const ort = ortEngine({ device, ...sharing(enginesOf(layout).length) });
   // The file as it is goes by its path: the page cache then holds its weights once for all replicas.
-  const engine: Engine = { name: ort.name, load: (part, options) => (part === model ? ort.loadFile(file, options) : ort.load(part, options)) };
+  const engine: Engine = { name: ort.name, load: (part, options) => (part === model ? ort.loadFile(file, options) : ort.load(part, options)), ...(ort.loadChain && { loadChain: ort.loadChain }) };
   return openLayout(model, layout, { engine, jobs: ortJobs, devices, ...(signal && { signal }) });
 }
 

@@ -1,6 +1,7 @@
 /** The `Engine` of core on ONNX Runtime: every session in a worker thread of its own. */
-import type { Engine, EngineOptions, Executor, Model, TaskOptions } from '@penjing/core';
+import type { ChainOptions, ChainStage, Engine, EngineOptions, Executor, Model, TaskOptions } from '@penjing/core';
 import { type SessionHost, sessionHostFor } from '../session-host.js';
+import { OrtChain } from './chain.js';
 import type { ExternalFile } from './model-source.js';
 import { type OpenedModel, openBytes, openFile, openModel } from './open.js';
 import { OrtExecutor } from './executor.js';
@@ -27,26 +28,40 @@ export interface OrtEngine extends Engine {
   loadFile(path: string, options?: LoadOptions): Promise<Executor>;
   /** Loads a serialized model from memory. It is checked first. */
   loadBytes(bytes: Uint8Array, options?: LoadBytesOptions): Promise<Executor>;
+  /** Absent where sessions live on the calling thread. */
+  loadChain?(stages: readonly ChainStage[], options: ChainOptions): Promise<Executor>;
+}
+
+/** A worker, and the session that was opened in it. */
+export interface Started {
+  readonly host: SessionHost;
+  readonly opened: OpenedModel;
 }
 
 /** An engine on onnxruntime-node. It holds nothing itself; each executor owns a worker thread until it is disposed. */
 export function ortEngine(defaults: OrtEngineOptions = {}): OrtEngine {
-  async function start(options: LoadOptions, open: (host: SessionHost, merged: OrtEngineOptions & LoadOptions) => Promise<OpenedModel>): Promise<Executor> {
+  async function start(options: LoadOptions, open: (host: SessionHost, merged: OrtEngineOptions & LoadOptions) => Promise<OpenedModel>): Promise<Started> {
     options.signal?.throwIfAborted();
     const merged = { ...defaults, ...defined(options) };
     const host = sessionHostFor(merged);
     try {
-      return new OrtExecutor(host, await open(host, merged));
+      return { host, opened: await open(host, merged) };
     } catch (error) {
       await host.release(options.signal);
       throw error;
     }
   }
+  const executor = ({ host, opened }: Started): Executor => new OrtExecutor(host, opened);
+  const startModel = (model: Model, options: LoadOptions): Promise<Started> => start(options, (host, merged) => openModel(host, model, merged));
   return {
     name: 'onnxruntime-node',
-    load: (model, options = {}) => start(options, (host, merged) => openModel(host, model, merged)),
-    loadFile: (path, options = {}) => start(options, (host, merged) => openFile(host, path, merged)),
-    loadBytes: (bytes, options = {}) => start(options, (host, merged) => openBytes(host, bytes, { ...options, ...merged })),
+    load: async (model, options = {}) => executor(await startModel(model, options)),
+    loadFile: async (path, options = {}) => executor(await start(options, (host, merged) => openFile(host, path, merged))),
+    loadBytes: async (bytes, options = {}) => executor(await start(options, (host, merged) => openBytes(host, bytes, { ...options, ...merged }))),
+    ...(defaults.thread !== 'calling' && {
+      loadChain: (stages, { outputs, signal }) =>
+        OrtChain.open(stages.map(({ model, threads }) => (opening) => startModel(model, { ...(threads !== undefined && { threads }), ...(opening && { signal: opening }) })), outputs, signal),
+    }),
   };
 }
 

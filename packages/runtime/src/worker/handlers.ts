@@ -1,5 +1,6 @@
 /** What a session worker can be asked to do, one row per request. */
 import { bench } from './bench.js';
+import { joinChain } from './chain-stage.js';
 import { freeBuffers } from './free-buffers.js';
 import { type Batchers, generate } from './generate.js';
 import type { Handlers } from './protocol.js';
@@ -14,16 +15,23 @@ import { allToOrt, fromOrt } from './tensors.js';
 
 export function createHandlers(sessions: SessionTable): Handlers {
   const batchers: Batchers = new Map();
+  const stages = new Map<number, ReturnType<typeof joinChain>>();
   return {
     open: ({ source, settings }) => sessions.open(source, settings),
     close({ handle }) {
       batchers.delete(handle);
+      stages.get(handle)?.leave();
+      stages.delete(handle);
       return sessions.close(handle);
     },
     async run({ handle, feeds, outputs }, { transfer }) {
       const fetched = await sessions.run(handle, allToOrt(sessions.api, feeds), outputs);
       freeBuffers(Object.values(feeds).map(({ data }) => data));
       return Object.fromEntries(outputs.map((name) => [name, fromOrt(name, fetched[name]!, transfer)]));
+    },
+    async chain(link) {
+      stages.get(link.handle)?.leave();
+      stages.set(link.handle, joinChain(sessions, link));
     },
     reduce: (params, { transfer }) => reduce(sessions, params, transfer),
     transcribe: (params, context) => transcribe(sessions, params, context),

@@ -1,5 +1,6 @@
 /** What the calling thread and a session worker say to each other: plain data, buffers by transfer. */
 import type { PlainError, Progress } from '@penjing/core';
+import type { ChainLink } from './chain-stage.js';
 import type { BenchParams, BenchTimes } from './bench.js';
 import type { GenerateParams, GenerateResult, TokenEvent } from './generate.js';
 import type { Measured, MeasureParams } from './measure.js';
@@ -16,6 +17,8 @@ export interface Methods {
   open: { params: { source: SessionSource; settings: SessionSettings }; result: SessionInfo; event: never };
   close: { params: { handle: number }; result: void; event: never };
   run: { params: { handle: number; feeds: WireTensors; outputs: readonly string[] }; result: WireTensors; event: never };
+  /** Makes a session a stage of a chain, in place of what it was in one before. */
+  chain: { params: ChainLink; result: void; event: never };
   /** Runs, and gives what is made of one output: embeddings, the likeliest tokens. */
   reduce: { params: ReduceParams; result: Reduced; event: never };
   /** Writes what a window of sound says. */

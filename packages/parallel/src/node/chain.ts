@@ -1,0 +1,42 @@
+/** Stages that an engine ties together itself, as one `Executor`: a bounded number of runs follow each other through them, past the calling thread. */
+import type { ChainStage, Engine, Executor, TaskOptions, ValueInfo } from '@penjing/core';
+import { flowGraph } from '../split/flow-graph.js';
+import { rerunOnce } from './rerun.js';
+import { Slots } from './slots.js';
+import { checkNames } from './tasks.js';
+
+export interface ChainOptions extends Pick<TaskOptions, 'signal'> {
+  readonly engine: Engine;
+  readonly stages: readonly ChainStage[];
+  readonly inputs: readonly ValueInfo[];
+  readonly outputs: readonly string[];
+  /** Runs in the stages and between them; the others wait before the first. Twice the number of stages when absent: one that runs and one that waits for each. */
+  readonly inFlight?: number;
+}
+
+/** Undefined when the engine cannot do it, or when a value goes in and out again without a stage. Work whose worker died is done again once. Throws `E_GRAPH` for stages that cannot run. */
+export async function openChain({ engine, stages, inputs, outputs, inFlight = 2 * stages.length, signal }: ChainOptions): Promise<Executor | undefined> {
+  if (!engine.loadChain || stages.length < 2 || inputs.some(({ name }) => outputs.includes(name))) return undefined;
+  const graph = flowGraph(stages.map(({ model: { graph } }, i) => ({ name: `part ${i + 1}`, reads: graph.inputs.filter(({ tensor }) => !tensor).map(infoOf), gives: graph.outputs.map(infoOf) })), inputs, outputs);
+  const chain = await engine.loadChain(graph.steps.map(({ index }) => stages[index]!), { outputs, ...(signal && { signal }) });
+  const slots = new Slots(Math.max(1, inFlight));
+  return {
+    inputs,
+    outputs: chain.outputs,
+    async run(feeds, options = {}) {
+      checkNames(graph, feeds, options.outputs);
+      const free = await slots.take(options.signal);
+      // An input that no stage reads is known here only.
+      const read = Object.fromEntries(chain.inputs.map(({ name }) => [name, feeds[name]!]));
+      const once = (): ReturnType<Executor['run']> => chain.run(read, options);
+      try {
+        return await ((options.transfer ?? []).length > 0 ? once() : rerunOnce(once, options.signal));
+      } finally {
+        free();
+      }
+    },
+    [Symbol.asyncDispose]: () => chain[Symbol.asyncDispose](),
+  };
+}
+
+const infoOf = ({ name, type }: { readonly name: string; readonly type?: ValueInfo['type'] | undefined }): ValueInfo => ({ name, type: type ?? { kind: 'tensor' } });

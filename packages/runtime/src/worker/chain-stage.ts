@@ -1,0 +1,71 @@
+/** A session as a stage of a chain: values come in by one port and go on by another, past the calling thread. */
+import type { MessagePort } from 'node:worker_threads';
+import { type PlainError, toPlainError } from '@penjing/core';
+import { buffersOf } from '../engine/wire.js';
+import { freeBuffers } from './free-buffers.js';
+import type { SessionTable } from './session-table.js';
+import { allToOrt, fromOrt } from './tensors.js';
+import type { WireTensors } from './wire-types.js';
+
+export interface ChainLink {
+  readonly handle: number;
+  readonly reads: readonly string[];
+  /** Outputs that a later stage or the caller reads. */
+  readonly gives: readonly string[];
+  /** Values from before this stage that go on behind it. */
+  readonly passes: readonly string[];
+  readonly input: MessagePort;
+  readonly output: MessagePort;
+}
+
+/** What goes along a chain: runs, whose numbers grow; those that failed, which the stages behind pass on; those that were given up. */
+export type ChainMessage = { readonly id: number; readonly values: WireTensors } | { readonly id: number; readonly error: PlainError } | { readonly drop: number };
+
+/** Runs are done in the order in which they come. `leave` ends it: what waits is not done any more. */
+export function joinChain(sessions: SessionTable, { handle, reads, gives, passes, input, output }: ChainLink): { readonly leave: () => void } {
+  const dropped = new Set<number>();
+  let last = 0;
+  let left = false;
+  let turn = Promise.resolve();
+
+  async function run(values: WireTensors): Promise<WireTensors> {
+    const fetched = await sessions.run(handle, allToOrt(sessions.api, pick(values, reads)), gives);
+    const next = { ...pick(values, passes), ...Object.fromEntries(gives.map((name) => [name, fromOrt(name, fetched[name]!, [])])) };
+    const going = new Set(buffersOf(next));
+    freeBuffers(buffersOf(values).filter((buffer) => !going.has(buffer)));
+    return next;
+  }
+
+  async function take(message: Exclude<ChainMessage, { drop: number }>): Promise<void> {
+    const { id } = message;
+    last = id;
+    if (dropped.delete(id) || left) return freeBuffers('values' in message ? buffersOf(message.values) : []);
+    if ('error' in message) return output.postMessage(message);
+    try {
+      const values = await run(message.values);
+      output.postMessage({ id, values }, buffersOf(values));
+    } catch (error) {
+      output.postMessage({ id, error: toPlainError(error, 'E_ENGINE') });
+    }
+  }
+
+  input.on('message', (message: ChainMessage) => {
+    if (!('drop' in message)) turn = turn.then(() => take(message));
+    else {
+      // One that has been here already is dropped further on.
+      if (message.drop > last) dropped.add(message.drop);
+      output.postMessage(message);
+    }
+  });
+  // A worker lives until it is told to end, not until its neighbours do.
+  input.unref();
+  return {
+    leave() {
+      left = true;
+      input.close();
+      output.close();
+    },
+  };
+}
+
+const pick = (values: WireTensors, names: readonly string[]): WireTensors => Object.fromEntries(names.map((name) => [name, values[name]!]));
