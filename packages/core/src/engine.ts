@@ -51,5 +51,5 @@ export interface Engine {
    * Models tied together by names of values, each behind those that give what it reads, as one executor: values go from one to the next and not through the calling thread. Runs follow each other; how many
    * are under way is for the caller to bound. When a worker dies all runs in the chain fail with `E_WORKER`, and the next run finds another worker in its place. Absent where an engine has no such way.
    */
-  loadChain?(stages: readonly ChainStage[], options: ChainOptions): Promise<Executor>;
+  readonly loadChain?: (stages: readonly ChainStage[], options: ChainOptions) => Promise<Executor>;
 }

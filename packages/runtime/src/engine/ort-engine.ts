@@ -29,7 +29,7 @@ export interface OrtEngine extends Engine {
   /** Loads a serialized model from memory. It is checked first. */
   loadBytes(bytes: Uint8Array, options?: LoadBytesOptions): Promise<Executor>;
   /** Absent where sessions live on the calling thread. */
-  loadChain?(stages: readonly ChainStage[], options: ChainOptions): Promise<Executor>;
+  readonly loadChain?: (stages: readonly ChainStage[], options: ChainOptions) => Promise<Executor>;
 }
 
 /** A worker, and the session that was opened in it. */
