@@ -102,6 +102,7 @@ export const common = {
   seed: { flags: '--seed <n>', help: 'seed of every random choice', parse: integer(0, 2 ** 32 - 1) },
   device: { flags: '--device <name>', help: 'where the model runs (cpu when absent; auto takes a graphics processor where there is one)', choices: devices },
   prefixCache: { flags: '--prefix-cache <MiB>', help: 'memory for what was read, so that a text that begins alike goes on from there (256); 0 keeps none', parse: integer(0, 2 ** 20) },
+  kvCache: { flags: '--kv-cache <type>', help: 'int8: keys and values in bytes, a quarter of the memory; long texts go on sooner, prompts are read more slowly', choices: ['int8'] },
   threads: { flags: '--threads <n>', help: 'worker threads (all cores when absent)', parse: integer(1, 1024) },
 } as const satisfies Record<string, OptionSpec>;
 
@@ -139,6 +140,11 @@ export function deviceOf(options: Options): Device | undefined {
 export function prefixCacheOf(options: Options): { readonly prefixCacheBytes?: number } {
   const mebibytes = numberOf(options, 'prefixCache');
   return mebibytes === undefined ? {} : { prefixCacheBytes: mebibytes * 2 ** 20 };
+}
+
+/** `--kv-cache`, as an option of the runtime and the server; the parser has checked it. */
+export function kvCacheOf(options: Options): { readonly kvCache?: 'int8' } {
+  return options['kvCache'] === 'int8' ? { kvCache: 'int8' } : {};
 }
 
 /** Throws `E_OPTION` for the first of these options that is given: it would be ignored `where` (as 'with --batch'). */

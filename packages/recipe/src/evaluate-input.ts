@@ -23,6 +23,8 @@ export interface EvaluateInputOptions extends TaskOptions, ReadingOptions {
   readonly threads?: number | undefined;
   /** Where the models run; the CPU when absent. */
   readonly device?: Device | undefined;
+  /** Keys and values in bytes, as `loadGenerator` can keep them; of a converted model alone. */
+  readonly kvCache?: 'int8' | undefined;
   /** Where to write the page. */
   readonly report?: string | undefined;
 }
@@ -57,12 +59,12 @@ export interface InputEvaluation {
 }
 
 /** Throws `E_LAYOUT` for a model that text says nothing about when there is no reference, and what the readers throw. */
-export async function evaluateInput({ model, reference, data, report, ...options }: EvaluateInputOptions): Promise<InputEvaluation> {
+export async function evaluateInput({ model, reference, data, report, kvCache, ...options }: EvaluateInputOptions): Promise<InputEvaluation> {
   if (reference) return comparedTo({ ...options, data, report, model, reference });
   const { evaluateModel, machine } = await loadRuntime();
   const runnable = await runnableModel(model, options.signal);
   const measured = await evaluationData(data, runnable, options);
-  const result = await evaluateModel(runnable.reference, { ...measuringOptions(options), ...measured, ...tokenizerOf(runnable) });
+  const result = await evaluateModel(runnable.reference, { ...measuringOptions(options), ...measured, ...tokenizerOf(runnable), kvCache });
   if (report !== undefined) {
     const { evaluationPage } = await import('./report/evaluation-page.js');
     await writeReport(report, evaluationPage(result, machine()));

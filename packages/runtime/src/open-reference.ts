@@ -1,8 +1,8 @@
 /** What a user names (a folder, a file, a model in memory) as an open session with its name and size. */
-import type { Model } from '@penjing/core';
+import { type Model, PenjingError } from '@penjing/core';
 import { type OpenOptions, type OpenedModel, openFile, openModel } from './engine/open.js';
 import type { DecoderForm } from './generate/generation-form.js';
-import { openDecoder } from './generate/open-decoder.js';
+import { type DecoderOptions, openDecoder } from './generate/open-decoder.js';
 import { type LanguageConfig, locateModel, readLanguageConfig } from './model-folder.js';
 import { SessionHost } from './session-host.js';
 import { hasLogits, looksLikeDecoder } from './worker/decoder-layout.js';
@@ -21,7 +21,7 @@ export interface OpenedReference extends OpenedModel {
   readonly form?: DecoderForm | undefined;
 }
 
-export interface ReferenceOptions extends OpenOptions {
+export interface ReferenceOptions extends OpenOptions, Pick<DecoderOptions, 'kvCache'> {
   /** Files of decoders are opened as they generate, not as they are. */
   readonly generation?: boolean;
 }
@@ -48,13 +48,14 @@ export async function withModels<T>(
 /** Opens one model in a worker; the caller closes it and runs its `cleanup`. */
 export async function openReference(host: SessionHost, reference: ModelReference, options: ReferenceOptions): Promise<OpenedReference> {
   if (typeof reference === 'object' && 'graph' in reference) {
+    if (options.kvCache) throw new PenjingError('E_UNSUPPORTED', `a model in memory keeps keys and values as it says, not as ${options.kvCache}`, { hint: 'Convert it to a folder first: `penjing convert`.' });
     const opened = await openModel(host, reference, options);
     const language = looksLikeDecoder(opened.session.inputs, opened.session.outputs) ? unknownLanguage : undefined;
     return { ...opened, name: reference.graph.name || 'model', folder: undefined, language };
   }
   const { path: given, variant } = typeof reference === 'string' ? { path: reference, variant: undefined } : reference;
   const { path, folder } = await locateModel(given, variant);
-  const open = async (): Promise<Omit<OpenedReference, 'name' | 'folder' | 'language'>> => (options.generation ? openDecoder(host, path, options) : openFile(host, path, options));
+  const open = async (): Promise<Omit<OpenedReference, 'name' | 'folder' | 'language'>> => (options.generation ? openDecoder(host, path, options, { kvCache: options.kvCache }) : openFile(host, path, options));
   const [opened, config] = await Promise.all([open(), readLanguageConfig(folder)]);
   const { inputs, outputs } = opened.session;
   const isLanguage = opened.form !== undefined || looksLikeDecoder(inputs, outputs) || (config.causal && hasLogits(inputs, outputs));

@@ -8,6 +8,7 @@ export interface LocalPartnerOptions {
   readonly device: Device | undefined;
   readonly threads: number | undefined;
   readonly prefixCacheBytes?: number;
+  readonly kvCache?: 'int8';
   readonly sampling: Sampling & { readonly seed: number | undefined };
   readonly signal: AbortSignal;
 }

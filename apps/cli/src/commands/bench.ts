@@ -1,7 +1,7 @@
 /** `penjing bench`: how fast a model is on this machine, alone or against another. */
 import type { BenchOptions, BenchReport, ModelReference, SpeedComparison } from '@penjing/runtime';
 import type { Command, CommandResult } from '../command.js';
-import { common, deviceOf, filled, integer, integers, numberOf, textOf } from '../options.js';
+import { common, deviceOf, filled, integer, integers, kvCacheOf, numberOf, textOf } from '../options.js';
 import { formatBytes } from '../progress.js';
 import { formatFacts, formatTable } from '../table.js';
 
@@ -19,6 +19,7 @@ export const bench: Command = {
     { flags: '--new-tokens <n>', help: 'language models: tokens decoded after it (64)', parse: integer(1) },
     { flags: '--contexts <n,…>', help: 'language models: prompts of these lengths too, as 128,1024,4096', parse: integers(1) },
     { flags: '--batches <n,…>', help: 'language models: so many texts at the same time, as 1,2,4,8', parse: integers(1, 256) },
+    common.kvCache,
     common.seed,
     common.device,
     common.threads,
@@ -45,6 +46,7 @@ export const bench: Command = {
       signal,
       onProgress,
       seed,
+      ...kvCacheOf(options),
     };
     if (other === undefined) return alone(await benchModel(model, given));
     return against(await benchAgainst(model, reference(other, textOf(options, 'vsVariant')), given));

@@ -1,11 +1,11 @@
 /** `penjing chat`: a conversation with a model folder, or with a model behind a server. */
 import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
-import { common, deviceOf, filled, numberOf, prefixCacheOf, refuseOptions, textOf } from '../options.js';
+import { common, deviceOf, filled, kvCacheOf, numberOf, prefixCacheOf, refuseOptions, textOf } from '../options.js';
 import { readSampling, samplingOptions, stopOption } from '../sampling-options.js';
 
 /** What a server has settled already. */
-const LOCAL = ['variant', 'device', 'threads', 'prefixCache'] as const;
+const LOCAL = ['variant', 'device', 'threads', 'prefixCache', 'kvCache'] as const;
 
 export const chat: Command = {
   name: 'chat',
@@ -21,6 +21,7 @@ export const chat: Command = {
     stopOption,
     common.seed,
     common.prefixCache,
+    common.kvCache,
     common.device,
     common.threads,
   ],
@@ -36,7 +37,7 @@ export const chat: Command = {
     refuseOptions(options, server === undefined ? ['apiKey'] : LOCAL, server === undefined ? 'without --server' : 'with --server');
     const { converse } = await import('../chat/converse.js');
     await using partner = server === undefined
-      ? await (await import('../chat/local-partner.js')).localPartner(model!, { variant: textOf(options, 'variant'), device: deviceOf(options), threads: numberOf(options, 'threads'), ...prefixCacheOf(options), sampling, signal })
+      ? await (await import('../chat/local-partner.js')).localPartner(model!, { variant: textOf(options, 'variant'), device: deviceOf(options), threads: numberOf(options, 'threads'), ...prefixCacheOf(options), ...kvCacheOf(options), sampling, signal })
       : await (await import('../chat/server-partner.js')).serverPartner(server, { model, apiKey: textOf(options, 'apiKey') ?? process.env['PENJING_API_KEY'], sampling, signal });
     // Prompts go to stderr, so that stdout has nothing but replies.
     const screen = process.stdin.isTTY && process.stderr.isTTY ? process.stderr : undefined;

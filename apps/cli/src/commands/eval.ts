@@ -1,6 +1,6 @@
 /** `penjing eval`: how good a model is on data. */
 import type { Command } from '../command.js';
-import { common, deviceOf, filled, numberOf, textOf } from '../options.js';
+import { common, deviceOf, filled, kvCacheOf, numberOf, refuseOptions, textOf } from '../options.js';
 import { formatBytes } from '../progress.js';
 import { calibrationWords, stepOptions } from '../step-options.js';
 import { formatFacts } from '../table.js';
@@ -21,6 +21,7 @@ export const evaluate: Command = {
     ...textOptions,
     common.samples,
     ...reading.specs,
+    common.kvCache,
     common.report,
     common.device,
     common.threads,
@@ -30,6 +31,7 @@ export const evaluate: Command = {
     'penjing eval out/sapling-q4 --reference models/sapling --data models/sapling/heldout.txt --json',
   ],
   async run({ arguments: [input = ''], options, signal, onProgress, note }) {
+    if (textOf(options, 'reference') !== undefined) refuseOptions(options, ['kvCache'], 'with --reference');
     const { evaluateInput } = await import('@penjing/recipe');
     const [reference, report] = [textOf(options, 'reference'), textOf(options, 'report')];
     const result = await evaluateInput({
@@ -41,6 +43,7 @@ export const evaluate: Command = {
       ...reading.read(options),
       threads: numberOf(options, 'threads'),
       device: deviceOf(options),
+      ...kvCacheOf(options),
       report,
       signal,
       onProgress,

@@ -2,7 +2,7 @@
 import { PenjingError } from '@penjing/core';
 import type { GenerateOptions, Generator, Speculate } from '@penjing/runtime';
 import type { Command, CommandContext, CommandResult } from '../command.js';
-import { common, deviceOf, filled, integer, numberOf, prefixCacheOf, refuseOptions, textOf } from '../options.js';
+import { common, deviceOf, filled, integer, kvCacheOf, numberOf, prefixCacheOf, refuseOptions, textOf } from '../options.js';
 import { readSampling, samplingOptions, stopOption } from '../sampling-options.js';
 
 const BATCH = { group: 'Many prompts' };
@@ -29,6 +29,7 @@ export const generate: Command = {
     { ...BATCH, flags: '--max-concurrent <n>', help: 'prompts that are worked on at a time (16)', parse: integer(1, 1024) },
     common.seed,
     common.prefixCache,
+    common.kvCache,
     common.device,
     common.threads,
   ],
@@ -46,7 +47,7 @@ export const generate: Command = {
     const { loadGenerator, readConstraint } = await import('@penjing/runtime');
     const prompt = textOf(options, 'prompt') ?? '';
     const constrain = await readConstraint({ schema: textOf(options, 'schema'), regex: textOf(options, 'regex'), grammar: textOf(options, 'grammar') });
-    await using generator = await loadGenerator(path, { variant: textOf(options, 'variant'), device: deviceOf(options), threads: numberOf(options, 'threads'), ...prefixCacheOf(options), signal });
+    await using generator = await loadGenerator(path, { variant: textOf(options, 'variant'), device: deviceOf(options), threads: numberOf(options, 'threads'), ...prefixCacheOf(options), ...kvCacheOf(options), signal });
     const sampling = {
       ...readSampling(options),
       ...(constrain && { constrain }),

@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import type { ServerOptions } from '@penjing/server';
 import type { Command } from '../command.js';
 import { namedPath } from '../named-path.js';
-import { common, deviceOf, filled, integer, listOf, names, numberOf, prefixCacheOf, textOf } from '../options.js';
+import { common, deviceOf, filled, integer, kvCacheOf, listOf, names, numberOf, prefixCacheOf, textOf } from '../options.js';
 
 export const serve: Command = {
   name: 'serve',
@@ -27,6 +27,7 @@ export const serve: Command = {
     { flags: '--max-concurrent <n>', help: 'requests that a model works on at a time (8)', parse: integer(1, 4096), group: 'Models' },
     { flags: '--max-queue <n>', help: 'requests that wait for a model; more are refused with 429 (64)', parse: integer(0, 65_536), group: 'Models' },
     { ...common.prefixCache, group: 'Models' },
+    { ...common.kvCache, group: 'Models' },
     { ...common.device, group: 'Models' },
     { ...common.threads, group: 'Models' },
     { flags: '--drain <seconds>', help: 'how long requests in flight may go on when the server is told to end (30)', parse: integer(0, 3600) },
@@ -57,7 +58,7 @@ export const serve: Command = {
 };
 
 function optionsOf(paths: readonly string[], options: Readonly<Record<string, unknown>>): ServerOptions {
-  const shared = { variant: textOf(options, 'variant'), plan: textOf(options, 'plan'), threads: numberOf(options, 'threads'), device: deviceOf(options), ...prefixCacheOf(options), maxConcurrent: numberOf(options, 'maxConcurrent'), maxQueue: numberOf(options, 'maxQueue'), ladder: ladderOf(options), overload: options['ladderWarm'] === true ? { warm: true } : undefined };
+  const shared = { variant: textOf(options, 'variant'), plan: textOf(options, 'plan'), threads: numberOf(options, 'threads'), device: deviceOf(options), ...prefixCacheOf(options), ...kvCacheOf(options), maxConcurrent: numberOf(options, 'maxConcurrent'), maxQueue: numberOf(options, 'maxQueue'), ladder: ladderOf(options), overload: options['ladderWarm'] === true ? { warm: true } : undefined };
   const [origins, cert, key, adminPort, grpcPort, drain] = [listOf(options, 'cors'), textOf(options, 'tlsCert'), textOf(options, 'tlsKey'), numberOf(options, 'adminPort'), numberOf(options, 'grpcPort'), numberOf(options, 'drain')];
   const given: ServerOptions = {
     ...(paths.length > 0 && { models: paths.map((path) => ({ ...defined(shared), ...namedPath(path) })) }),

@@ -55,6 +55,8 @@ export const modelOptionsSchema = z.strictObject({
   device: z.enum(['cpu', 'webgpu', 'cuda', 'directml', 'coreml', 'auto']).optional(),
   /** Of a model that writes: bytes for what it read before, so that a text that begins alike goes on from there. 256 MiB when absent; 0 keeps none. */
   prefixCacheBytes: z.int().min(0).max(2 ** 40).optional(),
+  /** Of a model that writes: keys and values in bytes, a quarter of the memory. As the model has them when absent. */
+  kvCache: z.literal('int8').optional(),
   /** Requests that the model works on at a time; more wait. */
   maxConcurrent: z.int().min(1).max(4096).default(8),
   /** Requests that wait; more are refused with 429. */

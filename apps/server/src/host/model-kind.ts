@@ -28,7 +28,7 @@ export interface OpenedModel {
 /** Opens `summary.file`; `settings` are options of the runtime's loaders. */
 export type KindOpener = (summary: ModelSummary, settings: KindSettings) => Promise<OpenedKind>;
 
-export interface KindSettings extends Pick<ModelSource, 'threads' | 'device' | 'variant' | 'prefixCacheBytes' | 'plan'> {
+export interface KindSettings extends Pick<ModelSource, 'threads' | 'device' | 'variant' | 'prefixCacheBytes' | 'kvCache' | 'plan'> {
   readonly thread: 'calling';
   readonly signal: AbortSignal;
 }

@@ -12,7 +12,7 @@ import { signatureOf } from './tensor-signature.js';
 /** One row per kind of model. */
 const kinds: Readonly<Record<Task, KindOpener>> = { 'text-generation': openTextGeneration, embedding: openEmbedding, tensors: openTensors };
 
-export async function openModel({ path, variant, task, threads, device, prefixCacheBytes, stages, plan }: ModelSource, signal: AbortSignal): Promise<OpenedModel> {
+export async function openModel({ path, variant, task, threads, device, prefixCacheBytes, kvCache, stages, plan }: ModelSource, signal: AbortSignal): Promise<OpenedModel> {
   // what few models need is loaded for them
   if (stages) {
     if (plan !== undefined) throw noPlan(path, 'runs in stages elsewhere', 'Leave one of `plan` and `stages` out.');
@@ -28,7 +28,7 @@ export async function openModel({ path, variant, task, threads, device, prefixCa
   const summary = await summarizeModel(path, { ...(variant !== undefined && { variant }), signal });
   const kind = task ?? summary.task;
   if (plan !== undefined && kind !== 'tensors') throw noPlan(path, `is for ${kind}`, 'Serve it with `"task": "tensors"`, or leave `plan` out.');
-  const { handlers, contextLength, hasChatTemplate = false, close } = await kinds[kind](summary, { threads, device, variant, prefixCacheBytes, plan, thread: 'calling', signal });
+  const { handlers, contextLength, hasChatTemplate = false, close } = await kinds[kind](summary, { threads, device, variant, prefixCacheBytes, kvCache, plan, thread: 'calling', signal });
   const description: ModelDescription = {
     task: kind,
     inputs: summary.inputs.map(signatureOf),

@@ -22,6 +22,7 @@ export interface ModelSource {
   readonly device?: Device | undefined;
   /** See `GeneratorOptions` of the runtime. */
   readonly prefixCacheBytes?: number | undefined;
+  readonly kvCache?: 'int8' | undefined;
   /** Path of a plan for the cores of this machine. */
   readonly plan?: string | undefined;
   /** Where its stages run, if not here; paths of PEM files. */

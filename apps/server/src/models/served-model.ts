@@ -161,8 +161,8 @@ export class ServedModel {
   }
 }
 
-function sourceOf({ path, options: { task, variant, threads, device, prefixCacheBytes, stages, plan } }: ModelIdentity): ModelSource {
-  return { path, task, variant, threads, device, prefixCacheBytes, stages, plan };
+function sourceOf({ path, options: { task, variant, threads, device, prefixCacheBytes, kvCache, stages, plan } }: ModelIdentity): ModelSource {
+  return { path, task, variant, threads, device, prefixCacheBytes, kvCache, stages, plan };
 }
 
 /** Until nothing is in flight, or the time is up. */

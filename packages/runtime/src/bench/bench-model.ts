@@ -5,7 +5,7 @@ import { checkFeeds } from '../engine/feeds.js';
 import { sessionSettings, type SessionOptions } from '../engine/settings.js';
 import { buffersOf, toWire } from '../engine/wire.js';
 import { inRange } from '../generate/range.js';
-import { type ModelReference, type OpenedReference, withModels } from '../open-reference.js';
+import { type ModelReference, type OpenedReference, type ReferenceOptions, withModels } from '../open-reference.js';
 import { type RandomFeedOptions, randomFeeds } from '../random-feeds.js';
 import type { SessionHost } from '../session-host.js';
 import { decoderLayout } from '../worker/decoder-layout.js';
@@ -13,7 +13,7 @@ import type { BenchParams, BenchTimes } from '../worker/bench.js';
 import { batchRate, type BatchRate, checkBatchSize } from './batch-rate.js';
 import { type Latency, latencyOf } from './percentiles.js';
 
-export interface BenchOptions extends SessionOptions, TaskOptions, Omit<RandomFeedOptions, 'seed'> {
+export interface BenchOptions extends SessionOptions, TaskOptions, Omit<RandomFeedOptions, 'seed'>, Pick<ReferenceOptions, 'kvCache'> {
   /** Runs that are not counted; 2 when absent. */
   readonly warmup?: number;
   /** Runs that are; 20, or 3 for language models, when absent. */

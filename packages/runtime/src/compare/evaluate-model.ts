@@ -1,13 +1,13 @@
 /** Measures one model: perplexity of a language model on text, accuracy of a classifier on labelled samples. */
 import { PenjingError, type TaskOptions } from '@penjing/core';
 import type { SessionOptions } from '../engine/settings.js';
-import { type ModelReference, withModels } from '../open-reference.js';
+import { type ModelReference, type ReferenceOptions, withModels } from '../open-reference.js';
 import { type ClassScores, classScores } from './class-scores.js';
 import { type LanguageOptions, scoreLanguage, type TextLosses } from './language.js';
 import { runsByLayer, scoreByLayer } from './score-by-layer.js';
 import { measureSamples, type SampleOptions, type Samples } from './samples.js';
 
-export interface EvaluateOptions extends SessionOptions, TaskOptions, LanguageOptions, SampleOptions {
+export interface EvaluateOptions extends SessionOptions, TaskOptions, LanguageOptions, SampleOptions, Pick<ReferenceOptions, 'kvCache'> {
   /** Samples with labels, for classifiers. */
   readonly labelled?: Samples;
   /** Language models: run one block after the other, with one of them in memory. Where the model takes more than the memory that is free when absent. */
@@ -36,12 +36,13 @@ export interface Evaluation {
 /** Throws `E_LAYOUT` for a model that is no language model when there are no samples, `E_DATA` for samples without labels. */
 export async function evaluateModel(reference: ModelReference, options: EvaluateOptions): Promise<Evaluation> {
   const started = performance.now();
-  if (await runsByLayer([reference], options)) {
+  if (options.kvCache && options.byLayer) throw new PenjingError('E_OPTION', 'a model that is run block by block keeps no keys and values', { hint: 'Give kvCache or byLayer.' });
+  if (!options.kvCache && (await runsByLayer([reference], options))) {
     const { models, scores } = await scoreByLayer([reference], options);
     const { name, bytes, blocks } = models[0]!;
     return { model: { name, bytes }, perplexity: scores.perplexityA, losses: scores.losses, blocks, count: scores.tokens, data: scores.data, seconds: (performance.now() - started) / 1000 };
   }
-  return withModels([reference], options, async (host, [opened]) => {
+  return withModels([reference], { ...options, generation: options.kvCache !== undefined }, async (host, [opened]) => {
     const model = opened!;
     const facts = (): Pick<Evaluation, 'model' | 'seconds'> => ({ model: { name: model.name, bytes: model.bytes }, seconds: (performance.now() - started) / 1000 });
     if (options.labelled) {

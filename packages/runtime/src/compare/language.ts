@@ -72,7 +72,7 @@ export async function scoreLanguage(
   const total = predictedTokens(windows);
   let done = 0;
   const { signal, onProgress } = options;
-  const sums = await host.call('score', { a: a.handle, ...(b ? { b: b.handle } : {}), windows }, {
+  const sums = await host.call('score', { a: a.handle, form: a.form, ...(b ? { b: b.handle } : {}), windows }, {
     ...(signal ? { signal } : {}),
     onEvent({ tokens }) {
       done += tokens;

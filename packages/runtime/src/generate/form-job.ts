@@ -4,7 +4,7 @@ import { isPenjingError, type Job, jobModule, type Model } from '@penjing/core';
 import { layoutToBytes, serializeOnnx } from '@penjing/graph-io';
 import { type CheckedModel, placesIn, withCheckedFile } from '../engine/model-source.js';
 import type { Borders } from '../engine/open.js';
-import { type DecoderForm, type GenerationForm, generationForm } from './generation-form.js';
+import { type DecoderForm, type FormOptions, type GenerationForm, generationForm } from './generation-form.js';
 
 export interface StoredForm extends Pick<CheckedModel, 'weights' | 'bytes'> {
   readonly form: DecoderForm;
@@ -14,20 +14,20 @@ export interface StoredForm extends Pick<CheckedModel, 'weights' | 'bytes'> {
 }
 
 /** Of the file at an absolute path; undefined for a decoder that has no form. */
-export const formJob: Job<{ readonly file: string }, StoredForm | undefined> = {
+export const formJob: Job<FormOptions & { readonly file: string }, StoredForm | undefined> = {
   module: jobModule(import.meta.url, './form-job'),
   name: 'formJob',
-  run: ({ file }, { signal }) => withCheckedFile(file, signal, async ({ model: original, weights, bytes }) => {
-    const made = await formOf(original);
+  run: ({ file, ...options }, { signal }) => withCheckedFile(file, signal, async ({ model: original, weights, bytes }) => {
+    const made = await formOf(original, options);
     if (!made) return undefined;
     const [layout] = serializeOnnx(made.model, { inPlace: placesIn(dirname(file)) });
     return { form: made.form, weights, bytes, borders: bordersOf(made.model), graph: (await layoutToBytes(layout!)) as Uint8Array<ArrayBuffer> };
   }),
 };
 
-async function formOf(model: Model): Promise<GenerationForm | undefined> {
+async function formOf(model: Model, options: FormOptions): Promise<GenerationForm | undefined> {
   try {
-    return await generationForm(model);
+    return await generationForm(model, options);
   } catch (error) {
     if (isPenjingError(error) && error.code === 'E_UNSUPPORTED') return undefined;
     throw error;

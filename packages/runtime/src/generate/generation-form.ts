@@ -2,6 +2,7 @@
 import { cloneModel, type DType, GraphBuilder, inferShapes, type Model, type Node, PenjingError, tensorType, type Value } from '@penjing/core';
 import { removeDead, simplify } from '@penjing/core/rewrite';
 import { endOfRun } from './end-of-run.js';
+import { CACHE_STEPS, toInt8Cache } from './int8-cache.js';
 import { mergeProducts } from './merge-products.js';
 import { isPaddingBias } from './padding-bias.js';
 
@@ -31,6 +32,8 @@ export interface DecoderForm {
   readonly positions: boolean;
   /** What a row gives depends on the places of the others (LongRoPE chooses its frequencies by the last one): rows cannot share a run. */
   readonly alone: boolean;
+  /** How many numbers `cache_steps` takes, where caches hold bytes that are worth so much (see `int8-cache.ts`). */
+  readonly steps?: number;
 }
 
 export interface GenerationForm {
@@ -38,12 +41,17 @@ export interface GenerationForm {
   readonly form: DecoderForm;
 }
 
+export interface FormOptions {
+  /** Caches hold bytes, in a quarter of the room. */
+  readonly int8Cache?: boolean;
+}
+
 /** Inputs of the form. Last places that are filled after the run, (batch), and the places of the longest row, (). */
 export const LAST_PLACES = 'last_places';
 export const MOST_PLACES = 'most_places';
 
 /** Inputs of the form besides the buffers. */
-const FED: ReadonlySet<string> = new Set(['input_ids', 'position_ids', 'logit_rows', LAST_PLACES, MOST_PLACES]);
+const FED: ReadonlySet<string> = new Set(['input_ids', 'position_ids', 'logit_rows', LAST_PLACES, MOST_PLACES, CACHE_STEPS]);
 
 /**
  * GroupQueryAttention writes new keys and values into the buffers that it reads when both are one, and its lengths come from outside instead of from a mask. Inputs are `input_ids` and `position_ids` (batch, seq),
@@ -52,7 +60,7 @@ const FED: ReadonlySet<string> = new Set(['input_ids', 'position_ids', 'logit_ro
  *
  * Throws `E_UNSUPPORTED`, naming the node, for decoders that attend in another way; they can be run as they are.
  */
-export async function generationForm(original: Model): Promise<GenerationForm> {
+export async function generationForm(original: Model, { int8Cache = false }: FormOptions = {}): Promise<GenerationForm> {
   // fewer and larger operators: a step has hundreds of small ones, which take an eighth of its time on two threads
   const { model } = await simplify({ only: ['fuse-rms-norm', 'fuse-skip-norm', 'dead'], fusions: 'onnxruntime', keepDefaults: true, allowGrowth: true }).run(cloneModel(original), {});
   inferShapes(model);
@@ -66,8 +74,9 @@ export async function generationForm(original: Model): Promise<GenerationForm> {
   const logits = keepRows(b, model);
   graph.outputs.splice(0, graph.outputs.length, ...graph.outputs.filter(({ name }) => name === 'logits'));
   endOfRun(b);
-  const layers: LayerCache[] = [];
-  for (const node of attentions) layers.push(await inBuffers(node, model, lengths));
+  const found: LayerCache[] = [];
+  for (const node of attentions) found.push(await inBuffers(node, model, lengths));
+  const { layers, ...steps } = int8Cache ? toInt8Cache(b, attentions, found) : { layers: found };
   mergeProducts(model);
   removeDead(model);
   const unused = graph.inputs.filter((input) => input.useCount === 0 && !input.tensor);
@@ -76,7 +85,7 @@ export async function generationForm(original: Model): Promise<GenerationForm> {
     const reader = [...input.uses()].map(({ node }) => node).find((node) => !PAST.test(input.name) || !attentions.includes(node));
     if (reader && !input.tensor && !FED.has(input.name)) throw unsupported(`${input.name} is read by ${reader.describe()}, which the lengths of buffers would mislead`);
   }
-  return { model, form: { layers, logits, positions: graph.inputs.includes(positions), alone: isReduced(positions) } };
+  return { model, form: { layers, logits, positions: graph.inputs.includes(positions), alone: isReduced(positions), ...steps } };
 }
 
 /** Throws `E_UNSUPPORTED` for what the form does not do. */

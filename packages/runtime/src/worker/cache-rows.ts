@@ -88,6 +88,22 @@ export class CacheRows {
     return { feeds, into };
   }
 
+  /** The largest magnitude of each channel of a row: of each layer the keys, then the values, each (kvHeads · headDim). */
+  peaks(row: number): Float32Array<ArrayBuffer> {
+    const peaks: number[] = [];
+    for (const { layer: { kvHeads, headDim }, ...buffers } of this.#buffers) {
+      for (const kind of ['key', 'value'] as const) {
+        for (let channel = 0; channel < kvHeads * headDim; channel++) {
+          const start = (row * kvHeads + Math.floor(channel / headDim)) * this.#capacity * headDim + (channel % headDim);
+          let peak = 0;
+          for (let place = 0; place < this.#lengths[row]!; place++) peak = Math.max(peak, Math.abs(buffers[kind][start + place * headDim] as number));
+          peaks.push(peak);
+        }
+      }
+    }
+    return Float32Array.from(peaks);
+  }
+
   /** What a run wrote is part of the text now. */
   grow(first: number, rows: number, count: number): void {
     for (let row = first; row < first + rows; row++) this.#lengths[row]! += count;

@@ -1,6 +1,7 @@
 /** What a session worker can be asked to do, one row per request. */
 import { bench } from './bench.js';
 import { joinChain } from './chain-stage.js';
+import { fitCache } from './fit-cache.js';
 import { freeBuffers } from './free-buffers.js';
 import { type Batchers, generate } from './generate.js';
 import type { Handlers } from './protocol.js';
@@ -37,6 +38,7 @@ export function createHandlers(sessions: SessionTable): Handlers {
     transcribe: (params, context) => transcribe(sessions, params, context),
     voice: (params, context) => voice(sessions, params, context),
     measure: (params) => measure(sessions, params),
+    fitCache: (params, context) => fitCache(sessions, params, context),
     generate: (params, context) => generate(sessions, batchers, params, context),
     score: (params, context) => score(sessions, params, context),
     job: (params, context) => runJob(sessions, params, context),

@@ -2,6 +2,7 @@
 import type { PlainError, Progress } from '@penjing/core';
 import type { ChainLink } from './chain-stage.js';
 import type { BenchParams, BenchTimes } from './bench.js';
+import type { FitCacheParams } from './fit-cache.js';
 import type { GenerateParams, GenerateResult, TokenEvent } from './generate.js';
 import type { Measured, MeasureParams } from './measure.js';
 import type { Reduced, ReduceParams } from './reduce.js';
@@ -27,6 +28,8 @@ export interface Methods {
   voice: { params: VoiceParams; result: Float32Array; event: VoiceEvent };
   /** Runs one session or two on the same feeds; only figures leave the worker. */
   measure: { params: MeasureParams; result: Measured; event: never };
+  /** Finds what the bytes of a cache are worth, before anything else is run. */
+  fitCache: { params: FitCacheParams; result: void; event: never };
   generate: { params: GenerateParams; result: GenerateResult; event: TokenEvent };
   score: { params: ScoreParams; result: ScoreSums; event: ScoreEvent };
   /** Runs a function of any module beside the sessions of this worker. */

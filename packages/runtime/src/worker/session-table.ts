@@ -15,6 +15,7 @@ export class SessionTable {
   readonly api: OrtApi;
   readonly #gate: Gate;
   readonly #sessions = new Map<number, OrtSession>();
+  readonly #held = new Map<number, Readonly<Record<string, OrtTensor>>>();
   #next = 1;
 
   constructor(api: OrtApi, gate: Gate) {
@@ -59,12 +60,17 @@ export class SessionTable {
     }
   }
 
+  /** Feeds `runInto` with these as well from now on. */
+  hold(handle: number, feeds: Readonly<Record<string, OrtTensor>>): void {
+    this.#held.set(handle, feeds);
+  }
+
   /** Runs a model whose first output is the end of the run (`end-of-run.ts`) into tensors of the caller, which are written when this resolves. */
   async runInto(handle: number, feeds: Record<string, OrtTensor>, into: Record<string, OrtTensor>): Promise<void> {
     const session = this.get(handle);
     const fetches = { [END_OF_RUN]: null, ...mapValues(into, feedable) };
     try {
-      await this.#gate.pass(() => session.run(mapValues(feeds, feedable), fetches));
+      await this.#gate.pass(() => session.run(mapValues({ ...feeds, ...this.#held.get(handle) }, feedable), fetches));
     } catch (error) {
       if (!isEndOfRun(error)) throw engineError('the run failed', error);
     }
@@ -73,6 +79,7 @@ export class SessionTable {
   async close(handle: number): Promise<void> {
     const session = this.#sessions.get(handle);
     this.#sessions.delete(handle);
+    this.#held.delete(handle);
     await session?.release();
   }
 

@@ -3,8 +3,8 @@ import { type GenerateOptions, type Generator, loadGenerator, type Prompt, type 
 import type { Handler, KindOpener, OpenedKind } from '../model-kind.js';
 import type { TextEvent, TextPrompt, TokenProbability, WritingOptions } from '../protocol.js';
 
-export const openTextGeneration: KindOpener = async ({ file }, { threads, device, prefixCacheBytes, thread, signal }): Promise<OpenedKind> => {
-  const generator = await loadGenerator(file, { thread, signal, prefixCacheBytes, ...(threads !== undefined && { threads }), ...(device !== undefined && { device }) });
+export const openTextGeneration: KindOpener = async ({ file }, { threads, device, prefixCacheBytes, kvCache, thread, signal }): Promise<OpenedKind> => {
+  const generator = await loadGenerator(file, { thread, signal, prefixCacheBytes, kvCache, ...(threads !== undefined && { threads }), ...(device !== undefined && { device }) });
   return {
     handlers: { write: writeWith(generator) },
     contextLength: generator.contextLength,

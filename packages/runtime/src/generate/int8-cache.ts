@@ -1,0 +1,27 @@
+/** Keys and values of a decoder as bytes: GroupQueryAttention reads them with a step for each channel. */
+import { attribute, type Node, tensorType, type GraphBuilder } from '@penjing/core';
+import type { LayerCache } from './generation-form.js';
+
+/** Input of the form: what one step of the bytes is worth, channel by channel; of each layer the keys, then the values, each (kvHeads · headDim). */
+export const CACHE_STEPS = 'cache_steps';
+/** Inputs of GroupQueryAttention. */
+const SCALES = [12, 13] as const;
+const BITS = 8;
+
+/** The caches of these nodes hold bytes from now on. Returns what the layers are then, and how many steps there are. */
+export function toInt8Cache(b: GraphBuilder, nodes: readonly Node[], layers: readonly LayerCache[]): { readonly layers: readonly LayerCache[]; readonly steps: number } {
+  const sizes = layers.flatMap(({ kvHeads, headDim }) => [kvHeads * headDim, kvHeads * headDim]);
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  const steps = b.input(CACHE_STEPS, tensorType('float32', [total]));
+  const parts = b.before(nodes[0]!, () => b.nodes('Split', [steps, b.constant('int64', sizes)], { axis: 0 }, { outputCount: sizes.length }));
+  nodes.forEach((node, i) => {
+    for (const kind of ['k_quant_type', 'v_quant_type']) node.attributes.set(kind, attribute.string('PER_CHANNEL'));
+    node.attributes.set('kv_cache_bit_width', attribute.int(BITS));
+    SCALES.forEach((input, kind) => {
+      node.setInput(input, parts[2 * i + kind]!);
+      const { kvHeads, headDim } = layers[i]!;
+      for (const value of [node.input(3 + kind)!, node.output(1 + kind)]) value.type = tensorType('int8', ['batch_size', kvHeads, 'capacity', headDim]);
+    });
+  });
+  return { layers: layers.map((layer) => ({ ...layer, dtype: 'int8' })), steps: total };
+}
