@@ -2,6 +2,7 @@
 import type { Hono } from 'hono';
 import type { Logger } from 'pino';
 import type { ServerConfig, Scope } from './config/schema.js';
+import type { Leaving } from './http/leaving.js';
 import type { ModelRepository } from './models/repository.js';
 import type { Metrics } from './operate/metrics.js';
 import type { Tracing } from './operate/tracing.js';
@@ -24,9 +25,12 @@ export interface ServerContext {
 export interface RequestVariables {
   /** In the reply as X-Request-Id. */
   requestId: string;
-  /** Fires when the client has left, or the server ends by force. */
-  signal: AbortSignal;
-  logger: Logger;
+  /** Fires when the client has left, its time is up, or the server ends by force. Made when it is first asked for: most requests need no more than `leaving`. */
+  signal: () => AbortSignal;
+  /** The same for who takes its listener off again, which a signal may leave to the collector. */
+  leaving: Leaving;
+  /** Says the request's id. */
+  logger: () => Logger;
   /** Who asks: the name and scopes of the key; without keys, everybody may everything. */
   caller: { readonly name: string | undefined; readonly scopes: readonly Scope[] };
 }

@@ -101,3 +101,18 @@ test('what cannot be loaded is told, and the rest is served', { timeout: 60_000 
   expect((await another.fetch(new Request('http://localhost/v2/health/ready'))).status).toBe(503);
   await rm(broken, { recursive: true });
 });
+
+test('what is named and is not there is told before anything listens', async () => {
+  const lone = join(folder, 'lone.onnx');
+  await writeFile(lone, 'no model');
+  const wrong = [
+    { models: [{ path: join(folder, 'nowhere.onnx') }] },
+    { models: [{ path: folder, plan: join(folder, 'nowhere.json') }] },
+    { models: [{ path: folder, ladder: [{ variant: 'student', path: join(folder, 'nowhere') }] }] },
+    // one file has no variants
+    { models: [{ path: lone, ladder: [{ variant: 'q4' }] }] },
+    { repository: join(folder, 'nowhere') },
+  ];
+  for (const options of wrong) await expect(createServer(options).check(), JSON.stringify(options)).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
+  await createServer({ models: [{ path: lone }], repository: folder }).check();
+});

@@ -9,6 +9,7 @@ import { processHost, threadHost } from './host/model-host.js';
 import { createApp } from './http/app.js';
 import { type Listener, listen } from './http/listener.js';
 import { checkListening, isLocal } from './http/listen-policy.js';
+import { checkPaths } from './models/check-paths.js';
 import { type ModelWork, workOf } from './models/model-work.js';
 import { ModelRepository } from './models/repository.js';
 import { messageOf, type ServedModel } from './models/served-model.js';
@@ -32,6 +33,8 @@ export interface PenjingServer extends AsyncDisposable {
   readonly models: ModelRepository;
   /** Answers a request without a socket; inside of other servers. */
   readonly fetch: (request: Request) => Promise<Response>;
+  /** Looks whether what the configuration names is there; nothing is loaded. Throws `E_NOT_FOUND`. */
+  check(): Promise<void>;
   /** Loads all models. Rejects with the first failure, the others go on. */
   load(): Promise<void>;
   /** Opens the sockets. Throws `E_LISTEN`, and `E_PUBLIC` for a public address without a key. */
@@ -100,6 +103,7 @@ export function createServer(options: ServerOptions = {}, surroundings: Surround
     config,
     models,
     fetch: async (request) => app.fetch(request),
+    check: () => checkPaths(config),
     async load() {
       await tracing.start();
       await models.loadAll();

@@ -39,15 +39,19 @@ export const serve: Command = {
   async run({ arguments: paths, options, signal, note }) {
     // The other verbs keep V8's young heap as small as it begins (see main.ts). A server that answers thousands of requests a second fills that every 4 ms: a fifth of its time went into emptying it.
     setFlagsFromString('--semi-space-growth-factor=2');
-    const { createServer, readServerConfig } = await import('@penjing/server');
+    const { createServer, nameOf, readServerConfig } = await import('@penjing/server');
     const config = await readServerConfig({ file: textOf(options, 'config'), environment: process.env, options: optionsOf(paths, options) });
     const server = createServer(config, { ownsProcess: true });
     try {
+      await server.check();
       const { main, admin, grpc } = await server.listen();
       note(`listening on ${main.url}${grpc ? `, gRPC on ${grpc.host}:${grpc.port}` : ''}${admin ? `, administration on ${admin.url}` : ''}`);
-      // A model that cannot be loaded is told by readiness and /v1/models; one of the command line is a mistake of it.
-      await server.load();
-      note(`ready: ${[...new Set(server.models.list().map(({ identity: { name } }) => name))].join(', ') || 'no model'}`);
+      // One that cannot be loaded is a mistake of who named it; one of the repository is told here and in its index, and hides no other.
+      await server.load().catch((error: unknown) => {
+        if (!server.config.models.every(({ name, path }) => server.models.list().some(({ identity, state }) => identity.name === (name ?? nameOf(path)) && state === 'READY'))) throw error;
+      });
+      for (const { name, state, reason } of await server.models.index()) if (state === 'UNAVAILABLE') note(`not served: ${name}: ${reason}`);
+      note(`ready: ${[...new Set(server.models.list().filter(({ state }) => state === 'READY').map(({ identity: { name } }) => name))].join(', ') || 'no model'}`);
       if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
       note('ending: what is in flight goes on to its end');
     } finally {

@@ -1,10 +1,11 @@
 /** Where a model lives: a process or a thread of its own, behind one interface. */
 import type { PenjingError } from '@penjing/core';
+import type { Leaving } from '../http/leaving.js';
 import type { HostMemory, HostMethod, HostMethods, ModelDescription, ModelSource } from './protocol.js';
 
 export interface HostCallOptions<M extends HostMethod> {
   /** Rejects the call at once with the signal's reason; the model stops at its next token or run. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: Leaving | undefined;
   readonly onEvent?: ((event: HostMethods[M]['event']) => void) | undefined;
 }
 

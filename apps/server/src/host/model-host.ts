@@ -1,5 +1,6 @@
 /** A host over a channel: calls with an end for each, whatever becomes of the other side. */
 import { fromPlainError, PenjingError } from '@penjing/core';
+import type { Leaving } from '../http/leaving.js';
 import type { Channel } from './channel.js';
 import type { Host, HostCallOptions, HostHealth } from './host.js';
 import { processChannel } from './process-channel.js';
@@ -52,7 +53,7 @@ class ModelHost implements Host {
   }
 
   call<M extends HostMethod>(method: M, params: HostMethods[M]['params'], options: HostCallOptions<M> = {}): Promise<HostMethods[M]['result']> {
-    return this.#ask((id) => ({ id, method, params }), options as { readonly signal?: AbortSignal; readonly onEvent?: (event: unknown) => void }) as Promise<HostMethods[M]['result']>;
+    return this.#ask((id) => ({ id, method, params }), options as { readonly signal?: Leaving; readonly onEvent?: (event: unknown) => void }) as Promise<HostMethods[M]['result']>;
   }
 
   health(): HostHealth {
@@ -74,7 +75,7 @@ class ModelHost implements Host {
     return this.close();
   }
 
-  #ask(message: (id: number) => ToModel, { signal, onEvent }: { readonly signal?: AbortSignal | undefined; readonly onEvent?: ((event: unknown) => void) | undefined }): Promise<unknown> {
+  #ask(message: (id: number) => ToModel, { signal, onEvent }: { readonly signal?: Leaving | undefined; readonly onEvent?: ((event: unknown) => void) | undefined }): Promise<unknown> {
     if (this.#failure) return Promise.reject(this.#failure);
     if (signal?.aborted) return Promise.reject(signal.reason as Error);
     const id = this.#next++;

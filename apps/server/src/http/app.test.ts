@@ -17,7 +17,7 @@ afterEach(async () => void (await Promise.all(servers.splice(0).map((server) => 
 /** Answers what it read, or waits until it is cancelled. */
 const echo: RouteModule = (app, { config, models }) => {
   app.post('/test/echo', async (c) => c.json(await readJson(c.req.raw, z.json(), config.limits)));
-  app.get('/test/wait', async (c) => c.json(await models.get('a').call('write', { prompt: { kind: 'text', text: '' }, choices: 1, options: {} }, { signal: c.get('signal') })));
+  app.get('/test/wait', async (c) => c.json(await models.get('a').call('write', { prompt: { kind: 'text', text: '' }, choices: 1, options: {} }, { signal: c.get('signal')() })));
   app.get('/test/elsewhere', () => Response.redirect('http://localhost/healthz'));
   app.get('/test/broken', () => {
     throw new Error('the secret of /etc/penjing');

@@ -24,7 +24,7 @@ const EVERYTHING: readonly Scope[] = ['infer', 'admin', 'metrics'];
 
 export function authenticate({ keys }: Pick<ServerConfig, 'keys'>): MiddlewareHandler<{ Variables: RequestVariables }> {
   const callerOf = keyRing(keys);
-  return async (c, next) => {
+  return (c, next) => {
     const { path, method } = c.req;
     const reading = method === 'GET' || method === 'HEAD';
     const open = reading && (OPEN.has(path) || path.startsWith(OPEN_FOLDER));
@@ -38,6 +38,6 @@ export function authenticate({ keys }: Pick<ServerConfig, 'keys'>): MiddlewareHa
       if (!caller.scopes.includes(scope)) throw new PenjingError('E_SCOPE', `the API key is not for ${scope}`);
       c.set('caller', caller);
     }
-    await next();
+    return next();
   };
 }

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { PenjingError } from '@penjing/core';
 import type { z } from 'zod';
 import type { Limits } from '../config/schema.js';
-import { incomingOf } from './incoming.js';
+import { exchangeOf } from './incoming.js';
 import { withinDepth } from './json-depth.js';
 
 /** The whole body. Throws `E_BODY_SIZE`, `E_ENCODING` for one that is compressed, `E_REQUEST` for one that breaks off. */
@@ -20,7 +20,7 @@ export async function readBody(request: Request, { bodyBytes, bodyChunks }: Pick
     if (chunks.push(chunk) > bodyChunks) throw new PenjingError('E_BODY_SIZE', `the body comes in more than ${bodyChunks} pieces`);
   };
   try {
-    const incoming = incomingOf(request);
+    const incoming = exchangeOf(request)?.incoming;
     await (incoming ? readIncoming(incoming, take) : readStream(request.body, take));
   } catch (error) {
     if (error instanceof PenjingError) throw error;

@@ -86,7 +86,7 @@ const writers: readonly (readonly [prefix: string, write: (failure: Failure) => 
 
 export function errorReply(c: Context<{ Variables: RequestVariables }>, thrown: unknown): Response {
   const failure = failureOf(thrown);
-  if (failure.status >= 500) c.get('logger')?.error({ code: failure.code, error: isPenjingError(thrown) ? { message: thrown.message, details: thrown.details } : thrown instanceof Error ? thrown.stack : String(thrown) }, 'request failed');
+  if (failure.status >= 500) c.get('logger')?.().error({ code: failure.code, error: isPenjingError(thrown) ? { message: thrown.message, details: thrown.details } : thrown instanceof Error ? thrown.stack : String(thrown) }, 'request failed');
   if (failure.retryAfter !== undefined) c.header('Retry-After', String(Math.ceil(failure.retryAfter)));
   if (failure.code === 'E_KEY') c.header('WWW-Authenticate', 'Bearer');
   const [, write] = writers.find(([prefix]) => c.req.path.startsWith(prefix))!;

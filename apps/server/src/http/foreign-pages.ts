@@ -6,15 +6,17 @@ const LOCAL = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
 
 /** For servers without keys that listen locally: the Host must be local, and an Origin, where there is one, this server's own or an allowed one. */
 export function refuseForeignPages(origins: readonly string[]): MiddlewareHandler {
-  return async (c, next) => {
-    // A request may name a host in its target too, and that one counts (RFC 9112).
-    const asked = new URL(c.req.url).host;
-    const host = c.req.header('host') ?? asked;
+  return (c, next) => {
+    const { url } = c.req;
+    // A request may name a host in its target too, and that one counts (RFC 9112). Mostly it is the same, which is told without taking the URL apart (2 µs).
+    const named = c.req.header('host');
+    const asked = named !== undefined && url.startsWith(`http://${named}/`) ? named : new URL(url).host;
+    const host = named ?? asked;
     if (!LOCAL.test(host) || !LOCAL.test(asked)) throw new PenjingError('E_SCOPE', 'this server answers to local names only', { hint: 'Ask it as 127.0.0.1 or localhost, or give it a key (PENJING_API_KEY).' });
     const origin = c.req.header('origin');
     if (origin !== undefined && !origins.includes('*') && !origins.includes(origin) && origin.replace(/^https?:\/\//, '') !== host) {
       throw new PenjingError('E_SCOPE', 'pages of this origin are not allowed', { hint: 'Allow it: cors.origins.' });
     }
-    await next();
+    return next();
   };
 }

@@ -7,6 +7,7 @@ import { getRequestListener } from '@hono/node-server';
 import { PenjingError } from '@penjing/core';
 import type { ServerConfig } from '../config/schema.js';
 import { rememberExchange } from './incoming.js';
+import { leavingOf } from './leaving.js';
 
 export interface Listener {
   readonly host: string;
@@ -27,7 +28,7 @@ export async function listen(fetch: Fetch, { host, port }: { readonly host: stri
   const options = { maxHeaderSize: limits.headerBytes, headersTimeout: limits.headersMs, requestTimeout: limits.requestMs, keepAliveTimeout: KEEP_ALIVE_MS, connectionsCheckingInterval: 1_000 };
   const listener = getRequestListener(
     (request, { incoming, outgoing }) => {
-      rememberExchange(request, { incoming: incoming as IncomingMessage, outgoing: outgoing as ServerResponse });
+      rememberExchange(request, { incoming: incoming as IncomingMessage, outgoing: outgoing as ServerResponse, leaving: leavingOf((incoming as IncomingMessage).socket) });
       return fetch(request);
     },
     { overrideGlobalObjects },

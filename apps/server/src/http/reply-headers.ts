@@ -1,11 +1,11 @@
 /** Headers on a reply that is there already, whoever made it. */
 import type { Context } from 'hono';
-import { outgoingOf } from './incoming.js';
+import { exchangeOf } from './incoming.js';
 
 /** Not by `c.header`: that makes a stream of the body. */
 export function addHeaders(c: Context, headers: Readonly<Record<string, string>>): void {
   // Our own listener sends when all that handles a request is done, and node:http puts these beside those of the reply.
-  const outgoing = outgoingOf(c.req.raw);
+  const outgoing = exchangeOf(c.req.raw)?.outgoing;
   if (outgoing) for (const [name, value] of Object.entries(headers)) outgoing.setHeader(name, value);
   else addToResponse(c, headers);
 }

@@ -16,7 +16,7 @@ import { leavable, timingHeader, write, type WriteRequest } from './write.js';
 export const chat: RouteModule = (app, context) => {
   app.post('/v1/chat/completions', async (c) => {
     const body = await readJson(c.req.raw, chatRequestSchema, context.config.limits);
-    const { signal, leave } = leavable(c.get('signal'));
+    const { signal, leave } = leavable(c.get('signal')());
     let served: ServedModel | undefined;
     const request: WriteRequest = { model: body.model, prompts: [chatPromptOf(body)], choices: body.n ?? 1, options: chatOptionsOf(body), signal, onModel: (model) => void (served = model) };
     const head = { id: `chatcmpl-${randomUUID().replaceAll('-', '')}`, created: Math.floor(Date.now() / 1000), model: body.model };

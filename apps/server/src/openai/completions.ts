@@ -33,7 +33,7 @@ export const completions: RouteModule = (app, context) => {
   app.post('/v1/completions', async (c) => {
     const body = await readJson(c.req.raw, completionRequestSchema, context.config.limits);
     const prompts = promptsOf(body);
-    const { signal, leave } = leavable(c.get('signal'));
+    const { signal, leave } = leavable(c.get('signal')());
     const options = { ...writingOptions(body), maxNewTokens: body.max_tokens ?? DEFAULT_TOKENS, logProbabilities: body.logprobs };
     let served: ServedModel | undefined;
     const request: WriteRequest = { model: body.model, prompts, choices: body.n ?? 1, options, signal, onModel: (model) => void (served = model) };

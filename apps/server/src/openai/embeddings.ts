@@ -23,7 +23,7 @@ export const embeddings: RouteModule = (app, { models, metrics, tracing, config 
   app.post('/v1/embeddings', async (c) => {
     const { model: name, input, encoding_format: format = 'float', dimensions } = await readJson(c.req.raw, embeddingRequestSchema, config.limits);
     const model = models.getFor(name, 'embed');
-    const signal = c.get('signal');
+    const signal = c.get('signal')();
     let queue = 0;
     let compute = 0;
     const { embeddings: vectors, tokens } = await tracing.during((stage) => model.admission.run(

@@ -1,5 +1,5 @@
 /** Has a model write: waits for its turn, counts what comes, and tells how long it all took. */
-import type { RequestVariables, ServerContext } from '../context.js';
+import type { ServerContext } from '../context.js';
 import type { TextEvent, TextPrompt, Written, WritingOptions } from '../host/protocol.js';
 import type { ServedModel } from '../models/served-model.js';
 import type { Stage } from '../operate/tracing.js';
@@ -100,7 +100,7 @@ export function timingHeader(timings: Readonly<Record<string, number>>): Record<
 }
 
 /** A signal that the caller can fire too: for replies whose reader goes away. */
-export function leavable(signal: RequestVariables['signal']): { readonly signal: AbortSignal; readonly leave: () => void } {
+export function leavable(signal: AbortSignal): { readonly signal: AbortSignal; readonly leave: () => void } {
   const left = new AbortController();
   return { signal: AbortSignal.any([signal, left.signal]), leave: () => left.abort(new DOMException('the client has left', 'AbortError')) };
 }

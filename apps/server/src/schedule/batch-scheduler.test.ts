@@ -1,3 +1,4 @@
+import type { Leaving } from '../http/leaving.js';
 import { isPenjingError, PenjingError } from '@penjing/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -10,7 +11,7 @@ interface Bench {
   readonly clock: HandClock;
   readonly scheduler: BatchScheduler<string, string>;
   readonly batches: string[][];
-  readonly signals: (AbortSignal | undefined)[];
+  readonly signals: (Leaving | undefined)[];
   readonly submit: (value: string, work?: Partial<Work<string>>) => Promise<Done<string>>;
 }
 
@@ -18,7 +19,7 @@ interface Bench {
 function bench(overrides: Partial<BatchPolicy> = {}, ms: (values: readonly string[]) => number = () => 10, broken: (value: string) => PenjingError | undefined = () => undefined): Bench {
   const clock = handClock();
   const batches: string[][] = [];
-  const signals: (AbortSignal | undefined)[] = [];
+  const signals: (Leaving | undefined)[] = [];
   const scheduler = new BatchScheduler<string, string>((values, { signal }) => {
     batches.push([...values]);
     signals.push(signal);

@@ -1,5 +1,6 @@
 /** Puts single requests together into batches: dynamic batching with priorities, deadlines, fairness and a bounded queue. */
 import { isPenjingError, PenjingError } from '@penjing/core';
+import { Leave, type Leaving } from '../http/leaving.js';
 import { type Clock, systemClock } from './clock.js';
 import { FairQueue, type QueueEntry } from './fair-queue.js';
 import { ServiceRate } from './service-rate.js';
@@ -29,7 +30,7 @@ export interface Work<T> {
   readonly client?: string | undefined;
   /** By the clock of the scheduler. */
   readonly deadline?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: Leaving | undefined;
 }
 
 export interface Done<R> {
@@ -42,7 +43,7 @@ export interface Done<R> {
 }
 
 /** Runs a batch; results in the order of the values. `signal` fires when nobody waits for any of them. */
-export type BatchRun<T, R> = (values: readonly T[], context: { readonly rows: number; readonly signal: AbortSignal | undefined }) => Promise<readonly R[]>;
+export type BatchRun<T, R> = (values: readonly T[], context: { readonly rows: number; readonly signal: Leaving | undefined }) => Promise<readonly R[]>;
 
 interface Entry<T, R> extends QueueEntry {
   readonly work: Work<T>;
@@ -221,16 +222,16 @@ export class BatchScheduler<T, R> {
   }
 }
 
-/** Fires when all of a batch have given up. A signal of its own costs more than the rest of this file, so that one request without a deadline uses its own. */
-function nobodyWaits<T, R>(batch: readonly Entry<T, R>[]): AbortSignal | undefined {
+/** Fires when all of a batch have given up; one request without a deadline uses its own. */
+function nobodyWaits<T, R>(batch: readonly Entry<T, R>[]): Leaving | undefined {
   const [first] = batch;
   if (batch.length === 1 && first!.work.deadline === undefined) return first!.work.signal;
-  const controller = new AbortController();
+  const leave = new Leave();
   const gone = (): void => {
-    if (batch.every((entry) => entry.settled())) controller.abort(new PenjingError('E_CANCELLED', 'nobody waits for the batch any more'));
+    if (batch.every((entry) => entry.settled())) leave.leave(new PenjingError('E_CANCELLED', 'nobody waits for the batch any more'));
   };
   for (const entry of batch) entry.onGone = gone;
-  return controller.signal;
+  return leave;
 }
 
 const late = (arrived: number, deadline: number): PenjingError => new PenjingError('E_DEADLINE', `the request was not done within its ${Math.max(0, Math.ceil(deadline - arrived))} ms`, { hint: 'Give it a longer timeout.' });

@@ -2,6 +2,7 @@
 import { DenseTensor, encodeText, isPenjingError, PenjingError, StringTensor } from '@penjing/core';
 import type { InferRequest, InferResponse, ModelStatisticsMessage, V2Parameters } from '@penjing/graph-io/v2';
 import type { ModelDescription, WireTensor } from '../host/protocol.js';
+import type { Leaving } from '../http/leaving.js';
 import type { ModelRepository } from '../models/repository.js';
 import type { ServedModel } from '../models/served-model.js';
 import type { Metrics } from '../operate/metrics.js';
@@ -25,7 +26,7 @@ export interface Inference {
 }
 
 export interface InferOptions {
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: Leaving | undefined;
   /** Who asks, for fairness. */
   readonly client?: string | undefined;
   /** Milliseconds that the client waits; the `timeout` of the request counts too. */
@@ -131,7 +132,7 @@ export class InferenceService {
     const known = this.#queues.get(model);
     if (known) return known;
     const statistics = new Statistics();
-    const run = async (asked: readonly Asked[], { rows, signal }: { readonly rows: number; readonly signal: AbortSignal | undefined }): Promise<Got[]> => {
+    const run = async (asked: readonly Asked[], { rows, signal }: { readonly rows: number; readonly signal: Leaving | undefined }): Promise<Got[]> => {
       const started = performance.now();
       const inputs = joinTensors(asked.map((one) => one.inputs));
       const joinMs = performance.now() - started;

@@ -8,6 +8,8 @@ import { sizeOf, tensorFromBytes, tensorToBytes, wireSize } from './tensor-bytes
 
 /** A body in parts that are sent one after the other. */
 export interface V2Body {
+  /** All of it as a text, where it is nothing but JSON: who can send one needs no parts, and they are made only when they are asked for. */
+  readonly text?: string;
   readonly parts: readonly Uint8Array[];
   readonly byteLength: number;
   /** Value of `Inference-Header-Content-Length`; absent when all of it is JSON. */
@@ -58,10 +60,27 @@ export function encodeMessage(fields: JsonFields, list: 'inputs' | 'outputs', te
   });
   const members = [fields, after].map((part) => JSON.stringify(part).slice(1, -1));
   const text = `{${[members[0], `"${list}":[${items.join(',')}]`, members[1]].filter(Boolean).join(',')}}`;
-  const json = new TextEncoder().encode(text);
+  if (binary.length === 0) return new JsonBody(text);
+  const json = encoder.encode(text);
   const byteLength = binary.reduce((sum, { length }) => sum + length, json.length);
-  if (binary.length === 0) return { parts: [json], byteLength, contentType: 'application/json' };
   return { parts: [json, ...binary], byteLength, headerLength: json.length, contentType: 'application/octet-stream' };
+}
+
+const encoder = new TextEncoder();
+
+class JsonBody implements V2Body {
+  readonly contentType = 'application/json';
+  #bytes: Uint8Array | undefined;
+
+  constructor(readonly text: string) {}
+
+  get parts(): readonly Uint8Array[] {
+    return [(this.#bytes ??= encoder.encode(this.text))];
+  }
+
+  get byteLength(): number {
+    return this.parts[0]!.length;
+  }
 }
 
 /** Parameters as JSON says them; int64 beyond 2^53 become the nearest number. */
