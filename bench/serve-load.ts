@@ -21,9 +21,9 @@ export interface Load {
   readonly failed: number;
 }
 
-/** A request for the outputs in the same form. */
-export function inferBody(request: InferRequest, binary: boolean): Body {
-  const { parts, headerLength, contentType } = encodeInferRequest(request, { binary });
+/** A request for the outputs in the same form, unless `asJson` says otherwise. */
+export function inferBody(request: InferRequest, binary: boolean, asJson = !binary): Body {
+  const { parts, headerLength, contentType } = encodeInferRequest({ ...request, ...(!asJson && { parameters: { binary_data_output: true } }) }, { binary });
   return { path: '/v2/models/model/infer', headers: { 'Content-Type': contentType, ...(headerLength !== undefined && { 'Inference-Header-Content-Length': String(headerLength) }) }, bytes: Buffer.concat(parts) };
 }
 

@@ -39,7 +39,8 @@ export interface InferResponse {
 export function checkText(value: unknown, where: string, empty = false): string {
   if (typeof value !== 'string') throw refused(`${where} is ${value === undefined ? 'missing' : 'no text'}`);
   if (value === '' && !empty) throw refused(`${where} is empty`);
-  if (value.length > v2Limits.nameBytes || encodeText(value).length > v2Limits.nameBytes) {
+  // A UTF-16 unit takes three bytes at most.
+  if (3 * value.length > v2Limits.nameBytes && encodeText(value).length > v2Limits.nameBytes) {
     throw tooLarge(`${where} takes more than ${v2Limits.nameBytes} bytes`, `Names and ids take 1 to ${v2Limits.nameBytes} bytes.`);
   }
   return value;

@@ -17,6 +17,11 @@ const EXACT = 2 ** 53;
 /** More digits than the shortest form of any double has. Beyond 2^53 each digit may round the sum twice, and scaling rounds once more: 9 parts in 2^53 at most. */
 const MOST = 1e19;
 const DOUBT = 2 ** -49;
+/**
+ * Four digits of a fraction are read at once, of which one with 17 has four: a byte that differs from '0' in its low half only, and there by nine at most, is a digit; two multiplications make two pairs and
+ * then one number of them. 784 numbers take 15 instead of 20 µs.
+ */
+const FOUR_ZEROS = 0x30303030;
 /** Characters of a number: 17 digits say any double, and a text is put together here by its characters, each of which takes 32 bytes. */
 const LONGEST = 64;
 
@@ -73,6 +78,7 @@ class NumberReader {
     if (size === 0 || !this.#take(OPEN_LIST)) return false;
     const bytes = this.#bytes;
     const view = this.#view;
+    const last = bytes.length - 4;
     const out = this.#out;
     const kind = this.#kind;
     const end = this.#end;
@@ -92,9 +98,11 @@ class NumberReader {
       let exponent = 0;
       if (code === POINT) {
         const point = at++;
-        for (let four = fourAt(view, at); four >= 0; four = fourAt(view, at)) {
-          sum = sum * 10_000 + four;
-          at += 4;
+        for (; at <= last; at += 4) {
+          const four = view.getInt32(at, true) ^ FOUR_ZEROS;
+          if (((four | (four + 0x06060606)) & 0xf0f0f0f0) !== 0) break;
+          const pairs = (Math.imul(four, 10) + (four >>> 8)) & 0x00ff00ff;
+          sum = sum * 10_000 + ((Math.imul(pairs, 100) + (pairs >>> 16)) & 0xffff);
         }
         for (code = bytes[at]!; code >= ZERO && code <= NINE; code = bytes[++at]!) sum = sum * 10 + (code - ZERO);
         exponent = point + 1 - at;
@@ -138,18 +146,6 @@ function scaled(kind: 'single' | 'double' | 'integer', sum: number, exponent: nu
   if (kind !== 'single') return undefined;
   // A float32 has 29 bits less: a few of the last bits of the double decide only beside the middle of two of them.
   return Math.fround(value * (1 - DOUBT)) === Math.fround(value * (1 + DOUBT)) ? value : undefined;
-}
-
-/**
- * The number that four digits say, or -1 where not four stand. Of the 17 digits of a fraction most are read so, one multiplication for four of them: 784 numbers take 14 instead of 20 µs.
- * Digits differ from '0' in the low half of a byte only, and are at most nine there.
- */
-function fourAt(view: DataView, at: number): number {
-  if (at + 4 > view.byteLength) return -1;
-  const digits = view.getInt32(at, true) ^ 0x30303030;
-  if (((digits | (digits + 0x06060606)) & 0xf0f0f0f0) !== 0) return -1;
-  const pairs = (Math.imul(digits, 10) + (digits >>> 8)) & 0x00ff00ff;
-  return (Math.imul(pairs, 100) + (pairs >>> 16)) & 0xffff;
 }
 
 function skipSpace(bytes: Uint8Array, start: number, end: number): number {
