@@ -77,7 +77,7 @@ class ModelHost implements Host {
 
   #ask(message: (id: number) => ToModel, { signal, onEvent }: { readonly signal?: Leaving | undefined; readonly onEvent?: ((event: unknown) => void) | undefined }): Promise<unknown> {
     if (this.#failure) return Promise.reject(this.#failure);
-    if (signal?.aborted) return Promise.reject(signal.reason as Error);
+    if (signal?.aborted) return Promise.reject(signal.reason);
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       const abort = (): void => {

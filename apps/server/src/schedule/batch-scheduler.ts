@@ -106,7 +106,7 @@ export class BatchScheduler<T, R> {
    */
   submit(work: Work<T>): Promise<Done<R>> {
     const { signal, deadline, rows } = work;
-    if (signal?.aborted) return Promise.reject(signal.reason as Error);
+    if (signal?.aborted) return Promise.reject(signal.reason);
     const now = this.#clock.now();
     const refusal = this.#refuse(rows, deadline, now);
     if (refusal) return Promise.reject(refusal);
