@@ -8,7 +8,7 @@ const LOCAL = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
 export function refuseForeignPages(origins: readonly string[]): MiddlewareHandler {
   return (c, next) => {
     const { url } = c.req;
-    // A request may name a host in its target too, and that one counts (RFC 9112). Mostly it is the same, which is told without taking the URL apart (2 µs).
+    // A request may name a host in its target too, and that one counts (RFC 9112). Mostly it is the same, which is told without taking the URL apart.
     const named = c.req.header('host');
     const asked = named !== undefined && url.startsWith(`http://${named}/`) ? named : new URL(url).host;
     const host = named ?? asked;
