@@ -5,6 +5,7 @@ import { type Job, jobModule } from '@penjing/core';
 import { weightFolder } from '../packages/runtime/src/engine/model-source.js';
 import { sessionSettings } from '../packages/runtime/src/engine/settings.js';
 import { formJob } from '../packages/runtime/src/generate/form-job.js';
+import { CACHE_STEPS } from '../packages/runtime/src/generate/int8-cache.js';
 import { CacheRows } from '../packages/runtime/src/worker/cache-rows.js';
 import { SessionTable } from '../packages/runtime/src/worker/session-table.js';
 import type { OrtApi } from '../packages/runtime/src/worker/tensors.js';
@@ -17,19 +18,21 @@ export interface FormRun {
   readonly context: number;
   readonly runs: number;
   readonly threads: number;
+  readonly int8Cache?: boolean;
 }
 
 /** Median milliseconds of one ONNX Runtime run that appends a token to each row: feeds are made once, and nothing is drawn. */
 export const formRunJob: Job<FormRun, number> = {
   module: jobModule(import.meta.url, './form-run-job'),
   name: 'formRunJob',
-  async run({ file, rows, context, runs, threads }, task) {
-    const made = await formJob.run({ file }, task);
+  async run({ file, rows, context, runs, threads, int8Cache }, task) {
+    const made = await formJob.run({ file, ...(int8Cache && { int8Cache }) }, task);
     if (!made) throw new Error(`${file} has no form for generation`);
     const ort = createRequire(new URL('../packages/runtime/package.json', import.meta.url))('onnxruntime-node') as OrtApi;
     const sessions = new SessionTable(ort, { pass: (call) => call() });
     const settings = sessionSettings({ threads, sessionConfig: weightFolder(dirname(file)) }, { ...made.weights, byPath: true });
     const { handle } = await sessions.open({ kind: 'memory', bytes: made.graph.buffer, externalData: [] }, settings);
+    if (made.form.steps !== undefined) sessions.hold(handle, { [CACHE_STEPS]: new ort.Tensor('float32', new Float32Array(made.form.steps).fill(0.02), [made.form.steps]) });
     const cache = new CacheRows(ort, made.form);
     for (let row = 0; row < rows; row++) cache.add(undefined, context + 1);
     cache.grow(0, rows, context);

@@ -1,7 +1,7 @@
 /**
  * What a step of generation costs beside what ONNX Runtime takes: its products alone for 1 and for 8 rows, one run of the whole form, and the engine around it;
  * how soon a prompt begins whose beginning was read before; and memory over many tokens.
- * `npx tsx --conditions=@penjing/source bench/generation-rows.ts FOLDER [--variant q4] [--context 128] [--tokens 64] [--threads 2] [--rounds 3] [--rest [--long 10000]]`
+ * `npx tsx --conditions=@penjing/source bench/generation-rows.ts FOLDER [--variant q4] [--contexts 16,128] [--tokens 64] [--threads 2] [--rounds 3, 0 for the rest alone] [--kv-cache int8] [--rest [--long 10000]]`
  */
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -15,10 +15,11 @@ import { median } from './timed.js';
 
 const { values, positionals: [folder] } = parseArgs({
   allowPositionals: true,
-  options: { variant: { type: 'string', default: 'q4' }, context: { type: 'string', default: '128' }, tokens: { type: 'string', default: '64' }, threads: { type: 'string', default: '2' }, long: { type: 'string', default: '0' }, rounds: { type: 'string', default: '3' }, rest: { type: 'boolean', default: false } },
+  options: { variant: { type: 'string', default: 'q4' }, contexts: { type: 'string', default: '16,128' }, 'kv-cache': { type: 'string' }, tokens: { type: 'string', default: '64' }, threads: { type: 'string', default: '2' }, long: { type: 'string', default: '0' }, rounds: { type: 'string', default: '3' }, rest: { type: 'boolean', default: false } },
 });
 if (!folder) throw new Error('a folder with a decoder is needed');
-const [context, tokens, threads] = [Number(values.context), Number(values.tokens), Number(values.threads)];
+const [tokens, threads] = [Number(values.tokens), Number(values.threads)];
+const kvCache = values['kv-cache'] === 'int8' ? 'int8' : undefined;
 const path = join(folder, 'onnx', `model_${values.variant}.onnx`);
 await using file = await fileSource(path);
 const model = await readOnnx(file);
@@ -45,21 +46,21 @@ async function products(rows: number): Promise<number> {
 }
 
 /** Milliseconds of one run of the form, with a full cache of `context` tokens. */
-const bareRun = (rows: number): Promise<number> => jobs.run(formRunJob, { file: resolve(path), rows, context, runs: tokens, threads });
+const bareRun = (rows: number, context: number): Promise<number> => jobs.run(formRunJob, { file: resolve(path), rows, context, runs: tokens, threads, int8Cache: kvCache !== undefined });
 
 async function timed(graph: Model, feeds: RunInput['feeds']): Promise<number> {
   await using prepared = await jobs.prepare(graph);
   return await jobs.run(generationRunJob, { model: { kind: 'model', reference: prepared.reference }, feeds, below: 8, runs: tokens });
 }
 
-/** Milliseconds in which the slowest of `rows` texts writes a token. */
-async function engineStep(rows: number): Promise<number> {
-  await using generator = await loadGenerator(folder!, { variant: values.variant, threads });
+/** Milliseconds in which the slowest of `rows` texts writes a token, half of the tokens before `context` and half after it. */
+async function engineStep(rows: number, context: number): Promise<number> {
+  await using generator = await loadGenerator(folder!, { variant: values.variant, threads, kvCache });
   const written = new Array<number>(rows).fill(0);
   const times: number[] = [];
   const most = 2 * tokens + 64;
   await Promise.all(written.map(async (_, index) => {
-    const prompt = Array.from({ length: context - tokens }, (_, i) => (index * 7919 + i * 104_729) % generator.tokenizer.vocabSize);
+    const prompt = Array.from({ length: Math.max(1, context - Math.round(tokens / 2)) }, (_, i) => (index * 7919 + i * 104_729) % generator.tokenizer.vocabSize);
     for await (const _piece of generator.stream(prompt, { maxNewTokens: most, ignoreEndToken: true })) {
       written[index]!++;
       if (Math.min(...written) > times.length) times.push(performance.now());
@@ -94,14 +95,17 @@ async function long(): Promise<void> {
 }
 
 const shown: Record<string, number> = {};
-for (const rows of [1, 8]) {
-  // a machine that is shared slows down for seconds: each round measures all three, and the quickest of each count
-  const rounds: [number, number, number][] = [];
-  for (let i = 0; i < Number(values.rounds); i++) rounds.push([await products(rows), await bareRun(rows), await engineStep(rows)]);
-  const [chain, bare, step] = [0, 1, 2].map((side) => Math.min(...rounds.map((round) => round[side]!))) as [number, number, number];
-  Object.assign(shown, { [`products of ${rows}`]: chain, [`run of ${rows}`]: bare, [`step of ${rows}`]: step });
-  console.log(`${rows} rows at ${context}: products ${chain.toFixed(1)} ms, one run ${bare.toFixed(1)} ms, a step of the engine ${step.toFixed(1)} ms (${(100 * (step / bare - 1)).toFixed(1)} % above the run, ${((1000 * rows) / step).toFixed(1)} tokens/s, ${(chain / step).toFixed(2)} of what the products alone give)`);
-  console.log(`  rounds: ${rounds.map((round) => round.map((ms) => ms.toFixed(1)).join(' / ')).join(', ')}`);
+for (const context of Number(values.rounds) === 0 ? [] : values.contexts.split(',').map(Number)) {
+  for (const rows of [1, 8]) {
+    // a machine that is shared slows down for seconds: each round measures all three, and the quickest of each count
+    const rounds: [number, number, number][] = [];
+    for (let i = 0; i < Number(values.rounds); i++) rounds.push([await products(rows), await bareRun(rows, context), await engineStep(rows, context)]);
+    const [chain, bare, step] = [0, 1, 2].map((side) => Math.min(...rounds.map((round) => round[side]!))) as [number, number, number];
+    const at = `${rows} at ${context}`;
+    Object.assign(shown, { [`products of ${at}`]: chain, [`run of ${at}`]: bare, [`step of ${at}`]: step });
+    console.log(`${rows} rows at ${context}: products ${chain.toFixed(1)} ms, one run ${bare.toFixed(1)} ms, a step of the engine ${step.toFixed(1)} ms (${(100 * (step / bare - 1)).toFixed(1)} % above the run, ${((1000 * rows) / step).toFixed(1)} tokens/s, ${(chain / step).toFixed(2)} of what the products alone give)`);
+    console.log(`  rounds: ${rounds.map((round) => round.map((ms) => ms.toFixed(1)).join(' / ')).join(', ')}`);
+  }
 }
 if (values.rest) {
   await prefix();
