@@ -1,5 +1,5 @@
 /** What layouts cost beyond their engines, measured on the layouts themselves: calls, copies, outputs, sums over shards. */
-import { denseOf, type Engine, type Executor, type Feeds, type JobHost, type Model } from '@penjing/core';
+import { denseOf, type Engine, type Executor, type JobHost, type Model } from '@penjing/core';
 import type { CallerSpeed, Ladder, Layout } from '@penjing/parallel';
 import { callProbe, givingProbe, numbers, oneNumber, pairsProbe, rowsOf, takingProbe } from './speed-probes.js';
 import { mean, undisturbed, type UndisturbedOptions, undisturbedTogether } from './undisturbed.js';
@@ -83,12 +83,6 @@ async function withEngines<T>(engine: Engine, model: Model, count: number, signa
 
 async function meanOf(executors: readonly Executor[], run: (executor: Executor) => Promise<unknown>, options: UndisturbedOptions): Promise<number> {
   return mean(await undisturbedTogether(executors.map((executor) => () => run(executor)), options));
-}
-
-/** Mean over engines with one thread of the median seconds of a run, while all of them run. */
-export function sideBySide(engine: Engine, model: Model, count: number, feeds: Feeds, seconds: number, signal: AbortSignal | undefined): Promise<number> {
-  const options = signal ? { signal } : {};
-  return withEngines(engine, model, count, signal, (executors) => meanOf(executors, (executor) => executor.run(feeds, options), { seconds, signal }));
 }
 
 /** More pairs of cut products, over as many pairs of the size that a shard has of them: what is left is the sums. */

@@ -3,9 +3,9 @@ import { availableParallelism, hostname, totalmem } from 'node:os';
 import type { TaskOptions } from '@penjing/core';
 import type { DeviceList, EngineSpeed, Ladder } from '@penjing/parallel';
 import { loadRuntime } from '../load-runtime.js';
-import { measureCalls, sideBySide } from './measure-calls.js';
-import { callProbe, nodeProbe, oneNumber, type SpeedProbe, speedProbes } from './speed-probes.js';
-import { undisturbed } from './undisturbed.js';
+import { measureCalls } from './measure-calls.js';
+import { probeSeconds } from './probe-job.js';
+import { allProbes, callProbe, nodeProbe, type SpeedProbe, speedProbes } from './speed-probes.js';
 
 export interface MeasureDevicesOptions extends Omit<TaskOptions, 'seed'> {
   /** Seconds for each probe (0.08); more is steadier. */
@@ -42,19 +42,16 @@ export async function measureDevices({ signal, onProgress, seconds = PROBE_SECON
     signal?.throwIfAborted();
     onProgress?.({ phase: 'measure', done: Math.min(total, done++), total, unit: 'probes', item });
   };
-  const alone = async (probe: SpeedProbe, threads: number): Promise<number> => {
-    step(`${probe.kind}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`);
-    await using executor = await engine.load(probe.make(), { threads, ...(signal && { signal }) });
-    return await undisturbed(() => executor.run({ x: oneNumber }, signal ? { signal } : {}), { seconds, signal });
-  };
-  const together = (probe: SpeedProbe): Promise<number> => {
-    step(`${probe.kind}, ${cores} engines side by side`);
-    return sideBySide(engine, probe.make(), cores, { x: oneNumber }, seconds, signal);
+  // Sessions come and go in the same threads: to start one for each would take longer than what it is for.
+  await using threads = ortJobs({ parallel: cores, threads: 1 });
+  const timed = (probe: SpeedProbe, count: number, side: number): Promise<number> => {
+    step(`${probe.kind}, ${side > 1 ? `${side} engines side by side` : `${count} ${count === 1 ? 'thread' : 'threads'}`}`);
+    return probeSeconds(threads, allProbes.indexOf(probe), side, { threads: count, seconds, signal });
   };
 
   const engines: EngineSpeed[] = [];
-  for (const threads of counts) engines.push(await engineSpeed(threads, (probe) => alone(probe, threads)));
-  const crowded = cores > 1 ? await engineSpeed(1, together) : engines[0]!;
+  for (const count of counts) engines.push(await engineSpeed(count, (probe) => timed(probe, count, 1)));
+  const crowded = cores > 1 ? await engineSpeed(1, (probe) => timed(probe, 1, cores)) : engines[0]!;
   const single = [...engines.slice(1), crowded].reduce(atLeast, engines[0]!);
   engines[0] = single;
   const { latency, caller, outputs, outputsTogether, sums } = await measureCalls({ engine, jobs: ortJobs, cores, seconds, signal, step }, CALL_SECONDS);
