@@ -58,13 +58,14 @@ const { cases } = JSON.parse(await readFile(new URL('parallel-cases.json', impor
 const recorded = values.measured === undefined ? undefined : (JSON.parse(await readFile(values.measured, 'utf8')) as Recorded);
 const started = performance.now();
 
-await using _models = await prepareModels();
+const wanted = cases.filter(({ name }) => values.only === undefined || name.includes(values.only));
+await using _models = wanted.some(({ model }) => model === 'llama') ? await prepareModels() : undefined;
 const list = values.devices !== undefined ? await readDevicesFile(values.devices) : (recorded?.devices ?? (await measureDevices()));
 console.log(`${JSON.stringify(machine())}, load ${loadavg()[0]!.toFixed(1)}, ${list.devices.length} devices, ready in ${((performance.now() - started) / 1000).toFixed(0)} s`);
 
 const models = new Map<string, Model>();
 const results: CaseResult[] = [];
-for (const each of cases.filter(({ name }) => values.only === undefined || name.includes(values.only))) {
+for (const each of wanted) {
   const earlier = recorded?.results.find(({ name }) => name === each.name);
   if (recorded && !earlier && !values.more) continue;
   const model = models.get(each.model) ?? (await parallelModels[each.model]!(data));
