@@ -50,6 +50,8 @@ export interface MeasuredSpeed {
 export interface CallerSpeed {
   /** Its own seconds for each call of an engine. */
   readonly callSeconds: number;
+  /** The same of an engine that is a step of a pipeline or a branch, whose values are handed on; as `callSeconds` when absent. */
+  readonly stepSeconds?: number;
   /** Bytes per second of cutting and joining batches and of handing over what is not given away, against the bytes. */
   readonly copy: Ladder;
 }

@@ -137,8 +137,8 @@ function readEngine(item: unknown, at: string): EngineSpeed {
 
 function readCaller(item: unknown, place: string): CallerSpeed {
   const fields = fieldsOf(item, place);
-  checkKeys(fields, ['callSeconds', 'copy'], place);
-  return { callSeconds: number(fields['callSeconds'], `${place}.callSeconds`, 0, 1), copy: readLadder(fields['copy'], `${place}.copy`) };
+  checkKeys(fields, ['callSeconds', 'stepSeconds', 'copy'], place);
+  return { callSeconds: number(fields['callSeconds'], `${place}.callSeconds`, 0, 1), ...optional(fields, 'stepSeconds', (value) => number(value, `${place}.stepSeconds`, 0, 1)), copy: readLadder(fields['copy'], `${place}.copy`) };
 }
 
 /** The first version of these files told only by how much products and reading are slower. */

@@ -136,3 +136,19 @@ test('places without a link between them are told apart', () => {
   const layout: Layout = { kind: 'data', reduction: 'concat', replicas: names(2).map((device) => ({ kind: 'device', device })) };
   expect(() => forecastOf({ layout, book: costBook(model, { sizes: { batch: 2 } }), place })).toThrow(expect.objectContaining({ code: 'E_PLAN', message: expect.stringContaining('d0') as string }));
 });
+
+test('steps of a pipeline cost the calling thread what steps cost, replicas what calls cost', () => {
+  const model = residualModel({ hidden: [64, 64], width: 64 });
+  const engine = { threads: 1, flops: { product: [[1, 1e12]] }, bandwidth: [[1, 1e12]], nodeSeconds: 0, callSeconds: 1e-6 } as const;
+  const forecast = (layout: Layout, caller: { readonly callSeconds: number; readonly stepSeconds?: number }) => {
+    const list = devices(2, { host: 'h', measured: { engines: [engine], together: engine, caller: { ...caller, copy: [[1, 1e15]] } } });
+    return forecastOf({ layout, book: costBook(model, { sizes: { batch: 1 } }), place: topology(list, FREE) }).forecast.throughput;
+  };
+  const leaf = (i: number): Layout => ({ kind: 'device', device: `d${i}` });
+  const stages = cutStages(model, { stages: 2, costOf: () => 1 }).map((part, i) => ({ ...part, layout: leaf(i) }));
+  const [pipeline, replicas]: Layout[] = [{ kind: 'pipeline', microBatches: 1, stages }, { kind: 'data', reduction: 'concat', replicas: [leaf(0), leaf(1)] }];
+  // The thread is what is short: two calls of each request through the pipeline, the last half of which is that of an answer; one of replicas.
+  expect(forecast(pipeline!, { callSeconds: 1e-3 })).toBeCloseTo(1 / 2e-3, -1);
+  expect(forecast(pipeline!, { callSeconds: 1e-3, stepSeconds: 3e-3 })).toBeCloseTo(1 / 5e-3, -1);
+  expect(forecast(replicas!, { callSeconds: 1e-3, stepSeconds: 3e-3 })).toBeCloseTo(1 / 1e-3, -1);
+});

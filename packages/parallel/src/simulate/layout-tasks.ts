@@ -34,6 +34,8 @@ interface Scope {
   readonly part: Part;
   readonly rows: number;
   readonly places: Places;
+  /** What is called is a step of a pipeline or a branch. */
+  readonly chained: boolean;
   readonly label: Omit<TaskLabel, 'kind' | 'where'>;
 }
 
@@ -62,9 +64,9 @@ export function layoutTasks({ layout, book, place, requests, window }: LayoutTas
     const label = { request, microBatch: 0, stage: 0 };
     const begin = emitter.add({ uses: [], compute: 0, after: request < window ? [] : [ends[request - window]!] }, { kind: 'transfer', where: caller, ...label });
     const given: Places = new Map(book.whole.inputs.map((name) => [name, [{ task: begin, device: caller, rows: book.batch }]]));
-    const made = emitter.emit(layout, { part: book.whole, rows: book.batch, places: given, label });
+    const made = emitter.emit(layout, { part: book.whole, rows: book.batch, places: given, chained: false, label });
     const answers = new Set(book.whole.outputs.flatMap((name) => made.get(name) ?? given.get(name) ?? []));
-    const arrived = [...answers].map((source) => emitter.transfer(source, caller, book.bytes(book.whole.outputs, source.rows) / Math.max(1, answers.size), label, true));
+    const arrived = [...answers].map((source) => emitter.transfer(source, caller, book.bytes(book.whole.outputs, source.rows) / Math.max(1, answers.size), label, { back: true }));
     const joined = answers.size > 1 ? [emitter.join(caller, arrived, label)] : arrived;
     ends.push(emitter.add({ uses: [], compute: 0, after: joined }, { kind: 'transfer', where: caller, ...label }));
   }
@@ -119,19 +121,20 @@ class Emitter {
   }
 
   /** Brings what `source` has to a device, or `back` to who asked; the task to wait for. */
-  transfer(source: Source, to: string, bytes: number, label: Scope['label'], back = false): number {
+  transfer(source: Source, to: string, bytes: number, label: Scope['label'], { back = false, chained = false }: { readonly back?: boolean; readonly chained?: boolean }): number {
     const place = this.#place;
     if (source.device === to && !back && this.#out.labels[source.task]!.kind !== 'transfer') return source.task;
     const { latency: once, bandwidth } = place.hop(source.device, to);
     // Between two sessions of a host messages pass through the thread that called both.
-    const latency = place.hostOf(source.device) === place.hostOf(to) && this.#out.labels[source.task]!.kind === 'compute' && !back ? 2 * once : once;
+    const handedOn = place.hostOf(source.device) === place.hostOf(to) && this.#out.labels[source.task]!.kind === 'compute' && !back;
+    const latency = handedOn ? 2 * once : once;
     const way = place.way(source.device, to);
     const calling = place.hostOf(source.device) === place.hostOf(to) ? place.caller(to) : undefined;
     if (calling) {
       // What a session gave is given away to the next; what the request holds is copied.
       const { resource, speed } = calling;
       const copied = this.#out.labels[source.task]!.kind === 'compute' ? bytes / bandwidth : bytes / interpolate(speed.copy, bytes);
-      const own = (speed.callSeconds / 2) * (latency === once ? 1 : 2);
+      const own = ((chained ? (speed.stepSeconds ?? speed.callSeconds) : speed.callSeconds) / 2) * (handedOn ? 2 : 1);
       return this.add({ uses: [resource], compute: own + copied, delay: Math.max(0, latency - own), after: [source.task] }, { kind: 'transfer', where: `${source.device} → ${to}`, ...label });
     }
     const seconds = bytes / bandwidth;
@@ -148,7 +151,7 @@ class Emitter {
   }
 
   /** Tasks after which the inputs of a part lie on a device: one transfer for each place they come from. */
-  #gather({ part, rows, places, label }: Scope, device: string): number[] {
+  #gather({ part, rows, places, chained, label }: Scope, device: string): number[] {
     const from = new Map<number, { source: Source; bytes: number }>();
     for (const name of part.inputs) {
       for (const source of places.get(name) ?? []) {
@@ -157,7 +160,7 @@ class Emitter {
         from.set(source.task, entry);
       }
     }
-    return [...from.values()].map(({ source, bytes }) => this.transfer(source, device, bytes, label));
+    return [...from.values()].map(({ source, bytes }) => this.transfer(source, device, bytes, label, { chained }));
   }
 
   #call(device: string, threads: number | undefined, scope: Scope): Places {
@@ -184,7 +187,7 @@ class Emitter {
   #chain(parts: readonly (Part & { layout: Layout })[], scope: Scope): Places {
     const places = new Map(scope.places);
     parts.forEach((part, stage) => {
-      const made = this.emit(part.layout, { ...scope, part, places, label: { ...scope.label, stage: scope.label.stage + stage } });
+      const made = this.emit(part.layout, { ...scope, part, places, chained: true, label: { ...scope.label, stage: scope.label.stage + stage } });
       for (const [name, sources] of made) places.set(name, sources);
     });
     return new Map(scope.part.outputs.map((name) => [name, places.get(name) ?? []]));

@@ -1,7 +1,7 @@
 /** What layouts cost beyond their engines, measured on the layouts themselves: calls, copies, outputs, sums over shards. */
 import { denseOf, type Engine, type Executor, type JobHost, type Model } from '@penjing/core';
 import type { CallerSpeed, Ladder, Layout } from '@penjing/parallel';
-import { callProbe, givingProbe, numbers, oneNumber, pairsProbe, rowsOf, takingProbe } from './speed-probes.js';
+import { callProbe, givingProbe, numbers, oneNumber, pairsProbe, rowsOf, stepsProbe, takingProbe } from './speed-probes.js';
 import { mean, undisturbed, type UndisturbedOptions, undisturbedTogether } from './undisturbed.js';
 
 export interface CallProbing {
@@ -40,6 +40,7 @@ export async function measureCalls(probing: CallProbing, callSeconds: number): P
     const call = (): ReturnType<Executor['run']> => executor.run({ x: oneNumber });
     return [await timed(call), (await timed(() => Promise.all(Array.from({ length: UNDER_WAY }, call)))) / UNDER_WAY] as const;
   });
+  const perStep = cores > 1 ? await measureSteps(probing, leaf) : undefined;
   const rate = (bytes: number, taken: number): readonly [number, number] => [bytes, bytes / Math.max(1e-7, taken)];
   const copy = await inLayout(probing, takingProbe(), leaf(0), (executor) => inTurn(MOVED, async (bytes) => {
     step(`${bytes / 1024} KB to an engine`);
@@ -56,7 +57,16 @@ export async function measureCalls(probing: CallProbing, callSeconds: number): P
   const outputs = await giving(1);
   const outputsTogether = cores > 1 ? await giving(cores) : outputs;
   const sums = cores > 1 ? await measureSums(probing) : undefined;
-  return { latency: Math.max(1e-6, (roundTrip - callSeconds) / 2), caller: { callSeconds: Math.min(perCall, roundTrip), copy }, outputs, outputsTogether, ...(sums && { sums }) };
+  return { latency: Math.max(1e-6, (roundTrip - callSeconds) / 2), caller: { callSeconds: Math.min(perCall, roundTrip), ...(perStep !== undefined && { stepSeconds: perStep }), copy }, outputs, outputsTogether, ...(sums && { sums }) };
+}
+
+/** Of a stream of requests through two stages on two engines, which wait for the calling thread: seconds of each stage. */
+async function measureSteps(probing: CallProbing, leaf: (i: number) => Layout): Promise<number> {
+  probing.step('steps of a chain');
+  const { seconds, signal } = probing;
+  const stages = [{ inputs: ['x'], outputs: ['h'], layout: leaf(0) }, { inputs: ['h'], outputs: ['y'], layout: leaf(1) }];
+  const perRequest = await inLayout(probing, stepsProbe(), { kind: 'pipeline', microBatches: 1, stages }, (executor) => undisturbed(() => Promise.all(Array.from({ length: UNDER_WAY }, () => executor.run({ x: oneNumber }))), { seconds, signal }));
+  return perRequest / UNDER_WAY / stages.length;
 }
 
 async function inTurn<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {

@@ -1,6 +1,6 @@
 /** Probes can be built for machines with any number of cores; nothing runs here. */
 import { expect, test } from 'vitest';
-import { callProbe, givingProbe, nodeProbe, pairsProbe, speedProbes, takingProbe } from './speed-probes.js';
+import { callProbe, givingProbe, nodeProbe, pairsProbe, speedProbes, stepsProbe, takingProbe } from './speed-probes.js';
 
 test.each([...Array.from({ length: 16 }, (_, i) => i + 1), 24, 48, 1000])('pairs of products are cut for %i cores', (cores) => {
   const { graph } = pairsProbe(2, cores);
@@ -12,6 +12,6 @@ test.each([...Array.from({ length: 16 }, (_, i) => i + 1), 24, 48, 1000])('pairs
 });
 
 test('every probe is a graph with an output', () => {
-  const models = [...[...speedProbes, nodeProbe, callProbe].map((probe) => probe.make()), takingProbe(), givingProbe()];
+  const models = [...[...speedProbes, nodeProbe, callProbe].map((probe) => probe.make()), takingProbe(), givingProbe(), stepsProbe()];
   expect(models.filter(({ graph }) => graph.outputs.length === 0)).toEqual([]);
 });

@@ -139,6 +139,14 @@ function empty(): { readonly model: Model; readonly b: GraphBuilder } {
   return { model, b: new GraphBuilder(model.graph) };
 }
 
+/** Two steps that compute next to nothing and hand on a number: what it costs to call engines one after the other. */
+export function stepsProbe(): Model {
+  const { model, b } = empty();
+  const h = b.op('Neg', [b.input('x', tensorType('float32', [1]))], {}, { outputs: ['h'] });
+  b.output(b.op('Abs', [h]), 'y', tensorType('float32', [1]));
+  return model;
+}
+
 /** Takes a tensor of any length and gives a number: what it costs to bring bytes to another thread. */
 export function takingProbe(): Model {
   const { model, b } = empty();
