@@ -5,6 +5,6 @@ export type { StageSecurity, StageTls } from './security.js';
 export { serveStage, type Stage, type StageOptions } from './serve-stage.js';
 export { type KeepAlive, stageLimits, type StageLimits } from './stage-limits.js';
 export type { StagePlace } from './stage-link.js';
-export type { StageFacts } from './stage-protocol.js';
+export type { StageCancels, StageFacts } from './stage-protocol.js';
 export { joinTraining, type JoinTrainingOptions } from './training/join-training.js';
 export type { Mean, TrainingExchange, TrainingRound } from './training/training-exchange.js';

@@ -1,9 +1,10 @@
 /** The front of a pipeline over machines: its stages as an `Executor`, which takes the place of a device in any layout. */
+import { randomUUID } from 'node:crypto';
 import { type Executor, type Feeds, type Fetches, isPenjingError, PenjingError, type RunOptions } from '@penjing/core';
 import { parseAddress, type StageSecurity } from './security.js';
 import { keepAlive as defaultKeepAlive, type KeepAlive, stageLimits, type StageLimits } from './stage-limits.js';
 import { StageLink, type StagePlace } from './stage-link.js';
-import { isPassing, type StageFacts } from './stage-protocol.js';
+import { isPassing, type StageCancels, type StageFacts } from './stage-protocol.js';
 
 export interface StagesOptions extends StageSecurity {
   /** Address of the first stage; several are tried in turn; a function where it may change (it is asked at every try to connect). */
@@ -16,6 +17,8 @@ export interface StagesOptions extends StageSecurity {
   readonly replay?: boolean;
   /** Milliseconds to wait for the stages, at first and before a request is sent again (30,000). */
   readonly waitMs?: number;
+  /** Tells all stages at once of a request that was given up. */
+  readonly cancels?: StageCancels | undefined;
   readonly limits?: Partial<StageLimits>;
   readonly keepAlive?: KeepAlive;
   readonly signal?: AbortSignal;
@@ -48,26 +51,26 @@ export async function openStages(options: StagesOptions): Promise<RemoteStages> 
       if (!found) throw new PenjingError('E_INPUT', `the stages give no ${name}`, { hint: `They give ${facts.outputs.map((output) => output.name).join(', ')}.` });
       return found;
     });
-    return new Front(link, facts, outputs, replay, waitMs);
+    return new Front(link, facts, outputs, { ...options, replay, waitMs });
   } catch (error) {
     link.close();
     throw error;
   }
 }
 
+type FrontOptions = Pick<StagesOptions, 'epoch' | 'cancels'> & Required<Pick<StagesOptions, 'replay' | 'waitMs'>>;
+
 class Front implements RemoteStages {
   readonly inputs: Executor['inputs'];
   readonly outputs: Executor['outputs'];
   readonly #link: StageLink;
-  readonly #replay: boolean;
-  readonly #waitMs: number;
+  readonly #options: FrontOptions;
 
-  constructor(link: StageLink, { inputs }: StageFacts, outputs: Executor['outputs'], replay: boolean, waitMs: number) {
+  constructor(link: StageLink, { inputs }: StageFacts, outputs: Executor['outputs'], options: FrontOptions) {
     this.#link = link;
     this.inputs = inputs;
     this.outputs = outputs;
-    this.#replay = replay;
-    this.#waitMs = waitMs;
+    this.#options = options;
   }
 
   get state(): StageFacts | PenjingError {
@@ -83,12 +86,26 @@ class Front implements RemoteStages {
     const wanted = outputs ?? this.outputs.map(({ name }) => name);
     const unknown = Object.keys(feeds).find((name) => !this.inputs.some((input) => input.name === name));
     if (unknown !== undefined) throw new PenjingError('E_INPUT', `there is no input ${unknown}`, { hint: `The inputs are ${this.inputs.map(({ name }) => name).join(', ')}.` });
+    const { epoch, cancels } = this.#options;
+    if (!cancels) return this.#request(feeds, wanted, signal);
+    const key = `${epoch}-${randomUUID()}`;
+    const tell = (): void => cancels.tell(key);
+    signal?.addEventListener('abort', tell, { once: true });
+    try {
+      return await this.#request(feeds, wanted, signal, key);
+    } finally {
+      signal?.removeEventListener('abort', tell);
+    }
+  }
+
+  async #request(feeds: Feeds, wanted: readonly string[], signal?: AbortSignal, key?: string): Promise<Fetches> {
+    const { replay, waitMs } = this.#options;
     for (let sent = 0; ; sent++) {
-      if (this.#replay) await ready(this.#link, this.#waitMs, signal);
+      if (replay) await ready(this.#link, waitMs, signal);
       try {
-        return await this.#link.request(feeds, wanted, signal);
+        return await this.#link.request(feeds, wanted, signal, key);
       } catch (error) {
-        if (!this.#replay || sent > 0 || !isPassing(error)) throw error;
+        if (!replay || sent > 0 || !isPassing(error)) throw error;
       }
     }
   }

@@ -5,7 +5,7 @@ import { widenConnections, widenStreams } from './receive-window.js';
 import { checkExposure, checkToken, formatAddress, parseAddress, serverCredentials, type StageSecurity } from './security.js';
 import { HEAD_BYTES, keepAlive as defaultKeepAlive, type KeepAlive, stageLimits, type StageLimits } from './stage-limits.js';
 import { StageLink, type StagePlace } from './stage-link.js';
-import { STAGE_PATH, type StageFacts, unavailable } from './stage-protocol.js';
+import { STAGE_PATH, type StageCancels, type StageFacts, unavailable } from './stage-protocol.js';
 import { StageStream, type StageCall } from './stage-stream.js';
 import { Turns } from './turns.js';
 
@@ -22,6 +22,8 @@ export interface StageOptions extends StageSecurity {
   readonly part?: string;
   /** Outputs of this stage that are outputs of the whole; those that no later stage takes when absent. */
   readonly results?: readonly string[];
+  /** Tells of requests that were given up, at once. */
+  readonly cancels?: StageCancels | undefined;
   /** Runs of the executor at a time: more than 1 where it has replicas. */
   readonly parallel?: number;
   readonly limits?: Partial<StageLimits>;
@@ -75,6 +77,7 @@ class RunningStage implements Stage {
   readonly #streams = new Set<StageStream>();
   readonly #stop = new AbortController();
   readonly #next: StageLink | undefined;
+  readonly #deafen: (() => void) | undefined;
   #executor: Executor | undefined;
   readonly #runs = new Set<{ readonly executor: Executor; readonly ended: Promise<unknown> }>();
   #state: StageFacts | PenjingError = unavailable('the stage begins');
@@ -87,7 +90,8 @@ class RunningStage implements Stage {
     this.#keepAlive = options.keepAlive ?? defaultKeepAlive;
     this.#turns = new Turns(options.parallel ?? 1);
     this.#server = this.#serve();
-    const { next, epoch } = options;
+    const { next, epoch, cancels } = options;
+    this.#deafen = cancels?.listen((key) => this.#streams.forEach((stream) => stream.cancel(key)));
     if (next !== undefined) {
       const place = typeof next === 'function' ? next : () => ({ address: next, epoch });
       this.#next = new StageLink({ ...security(options), place, limits: this.#limits, keepAlive: this.#keepAlive, backoff: { first: 100, longest: 3000 }, onChange: () => this.#refresh() });
@@ -153,7 +157,7 @@ class RunningStage implements Stage {
   }
 
   /** The part of this stage, then those after it. */
-  async #compute(values: Feeds, wanted: readonly string[], signal: AbortSignal): Promise<Fetches> {
+  async #compute(values: Feeds, wanted: readonly string[], signal: AbortSignal, key: string | undefined): Promise<Fetches> {
     const facts = this.#state;
     if (isPenjingError(facts)) throw facts;
     checkNames(values, wanted, facts);
@@ -165,7 +169,7 @@ class RunningStage implements Stage {
     const ours = Object.fromEntries(wanted.filter((name) => !later.includes(name)).map((name) => [name, made[name]!]));
     if (!next || later.length === 0) return ours;
     const passed = Object.fromEntries(next.inputs.map(({ name }) => [name, (made[name] ?? values[name])!]));
-    return { ...ours, ...(await this.#next.request(passed, later, signal)) };
+    return { ...ours, ...(await this.#next.request(passed, later, signal, key)) };
   }
 
   /** Gives no feeds away: executors of several threads need them to do again what a lost one cut off. */
@@ -242,6 +246,7 @@ class RunningStage implements Stage {
     this.#stop.abort(unavailable('the stage is ending'));
     this.#refresh();
     for (const until = Date.now() + (this.#options.graceMs ?? 5000); this.underWay > 0 && Date.now() < until; ) await new Promise((resolve) => setTimeout(resolve, 20));
+    this.#deafen?.();
     for (const stream of [...this.#streams]) stream.end(unavailable('the stage has ended'));
     this.#next?.close();
     await new Promise<void>((resolve) => {

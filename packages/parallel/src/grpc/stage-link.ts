@@ -100,8 +100,8 @@ export class StageLink {
     }
   }
 
-  /** Sends tensors and waits for the outputs named. Throws what the stages throw, `E_UNAVAILABLE` when one is lost, `E_OVERLOADED`, the reason of the signal. */
-  async request(values: Feeds, outputs: readonly string[], signal?: AbortSignal): Promise<Fetches> {
+  /** Sends tensors and waits for the outputs named. All stages know the request by `key`. Throws what the stages throw, `E_UNAVAILABLE` when one is lost, `E_OVERLOADED`, the reason of the signal. */
+  async request(values: Feeds, outputs: readonly string[], signal?: AbortSignal, key?: string): Promise<Fetches> {
     const facts = this.#state;
     if (isPenjingError(facts)) throw facts;
     const bytes = Object.values(values).reduce((sum, tensor) => sum + wireSize(tensor), 0);
@@ -110,15 +110,15 @@ export class StageLink {
     if (!connection?.turns) throw unavailable('the stage was lost');
     await connection.turns.take(signal);
     if (connection !== this.#connection) throw unavailable('the stage was lost');
-    return this.#send(connection, values, outputs, signal);
+    return this.#send(connection, values, outputs, signal, key);
   }
 
-  #send({ writer, epoch, pending }: Connection, values: Feeds, outputs: readonly string[], signal: AbortSignal | undefined): Promise<Fetches> {
+  #send({ writer, epoch, pending }: Connection, values: Feeds, outputs: readonly string[], signal: AbortSignal | undefined, key: string | undefined): Promise<Fetches> {
     const request = ++this.#requests;
     const { frameBytes } = this.#options.limits;
     function* frames(): Generator<Frame> {
       let piece = 0;
-      for (const { tensors, last } of cutTensors(values, frameBytes)) yield { kind: 'run', epoch, request, piece: piece++, last, tensors, ...(piece === 1 && { outputs }) };
+      for (const { tensors, last } of cutTensors(values, frameBytes)) yield { kind: 'run', epoch, request, piece: piece++, last, tensors, ...(piece === 1 && { outputs, ...(key !== undefined && { facts: { key } }) }) };
     }
     return new Promise<Fetches>((resolve, reject) => {
       const leave = (): void => {

@@ -15,6 +15,14 @@ export interface StageFacts {
   readonly part?: string;
 }
 
+/** A way to all stages at once for requests that are given up, besides the one from each stage to the next: that takes as long as the slowest of them. */
+export interface StageCancels {
+  /** Tells whoever listens; nobody answers. */
+  tell(key: string): void;
+  /** Returns what ends it. */
+  listen(cancelled: (key: string) => void): () => void;
+}
+
 /** Frames about the stream itself. */
 export function streamFrame(kind: Frame['kind'], epoch: number, rest: Partial<Frame> = {}): Frame {
   return { kind, epoch, request: 0, piece: 0, last: true, tensors: [], ...rest };

@@ -8,13 +8,22 @@ import { cutTensors } from './slices.js';
 import type { StageLimits } from './stage-limits.js';
 import { errorFrame, readyFrame, type StageFacts } from './stage-protocol.js';
 
+/** Under way, and not answered. */
+interface Request {
+  readonly controller: AbortController;
+  /** By which all stages know it. */
+  readonly key: string | undefined;
+}
+
+const LONGEST_KEY = 100;
+
 export type StageCall = ServerDuplexStream<Buffer, Buffer>;
 
 export interface StageStreamOptions {
   readonly epoch: number;
   readonly limits: StageLimits;
   readonly state: () => StageFacts | PenjingError;
-  readonly compute: (values: Feeds, wanted: readonly string[], signal: AbortSignal) => Promise<Fetches>;
+  readonly compute: (values: Feeds, wanted: readonly string[], signal: AbortSignal, key: string | undefined) => Promise<Fetches>;
   readonly onEnd: () => void;
 }
 
@@ -23,8 +32,7 @@ export class StageStream {
   readonly #options: StageStreamOptions;
   readonly #writer: FrameWriter;
   readonly #reader: FrameReader;
-  /** Requests begun and not answered. */
-  readonly #requests = new Map<number, AbortController>();
+  readonly #requests = new Map<number, Request>();
   #greeted = false;
   #ended = false;
 
@@ -68,7 +76,7 @@ export class StageStream {
     if (this.#ended) return;
     this.#ended = true;
     this.#writer.close();
-    for (const controller of this.#requests.values()) controller.abort(why);
+    for (const { controller } of this.#requests.values()) controller.abort(why);
     this.#requests.clear();
     this.#options.onEnd();
   }
@@ -86,7 +94,7 @@ export class StageStream {
       if (frame.request === 0 || this.#requests.has(frame.request)) throw broken(`there is a request ${frame.request} already`);
       // One that keeps to the window never comes here.
       if (this.#requests.size >= limits.window) throw new PenjingError('E_LIMIT', `more than ${limits.window} requests are under way`);
-      this.#requests.set(frame.request, new AbortController());
+      this.#requests.set(frame.request, { controller: new AbortController(), key: keyOf(frame) });
     }
     if (!this.#requests.has(frame.request)) throw broken(`request ${frame.request} has not begun`);
     const letter = this.#reader.add(frame);
@@ -97,9 +105,14 @@ export class StageStream {
     if (letter) void this.#answer(letter);
   }
 
+  /** Ends what has this key. It is answered as what fails is: the client may still be sending it. */
+  cancel(key: string): void {
+    for (const request of this.#requests.values()) if (request.key === key) request.controller.abort(new PenjingError('E_CANCELLED', 'the request was cancelled'));
+  }
+
   #cancel(request: number): void {
     this.#reader.drop(request);
-    this.#requests.get(request)?.abort(new PenjingError('E_CANCELLED', 'the client has cancelled the request'));
+    this.#requests.get(request)?.controller.abort(new PenjingError('E_CANCELLED', 'the client has cancelled the request'));
     // Always answered: the client does not know whether the request ever began.
     this.#fail(request, new PenjingError('E_CANCELLED', 'the request was cancelled'));
   }
@@ -113,12 +126,13 @@ export class StageStream {
   }
 
   async #answer({ request, values, outputs }: Letter): Promise<void> {
-    const controller = this.#requests.get(request)!;
+    const own = this.#requests.get(request)!;
+    const { controller, key } = own;
     const { epoch, limits, compute, state } = this.#options;
     try {
       if (isPenjingError(values)) throw values;
       const now = state();
-      const made = await compute(values, outputs ?? (isPenjingError(now) ? [] : now.outputs.map(({ name }) => name)), controller.signal);
+      const made = await compute(values, outputs ?? (isPenjingError(now) ? [] : now.outputs.map(({ name }) => name)), controller.signal, key);
       function* frames(): Generator<Frame> {
         let piece = 0;
         for (const { tensors, last } of cutTensors(made, limits.frameBytes)) yield { kind: 'result', epoch, request, piece: piece++, last, tensors };
@@ -126,9 +140,15 @@ export class StageStream {
       await this.#writer.send(frames(), controller.signal);
       this.#requests.delete(request);
     } catch (error) {
-      if (this.#requests.get(request) === controller) this.#fail(request, error);
+      if (this.#requests.get(request) === own) this.#fail(request, error);
     }
   }
+}
+
+function keyOf({ facts }: ReadFrame): string | undefined {
+  const key = facts?.['key'];
+  if (key !== undefined && (typeof key !== 'string' || key.length > LONGEST_KEY)) throw broken('the key of a request is none');
+  return key;
 }
 
 const codes: Readonly<Record<string, status>> = { E_EPOCH: status.FAILED_PRECONDITION, E_UNAVAILABLE: status.UNAVAILABLE, E_LIMIT: status.RESOURCE_EXHAUSTED, E_CHECKSUM: status.UNAVAILABLE };

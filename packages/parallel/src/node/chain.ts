@@ -10,12 +10,12 @@ export interface ChainOptions extends Pick<TaskOptions, 'signal'> {
   readonly stages: readonly ChainStage[];
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly string[];
-  /** Runs in the stages and between them; the others wait before the first. Twice the number of stages when absent: one that runs and one that waits for each. */
+  /** Runs in the stages and between them; the others wait before the first. Three times the number of stages when absent: one that runs and two that wait for each, since stages take turns in being late. */
   readonly inFlight?: number;
 }
 
 /** Undefined when the engine cannot do it, or when a value goes in and out again without a stage. Work whose worker died is done again once. Throws `E_GRAPH` for stages that cannot run. */
-export async function openChain({ engine, stages, inputs, outputs, inFlight = 2 * stages.length, signal }: ChainOptions): Promise<Executor | undefined> {
+export async function openChain({ engine, stages, inputs, outputs, inFlight = 3 * stages.length, signal }: ChainOptions): Promise<Executor | undefined> {
   if (!engine.loadChain || stages.length < 2 || inputs.some(({ name }) => outputs.includes(name))) return undefined;
   const graph = flowGraph(stages.map(({ model: { graph } }, i) => ({ name: `part ${i + 1}`, reads: graph.inputs.filter(({ tensor }) => !tensor).map(infoOf), gives: graph.outputs.map(infoOf) })), inputs, outputs);
   const chain = await engine.loadChain(graph.steps.map(({ index }) => stages[index]!), { outputs, ...(signal && { signal }) });

@@ -75,7 +75,7 @@ async function servePart(path: string, plan: Plan, part: PlacedPart, options: Se
   return serveStage({
     ...security, listen, results, epoch: planEpoch(plan), parallel: replicasOf(part.layout), force: force ?? false,
     open: (opening) => openLayout(extractModel(model, part.inputs, part.outputs), part.layout, { engine: ortEngine(), jobs: ortJobs, devices: plan.devices, signal: opening }),
-    ...(next !== undefined && { next }), ...(window !== undefined && { limits: { window } }), ...(signal && { signal }),
+    cancels: chain?.cancels, ...(next !== undefined && { next }), ...(window !== undefined && { limits: { window } }), ...(signal && { signal }),
     onChange: (state) => {
       chain?.tell();
       onChange?.(state);
@@ -115,12 +115,12 @@ export async function openPlannedStages(options: OpenPlannedStagesOptions): Prom
   const { stages, signal } = options;
   const [{ openStages, planEpoch }, security] = await Promise.all([import('@penjing/parallel/grpc'), securityOf(options)]);
   const epoch = planEpoch(plan);
-  const open = (address: StagesOptions['address']): Promise<RemoteStages> => openStages({ ...security, address, epoch, replay: true, ...(signal && { signal }) });
+  const open = (address: StagesOptions['address'], cancels?: StagesOptions['cancels']): Promise<RemoteStages> => openStages({ ...security, address, epoch, cancels, replay: true, ...(signal && { signal }) });
   if (!('servers' in stages)) return open(stages);
   let front: RemoteStages | undefined;
   const chain = await joinStageChain({ broker: stages, epoch, onChange: () => front?.reconnect('the first stage is another one now') });
   try {
-    front = await open(() => chain.find(0));
+    front = await open(() => chain.find(0), chain.cancels);
     return closingToo(front, chain);
   } catch (error) {
     await chain[Symbol.asyncDispose]();

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { PenjingError } from '@penjing/core';
+import type { StageCancels } from '@penjing/parallel/grpc';
 import type { StageMember } from '@penjing/parallel/nats';
 import { type BrokerOptions, connectBroker } from './join-fleet.js';
 
@@ -10,6 +11,8 @@ export interface StageChain extends AsyncDisposable {
   find(stage: number): StageMember | undefined;
   /** Says that a stage of this plan lives here, until the chain is disposed of. */
   announce(stage: number, address: string, isReady: () => boolean): Promise<void>;
+  /** Between the front and all stages. */
+  readonly cancels: StageCancels;
   /** Says at once what `isReady` says now. */
   tell(): void;
 }
@@ -26,8 +29,9 @@ export interface StageChainOptions {
 export async function joinStageChain({ broker, epoch, onChange }: StageChainOptions): Promise<StageChain> {
   const connection = await connectBroker(broker);
   try {
-    const { stageDirectory } = await import('@penjing/parallel/nats');
-    const directory = await stageDirectory(connection, { chain: broker.fleet ?? 'penjing', onChange });
+    const { stageCancels, stageDirectory } = await import('@penjing/parallel/nats');
+    const chain = broker.fleet ?? 'penjing';
+    const directory = await stageDirectory(connection, { chain, onChange });
     const name = `${hostname()}.${process.pid}.${randomUUID().slice(0, 8)}`.replaceAll(/[^A-Za-z0-9_-]/g, '_');
     let announced: Awaited<ReturnType<typeof directory.announce>> | undefined;
     return {
@@ -35,6 +39,7 @@ export async function joinStageChain({ broker, epoch, onChange }: StageChainOpti
       async announce(stage, address, isReady) {
         announced = await directory.announce(() => ({ stage, name, address, epoch, ready: isReady() }));
       },
+      cancels: stageCancels(connection, chain),
       tell: () => void announced?.now(),
       async [Symbol.asyncDispose]() {
         await announced?.[Symbol.asyncDispose]();

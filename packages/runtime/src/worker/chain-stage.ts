@@ -37,6 +37,8 @@ export function joinChain(sessions: SessionTable, { handle, reads, gives, passes
   }
 
   async function take(message: Exclude<ChainMessage, { drop: number }>): Promise<void> {
+    // A run blocks this thread: what was said meanwhile, that the next one is given up or that all is over, is to be heard before that begins.
+    await new Promise((resolve) => setImmediate(resolve));
     const { id } = message;
     last = id;
     if (dropped.delete(id) || left) return freeBuffers('values' in message ? buffersOf(message.values) : []);
