@@ -7,7 +7,7 @@ import { HEAD_BYTES, keepAlive as defaultKeepAlive, type KeepAlive, stageLimits,
 import { StageLink, type StagePlace } from './stage-link.js';
 import { STAGE_PATH, type StageCancels, type StageFacts, unavailable } from './stage-protocol.js';
 import { StageStream, type StageCall } from './stage-stream.js';
-import { Turns } from './turns.js';
+import { Turns } from '../jobs/turns.js';
 
 export interface StageOptions extends StageSecurity {
   /** What the stage computes. Called again when it lost its thread or process (`E_WORKER`). */

@@ -10,7 +10,7 @@ import { clientCredentials, formatAddress, parseAddress, type StageSecurity, tok
 import { cutTensors } from './slices.js';
 import { HEAD_BYTES, type KeepAlive, type StageLimits } from './stage-limits.js';
 import { errorOf, factsOf, STAGE_PATH, type StageFacts, streamFrame, unavailable } from './stage-protocol.js';
-import { Turns } from './turns.js';
+import { Turns } from '../jobs/turns.js';
 
 /** Where a stage is, and of which plan; it may change. */
 export interface StagePlace {
