@@ -37,6 +37,8 @@ export const formRunJob: Job<FormRun, number> = {
     for (let row = 0; row < rows; row++) cache.add(undefined, context + 1);
     cache.grow(0, rows, context);
     const { feeds, into } = cache.tensors(0, rows, 1);
+    // pages that were never written are all one page, which is read from the nearest cache
+    for (const { data } of Object.values(into)) (data as Float32Array).fill(1);
     const ints = (at: (row: number) => number, dims: readonly number[]): InstanceType<OrtApi['Tensor']> => new ort.Tensor('int64', BigInt64Array.from({ length: rows }, (_, row) => BigInt(at(row))), dims);
     Object.assign(feeds, { input_ids: ints((row) => row + 8, [rows, 1]), logit_rows: ints((row) => row, [rows]), ...(made.form.positions && { position_ids: ints(() => context, [rows, 1]) }) });
     const { vocabSize } = made.form.logits;
