@@ -86,12 +86,10 @@ async function long(): Promise<void> {
   const all = Number(values.long);
   if (all === 0) return;
   await using generator = await loadGenerator(folder!, { variant: values.variant, threads });
-  const sizes: string[] = [];
   for (let written = 0; written < all; written += all / 10) {
     for (let part = 0; part < all / 10; part += 1000) await generator.generate(Array.from({ length: 16 }, (_, i) => ((written + part) * 13 + i * 31) % generator.tokenizer.vocabSize), { maxNewTokens: Math.min(1000, all / 10 - part), ignoreEndToken: true });
-    sizes.push((process.memoryUsage.rss() / 1e6).toFixed(0));
+    console.log(`resident set after ${written + all / 10} of ${all} tokens: ${(process.memoryUsage.rss() / 1e6).toFixed(0)} MB`);
   }
-  console.log(`resident set after each tenth of ${all} tokens: ${sizes.join(', ')} MB`);
 }
 
 const shown: Record<string, number> = {};
