@@ -115,4 +115,17 @@ test('what is named and is not there is told before anything listens', async () 
   ];
   for (const options of wrong) await expect(createServer(options).check(), JSON.stringify(options)).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
   await createServer({ models: [{ path: lone }], repository: folder }).check();
+  await createServer({ models: [{ path: join(folder, 'elsewhere'), stages: { plan: lone, addresses: ['127.0.0.1:1'] } }] }).check();
+});
+
+test('of several models that cannot be loaded, the one that was named is told', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'penjing-both-'));
+  await mkdir(join(root, 'shelf/early'), { recursive: true });
+  await writeFile(join(root, 'shelf/early/model.onnx'), 'no model');
+  await writeFile(join(root, 'shelf/early/serve.json'), '{');
+  await writeFile(join(root, 'named.onnx'), 'no model');
+  await using server = createServer({ log: { level: 'silent' }, models: [{ path: join(root, 'named.onnx') }], repository: join(root, 'shelf') });
+  await expect(server.load()).rejects.toThrow('ModelProto');
+  expect((await server.models.index()).map(({ name, state }) => [name, state])).toEqual(expect.arrayContaining([['named', 'UNAVAILABLE'], ['early', 'UNAVAILABLE']]));
+  await rm(root, { recursive: true });
 });

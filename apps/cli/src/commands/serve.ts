@@ -46,11 +46,11 @@ export const serve: Command = {
       await server.check();
       const { main, admin, grpc } = await server.listen();
       note(`listening on ${main.url}${grpc ? `, gRPC on ${grpc.host}:${grpc.port}` : ''}${admin ? `, administration on ${admin.url}` : ''}`);
-      // One that cannot be loaded is a mistake of who named it; one of the repository is told here and in its index, and hides no other.
-      await server.load().catch((error: unknown) => {
-        if (!server.config.models.every(({ name, path }) => server.models.list().some(({ identity, state }) => identity.name === (name ?? nameOf(path)) && state === 'READY'))) throw error;
-      });
+      const [loaded] = await Promise.allSettled([server.load()]);
       for (const { name, state, reason } of await server.models.index()) if (state === 'UNAVAILABLE') note(`not served: ${name}: ${reason}`);
+      // One that cannot be loaded is a mistake of who named it; one of the repository hides no other.
+      const isReady = (name: string): boolean => server.models.list().some(({ identity, state }) => identity.name === name && state === 'READY');
+      if (loaded.status === 'rejected' && !server.config.models.every(({ name, path }) => isReady(name ?? nameOf(path)))) throw loaded.reason;
       note(`ready: ${[...new Set(server.models.list().filter(({ state }) => state === 'READY').map(({ identity: { name } }) => name))].join(', ') || 'no model'}`);
       if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
       note('ending: what is in flight goes on to its end');

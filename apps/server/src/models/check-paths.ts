@@ -7,7 +7,8 @@ import type { ServerConfig } from '../config/schema.js';
 export async function checkPaths({ models, repository }: Pick<ServerConfig, 'models' | 'repository'>): Promise<void> {
   if (repository !== undefined) await isFile(repository, 'the repository');
   for (const { path, plan, stages, ladder } of models) {
-    const single = await isFile(path, 'the model');
+    // Of a model whose stages run elsewhere the path is a name; the file need not be here.
+    const single = stages ? false : await isFile(path, 'the model');
     if (plan !== undefined) await isFile(plan, 'the plan');
     if (stages) await isFile(stages.plan, 'the plan');
     for (const rung of ladder) {

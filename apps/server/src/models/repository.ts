@@ -111,11 +111,11 @@ export class ModelRepository {
   }
 
   async loadAll(): Promise<void> {
-    const failures: unknown[] = [];
     if (this.#phase === 'new') this.#phase = 'loading';
-    await Promise.all((await this.#shelf.list()).map(({ name }) => this.load(name).catch((error: unknown) => failures.push(error))));
+    const loads = await Promise.allSettled((await this.#shelf.list()).map(({ name }) => this.load(name)));
     this.#phase = 'known';
-    if (failures.length > 0) throw failures[0];
+    // In the order of the shelves, not of time: what was named goes before what lies in the repository.
+    for (const load of loads) if (load.status === 'rejected') throw load.reason;
   }
 
   async close(): Promise<void> {
