@@ -46,7 +46,6 @@ async function interrupt(argv: readonly string[], busy: (run: Running) => Promis
   const ended = await run.ended;
   const milliseconds = performance.now() - sent;
   expect(processesOf(mark)).toEqual([]);
-  console.log(`${argv[0]} ended ${milliseconds.toFixed(0)} ms after the signal`);
   return { ended, milliseconds };
 }
 
@@ -85,7 +84,7 @@ async function computes({ process: child }: Running, seconds: number): Promise<v
   for (const before = used(); used() < before + seconds; ) await sleep(20);
 }
 
-const here = (): string[] => ['--devices', at('devices.json'), '--size', 'rows=512'];
+const here = (): string[] => ['--devices', at('devices.json'), '--size', 'batch=512'];
 test.each<[string, () => string[]]>([
   ['plan', () => [at('model.onnx')]],
   ['plan --measure', () => [at('model.onnx'), ...here()]],
@@ -111,7 +110,8 @@ test('batch', async () => {
 });
 
 test('run --plan', async () => {
-  expectInterrupted(await interrupt(['run', at('model.onnx'), '--plan', at('here.json'), '--shape', `x=16384,${SIZE}`, '-o', at('planned')], (run) => computes(run, 6)));
+  // Opening takes some five seconds of processors, the run half a minute.
+  expectInterrupted(await interrupt(['run', at('model.onnx'), '--plan', at('here.json'), '--shape', `x=32768,${SIZE}`, '-o', at('planned')], (run) => computes(run, 10)));
   expect(existsSync(at('planned'))).toBe(false);
 });
 

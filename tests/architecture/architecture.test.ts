@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { exportedNames, resolveRelative, root, sourceFiles, unseenModules } from './sources.js';
@@ -81,6 +81,17 @@ describe('architecture', () => {
   test('no default exports, no any', () => {
     const wrong = files.filter(({ text }) => /^export default /m.test(text) || /[:<]\s*any\b[^.'`a-z]/.test(text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')));
     expect(wrong.map(({ path }) => path)).toEqual([]);
+  });
+
+  test('changesets name packages that are there', () => {
+    const names = new Set(Object.keys(arrows).filter((home) => !home.endsWith('/web')).map((home) => (JSON.parse(readFileSync(join(root, home, 'package.json'), 'utf8')) as { name: string }).name));
+    const notes = readdirSync(join(root, '.changeset')).filter((name) => name.endsWith('.md') && name !== 'README.md');
+    const wrong = notes.flatMap((note) => {
+      const [, head = ''] = readFileSync(join(root, '.changeset', note), 'utf8').split(/^---$/m);
+      return [...head.matchAll(/^['"]?([^'":\s]+)['"]?:/gm)].filter(([, name]) => !names.has(name!)).map(([, name]) => `${note}: ${name}`);
+    });
+    expect(notes.length).toBeGreaterThan(0);
+    expect(wrong).toEqual([]);
   });
 
   test('every package has a README, and its entries exist', () => {

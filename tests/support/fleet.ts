@@ -66,7 +66,7 @@ export async function writeLayers(path: string, { size, layers }: { readonly siz
   const model = new Model();
   model.opsetImports.set('', 21);
   const b = new GraphBuilder(model.graph);
-  let x = b.input('x', tensorType('float32', ['rows', size]));
+  let x = b.input('x', tensorType('float32', ['batch', size]));
   for (let layer = 0; layer < layers; layer++) {
     let state = layer + 1;
     const values = Float32Array.from({ length: size * size }, () => {
@@ -77,7 +77,7 @@ export async function writeLayers(path: string, { size, layers }: { readonly siz
     });
     x = b.op('MatMul', [x, b.initializer(`layer.${layer}`, DenseTensor.of('float32', [size, size], values))]);
   }
-  b.output(x, 'y', tensorType('float32', ['rows', size]));
+  b.output(x, 'y', tensorType('float32', ['batch', size]));
   await saveFile(path, serializeOnnx(model, { name: path.split('/').at(-1) ?? 'model.onnx', externalData: 'never' }));
 }
 
