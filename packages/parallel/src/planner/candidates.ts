@@ -16,6 +16,8 @@ export interface Candidate {
   /** Absent for what is refused. */
   readonly layout?: Layout;
   readonly refused?: string;
+  /** Why it does not run, where it was tried; `refused` says so too. */
+  readonly failed?: string;
   /** Of two that are about as good the lower one is taken. */
   readonly complexity: number;
 }

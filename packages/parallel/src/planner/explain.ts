@@ -40,11 +40,14 @@ function chosen({ best, goal, place }: ExplainOptions): string {
   return `Chosen for ${goal}: ${best.name}, ${given(best, goal)}, ${engines < used ? `${engines === 1 ? 'one engine' : `${engines} engines`} with the cores of ${on}` : `on ${on}`}.`;
 }
 
-/** Which of the numbers are more than forecasts. */
-function trials({ best, others }: ExplainOptions): string | undefined {
+/** Which of the numbers are more than forecasts, and what was run in vain: that is never a detail. */
+function trials({ best, others, refused }: ExplainOptions): string | undefined {
   const tried = [best, ...others].filter(({ measured }) => measured);
-  if (tried.length === 0) return undefined;
-  return `${tried.length === 1 ? 'One layout was' : `${tried.length} layouts were`} run: ${tried.map(({ name }) => name).join(', ')}; everything else is forecast.`;
+  const failures = refused.filter(({ failed }) => failed !== undefined);
+  if (tried.length + failures.length === 0) return undefined;
+  const failed = failures.length === 0 ? '' : ` ${failures.map(({ name, failed: why }) => `${capital(name)} was tried and does not run: ${why}`).join('. ')}.`;
+  if (tried.length === 0) return `No layout that was tried runs; everything here is forecast.${failed}`;
+  return `${tried.length === 1 ? 'One layout was' : `${tried.length} layouts were`} run: ${tried.map(({ name }) => name).join(', ')}; everything else is forecast.${failed}`;
 }
 
 /** What a layout of branches does at the same time. */
@@ -104,7 +107,9 @@ function memory({ best, place }: ExplainOptions): string {
   return `The fullest device, ${name}, holds ${bytesText(bytes)} of ${bytesText(place.device(name).memoryBytes)}.`;
 }
 
-function refusals({ refused }: ExplainOptions): string | undefined {
+/** Those that failed stand with the trials. */
+function refusals({ refused: all }: ExplainOptions): string | undefined {
+  const refused = all.filter(({ failed }) => failed === undefined);
   if (refused.length === 0) return undefined;
   const reasons = new Map<string, string[]>();
   for (const each of refused) reasons.set(each.refused ?? '', [...(reasons.get(each.refused ?? '') ?? []), each.name]);

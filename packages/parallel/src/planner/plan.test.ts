@@ -115,9 +115,25 @@ test('layouts that were run are ranked by what they gave, and the plan keeps bot
   expect(made.considered!.slice(0, 2).map(({ name, measured }) => [name, measured!.latency])).toEqual([[tried[2], 1], [tried[1], 2]]);
   expect(made.considered!.find(({ name }) => name === tried[0])!.refused).toBe('does not run: no room');
   expect(made.reasons[0]).toMatch(/, 1\.00 s for one request as measured \(forecast .* for one request\), on /);
-  expect(made.reasons[1]).toBe(`2 layouts were run: ${tried[2]}, ${tried[1]}; everything else is forecast.`);
+  const named = `${tried[0]!.charAt(0).toUpperCase()}${tried[0]!.slice(1)}`;
+  expect(made.reasons[1]).toBe(`2 layouts were run: ${tried[2]}, ${tried[1]}; everything else is forecast. ${named} was tried and does not run: no room.`);
   expect(made.reasons.join(' ')).toMatch(/ gave 2\.00 s for one request as measured \(forecast .*\): 100 % worse\./);
   expect(readPlan(JSON.stringify(made))).toEqual(made);
+});
+
+test('where nothing that was tried runs, it says so', async () => {
+  const failing = { most: 1, run: ([first]: readonly { name: string }[]) => Promise.resolve([{ name: first!.name, failed: 'no room' }]) };
+  const made = await plan({ model, devices: boards(4), links: [wide], sizes, trials: failing });
+  expect(made.reasons[1]).toMatch(/^No layout that was tried runs; everything here is forecast\. .* was tried and does not run: no room\.$/);
+});
+
+test('failures of trials are not hidden by a lack of memory elsewhere', async () => {
+  const { weightBytes } = (await plan({ model, devices: devices(1), sizes })).model;
+  const run = (all: readonly { name: string }[]) => Promise.resolve(all.map(({ name }) => ({ name, failed: 'no such operator' })));
+  // One device holds the model, the other one does not.
+  const unequal = boards(2).map((device, i) => ({ ...device, host: device.name, memoryBytes: i === 0 ? 10 * weightBytes : 1e4 }));
+  const failure = plan({ model, devices: unequal, links: [wide], sizes: { batch: 1, sequence: 8 }, trials: { most: 64, run } });
+  await expect(failure).rejects.toMatchObject({ code: 'E_PLAN', message: expect.stringMatching(/does not run: no such operator/) as string, hint: expect.any(String) as string, details: { failed: { 'one device': 'no such operator' } } });
 });
 
 test('an engine with the cores of several devices is one engine', async () => {

@@ -45,7 +45,7 @@ export interface PlanResult {
   readonly ranked: readonly Planned[];
 }
 
-/** Throws `E_MEMORY` when no layout fits, saying how much is short, `E_PLAN` for devices and links that make no sense, and what `completeSizes` throws. */
+/** Throws `E_MEMORY` when no layout fits, saying how much is short, `E_PLAN` for devices and links that make no sense and where nothing that fits runs, and what `completeSizes` throws. */
 export async function plan(options: PlanOptions): Promise<Plan> {
   return (await planInDetail(options)).plan;
 }
@@ -123,9 +123,17 @@ function shortageOf(layout: Layout, { memory }: Forecast, place: Topology): Shor
 }
 
 function nothingFits(shortages: readonly Shortage[], refused: readonly Candidate[], name: string): PenjingError {
+  // Memory is not what is missing where some fit: they were run, and each failed.
+  const [failure] = refused.filter(({ failed }) => failed !== undefined);
+  if (failure) {
+    return new PenjingError('E_PLAN', `no layout of ${name} that fits runs: ${failure.name} ${failure.refused}`, {
+      hint: 'Run the model on one device first: what fails there fails in every layout. Without trials the plan follows from forecasts alone.',
+      details: { failed: Object.fromEntries(refused.flatMap((each) => (each.failed === undefined ? [] : [[each.name, each.failed]]))) },
+    });
+  }
   const least = [...shortages].sort((a, b) => a.short - b.short)[0];
   const why = refused.find((each) => each.refused)?.refused ?? 'no layout is possible';
-  if (!least) return new PenjingError('E_PLAN', `no layout of ${name} is possible: ${why}`);
+  if (!least) return new PenjingError('E_PLAN', `no layout of ${name} is possible: ${why}`, { hint: 'List devices and the links between them; `considered` of a plan for one device says what each layout needs.' });
   return new PenjingError('E_MEMORY', `${name} fits into no layout: the closest one is ${bytesText(least.short)} short on ${least.device}, where it needs ${bytesText(least.needed)}`, {
     hint: 'Add devices or memory, use a smaller batch, or quantize the model.',
     details: { device: least.device, needed: least.needed, short: least.short },

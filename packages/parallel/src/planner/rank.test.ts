@@ -22,7 +22,7 @@ test('what was measured goes before what was not, by what it gave', () => {
   const all = [planned('a', 1), planned('b', 1.2), planned('c', 1.4), planned('d', 1.1)];
   const { fitting, refused } = withTrials(all, [{ name: 'a', measured: { latency: 3 } }, { name: 'c', measured: { latency: 2 } }, { name: 'd', failed: 'too large' }]);
   expect(names(rank(fitting, 'latency'))).toEqual(['c', 'a', 'b']);
-  expect(refused).toEqual([{ name: 'd', complexity: 1, refused: 'does not run: too large' }]);
+  expect(refused).toEqual([{ name: 'd', complexity: 1, refused: 'does not run: too large', failed: 'too large' }]);
   expect(fitting.find(({ name }) => name === 'c')).toMatchObject({ forecast: { latency: 1.4 }, measured: { latency: 2 } });
 });
 

@@ -65,7 +65,7 @@ export function withTrials(all: readonly Planned[], trials: readonly Trial[]): {
   for (const each of all) {
     const { measured, failed } = byName.get(each.name) ?? {};
     if (failed === undefined) fitting.push({ ...each, ...(measured && { measured }) });
-    else refused.push({ name: each.name, complexity: each.complexity, refused: `does not run: ${failed}` });
+    else refused.push({ name: each.name, complexity: each.complexity, refused: `does not run: ${failed}`, failed });
   }
   return { fitting, refused };
 }

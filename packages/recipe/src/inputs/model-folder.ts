@@ -42,7 +42,7 @@ export async function graphNames(path: string): Promise<string[]> {
 }
 
 /** The graph to start from by file stem: the full-precision one where there is one. */
-async function graphFiles(path: string): Promise<Map<string, string>> {
+export async function graphFiles(path: string): Promise<Map<string, string>> {
   const files = new Map<string, string>();
   for (const name of await graphNames(path)) {
     const { stem } = splitGraphName(basename(name));

@@ -1,13 +1,14 @@
 /** A model as an `Executor`: on one device, on those of a plan, or from the folder that a split of it made. */
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Engine, type Executor, type Model, PenjingError } from '@penjing/core';
+import { type Executor, type Model, PenjingError } from '@penjing/core';
 import { readManifest } from '@penjing/graph-io/node';
 import type { PipelineFolder, Plan, ShardedFolder, SplitFolder, StageFile, TasksFolder } from '@penjing/parallel';
 import type { Device } from '@penjing/runtime';
 import { openOnnx } from '../inputs/onnx.js';
 import { graphPath } from '../inputs/open-input.js';
 import { loadRuntime } from '../load-runtime.js';
+import { layoutEngine, sharing } from './layout-engine.js';
 
 export interface OpenAsPlannedOptions {
   /** Path of a plan. */
@@ -35,14 +36,12 @@ export async function openAsPlanned(path: string, options: OpenAsPlannedOptions 
 async function openPlan(file: string, planPath: string, { device, signal }: OpenAsPlannedOptions): Promise<Executor> {
   const { enginesOf, MAX_PLAN_BYTES, readPlan } = await import('@penjing/parallel');
   const { openLayout } = await import('@penjing/parallel/node');
-  const { ortEngine, ortJobs } = await loadRuntime();
+  const { ortJobs } = await loadRuntime();
   const { layout, devices } = readPlan(await readText(planPath, MAX_PLAN_BYTES), planPath);
   refuseShardsApart(layout, devices, planPath);
   refuseOtherMachines(devices, enginesOf(layout), planPath);
   const model = await openOnnx(file, signal);
-  const ort = ortEngine({ device, ...sharing(enginesOf(layout).length) });
-  // The file as it is goes by its path: the page cache then holds its weights once for all replicas.
-  const engine: Engine = { name: ort.name, load: (part, options) => (part === model ? ort.loadFile(file, options) : ort.load(part, options)), ...(ort.loadChain && { loadChain: ort.loadChain }) };
+  const engine = await layoutEngine(model, layout, { file, device });
   return openLayout(model, layout, { engine, jobs: ortJobs, devices, ...(signal && { signal }) });
 }
 
@@ -84,11 +83,6 @@ async function openSharded(folder: string, { shards, inputs, outputs, program, f
   const segments: Model[][] = [];
   for (const own of files) segments.push(await Promise.all(own.map((file) => openOnnx(join(folder, file), signal))));
   return openShards({ shards, inputs, outputs, program, segments, layers: [] }, ortJobs({ parallel: shards, threads: Math.max(1, Math.floor(availableParallelism() / shards)) }), signal);
-}
-
-/** Idle threads of one engine that spin take the core of another. */
-function sharing(engines: number): { readonly sessionConfig?: Readonly<Record<string, string>> } {
-  return engines > 1 ? { sessionConfig: { 'session.intra_op.allow_spinning': '0' } } : {};
 }
 
 async function readSplit(path: string): Promise<SplitFolder | undefined> {

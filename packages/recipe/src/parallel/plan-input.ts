@@ -1,9 +1,10 @@
 /** A plan for a model on disk: opens it, lists the devices or measures this machine, plans, and draws. */
 import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { type Model, PenjingError, type TaskOptions } from '@penjing/core';
 import type { DeviceList, Goal, Planned, PlanResult, Sizes } from '@penjing/parallel';
+import { graphFiles } from '../inputs/model-folder.js';
 import { openInput } from '../inputs/open-input.js';
 import { checkReport, writeReport } from '../report/write-report.js';
 import { planPage } from '../report/plan-page.js';
@@ -39,7 +40,10 @@ export async function planInput(path: string, { devices, goal, sizes, graph, rep
   const list: DeviceList = listed ?? (await measureDevices(task));
   if (measure || tries > 0) refuseOtherHosts(list, measure ? '--measure' : '--try');
   const times = measure ? await measureModel(model, { devices: list.devices, sizes, ...task }) : undefined;
-  const trials = tries > 0 && { most: tries, run: (candidates: readonly Planned[]) => tryLayouts(model, { candidates, goal: goal ?? 'latency', sizes: completeSizes(model, sizes), devices: list.devices, ...task }) };
+  const trials = tries > 0 && {
+    most: tries,
+    run: async (candidates: readonly Planned[]) => tryLayouts(model, { candidates, goal: goal ?? 'latency', sizes: completeSizes(model, sizes), devices: list.devices, file: await graphFile(path, graph), ...task }),
+  };
   const result = await planInDetail({
     model, devices: list.devices, links: list.links, name: basename(path), ...task,
     ...(goal && { goal }), ...(sizes && { sizes }), ...(times && { times }), ...(trials && { trials }), ...(force !== undefined && { force }),
@@ -80,8 +84,21 @@ export async function openGraph(path: string, name?: string, signal?: AbortSigna
   const input = await openInput(path);
   const graphs = await input.graphs({ signal });
   const names = [...graphs.keys()];
-  const wanted = name ?? (names.length === 1 ? names[0]! : names.includes('model') ? 'model' : undefined);
+  const wanted = wantedOf(names, name);
   const model = wanted === undefined ? undefined : graphs.get(wanted);
   if (!model) throw new PenjingError('E_OPTION', name === undefined ? `${path} has several graphs` : `${path} has no graph ${name}`, { hint: `Name one of ${names.join(', ')} with --graph.` });
   return model;
+}
+
+/** The file that the graph of `openGraph` is as it lies there; none where it is converted first. */
+async function graphFile(path: string, name?: string): Promise<string | undefined> {
+  const { format } = await openInput(path);
+  if (format === 'ONNX') return path;
+  const files = format === 'model folder' ? await graphFiles(path) : new Map<string, string>();
+  const file = files.get(wantedOf([...files.keys()], name) ?? '');
+  return file === undefined ? undefined : join(path, file);
+}
+
+function wantedOf(names: readonly string[], name: string | undefined): string | undefined {
+  return name ?? (names.length === 1 ? names[0]! : names.includes('model') ? 'model' : undefined);
 }

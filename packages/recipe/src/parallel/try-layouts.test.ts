@@ -39,7 +39,8 @@ class SleepingEngine implements Engine {
 }
 
 const candidate = (name: string, threads: number, bytes = 100): Planned => ({ name, layout: { kind: 'device', device: 'a', threads }, complexity: 0, timeline: [], forecast: { latency: 1, throughput: 1, memory: { a: bytes }, bubble: 0, efficiency: 1 } });
-const devices = [{ name: 'a', host: 'h', memoryBytes: 250, flops: 1e9, memoryBandwidth: 1e9, cores: 1 }];
+const device = { name: 'a', host: 'h', memoryBytes: 250, flops: 1e9, memoryBandwidth: 1e9, cores: 1 };
+const devices = [device];
 const options = { goal: 'latency', sizes: {}, devices, seconds: 0.005, rounds: 3 } as const;
 
 test('what each layout gave, and why one did not run', async () => {
@@ -59,6 +60,26 @@ test('layouts that the devices do not hold together are open one after the other
   expect([engine.open, engine.most, engine.loads]).toEqual([0, 1, 6]);
 });
 
+test('nor are those that this machine does not hold together, whatever the devices have', async () => {
+  for (const [memory, most] of [[399, 1], [400, 2]] as const) {
+    const engine = new SleepingEngine();
+    await tryLayouts(identity(), { ...options, devices: [{ ...device, memoryBytes: 1e9 }], memory, engine, candidates: [candidate('a', 1, 200), candidate('b', 1, 200)] });
+    expect([engine.open, engine.most]).toEqual([0, most]);
+  }
+});
+
+test.each([
+  ['have no shape', tensorType('float32', undefined), 'E_INPUT'],
+  ['are no tensors', { kind: 'sequence', of: tensorType('float32', [1]) }, 'E_UNSUPPORTED'],
+  ['are larger than any list of numbers', tensorType('float32', ['n', 2 ** 20]), 'E_LIMIT'],
+] as const)('inputs that %s are told before anything is open', async (_, type, code) => {
+  const engine = new SleepingEngine();
+  const model = identity();
+  model.graph.inputs[0]!.type = type;
+  await expect(tryLayouts(model, { ...options, sizes: { n: 2 ** 28 }, engine, candidates: [candidate('a', 1)] })).rejects.toMatchObject({ code });
+  expect([engine.open, engine.loads]).toEqual([0, 0]);
+});
+
 test('requests that come together count by their number, and no turn begins when the time is up', async () => {
   const engine = new SleepingEngine();
   let underWay = 0;
@@ -69,6 +90,20 @@ test('requests that come together count by their number, and no turn begins when
   expect(trial!.measured!.throughput!).toBeLessThanOrEqual(4 / 0.019);
   expect(underWay).toBeGreaterThanOrEqual(8);
   expect(items).toEqual(['a']);
+});
+
+test('when the time is up in the first round, those that had no turn are not told of', async () => {
+  const engine = new SleepingEngine();
+  const trials = await tryLayouts(identity(), { ...options, budget: 0, engine, candidates: [candidate('a', 1), candidate('b', 1)] });
+  expect(trials.map(({ name }) => name)).toEqual(['a']);
+  expect([engine.open, engine.loads]).toEqual([0, 1]);
+});
+
+test('what a run throws that is no failure of a layout leaves nothing open', async () => {
+  const engine = new SleepingEngine();
+  engine.onRun = () => { throw new RangeError('by mistake'); };
+  await expect(tryLayouts(identity(), { ...options, engine, candidates: [candidate('a', 1)] })).rejects.toThrow('by mistake');
+  expect([engine.open, engine.loads]).toEqual([0, 1]);
 });
 
 test('a signal ends it and leaves nothing open', async () => {

@@ -1,7 +1,10 @@
 /** Layouts of a plan that run: each in turn, round by round, as long as time is left. */
-import { type Engine, type Executor, type Feeds, isPenjingError, type JobHost, type Model, PenjingError, type TaskOptions } from '@penjing/core';
+import { freemem } from 'node:os';
+import { type Engine, type Executor, isPenjingError, type JobHost, type Model, PenjingError, type TaskOptions } from '@penjing/core';
 import type { DeviceList, Goal, Measured, Planned, Sizes, Trial } from '@penjing/parallel';
 import { loadRuntime } from '../load-runtime.js';
+import { layoutEngine } from './layout-engine.js';
+import { trialFeeds } from './trial-feeds.js';
 import { leastDisturbed, median } from './undisturbed.js';
 
 export interface TryLayoutsOptions extends Omit<TaskOptions, 'seed'> {
@@ -15,32 +18,39 @@ export interface TryLayoutsOptions extends Omit<TaskOptions, 'seed'> {
   readonly rounds?: number;
   /** Seconds of a turn (0.2); at least a few requests. */
   readonly seconds?: number;
-  /** No turn begins after so many seconds (60) but those of the first round. */
+  /** No turn begins after so many seconds (60) but the first one; a layout that had none is not told of. */
   readonly budget?: number;
-  /** ONNX Runtime when absent. */
+  /** Where the model lies as it is: engines then share its weights, as those of a plan that is run. */
+  readonly file?: string | undefined;
+  /** Bytes that may be open at a time, whatever the devices have; most of what this machine has free when absent. */
+  readonly memory?: number;
+  /** ONNX Runtime, as `run --plan` opens it for each layout, when absent. */
   readonly engine?: Engine | undefined;
   readonly jobs?: (options: { readonly parallel: number; readonly threads: number }) => JobHost & AsyncDisposable;
 }
 
 const MIN_REQUESTS = 3;
+/** Of the memory that is free; the rest is for who else runs, and for what forecasts forget. */
+const MEMORY_SHARE = 0.8;
 
 /**
- * Runs layouts on random inputs. All are open at the same time where the memory of the devices holds them all, else one after the other, anew in every round. A layout that cannot be opened or run is told as `failed`,
- * with the reason. Throws `E_OPTION` for a goal that running says nothing of, `E_RUNTIME_MISSING`, and the reason of a signal; nothing is open then.
+ * Runs layouts on random inputs. All are open at the same time where the memory of the devices and of this machine holds them all, else one after the other, anew in every round. A layout that cannot be opened or run is told as `failed`,
+ * with the reason. Throws `E_OPTION` for a goal that running says nothing of, `E_LIMIT`, `E_INPUT` and `E_UNSUPPORTED` for inputs that cannot be made up, `E_RUNTIME_MISSING`, and the reason of a signal; nothing is open then.
  */
-export async function tryLayouts(model: Model, { candidates, goal, sizes, devices, rounds = 5, seconds = 0.2, budget = 60, engine, jobs, signal, onProgress }: TryLayoutsOptions): Promise<Trial[]> {
+export async function tryLayouts(model: Model, { candidates, goal, sizes, devices, rounds = 5, seconds = 0.2, budget = 60, file, memory = freeMemory(), engine, jobs, signal, onProgress }: TryLayoutsOptions): Promise<Trial[]> {
   const gain = gains[goal];
   if (!gain) throw new PenjingError('E_OPTION', `what runs says nothing of ${goal}`, { hint: 'Try layouts for latency or throughput.' });
   const { openLayout } = await import('@penjing/parallel/node');
-  const { ortEngine, ortJobs, randomFeeds } = await loadRuntime();
-  const together = allFit(candidates, devices);
-  const opened = new Map<string, Opened>();
+  const { ortJobs } = await loadRuntime();
+  const feeds = await trialFeeds(model, sizes);
+  const together = allFit(candidates, devices, memory);
+  const opened = new Map<string, Executor>();
   const taken = new Map<string, number[]>(candidates.map(({ name }) => [name, []]));
   const failed = new Map<string, string>();
   const turn = async ({ name, layout }: Planned): Promise<void> => {
-    const executor = opened.get(name)?.executor ?? (await openLayout(model, layout, { engine: engine ?? ortEngine(), jobs: jobs ?? ortJobs, devices, ...(signal && { signal }) }));
-    const feeds = opened.get(name)?.feeds ?? randomFeeds(executor.inputs, { dims: sizes });
-    opened.set(name, { executor, feeds });
+    const executor = opened.get(name) ?? (await openLayout(model, layout, { engine: engine ?? (await layoutEngine(model, layout, { file })), jobs: jobs ?? ortJobs, devices, ...(signal && { signal }) }));
+    // Nothing may come between: what is not listed is not closed.
+    opened.set(name, executor);
     const run = (): Promise<unknown> => executor.run(feeds, signal ? { signal } : {});
     taken.get(name)!.push(await inTurn(run, { seconds, gain, underWay: goal === 'latency' ? 1 : 2 * devices.length + 2, signal }));
     if (!together) await close(opened, name);
@@ -51,8 +61,9 @@ export async function tryLayouts(model: Model, { candidates, goal, sizes, device
     for (let round = 0; round < rounds; round++) {
       for (const candidate of candidates.filter(({ name }) => !failed.has(name))) {
         signal?.throwIfAborted();
-        if (round > 0 && performance.now() >= until) break;
-        onProgress?.({ phase: 'try', done: done++, total: rounds * candidates.length, unit: 'turns', item: candidate.name });
+        if (done > 0 && performance.now() >= until) break;
+        onProgress?.({ phase: 'try', done, total: rounds * candidates.length, unit: 'turns', item: candidate.name });
+        done++;
         try {
           await turn(candidate);
         } catch (error) {
@@ -66,27 +77,27 @@ export async function tryLayouts(model: Model, { candidates, goal, sizes, device
   } finally {
     await Promise.all([...opened.keys()].map((name) => close(opened, name)));
   }
-  return candidates.map(({ name }): Trial => {
-    const reason = failed.get(name);
-    return reason === undefined ? { name, measured: asMeasured(goal, median(taken.get(name)!)) } : { name, failed: reason };
+  return candidates.flatMap(({ name }): Trial[] => {
+    const [reason, turns] = [failed.get(name), taken.get(name)!];
+    if (reason !== undefined) return [{ name, failed: reason }];
+    return turns.length > 0 ? [{ name, measured: asMeasured(goal, median(turns)) }] : [];
   });
 }
 
-interface Opened {
-  readonly executor: Executor;
-  readonly feeds: Feeds;
-}
-
-async function close(opened: Map<string, Opened>, name: string): Promise<void> {
-  const executor = opened.get(name)?.executor;
+async function close(opened: Map<string, Executor>, name: string): Promise<void> {
+  const executor = opened.get(name);
   opened.delete(name);
   await executor?.[Symbol.asyncDispose]();
 }
 
-/** Whether the devices hold all of them at the same time, as forecast. */
-function allFit(candidates: readonly Planned[], devices: DeviceList['devices']): boolean {
-  return devices.every(({ name, memoryBytes }) => candidates.reduce((sum, { forecast }) => sum + (forecast.memory[name] ?? 0), 0) <= memoryBytes);
+/** Whether each device holds its parts of all of them at the same time, as forecast, and this machine all parts. */
+function allFit(candidates: readonly Planned[], devices: DeviceList['devices'], memory: number): boolean {
+  const neededOn = (device: string): number => candidates.reduce((sum, { forecast }) => sum + (forecast.memory[device] ?? 0), 0);
+  return devices.every(({ name, memoryBytes }) => neededOn(name) <= memoryBytes) && devices.reduce((sum, { name }) => sum + neededOn(name), 0) <= memory;
 }
+
+/** Limits of a container included, where Node tells them. */
+const freeMemory = (): number => MEMORY_SHARE * Math.min(freemem(), process.availableMemory?.() ?? Infinity);
 
 const asMeasured = (goal: Goal, value: number): Measured => (goal === 'latency' ? { latency: value } : { throughput: value });
 
