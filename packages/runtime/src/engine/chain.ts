@@ -6,6 +6,7 @@ import type { ChainMessage } from '../worker/chain-stage.js';
 import type { WireTensors } from '../worker/wire-types.js';
 import { checkFeeds, checkOutputs } from './feeds.js';
 import type { Started } from './ort-engine.js';
+import { untilAborted } from './until-aborted.js';
 import { buffersOf, fromWire, toWire } from './wire.js';
 
 type Open = (signal?: AbortSignal) => Promise<Started>;
@@ -17,6 +18,8 @@ export class OrtChain implements Executor {
   readonly #openers: readonly Open[];
   readonly #stages: Started[];
   #line: Promise<Line> | undefined;
+  /** The line that the workers feed now: what is to end when one of them is lost. */
+  #current: Line | undefined;
   #disposed: Promise<void> | undefined;
 
   /** `signal` ends the first opening only. */
@@ -37,12 +40,13 @@ export class OrtChain implements Executor {
   private constructor(openers: readonly Open[], stages: Started[], outputs: readonly string[]) {
     this.#openers = openers;
     this.#stages = stages;
+    for (const stage of stages) this.#watch(stage);
     const given = stages.flatMap(({ opened }) => opened.outputs);
     const byName = new Map(stages.flatMap(({ opened }) => opened.inputs).map((info) => [info.name, info]));
     this.inputs = [...byName.values()].filter(({ name }) => !given.some((info) => info.name === name));
     this.outputs = outputs.map((name) => {
       const found = given.find((info) => info.name === name) ?? byName.get(name);
-      if (!found) throw new PenjingError('E_GRAPH', `no stage of the chain gives ${name}`);
+      if (!found) throw new PenjingError('E_GRAPH', `no stage of the chain gives ${name}`, { hint: `The stages give ${given.map((info) => info.name).join(', ') || '(nothing)'}.` });
       return found;
     });
   }
@@ -51,7 +55,8 @@ export class OrtChain implements Executor {
     const wanted = outputs ?? this.outputs.map(({ name }) => name);
     checkFeeds(this.inputs, feeds);
     checkOutputs(this.outputs, wanted);
-    const line = await this.#linked();
+    // A dead stage may load for seconds; the others of this line wait for it, not who has given up.
+    const line = await untilAborted(this.#linked(), signal);
     signal?.throwIfAborted();
     const result = await line.run(Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toWire(name, tensor, transfer.includes(name))])), signal);
     return Object.fromEntries(wanted.map((name) => [name, fromWire(result[name]!)]));
@@ -64,12 +69,12 @@ export class OrtChain implements Executor {
 
   async #dispose(): Promise<void> {
     const line = await this.#line?.catch(() => undefined);
-    line?.end(new PenjingError('E_DISPOSED', 'the session was disposed during the call'));
+    line?.end(disposed('the session was disposed during the call'));
     await Promise.all(this.#stages.map((stage) => close(stage)));
   }
 
   #linked(): Promise<Line> {
-    if (this.#disposed) return Promise.reject(new PenjingError('E_DISPOSED', 'run was called on a disposed session'));
+    if (this.#disposed) return Promise.reject(disposed('run was called on a disposed session'));
     if (this.#line) return this.#line;
     const forget = (): void => void (this.#line === line && (this.#line = undefined));
     const line = this.#link(forget).catch((error: unknown) => {
@@ -81,16 +86,15 @@ export class OrtChain implements Executor {
   }
 
   async #link(onEnd: () => void): Promise<Line> {
-    await Promise.all(this.#stages.map(async (stage, i) => {
-      if (!stage.host.failed) return;
-      await close(stage).catch(() => {});
-      this.#stages[i] = await this.#openers[i]!();
-    }));
+    await this.#reopen();
     const channels = Array.from({ length: this.#stages.length + 1 }, () => new MessageChannel());
-    const line = new Line(channels[0]!.port1, channels.at(-1)!.port2, onEnd);
+    const line = new Line(channels[0]!.port1, channels.at(-1)!.port2, () => {
+      if (this.#current === line) this.#current = undefined;
+      onEnd();
+    });
+    this.#current = line;
     try {
       await Promise.all(this.#stages.map(({ host, opened }, i) => {
-        void host.lost.then((error) => line.end(error));
         const [input, output] = [channels[i]!.port2, channels[i + 1]!.port1];
         return host.call('chain', { handle: opened.handle, ...this.#roleOf(i), input, output }, { transfer: [input, output] });
       }));
@@ -99,6 +103,24 @@ export class OrtChain implements Executor {
       throw error;
     }
     return line;
+  }
+
+  /** Waits for all, also when one fails: what still loads would belong to nobody, and the next run would load it beside. */
+  async #reopen(): Promise<void> {
+    const settled = await Promise.allSettled(this.#stages.map(async (stage, i) => {
+      if (!stage.host.failed) return;
+      await close(stage).catch(() => {});
+      this.#stages[i] = await this.#openers[i]!();
+      this.#watch(this.#stages[i]);
+    }));
+    for (const one of settled) if (one.status === 'rejected') throw one.reason;
+    // Who disposes waits for this, and closes what is there then.
+    if (this.#disposed) throw disposed('the session was disposed during the call');
+  }
+
+  /** Once for a worker: it sees many lines end with its neighbours, and keeps none of them. */
+  #watch({ host }: Started): void {
+    void host.lost.then((error) => this.#current?.end(error));
   }
 
   #roleOf(i: number): { readonly reads: string[]; readonly gives: string[]; readonly passes: string[] } {
@@ -130,7 +152,7 @@ class Line {
     this.#entry = entry;
     this.#exit = exit;
     exit.on('message', (message: ChainMessage) => {
-      if ('drop' in message) return;
+      if ('drop' in message || 'skipped' in message) return;
       const pending = this.#pending.get(message.id);
       if ('error' in message) pending?.reject(fromPlainError(message.error));
       else pending?.resolve(message.values);
@@ -161,7 +183,7 @@ class Line {
       try {
         this.#entry.postMessage({ id, values }, buffersOf(values));
       } catch (cause) {
-        settle(() => reject(new PenjingError('E_INPUT', `the feeds could not be sent to the session worker: ${String(cause)}`, { cause })));
+        settle(() => reject(new PenjingError('E_INPUT', `the feeds could not be sent to the session worker: ${String(cause)}`, { cause, hint: 'Give tensors whose memory is still theirs: a buffer that was given away before is empty.' })));
       }
     });
   }
@@ -175,6 +197,8 @@ class Line {
     this.#exit.close();
   }
 }
+
+const disposed = (message: string): PenjingError => new PenjingError('E_DISPOSED', message, { hint: 'Load the stages again.' });
 
 function close({ host, opened }: Started, signal?: AbortSignal): Promise<void> {
   return host.release(signal, opened.cleanup);

@@ -18,11 +18,21 @@ export interface ChainLink {
   readonly output: MessagePort;
 }
 
-/** What goes along a chain: runs, whose numbers grow; those that failed, which the stages behind pass on; those that were given up. */
-export type ChainMessage = { readonly id: number; readonly values: WireTensors } | { readonly id: number; readonly error: PlainError } | { readonly drop: number };
+/**
+ * What goes along a chain: runs, whose numbers grow; those that failed and those that a stage skipped, which the stages behind pass on in their turn; and, ahead of all, the word that one was given up.
+ * Of every run one message comes through every stage, so that none keeps what it heard of it.
+ */
+export type ChainMessage = { readonly id: number; readonly values: WireTensors } | { readonly id: number; readonly error: PlainError } | { readonly id: number; readonly skipped: true } | { readonly drop: number };
 
-/** Runs are done in the order in which they come. `leave` ends it: what waits is not done any more. */
-export function joinChain(sessions: SessionTable, { handle, reads, gives, passes, input, output }: ChainLink): { readonly leave: () => void } {
+export interface JoinedChain {
+  /** Runs that were given up and have not come yet. */
+  readonly dropped: ReadonlySet<number>;
+  /** What waits is not done any more. */
+  readonly leave: () => void;
+}
+
+/** Runs are done in the order in which they come. */
+export function joinChain(sessions: Pick<SessionTable, 'api' | 'run'>, { handle, reads, gives, passes, input, output }: ChainLink): JoinedChain {
   const dropped = new Set<number>();
   let last = 0;
   let left = false;
@@ -41,8 +51,12 @@ export function joinChain(sessions: SessionTable, { handle, reads, gives, passes
     await new Promise((resolve) => setImmediate(resolve));
     const { id } = message;
     last = id;
-    if (dropped.delete(id) || left) return freeBuffers('values' in message ? buffersOf(message.values) : []);
-    if ('error' in message) return output.postMessage(message);
+    const skip = dropped.delete(id) || left;
+    if (!('values' in message)) return output.postMessage(message);
+    if (skip) {
+      freeBuffers(buffersOf(message.values));
+      return output.postMessage({ id, skipped: true });
+    }
     try {
       const values = await run(message.values);
       output.postMessage({ id, values }, buffersOf(values));
@@ -62,6 +76,7 @@ export function joinChain(sessions: SessionTable, { handle, reads, gives, passes
   // A worker lives until it is told to end, not until its neighbours do.
   input.unref();
   return {
+    dropped,
     leave() {
       left = true;
       input.close();
