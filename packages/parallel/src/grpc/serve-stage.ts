@@ -91,11 +91,12 @@ class RunningStage implements Stage {
     this.#turns = new Turns(options.parallel ?? 1);
     this.#server = this.#serve();
     const { next, epoch, cancels } = options;
-    this.#deafen = cancels?.listen((key) => this.#streams.forEach((stream) => stream.cancel(key)));
     if (next !== undefined) {
       const place = typeof next === 'function' ? next : () => ({ address: next, epoch });
       this.#next = new StageLink({ ...security(options), place, limits: this.#limits, keepAlive: this.#keepAlive, backoff: { first: 100, longest: 3000 }, onChange: () => this.#refresh() });
     }
+    // Last: nobody would end it if certificates that are none were thrown above.
+    this.#deafen = cancels?.listen((key) => this.#streams.forEach((stream) => stream.cancel(key)));
     this.#refresh();
   }
 

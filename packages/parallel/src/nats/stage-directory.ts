@@ -2,7 +2,7 @@
 import { jetstream } from '@nats-io/jetstream';
 import { type KV, Kvm, type KvWatchEntry } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/nats-core';
-import { PenjingError } from '@penjing/core';
+import { checkChainName } from './chain-name.js';
 
 export interface StageMember {
   /** From 0. */
@@ -48,7 +48,7 @@ const KEPT_MS = 3_600_000;
 
 /** The connection stays the caller's. Who can write to the bucket can send requests elsewhere, with their token: the server must know its clients. */
 export async function stageDirectory(connection: NatsConnection, { chain, heartbeatMs = 2000, onChange }: StageDirectoryOptions): Promise<StageDirectory> {
-  if (!/^[A-Za-z0-9_-]{1,32}$/.test(chain)) throw new PenjingError('E_OPTION', `${JSON.stringify(chain)} is no name of a chain`, { hint: 'Use at most 32 letters, digits, - and _.' });
+  checkChainName(chain);
   const bucket = await new Kvm(jetstream(connection, { timeout: 5000 })).create('penjing_stages', { ttl: KEPT_MS });
   const directory = new Directory(bucket, chain, heartbeatMs, onChange);
   await directory.watch();
