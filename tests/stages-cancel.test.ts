@@ -9,6 +9,8 @@ import { type FaultProxy, startFaultProxy } from './support/fault-proxy.js';
 const type = tensorType('float32', [1]);
 const value = (number: number): DenseTensor => DenseTensor.of('float32', [1], Float32Array.of(number));
 const epoch = 3;
+/** The proxy swallows what it gets for a while: no stage is to count as lost meanwhile, however slow this machine is. */
+const keepAlive = { intervalMs: 120_000, timeoutMs: 120_000 };
 
 /** Passes on what it is given; the last one when it is told to. */
 function stageOf(i: number, held: { release(): void; signal: AbortSignal }[]): Executor {
@@ -33,7 +35,7 @@ test.skipIf(noNats !== undefined)(`those that run and those that wait; others go
   const stages: Stage[] = [];
   let proxy: FaultProxy | undefined;
   const serve = async (i: number, next: string | undefined, cancels: StageCancels): Promise<Stage> => {
-    const stage = await serveStage({ epoch, cancels, listen: '127.0.0.1:0', graceMs: 0, open: async () => stageOf(i, held), ...(next !== undefined && { next }) });
+    const stage = await serveStage({ epoch, cancels, keepAlive, listen: '127.0.0.1:0', graceMs: 0, open: async () => stageOf(i, held), ...(next !== undefined && { next }) });
     stages.push(stage);
     return stage;
   };
@@ -45,7 +47,7 @@ test.skipIf(noNats !== undefined)(`those that run and those that wait; others go
     const middle = await serve(1, last.address, stageCancels(other, 'a'));
     proxy = await startFaultProxy(middle.address);
     const first = await serve(0, proxy.address, stageCancels(other, 'a'));
-    await using opened = await openStages({ address: first.address, epoch, cancels: stageCancels(front, 'a') });
+    await using opened = await openStages({ address: first.address, epoch, keepAlive, cancels: stageCancels(front, 'a') });
     const ask = (number: number, signal?: AbortSignal): ReturnType<Executor['run']> => opened.run({ v0: value(number) }, signal ? { signal } : {});
 
     const controller = new AbortController();
