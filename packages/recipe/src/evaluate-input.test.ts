@@ -28,4 +28,5 @@ test.runIf(process.platform === 'linux')('a device that is not there is told, al
 
 test('what cannot be measured is said', async () => {
   await expect(evaluateInput({ model: { path: sapling }, data: 'nothing.txt' })).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
+  await expect(evaluateInput({ model: { path: sapling }, reference: { path: sapling }, data, maxTokens: 20, kvCache: 'int8' })).rejects.toMatchObject({ code: 'E_OPTION', message: expect.stringContaining('compared') as string });
 });

@@ -1,5 +1,5 @@
 /** How good a model is: perplexity on text, accuracy on labelled samples, and what it lost against a reference when there is one. */
-import type { TaskOptions } from '@penjing/core';
+import { PenjingError, type TaskOptions } from '@penjing/core';
 import type { ClassScores, ComparedEmbedding, ComparedModel, Device, TextLosses } from '@penjing/runtime';
 import { compareInputs, measuringOptions, tokenizerOf } from './compare-inputs.js';
 import { evaluationData, type ReadingOptions } from './evaluation-data.js';
@@ -58,8 +58,9 @@ export interface InputEvaluation {
   readonly seconds: number;
 }
 
-/** Throws `E_LAYOUT` for a model that text says nothing about when there is no reference, and what the readers throw. */
+/** Throws `E_LAYOUT` for a model that text says nothing about when there is no reference, and what the readers throw, `E_OPTION` for `kvCache` beside a reference. */
 export async function evaluateInput({ model, reference, data, report, kvCache, ...options }: EvaluateInputOptions): Promise<InputEvaluation> {
+  if (reference && kvCache) throw new PenjingError('E_OPTION', 'models that are compared keep keys and values as they say', { hint: 'Give kvCache or a reference.' });
   if (reference) return comparedTo({ ...options, data, report, model, reference });
   const { evaluateModel, machine } = await loadRuntime();
   const runnable = await runnableModel(model, options.signal);

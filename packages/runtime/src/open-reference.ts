@@ -47,6 +47,7 @@ export async function withModels<T>(
 
 /** Opens one model in a worker; the caller closes it and runs its `cleanup`. */
 export async function openReference(host: SessionHost, reference: ModelReference, options: ReferenceOptions): Promise<OpenedReference> {
+  if (options.kvCache && !options.generation) throw new PenjingError('E_OPTION', `a model that is not run as it generates keeps keys and values as it says, not as ${options.kvCache}`, { hint: 'Leave kvCache out.' });
   if (typeof reference === 'object' && 'graph' in reference) {
     if (options.kvCache) throw new PenjingError('E_UNSUPPORTED', `a model in memory keeps keys and values as it says, not as ${options.kvCache}`, { hint: 'Convert it to a folder first: `penjing convert`.' });
     const opened = await openModel(host, reference, options);

@@ -5,6 +5,7 @@ import { packedDecoder } from '../../../../packages/runtime/src/testing/packed-d
 import { PrefixCache } from '../../../../packages/runtime/src/worker/prefix-cache.js';
 import { modelOptionsSchema } from '../config/schema.js';
 import { openModel } from './open-model.js';
+import type { ModelSource } from './protocol.js';
 
 let folder: string;
 beforeAll(async () => void (folder = await writeModelFolder({ '': packedDecoder({ words: 32 }) })));
@@ -26,4 +27,14 @@ test('the configuration of a model takes bytes within bounds', () => {
   expect(modelOptionsSchema.parse({ prefixCacheBytes: 0 }).prefixCacheBytes).toBe(0);
   expect(modelOptionsSchema.parse({}).prefixCacheBytes).toBeUndefined();
   for (const prefixCacheBytes of [-1, 0.5, 2 ** 41, '1']) expect(modelOptionsSchema.safeParse({ prefixCacheBytes }).success).toBe(false);
+});
+
+test('models that keep no keys and values refuse to keep them in bytes', async () => {
+  const open = (source: Partial<ModelSource>) => openModel({ path: folder, threads: 1, kvCache: 'int8', ...source }, new AbortController().signal);
+  const refused = { code: 'E_UNSUPPORTED', message: expect.stringContaining('int8') as string };
+  await expect(open({ task: 'tensors' })).rejects.toMatchObject(refused);
+  await expect(open({ task: 'embedding' })).rejects.toMatchObject({ ...refused, message: expect.stringContaining('is for embedding') as string });
+  await expect(open({ stages: {} as ModelSource['stages'] })).rejects.toMatchObject(refused);
+  const { close } = await open({});
+  await close();
 });

@@ -37,6 +37,7 @@ export interface Evaluation {
 export async function evaluateModel(reference: ModelReference, options: EvaluateOptions): Promise<Evaluation> {
   const started = performance.now();
   if (options.kvCache && options.byLayer) throw new PenjingError('E_OPTION', 'a model that is run block by block keeps no keys and values', { hint: 'Give kvCache or byLayer.' });
+  if (options.kvCache && options.labelled) throw new PenjingError('E_OPTION', 'labelled samples are run without keys and values of what was before', { hint: 'Give kvCache or labelled.' });
   if (!options.kvCache && (await runsByLayer([reference], options))) {
     const { models, scores } = await scoreByLayer([reference], options);
     const { name, bytes, blocks } = models[0]!;
