@@ -3,6 +3,7 @@ import { cloneModel, type DType, GraphBuilder, inferShapes, type Model, type Nod
 import { removeDead, simplify } from '@penjing/core/rewrite';
 import { endOfRun } from './end-of-run.js';
 import { CACHE_STEPS, toInt8Cache } from './int8-cache.js';
+import type { KeyRotation } from './key-rotation.js';
 import { mergeProducts } from './merge-products.js';
 import { isPaddingBias } from './padding-bias.js';
 
@@ -22,6 +23,8 @@ export interface LayerCache {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly dtype: DType;
+  /** Of caches of bytes: which channels of the keys turn into each other. */
+  readonly rotation?: KeyRotation | undefined;
 }
 
 /** How to run a model in the form, as plain data. */

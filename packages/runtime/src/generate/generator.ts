@@ -29,7 +29,7 @@ export interface GeneratorOptions extends SessionOptions {
   readonly prefixCacheBytes?: number | undefined;
   /**
    * Keeps keys and values as bytes with a step for each channel, in a quarter of the room (half of float16): long texts go on sooner, prompts are read more slowly, and what is computed is a little less exact. The steps are found on a text of
-   * ours while the model opens. As the model has them when absent.
+   * ours while the model opens. As the model has them when absent; draft models always keep them so.
    */
   readonly kvCache?: 'int8' | undefined;
   readonly signal?: AbortSignal;

@@ -1,6 +1,7 @@
 /** Keys and values of a decoder as bytes: GroupQueryAttention reads them with a step for each channel. */
 import { attribute, denseOf, type GraphBuilder, type Node, tensorType, type Value } from '@penjing/core';
 import type { LayerCache } from './generation-form.js';
+import { keyRotation } from './key-rotation.js';
 
 /** Input of the form: what one step of the bytes is worth, channel by channel; of each layer the keys, then the values, each (kvHeads · headDim). */
 export const CACHE_STEPS = 'cache_steps';
@@ -11,8 +12,9 @@ const SINK = 11;
 /** A score that is as good as never: exp of it is 0 beside any other. */
 const NEVER = -1e30;
 
-/** The caches of these nodes hold bytes from now on. Returns what the layers are then, and how many steps there are. */
+/** The caches of these nodes hold bytes from now on. Returns what the layers are then, and how many steps there are. Throws `E_UNSUPPORTED` where it cannot be read how keys are rotated. */
 export function toInt8Cache(b: GraphBuilder, nodes: readonly Node[], layers: readonly LayerCache[]): { readonly layers: readonly LayerCache[]; readonly steps: number } {
+  const rotations = nodes.map((node, i) => keyRotation(node, layers[i]!.headDim));
   const sizes = layers.flatMap(({ kvHeads, headDim }) => [kvHeads * headDim, kvHeads * headDim]);
   const total = sizes.reduce((sum, size) => sum + size, 0);
   const steps = b.input(CACHE_STEPS, tensorType('float32', [total]));
@@ -34,7 +36,7 @@ export function toInt8Cache(b: GraphBuilder, nodes: readonly Node[], layers: rea
       for (const value of [node.input(3 + kind)!, node.output(1 + kind)]) value.type = tensorType('int8', ['batch_size', kvHeads, 'capacity', headDim]);
     });
   });
-  return { layers: layers.map((layer) => ({ ...layer, dtype: 'int8' })), steps: total };
+  return { layers: layers.map((layer, i) => ({ ...layer, dtype: 'int8', rotation: rotations[i] })), steps: total };
 }
 
 const typeOf = (value: Value | undefined): string | undefined => (value?.type?.kind === 'tensor' ? value.type.dtype : undefined);

@@ -1,6 +1,7 @@
 /** Keys and values of the sequences of a batch, in buffers that every run reads and writes where they lie. */
 import { type DType, type TypedArray, typedView } from '@penjing/core';
 import { type DecoderForm, LAST_PLACES, type LayerCache, MOST_PLACES } from '../generate/generation-form.js';
+import { partnerOf } from '../generate/key-rotation.js';
 import { elementBytes, type OrtApi, type OrtTensor } from './tensors.js';
 
 /** Fewest places of a buffer. */
@@ -88,20 +89,29 @@ export class CacheRows {
     return { feeds, into };
   }
 
-  /** The largest magnitude of each channel of a row: of each layer the keys, then the values, each (kvHeads · headDim). */
-  peaks(row: number): Float32Array<ArrayBuffer> {
-    const peaks: number[] = [];
-    for (const { layer: { kvHeads, headDim }, ...buffers } of this.#buffers) {
+  /**
+   * How large the channels of a row become: of each layer the keys, then the values, each (kvHeads · headDim). `single` is the largest magnitude of each alone; `turned` is how large it may become at other places of a text: keys that turn into each
+   * other keep the length of their pair.
+   */
+  peaks(row: number): { readonly single: Float32Array<ArrayBuffer>; readonly turned: Float32Array<ArrayBuffer> } {
+    const [single, turned]: [number[], number[]] = [[], []];
+    for (const { layer: { kvHeads, headDim, rotation }, ...buffers } of this.#buffers) {
       for (const kind of ['key', 'value'] as const) {
         for (let channel = 0; channel < kvHeads * headDim; channel++) {
-          const start = (row * kvHeads + Math.floor(channel / headDim)) * this.#capacity * headDim + (channel % headDim);
-          let peak = 0;
-          for (let place = 0; place < this.#lengths[row]!; place++) peak = Math.max(peak, Math.abs(buffers[kind][start + place * headDim] as number));
-          peaks.push(peak);
+          const start = (row * kvHeads + Math.floor(channel / headDim)) * this.#capacity * headDim;
+          const [own, other] = [channel % headDim, partnerOf(channel % headDim, kind === 'key' ? rotation : undefined)];
+          let [peak, length] = [0, 0];
+          for (let place = start; place < start + this.#lengths[row]! * headDim; place += headDim) {
+            const number = Math.abs(buffers[kind][place + own] as number);
+            peak = Math.max(peak, number);
+            length = Math.max(length, number ** 2 + (other === own ? 0 : (buffers[kind][place + other] as number) ** 2));
+          }
+          single.push(peak);
+          turned.push(Math.sqrt(length));
         }
       }
     }
-    return Float32Array.from(peaks);
+    return { single: Float32Array.from(single), turned: Float32Array.from(turned) };
   }
 
   /** What a run wrote is part of the text now. */
