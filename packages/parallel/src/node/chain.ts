@@ -1,7 +1,7 @@
 /** Stages that an engine ties together itself, as one `Executor`: a bounded number of runs follow each other through them, past the calling thread. */
-import type { ChainStage, Engine, Executor, TaskOptions, ValueInfo } from '@penjing/core';
+import type { ChainStage, Engine, Executor, Fetches, TaskOptions, ValueInfo } from '@penjing/core';
 import { flowGraph } from '../split/flow-graph.js';
-import { rerunOnce } from './rerun.js';
+import { blamed, isLost, isLostAgain, rerunOnce } from './rerun.js';
 import { Slots } from './slots.js';
 import { checkNames } from './tasks.js';
 
@@ -14,7 +14,7 @@ export interface ChainOptions extends Pick<TaskOptions, 'signal'> {
   readonly inFlight?: number;
 }
 
-/** Undefined when the engine cannot do it, or when a value goes in and out again without a stage. Work whose worker died is done again once. Throws `E_GRAPH` for stages that cannot run. */
+/** Undefined when the engine cannot do it, or when a value goes in and out again without a stage. Work whose worker died is done again, and after a second time alone: of all that was in the chain nobody knows which ended it. Throws `E_GRAPH` for stages that cannot run. */
 export async function openChain({ engine, stages, inputs, outputs, inFlight = 3 * stages.length, signal }: ChainOptions): Promise<Executor | undefined> {
   if (!engine.loadChain || stages.length < 2 || inputs.some(({ name }) => outputs.includes(name))) return undefined;
   const graph = flowGraph(stages.map(({ model: { graph } }, i) => ({ name: `part ${i + 1}`, reads: graph.inputs.filter(({ tensor }) => !tensor).map(infoOf), gives: graph.outputs.map(infoOf) })), inputs, outputs);
@@ -25,18 +25,31 @@ export async function openChain({ engine, stages, inputs, outputs, inFlight = 3 
     outputs: chain.outputs,
     async run(feeds, options = {}) {
       checkNames(graph, feeds, options.outputs);
-      const free = await slots.take(options.signal);
       // An input that no stage reads is known here only.
       const read = Object.fromEntries(chain.inputs.map(({ name }) => [name, feeds[name]!]));
-      const once = (): ReturnType<Executor['run']> => chain.run(read, options);
+      const { signal, transfer = [] } = options;
+      const once = (): Promise<Fetches> => chain.run(read, options);
+      if (transfer.length > 0) return within(slots.take(signal), once);
       try {
-        return await ((options.transfer ?? []).length > 0 ? once() : rerunOnce(once, options.signal));
-      } finally {
-        free();
+        return await within(slots.take(signal), () => rerunOnce(once, signal));
+      } catch (error) {
+        if (!isLostAgain(error)) throw error;
       }
+      return within(slots.takeAll(signal), () => once().catch((error: unknown) => {
+        throw isLost(error) ? blamed(error as Error, 'again, with no other work in the stages') : error;
+      }));
     },
     [Symbol.asyncDispose]: () => chain[Symbol.asyncDispose](),
   };
+}
+
+async function within<T>(place: Promise<() => void>, run: () => Promise<T>): Promise<T> {
+  const free = await place;
+  try {
+    return await run();
+  } finally {
+    free();
+  }
 }
 
 const infoOf = ({ name, type }: { readonly name: string; readonly type?: ValueInfo['type'] | undefined }): ValueInfo => ({ name, type: type ?? { kind: 'tensor' } });

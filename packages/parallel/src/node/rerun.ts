@@ -16,11 +16,16 @@ export async function rerunOnce<T>(run: () => Promise<T>, signal?: AbortSignal):
   try {
     return await run();
   } catch (error) {
-    if (!isLost(error)) throw error;
-    throw new PenjingError('E_WORKER', `${(error as Error).message}, a second time for the same work`, {
-      cause: error,
-      details: { again: true },
-      hint: 'Run these inputs on one device in a child process, and report what ends it.',
-    });
+    throw isLost(error) ? blamed(error as Error, 'a second time for the same work') : error;
   }
+}
+
+/** `rerunOnce` says this. */
+export function isLostAgain(error: unknown): boolean {
+  return isPenjingError(error) && error.code === 'E_WORKER' && error.details?.['again'] === true;
+}
+
+/** The error of work under which workers die. */
+export function blamed(cause: Error, why: string): PenjingError {
+  return new PenjingError('E_WORKER', `${cause.message}, ${why}`, { cause, details: { again: true }, hint: 'Run these inputs on one device in a child process, and report what ends it.' });
 }
