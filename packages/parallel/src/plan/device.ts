@@ -50,8 +50,10 @@ export interface MeasuredSpeed {
 export interface CallerSpeed {
   /** Its own seconds for each call of an engine. */
   readonly callSeconds: number;
-  /** The same of an engine that is a step of a pipeline or a branch, whose values are handed on; as `callSeconds` when absent. */
+  /** The same of an engine that is a step or a branch whose values this thread hands on; as `callSeconds` when absent. */
   readonly stepSeconds?: number;
+  /** Of a request through a chain of engines that hand on values themselves, in and out again, whatever their number; as two steps when absent. */
+  readonly chainSeconds?: number;
   /** Bytes per second of cutting and joining batches and of handing over what is not given away, against the bytes. */
   readonly copy: Ladder;
 }

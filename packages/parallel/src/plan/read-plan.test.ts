@@ -35,7 +35,7 @@ test('what was written is read back', () => {
   expect(readPlan(JSON.stringify(plan))).toEqual(plan);
   const engine = { threads: 1, flops: { product: [[1, 1e9], [64, 2e9]] }, bandwidth: [[1, 1e9]], nodeSeconds: 0, callSeconds: 1e-6 };
   const listed = (version: number, measured: object): string => JSON.stringify({ version, devices: [{ ...plan.devices[0], measured }], links: [] });
-  const second = { engines: [engine], together: { ...engine, outputs: [[1, 1e9]] }, caller: { callSeconds: 1e-5, copy: [[1, 1e9]] }, sums: [[1024, 1e-5]] };
+  const second = { engines: [engine], together: { ...engine, outputs: [[1, 1e9]] }, caller: { callSeconds: 1e-5, stepSeconds: 2e-5, chainSeconds: 3e-5, copy: [[1, 1e9]] }, sums: [[1024, 1e-5]] };
   expect(readDevices(listed(2, second)).devices[0]!.measured).toEqual(second);
   const first = { engines: [engine], sideBySide: { compute: 0.5, memory: 0.25 } };
   expect(readDevices(listed(1, first)).devices[0]!.measured).toEqual({ engines: [engine], together: { ...engine, flops: { product: [[1, 0.5e9], [64, 1e9]] }, bandwidth: [[1, 0.25e9]] } });

@@ -137,8 +137,9 @@ function readEngine(item: unknown, at: string): EngineSpeed {
 
 function readCaller(item: unknown, place: string): CallerSpeed {
   const fields = fieldsOf(item, place);
-  checkKeys(fields, ['callSeconds', 'stepSeconds', 'copy'], place);
-  return { callSeconds: number(fields['callSeconds'], `${place}.callSeconds`, 0, 1), ...optional(fields, 'stepSeconds', (value) => number(value, `${place}.stepSeconds`, 0, 1)), copy: readLadder(fields['copy'], `${place}.copy`) };
+  checkKeys(fields, ['callSeconds', 'stepSeconds', 'chainSeconds', 'copy'], place);
+  const seconds = (name: 'stepSeconds' | 'chainSeconds') => optional(fields, name, (value) => number(value, `${place}.${name}`, 0, 1));
+  return { callSeconds: number(fields['callSeconds'], `${place}.callSeconds`, 0, 1), ...seconds('stepSeconds'), ...seconds('chainSeconds'), copy: readLadder(fields['copy'], `${place}.copy`) };
 }
 
 /** The first version of these files told only by how much products and reading are slower. */

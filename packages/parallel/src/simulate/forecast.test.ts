@@ -1,7 +1,7 @@
 import { GraphBuilder, lazy, Model, tensorType, type Value } from '@penjing/core';
 import { expect, test } from 'vitest';
 import { costBook } from '../cost/cost-book.js';
-import type { Device } from '../plan/device.js';
+import type { CallerSpeed, Device } from '../plan/device.js';
 import type { Layout } from '../plan/plan.js';
 import { cutStages } from '../split/cut-stages.js';
 import { residualModel } from '../testing/residual-model.js';
@@ -137,18 +137,25 @@ test('places without a link between them are told apart', () => {
   expect(() => forecastOf({ layout, book: costBook(model, { sizes: { batch: 2 } }), place })).toThrow(expect.objectContaining({ code: 'E_PLAN', message: expect.stringContaining('d0') as string }));
 });
 
-test('steps of a pipeline cost the calling thread what steps cost, replicas what calls cost', () => {
-  const model = residualModel({ hidden: [64, 64], width: 64 });
+test('the calling thread takes part in calls and steps, and of a chain only where it begins and ends', () => {
+  const model = residualModel({ hidden: [64, 64, 64], width: 64 });
   const engine = { threads: 1, flops: { product: [[1, 1e12]] }, bandwidth: [[1, 1e12]], nodeSeconds: 0, callSeconds: 1e-6 } as const;
-  const forecast = (layout: Layout, caller: { readonly callSeconds: number; readonly stepSeconds?: number }) => {
-    const list = devices(2, { host: 'h', measured: { engines: [engine], together: engine, caller: { ...caller, copy: [[1, 1e15]] } } });
-    return forecastOf({ layout, book: costBook(model, { sizes: { batch: 1 } }), place: topology(list, FREE) }).forecast.throughput;
+  const seconds = (layout: Layout, caller: Omit<CallerSpeed, 'copy'>): number => {
+    const list = devices(4, { host: 'h', measured: { engines: [engine], together: engine, caller: { ...caller, copy: [[1, 1e15]] } } });
+    return 1 / forecastOf({ layout, book: costBook(model, { sizes: { batch: 1 } }), place: topology(list, FREE) }).forecast.throughput;
   };
   const leaf = (i: number): Layout => ({ kind: 'device', device: `d${i}` });
-  const stages = cutStages(model, { stages: 2, costOf: () => 1 }).map((part, i) => ({ ...part, layout: leaf(i) }));
-  const [pipeline, replicas]: Layout[] = [{ kind: 'pipeline', microBatches: 1, stages }, { kind: 'data', reduction: 'concat', replicas: [leaf(0), leaf(1)] }];
-  // The thread is what is short: two calls of each request through the pipeline, the last half of which is that of an answer; one of replicas.
-  expect(forecast(pipeline!, { callSeconds: 1e-3 })).toBeCloseTo(1 / 2e-3, -1);
-  expect(forecast(pipeline!, { callSeconds: 1e-3, stepSeconds: 3e-3 })).toBeCloseTo(1 / 5e-3, -1);
-  expect(forecast(replicas!, { callSeconds: 1e-3, stepSeconds: 3e-3 })).toBeCloseTo(1 / 1e-3, -1);
+  const replicas: Layout = { kind: 'data', reduction: 'concat', replicas: [leaf(0), leaf(1)] };
+  const parts = (count: number) => cutStages(model, { stages: count, costOf: () => 1 }).map((part, i) => ({ ...part, layout: leaf(i) }));
+  const pipeline = (stages: ReturnType<typeof parts>): Layout => ({ kind: 'pipeline', microBatches: 1, stages });
+  const [call, step, chain] = [{ callSeconds: 1e-3 }, { callSeconds: 1e-3, stepSeconds: 3e-3 }, { callSeconds: 1e-3, stepSeconds: 3e-3, chainSeconds: 4e-3 }];
+  // The thread is what is short. A probe of a chain in two stages gives what it was measured with, and three stages cost the thread no more.
+  for (const count of [2, 3]) {
+    expect([call, step, chain].map((caller) => seconds(pipeline(parts(count)), caller)), `${count} stages`).toEqual([2e-3, 6e-3, 4e-3].map((each) => expect.closeTo(each, 4) as number));
+  }
+  // What this thread hands on: half a step, one between the two, and half a call for the answer.
+  expect(seconds({ kind: 'tasks', parts: parts(2) }, chain)).toBeCloseTo(5e-3, 4);
+  const [first, second] = parts(2);
+  expect(seconds(pipeline([first!, { ...second!, layout: { kind: 'data', reduction: 'concat', replicas: [leaf(1), leaf(2)] } }]), chain)).toBeCloseTo(5e-3, 4);
+  expect(seconds(replicas, chain)).toBeCloseTo(1e-3, 4);
 });

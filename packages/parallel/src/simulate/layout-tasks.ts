@@ -36,6 +36,8 @@ interface Scope {
   readonly places: Places;
   /** What is called is a step of a pipeline or a branch. */
   readonly chained: boolean;
+  /** Of the chain that an engine ties together itself, past the calling thread: which one. */
+  readonly tied?: number | undefined;
   readonly label: Omit<TaskLabel, 'kind' | 'where'>;
 }
 
@@ -97,6 +99,9 @@ class Emitter {
   readonly #place: Topology;
   readonly #out: LayoutTasks;
   readonly #many: boolean;
+  /** Calls by the chain that they are tied into. */
+  readonly #tied = new Map<number, number>();
+  #chains = 0;
 
   constructor(book: CostBook, place: Topology, out: LayoutTasks, many: boolean) {
     this.#many = many;
@@ -121,25 +126,33 @@ class Emitter {
   }
 
   /** Brings what `source` has to a device, or `back` to who asked; the task to wait for. */
-  transfer(source: Source, to: string, bytes: number, label: Scope['label'], { back = false, chained = false }: { readonly back?: boolean; readonly chained?: boolean }): number {
+  transfer(source: Source, to: string, bytes: number, label: Scope['label'], { back = false, chained = false, tied }: { readonly back?: boolean } & Partial<Pick<Scope, 'chained' | 'tied'>>): number {
     const place = this.#place;
+    const given = this.#out.labels[source.task]!.kind === 'compute';
     if (source.device === to && !back && this.#out.labels[source.task]!.kind !== 'transfer') return source.task;
     const { latency: once, bandwidth } = place.hop(source.device, to);
+    const where = `${source.device} → ${to}`;
+    const inside = place.hostOf(source.device) === place.hostOf(to);
+    const from = this.#tied.get(source.task);
+    // Stages of a chain have a way to each other.
+    if (inside && !back && tied !== undefined && from === tied) return this.add({ uses: [], compute: bytes / bandwidth + once, after: [source.task] }, { kind: 'transfer', where, ...label });
     // Between two sessions of a host messages pass through the thread that called both.
-    const handedOn = place.hostOf(source.device) === place.hostOf(to) && this.#out.labels[source.task]!.kind === 'compute' && !back;
+    const handedOn = inside && given && !back;
     const latency = handedOn ? 2 * once : once;
     const way = place.way(source.device, to);
-    const calling = place.hostOf(source.device) === place.hostOf(to) ? place.caller(to) : undefined;
+    const calling = inside ? place.caller(to) : undefined;
     if (calling) {
       // What a session gave is given away to the next; what the request holds is copied.
       const { resource, speed } = calling;
-      const copied = this.#out.labels[source.task]!.kind === 'compute' ? bytes / bandwidth : bytes / interpolate(speed.copy, bytes);
-      const own = ((chained ? (speed.stepSeconds ?? speed.callSeconds) : speed.callSeconds) / 2) * (handedOn ? 2 : 1);
-      return this.add({ uses: [resource], compute: own + copied, delay: Math.max(0, latency - own), after: [source.task] }, { kind: 'transfer', where: `${source.device} → ${to}`, ...label });
+      const copied = given ? bytes / bandwidth : bytes / interpolate(speed.copy, bytes);
+      const step = speed.stepSeconds ?? speed.callSeconds;
+      // Of a chain, however long it is, half goes in with a request and half comes out with its answer.
+      const own = (back ? from : tied) !== undefined ? (speed.chainSeconds ?? 2 * step) / 2 : ((chained ? step : speed.callSeconds) / 2) * (handedOn ? 2 : 1);
+      return this.add({ uses: [resource], compute: own + copied, delay: Math.max(0, latency - own), after: [source.task] }, { kind: 'transfer', where, ...label });
     }
     const seconds = bytes / bandwidth;
     const task: SimTask = way === undefined ? { uses: [], compute: seconds + latency, after: [source.task] } : { uses: [way], compute: seconds, delay: latency, after: [source.task] };
-    return this.add(task, { kind: 'transfer', where: `${source.device} → ${to}`, ...label });
+    return this.add(task, { kind: 'transfer', where, ...label });
   }
 
   /** Outputs of several pieces become whole ones. */
@@ -151,7 +164,7 @@ class Emitter {
   }
 
   /** Tasks after which the inputs of a part lie on a device: one transfer for each place they come from. */
-  #gather({ part, rows, places, chained, label }: Scope, device: string): number[] {
+  #gather({ part, rows, places, chained, tied, label }: Scope, device: string): number[] {
     const from = new Map<number, { source: Source; bytes: number }>();
     for (const name of part.inputs) {
       for (const source of places.get(name) ?? []) {
@@ -160,7 +173,7 @@ class Emitter {
         from.set(source.task, entry);
       }
     }
-    return [...from.values()].map(({ source, bytes }) => this.transfer(source, device, bytes, label, { chained }));
+    return [...from.values()].map(({ source, bytes }) => this.transfer(source, device, bytes, label, { chained, ...(tied !== undefined && { tied }) }));
   }
 
   #call(device: string, threads: number | undefined, scope: Scope): Places {
@@ -168,6 +181,7 @@ class Emitter {
     const taken = timesOf(this.#book.correct(this.#book.seconds(scope.part, scope.rows, speed), scope.rows, speed, this.#many));
     const uses = this.#place.occupies(device, threads);
     const task = this.add({ uses, ...taken, after: this.#gather(scope, device) }, { kind: 'compute', where: device, ...scope.label });
+    if (scope.tied !== undefined) this.#tied.set(task, scope.tied);
     return placed(scope.part.outputs, [{ task, device, rows: scope.rows }]);
   }
 
@@ -181,7 +195,8 @@ class Emitter {
 
   #pipeline({ stages, microBatches }: Layout & { kind: 'pipeline' }, scope: Scope): Places {
     const shares = pieceRows(this.#book, scope.rows, microBatches);
-    return joined(shares.map((rows, i) => this.#chain(stages, { ...scope, rows, label: { ...scope.label, microBatch: scope.label.microBatch * shares.length + i } })));
+    const tied = this.#tiesTogether(stages) ? this.#chains++ : undefined;
+    return joined(shares.map((rows, i) => this.#chain(stages, { ...scope, rows, tied, label: { ...scope.label, microBatch: scope.label.microBatch * shares.length + i } })));
   }
 
   #chain(parts: readonly (Part & { layout: Layout })[], scope: Scope): Places {
@@ -191,6 +206,12 @@ class Emitter {
       for (const [name, sources] of made) places.set(name, sources);
     });
     return new Map(scope.part.outputs.map((name) => [name, places.get(name) ?? []]));
+  }
+
+  /** As `openLayout` has it: stages of one session each, all of one machine. */
+  #tiesTogether(stages: readonly { readonly layout: Layout }[]): boolean {
+    const hosts = stages.map(({ layout }) => (layout.kind === 'device' ? this.#place.hostOf(layout.device) : undefined));
+    return stages.length > 1 && hosts.every((host) => host !== undefined && host === hosts[0]);
   }
 
   /** Between two collectives each device computes its share; nobody goes on before all have what they need. */

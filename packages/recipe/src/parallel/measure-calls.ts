@@ -40,7 +40,7 @@ export async function measureCalls(probing: CallProbing, callSeconds: number): P
     const call = (): ReturnType<Executor['run']> => executor.run({ x: oneNumber });
     return [await timed(call), (await timed(() => Promise.all(Array.from({ length: UNDER_WAY }, call)))) / UNDER_WAY] as const;
   });
-  const perStep = cores > 1 ? await measureSteps(probing, leaf) : undefined;
+  const handing = cores > 1 ? await measureSteps(probing, leaf, Math.min(perCall, roundTrip)) : undefined;
   const rate = (bytes: number, taken: number): readonly [number, number] => [bytes, bytes / Math.max(1e-7, taken)];
   const copy = await inLayout(probing, takingProbe(), leaf(0), (executor) => inTurn(MOVED, async (bytes) => {
     step(`${bytes / 1024} KB to an engine`);
@@ -57,16 +57,24 @@ export async function measureCalls(probing: CallProbing, callSeconds: number): P
   const outputs = await giving(1);
   const outputsTogether = cores > 1 ? await giving(cores) : outputs;
   const sums = cores > 1 ? await measureSums(probing) : undefined;
-  return { latency: Math.max(1e-6, (roundTrip - callSeconds) / 2), caller: { callSeconds: Math.min(perCall, roundTrip), ...(perStep !== undefined && { stepSeconds: perStep }), copy }, outputs, outputsTogether, ...(sums && { sums }) };
+  return { latency: Math.max(1e-6, (roundTrip - callSeconds) / 2), caller: { callSeconds: Math.min(perCall, roundTrip), ...handing, copy }, outputs, outputsTogether, ...(sums && { sums }) };
 }
 
-/** Of a stream of requests through two stages on two engines, which wait for the calling thread: seconds of each stage. */
-async function measureSteps(probing: CallProbing, leaf: (i: number) => Layout): Promise<number> {
-  probing.step('steps of a chain');
+/** Of a stream of requests through two engines: where the calling thread hands on what is between them, and where they do it themselves. */
+async function measureSteps(probing: CallProbing, leaf: (i: number) => Layout, callSeconds: number): Promise<Required<Pick<CallerSpeed, 'stepSeconds' | 'chainSeconds'>>> {
   const { seconds, signal } = probing;
   const stages = [{ inputs: ['x'], outputs: ['h'], layout: leaf(0) }, { inputs: ['h'], outputs: ['y'], layout: leaf(1) }];
-  const perRequest = await inLayout(probing, stepsProbe(), { kind: 'pipeline', microBatches: 1, stages }, (executor) => undisturbed(() => Promise.all(Array.from({ length: UNDER_WAY }, () => executor.run({ x: oneNumber }))), { seconds, signal }));
-  return perRequest / UNDER_WAY / stages.length;
+  const perRequest = async (item: string, layout: Layout): Promise<number> => {
+    probing.step(item);
+    return (await inLayout(probing, stepsProbe(), layout, (executor) => undisturbed(() => Promise.all(Array.from({ length: UNDER_WAY }, () => executor.run({ x: oneNumber }))), { seconds, signal }))) / UNDER_WAY;
+  };
+  const chainSeconds = await perRequest('a chain', { kind: 'pipeline', microBatches: 1, stages });
+  return { chainSeconds, stepSeconds: stepOf(await perRequest('steps', { kind: 'tasks', parts: stages }), callSeconds) };
+}
+
+/** As forecasts count a request through two steps (`layoutTasks`): half a step to the first, a step between them, and half a call back. */
+export function stepOf(perRequest: number, callSeconds: number): number {
+  return Math.max(1e-7, (perRequest - callSeconds / 2) / 1.5);
 }
 
 async function inTurn<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {
@@ -77,8 +85,18 @@ async function inTurn<T, R>(items: readonly T[], run: (item: T) => Promise<R>): 
 
 async function inLayout<T>({ engine, jobs, signal }: CallProbing, model: Model, layout: Layout, body: (executor: Executor) => Promise<T>): Promise<T> {
   const { openLayout } = await import('@penjing/parallel/node');
-  await using executor = await openLayout(model, layout, { engine: { ...engine, load: (part, options) => engine.load(part, { ...options, threads: 1 }) }, jobs, ...(signal && { signal }) });
+  await using executor = await openLayout(model, layout, { engine: oneThreaded(engine), jobs, ...(signal && { signal }) });
   return await body(executor);
+}
+
+/** Whatever the cores of the machine would give each of its engines, those of chains too. */
+export function oneThreaded(engine: Engine): Engine {
+  const { loadChain } = engine;
+  return {
+    name: engine.name,
+    load: (part, options) => engine.load(part, { ...options, threads: 1 }),
+    ...(loadChain && { loadChain: (stages: Parameters<typeof loadChain>[0], options: Parameters<typeof loadChain>[1]) => loadChain(stages.map((stage) => ({ ...stage, threads: 1 })), options) }),
+  };
 }
 
 async function withEngines<T>(engine: Engine, model: Model, count: number, signal: AbortSignal | undefined, body: (executors: readonly Executor[]) => Promise<T>): Promise<T> {
