@@ -1,4 +1,5 @@
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { writeModelFolder } from '../../../../packages/runtime/src/testing/model-folder.js';
 import { packedDecoder } from '../../../../packages/runtime/src/testing/packed-decoder.js';
@@ -35,6 +36,10 @@ test('models that keep no keys and values refuse to keep them in bytes', async (
   await expect(open({ task: 'tensors' })).rejects.toMatchObject(refused);
   await expect(open({ task: 'embedding' })).rejects.toMatchObject({ ...refused, message: expect.stringContaining('is for embedding') as string });
   await expect(open({ stages: {} as ModelSource['stages'] })).rejects.toMatchObject(refused);
+  const flow = join(folder, 'flow.json');
+  await writeFile(flow, '{}');
+  await expect(open({ path: flow })).rejects.toMatchObject({ ...refused, message: expect.stringContaining('is a flow') as string });
+  await rm(flow);
   const { close } = await open({});
   await close();
 });

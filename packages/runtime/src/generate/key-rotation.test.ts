@@ -1,5 +1,8 @@
 /** Rotations of keys, as graphs have them. */
+import { join } from 'node:path';
 import { GraphBuilder, Model, tensorType, type Value } from '@penjing/core';
+import { convertHuggingFace, openHuggingFaceFolder } from '@penjing/graph-io';
+import { openFolder } from '@penjing/graph-io/node';
 import { expect, test } from 'vitest';
 import { packedDecoder } from '../testing/packed-decoder.js';
 import { generationForm } from './generation-form.js';
@@ -12,6 +15,24 @@ test.each([
 ])('the operator rotates: %o', async (options, rotation) => {
   const { form } = await generationForm(packedDecoder(options), { int8Cache: true });
   expect(form.layers[0]!.rotation).toEqual(rotation);
+});
+
+const decoders = join(import.meta.dirname, '..', '..', '..', '..', 'tests', 'fixtures', 'decoders');
+const half = (width: number): object => ({ width, interleaved: false });
+
+test.each([
+  ['qwen3', [half(16), half(16)]],
+  ['gpt-neox', [half(4), half(4)]],
+  ['cohere2', [...new Array<object>(3).fill({ width: 8, interleaved: true }), undefined]],
+  ['smollm3', [half(8), undefined, half(8)]],
+  ['phi3-longrope', [half(8), half(8)]],
+  ['gpt2', [undefined, undefined]],
+])('%s, converted', async (name, rotations) => {
+  for (const dtype of ['float32', 'float16'] as const) {
+    const model = await convertHuggingFace(await openHuggingFaceFolder(openFolder(join(decoders, name))), { attention: 'gqa', dtype });
+    const { form } = await generationForm(model, { int8Cache: true });
+    expect(form.layers.map(({ rotation }) => rotation)).toEqual(rotations);
+  }
 });
 
 test('channels turn into each other', () => {
