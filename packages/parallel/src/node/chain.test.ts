@@ -76,6 +76,26 @@ describe('a chain of an engine', () => {
     expect(fed(hand)).toEqual([1, 2, 1]);
   });
 
+  test('a run behind one that was given up, and that ended the workers, is not to blame', async () => {
+    const { hand, chain } = await open(2);
+    const patience = new AbortController();
+    const [killer, innocent] = [chain.run(feeds(1), { signal: patience.signal }), chain.run(feeds(2))];
+    for (const count of [2, 4]) {
+      await begun(hand, count);
+      hand.runs.slice(-2).forEach((run) => run.fail(lost()));
+    }
+    await begun(hand, 5);
+    patience.abort();
+    hand.runs[4]!.fail(patience.signal.reason as Error);
+    await expect(killer).rejects.toBe(patience.signal.reason);
+    await begun(hand, 6);
+    hand.runs[5]!.fail(lost());
+    await begun(hand, 7);
+    hand.runs[6]!.end(2);
+    expect(valuesOf((await innocent)['y'])).toEqual([2]);
+    expect(fed(hand)).toEqual([1, 2, 1, 2, 1, 2, 2]);
+  });
+
   test('a run that ends its workers ends no others: after a second time each is alone', async () => {
     const { hand, chain } = await open(3);
     const runs = [1, 2, 3].map((value) => chain.run(feeds(value)));

@@ -20,6 +20,8 @@ export async function openChain({ engine, stages, inputs, outputs, inFlight = 3 
   const graph = flowGraph(stages.map(({ model: { graph } }, i) => ({ name: `part ${i + 1}`, reads: graph.inputs.filter(({ tensor }) => !tensor).map(infoOf), gives: graph.outputs.map(infoOf) })), inputs, outputs);
   const chain = await engine.loadChain(graph.steps.map(({ index }) => stages[index]!), { outputs, ...(signal && { signal }) });
   const slots = new Slots(Math.max(1, inFlight));
+  // Of those that their callers gave up since the workers began: a stage may still be at them when their places are free.
+  let givenUp = 0;
   return {
     inputs,
     outputs: chain.outputs,
@@ -28,16 +30,32 @@ export async function openChain({ engine, stages, inputs, outputs, inFlight = 3 
       // An input that no stage reads is known here only.
       const read = Object.fromEntries(chain.inputs.map(({ name }) => [name, feeds[name]!]));
       const { signal, transfer = [] } = options;
-      const once = (): Promise<Fetches> => chain.run(read, options);
+      const once = async (): Promise<Fetches> => {
+        try {
+          return await chain.run(read, options);
+        } catch (error) {
+          if (isLost(error)) givenUp = 0;
+          else if (signal?.aborted) givenUp++;
+          throw error;
+        }
+      };
       if (transfer.length > 0) return within(slots.take(signal), once);
       try {
         return await within(slots.take(signal), () => rerunOnce(once, signal));
       } catch (error) {
         if (!isLostAgain(error)) throw error;
       }
-      return within(slots.takeAll(signal), () => once().catch((error: unknown) => {
-        throw isLost(error) ? blamed(error as Error, 'again, with no other work in the stages') : error;
-      }));
+      return within(slots.takeAll(signal), async () => {
+        // Behind one that was given up it was not alone, and is not to blame.
+        if (givenUp > 0) {
+          const [first] = await Promise.allSettled([once()]);
+          if (first.status === 'fulfilled') return first.value;
+          if (!isLost(first.reason)) throw first.reason;
+        }
+        return once().catch((error: unknown) => {
+          throw isLost(error) ? blamed(error as Error, 'again, with no other work in the stages') : error;
+        });
+      });
     },
     [Symbol.asyncDispose]: () => chain[Symbol.asyncDispose](),
   };

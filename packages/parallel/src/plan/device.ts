@@ -52,7 +52,7 @@ export interface CallerSpeed {
   readonly callSeconds: number;
   /** The same of an engine that is a step or a branch whose values this thread hands on; as `callSeconds` when absent. */
   readonly stepSeconds?: number;
-  /** Of a request through a chain of engines that hand on values themselves, in and out again, whatever their number; as two steps when absent. */
+  /** Of a request through a chain of engines that hand on values themselves, in with all inputs and out with all outputs, whatever the number of engines; as two steps when absent. */
   readonly chainSeconds?: number;
   /** Bytes per second of cutting and joining batches and of handing over what is not given away, against the bytes. */
   readonly copy: Ladder;

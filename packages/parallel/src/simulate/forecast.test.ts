@@ -140,9 +140,9 @@ test('places without a link between them are told apart', () => {
 test('the calling thread takes part in calls and steps, and of a chain only where it begins and ends', () => {
   const model = residualModel({ hidden: [64, 64, 64], width: 64 });
   const engine = { threads: 1, flops: { product: [[1, 1e12]] }, bandwidth: [[1, 1e12]], nodeSeconds: 0, callSeconds: 1e-6 } as const;
-  const seconds = (layout: Layout, caller: Omit<CallerSpeed, 'copy'>): number => {
+  const seconds = (layout: Layout, caller: Omit<CallerSpeed, 'copy'>, of: Model = model): number => {
     const list = devices(4, { host: 'h', measured: { engines: [engine], together: engine, caller: { ...caller, copy: [[1, 1e15]] } } });
-    return 1 / forecastOf({ layout, book: costBook(model, { sizes: { batch: 1 } }), place: topology(list, FREE) }).forecast.throughput;
+    return 1 / forecastOf({ layout, book: costBook(of, { sizes: { batch: 1 } }), place: topology(list, FREE) }).forecast.throughput;
   };
   const leaf = (i: number): Layout => ({ kind: 'device', device: `d${i}` });
   const replicas: Layout = { kind: 'data', reduction: 'concat', replicas: [leaf(0), leaf(1)] };
@@ -153,6 +153,15 @@ test('the calling thread takes part in calls and steps, and of a chain only wher
   for (const count of [2, 3]) {
     expect([call, step, chain].map((caller) => seconds(pipeline(parts(count)), caller)), `${count} stages`).toEqual([2e-3, 6e-3, 4e-3].map((each) => expect.closeTo(each, 4) as number));
   }
+  // All inputs go in together, also those that the second stage reads, and all outputs come out together.
+  const masked = new Model();
+  masked.opsetImports.set('', 21);
+  const b = new GraphBuilder(masked.graph);
+  const type = tensorType('float32', ['batch', 64]);
+  const hidden = b.op('Relu', [b.input('x', type)], {}, { outputs: ['h'] });
+  b.output(hidden, 'h', type);
+  b.output(b.op('Add', [hidden, b.input('mask', type)]), 'y', type);
+  expect(seconds(pipeline([{ inputs: ['x'], outputs: ['h'], layout: leaf(0) }, { inputs: ['h', 'mask'], outputs: ['y'], layout: leaf(1) }]), chain, masked)).toBeCloseTo(4e-3, 4);
   // What this thread hands on: half a step, one between the two, and half a call for the answer.
   expect(seconds({ kind: 'tasks', parts: parts(2) }, chain)).toBeCloseTo(5e-3, 4);
   const [first, second] = parts(2);

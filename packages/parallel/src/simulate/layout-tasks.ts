@@ -99,8 +99,10 @@ class Emitter {
   readonly #place: Topology;
   readonly #out: LayoutTasks;
   readonly #many: boolean;
-  /** Calls by the chain that they are tied into. */
+  /** Calls by the run of a chain that they are tied into. */
   readonly #tied = new Map<number, number>();
+  /** Runs of chains that have gone in, and that have come out. */
+  readonly #ways = { in: new Set<number>(), out: new Set<number>() };
   #chains = 0;
 
   constructor(book: CostBook, place: Topology, out: LayoutTasks, many: boolean) {
@@ -134,25 +136,31 @@ class Emitter {
     const where = `${source.device} → ${to}`;
     const inside = place.hostOf(source.device) === place.hostOf(to);
     const from = this.#tied.get(source.task);
-    // Stages of a chain have a way to each other.
-    if (inside && !back && tied !== undefined && from === tied) return this.add({ uses: [], compute: bytes / bandwidth + once, after: [source.task] }, { kind: 'transfer', where, ...label });
-    // Between two sessions of a host messages pass through the thread that called both.
-    const handedOn = inside && given && !back;
+    // Stages of a chain have a way to each other, past the thread that called them.
+    const past = inside && !back && tied !== undefined && from === tied;
+    // Between two other sessions of a host messages pass through the thread that called both.
+    const handedOn = inside && given && !back && !past;
     const latency = handedOn ? 2 * once : once;
     const way = place.way(source.device, to);
-    const calling = inside ? place.caller(to) : undefined;
+    const calling = inside && !past ? place.caller(to) : undefined;
     if (calling) {
       // What a session gave is given away to the next; what the request holds is copied.
       const { resource, speed } = calling;
       const copied = given ? bytes / bandwidth : bytes / interpolate(speed.copy, bytes);
       const step = speed.stepSeconds ?? speed.callSeconds;
-      // Of a chain, however long it is, half goes in with a request and half comes out with its answer.
-      const own = (back ? from : tied) !== undefined ? (speed.chainSeconds ?? 2 * step) / 2 : ((chained ? step : speed.callSeconds) / 2) * (handedOn ? 2 : 1);
+      const chain = back ? from : tied;
+      const own = chain !== undefined ? (this.#isFirst(chain, back) ? (speed.chainSeconds ?? 2 * step) / 2 : 0) : ((chained ? step : speed.callSeconds) / 2) * (handedOn ? 2 : 1);
       return this.add({ uses: [resource], compute: own + copied, delay: Math.max(0, latency - own), after: [source.task] }, { kind: 'transfer', where, ...label });
     }
     const seconds = bytes / bandwidth;
     const task: SimTask = way === undefined ? { uses: [], compute: seconds + latency, after: [source.task] } : { uses: [way], compute: seconds, delay: latency, after: [source.task] };
     return this.add(task, { kind: 'transfer', where, ...label });
+  }
+
+  /** Of a chain, however long it is, half of the time goes in with all inputs of a run, whichever stages read them, and half comes out with all outputs. */
+  #isFirst(chain: number, back: boolean): boolean {
+    const known = back ? this.#ways.out : this.#ways.in;
+    return !known.has(chain) && known.add(chain).has(chain);
   }
 
   /** Outputs of several pieces become whole ones. */
@@ -195,8 +203,8 @@ class Emitter {
 
   #pipeline({ stages, microBatches }: Layout & { kind: 'pipeline' }, scope: Scope): Places {
     const shares = pieceRows(this.#book, scope.rows, microBatches);
-    const tied = this.#tiesTogether(stages) ? this.#chains++ : undefined;
-    return joined(shares.map((rows, i) => this.#chain(stages, { ...scope, rows, tied, label: { ...scope.label, microBatch: scope.label.microBatch * shares.length + i } })));
+    const tied = this.#tiesTogether(stages);
+    return joined(shares.map((rows, i) => this.#chain(stages, { ...scope, rows, tied: tied ? this.#chains++ : undefined, label: { ...scope.label, microBatch: scope.label.microBatch * shares.length + i } })));
   }
 
   #chain(parts: readonly (Part & { layout: Layout })[], scope: Scope): Places {

@@ -1,6 +1,6 @@
 /** Makes the form for generation of a file in the worker that will run it: simplifying the graph takes half a second of a core for 24 layers. */
 import { dirname } from 'node:path';
-import { isPenjingError, type Job, jobModule, type Model } from '@penjing/core';
+import { isPenjingError, type Job, jobModule, type Model, PenjingError } from '@penjing/core';
 import { layoutToBytes, serializeOnnx } from '@penjing/graph-io';
 import { type CheckedModel, placesIn, withCheckedFile } from '../engine/model-source.js';
 import type { Borders } from '../engine/open.js';
@@ -29,8 +29,10 @@ async function formOf(model: Model, options: FormOptions): Promise<GenerationFor
   try {
     return await generationForm(model, options);
   } catch (error) {
-    if (isPenjingError(error) && error.code === 'E_UNSUPPORTED') return undefined;
-    throw error;
+    if (!isPenjingError(error) || error.code !== 'E_UNSUPPORTED') throw error;
+    // Who asks for a cache of bytes is told why there is none; without, the model is run as it is.
+    if (options.int8Cache) throw new PenjingError('E_UNSUPPORTED', `keys and values of this model cannot be int8: ${error.message}`, { cause: error, hint: 'Leave the cache as the model has it, or convert the model with `penjing convert`.' });
+    return undefined;
   }
 }
 
