@@ -63,8 +63,8 @@ function fakeHost(name: string, methods: FakeMethods, describe: (source: ModelSo
           reject(error);
         };
         rejects.add(fail);
-        if (signal?.aborted) return fail(signal.reason as Error);
-        signal?.addEventListener('abort', () => fail(signal.reason as Error), { once: true });
+        if (signal?.aborted) return fail(signal.reason);
+        signal?.addEventListener('abort', () => fail(signal.reason), { once: true });
         void handler(params, { signal: controller.signal, emit: (event) => rejects.has(fail) && onEvent?.(event) }).then((result) => (rejects.delete(fail), resolve(result)), fail);
       });
     },
