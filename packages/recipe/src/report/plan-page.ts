@@ -19,8 +19,8 @@ export function planPage({ plan, timeline, ranked }: PlanResult, date = new Date
     facts: [
       ['layout', best!.name],
       ...(best!.measured ? [[`measured ${goal}`, figure(goal, best!.measured)] as [string, string]] : []),
-      ['one request', milliseconds(forecast.latency)],
-      ['requests per second', format(forecast.throughput)],
+      ['one request, forecast', milliseconds(forecast.latency)],
+      ['requests/s, forecast', format(forecast.throughput)],
       ['most on a device', megabytes(Math.max(...Object.values(forecast.memory)))],
       ['bubble', `${(100 * forecast.bubble).toFixed(0)} %`],
       ['efficiency', `${(100 * forecast.efficiency).toFixed(0)} %`],
