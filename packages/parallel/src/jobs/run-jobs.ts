@@ -1,7 +1,6 @@
 /** The side that wants something done: publishes jobs as others are finished, and hears what became of each. */
-import { isPenjingError, PenjingError } from '@penjing/core';
+import { isPenjingError, PenjingError, untilAborted } from '@penjing/core';
 import { jobId, type JobSpec, type Outcome } from './job.js';
-import { orAborted } from './waiting.js';
 import type { WorkQueue } from './work-queue.js';
 
 export interface RunJobsOptions {
@@ -107,13 +106,13 @@ export async function runJobs<Job extends JobSpec>(
     watching = await queue.watch(run, hear, until);
     // Publishing waits for the disk of the broker; several wait at a time.
     const adding = new Set<Promise<void>>();
-    for await (const job of untilAborted(jobs, until.signal)) {
+    for await (const job of eachUntilAborted(jobs, until.signal)) {
       const one = add(job).catch(fail).finally(() => adding.delete(one));
       adding.add(one);
-      if (adding.size >= 32) await orAborted(Promise.race(adding), until.signal);
+      if (adding.size >= 32) await untilAborted(Promise.race(adding), until.signal);
       while (open.size >= window) await news();
     }
-    await orAborted(Promise.all(adding), until.signal);
+    await untilAborted(Promise.all(adding), until.signal);
     while (open.size > 0 || hearing.size > 0) await news();
     until.signal.throwIfAborted();
   } catch (error) {
@@ -128,12 +127,12 @@ export async function runJobs<Job extends JobSpec>(
 }
 
 /** Throws the reason of the signal, also while the next is waited for: it may never come. */
-async function* untilAborted<T>(items: Iterable<T> | AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+async function* eachUntilAborted<T>(items: Iterable<T> | AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
   const iterator: Iterator<T> | AsyncIterator<T> = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
   let ended = false;
   try {
     for (;;) {
-      const next = await orAborted(Promise.resolve(iterator.next()), signal);
+      const next = await untilAborted(Promise.resolve(iterator.next()), signal);
       ended = next.done === true;
       if (next.done) return;
       yield next.value;

@@ -1,6 +1,6 @@
 /** Hears of runs that are cancelled, and tells the jobs of them that are here. */
 import type { KvEntry } from '@nats-io/kv';
-import { orAborted } from '../jobs/waiting.js';
+import { untilAborted } from '@penjing/core';
 import { cancelledRun } from '../jobs/work-queue.js';
 import type { FleetStreams } from './fleet-streams.js';
 import type { Persist } from './persist.js';
@@ -31,7 +31,7 @@ export class Cancellations {
       this.#listening = undefined;
       throw error;
     });
-    await orAborted(this.#listening, signal);
+    await untilAborted(this.#listening, signal);
   }
 
   async stop(): Promise<void> {

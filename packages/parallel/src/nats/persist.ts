@@ -2,8 +2,7 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NatsConnection } from '@nats-io/nats-core';
-import { PenjingError } from '@penjing/core';
-import { orAborted } from '../jobs/waiting.js';
+import { PenjingError, untilAborted } from '@penjing/core';
 import { isPassing } from './connect.js';
 
 /** Throws the reason of the signal when it fires. */
@@ -19,13 +18,13 @@ export function persistOn(connection: NatsConnection, closed: AbortSignal): Pers
       signal?.throwIfAborted();
       closed.throwIfAborted();
       try {
-        return await orAborted(call(), signal, closed);
+        return await untilAborted(call(), signal, closed);
       } catch (error) {
         if (signal?.aborted || closed.aborted) throw error;
         if (connection.isClosed()) throw new PenjingError('E_BROKER', 'the connection to the NATS server was closed', { cause: error });
         if (!isPassing(error)) throw error;
       }
-      await orAborted(sleep(wait, undefined, { ref: false }), signal, closed);
+      await untilAborted(sleep(wait, undefined, { ref: false }), signal, closed);
     }
   };
 }

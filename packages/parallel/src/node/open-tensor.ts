@@ -1,6 +1,6 @@
 /** A tensor-parallel model as one `Executor`: a thread for every shard, which meet in shared memory. */
 import { threadId } from 'node:worker_threads';
-import { DenseTensor, type Executor, type Feeds, type Fetches, fromPlainError, isPenjingError, type JobHost, type Model, PenjingError, type PreparedModel, type RunOptions, StringTensor, type TaskOptions, toPlainError } from '@penjing/core';
+import { DenseTensor, type Executor, type Feeds, type Fetches, fromPlainError, isPenjingError, type JobHost, type Model, PenjingError, type PreparedModel, type RunOptions, StringTensor, type TaskOptions, toPlainError, untilAborted } from '@penjing/core';
 import { checkWhole } from '../tensor/pieces.js';
 import { shardModel, type ShardOptions } from '../tensor/shard-model.js';
 import type { ShardedModel } from '../tensor/sharded-model.js';
@@ -170,7 +170,7 @@ class ShardTeam {
       if (cause) throw fromPlainError({ ...cause.failure, message: `shard ${cause.shard}: ${cause.failure.message}` });
       return fetchesOf((answers[0] as Extract<FromShard, { readonly outputs: unknown }>).outputs);
     });
-    return { settled, result: signal ? orAborted(result, signal) : result };
+    return { settled, result: untilAborted(result, signal) };
   }
 
   async close(): Promise<void> {
@@ -198,7 +198,7 @@ class ShardTeam {
       if (this.#failure) reject(this.#failure);
     });
     const settled = Promise.race([work, lost]);
-    return signal ? orAborted(settled, signal) : settled;
+    return untilAborted(settled, signal);
   }
 
   /** Large feeds are copied once, into memory that all shards see. */
@@ -221,14 +221,4 @@ class ShardTeam {
 
 function fetchesOf(outputs: Readonly<Record<string, SentTensor>>): Fetches {
   return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, 'texts' in tensor ? new StringTensor(tensor.shape, tensor.texts) : new DenseTensor(tensor.dtype, tensor.shape, tensor.bytes)]));
-}
-
-/** Settles with the reason of the signal as soon as it fires. */
-function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason as Error);
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }

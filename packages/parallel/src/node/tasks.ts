@@ -1,5 +1,5 @@
 /** A directed graph of models and functions as one `Executor`: branches run at the same time, a bounded number of requests is under way. */
-import { DenseTensor, type Executor, type Feeds, type Fetches, PenjingError, type RunOptions, type ValueInfo } from '@penjing/core';
+import { DenseTensor, type Executor, type Feeds, type Fetches, PenjingError, type RunOptions, type ValueInfo, untilAborted } from '@penjing/core';
 import { type FlowGraph, flowGraph, neededSteps } from '../split/flow-graph.js';
 import { linkedAbort } from './linked-abort.js';
 import { isLost, rerunOnce } from './rerun.js';
@@ -135,14 +135,4 @@ function checked(step: string, name: string, tensor: AnyTensor | undefined, type
   if (!tensor) throw new PenjingError('E_TASK', `${step} did not give ${name}`);
   if (type.kind === 'tensor' && type.dtype !== undefined && type.dtype !== tensor.dtype) throw new PenjingError('E_TASK', `${step} gave ${name} as ${tensor.dtype}, and declares ${type.dtype}`);
   return tensor;
-}
-
-/** Rejects when the signal fires, whether or not the work listens to it. */
-function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) reject(signal.reason as Error);
-    const leave = (): void => reject(signal.reason as Error);
-    signal.addEventListener('abort', leave, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
-  });
 }

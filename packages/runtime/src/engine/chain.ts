@@ -1,12 +1,11 @@
 /** Sessions in a row as one `Executor`: each hands what it gives to the next one's port, and the last to the calling thread. */
 import { setMaxListeners } from 'node:events';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { type Executor, type Feeds, type Fetches, fromPlainError, PenjingError, type RunOptions, type ValueInfo } from '@penjing/core';
+import { type Executor, type Feeds, type Fetches, fromPlainError, PenjingError, type RunOptions, type ValueInfo, untilAborted } from '@penjing/core';
 import type { ChainMessage } from '../worker/chain-stage.js';
 import type { WireTensors } from '../worker/wire-types.js';
 import { checkFeeds, checkOutputs } from './feeds.js';
 import type { Started } from './ort-engine.js';
-import { untilAborted } from './until-aborted.js';
 import { buffersOf, fromWire, toWire } from './wire.js';
 
 type Open = (signal?: AbortSignal) => Promise<Started>;
@@ -56,6 +55,8 @@ export class OrtChain implements Executor {
     checkFeeds(this.inputs, feeds);
     checkOutputs(this.outputs, wanted);
     // A dead stage may load for seconds; the others of this line wait for it, not who has given up.
+    // A server gives one signal to many calls; Node would warn of a leak from the eleventh on.
+    if (signal) setMaxListeners(0, signal);
     const line = await untilAborted(this.#linked(), signal);
     signal?.throwIfAborted();
     const result = await line.run(Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toWire(name, tensor, transfer.includes(name))])), signal);
@@ -176,7 +177,6 @@ class Line {
         if (this.#pending.size === 0) this.#exit.unref();
         then();
       };
-      if (signal) setMaxListeners(0, signal);
       signal?.addEventListener('abort', abort, { once: true });
       if (this.#pending.size === 0) this.#exit.ref();
       this.#pending.set(id, { resolve: (result) => settle(() => resolve(result)), reject: (error) => settle(() => reject(error)) });
