@@ -4,9 +4,11 @@ import { fileURLToPath } from 'node:url';
 import type { Model } from '@penjing/core';
 import { type AttentionForm, convertHuggingFace, openHuggingFaceFolder } from '@penjing/graph-io';
 import { openFolder } from '@penjing/graph-io/node';
+import { shardModel } from '@penjing/parallel';
 import { quantizeWeights } from '@penjing/quantize';
 import { describe, expect, test } from 'vitest';
 import { decoderFeeds } from './support/decoder-feeds.js';
+import { moreExperts } from './support/more-experts.js';
 import { exchanges, largestShare, shardedCases } from './support/sharded-case.js';
 
 const at = (...parts: string[]): string => fileURLToPath(new URL(join('..', ...parts), import.meta.url));
@@ -40,12 +42,30 @@ describe('sapling', () => {
 });
 
 describe('mixtures of experts', () => {
-  test.each(['mixtral', 'qwen2-moe', 'qwen3-moe'])('%s: whole and sliced', async (name) => {
+  const ways = ['sliced', 'whole', 'only'] as const;
+
+  test.each([['mixtral', 4], ['qwen2-moe', 4], ['qwen3-moe', 5]] as const)('%s: sliced, whole, and only experts', async (name, experts) => {
     const model = await convert(at('tests/fixtures/decoders', name));
-    const cases = [2, 3].flatMap((shards) => [{ shards, experts: 'whole' as const }, { shards, experts: 'sliced' as const }]);
+    const cases = [2, 3, 4, 8].flatMap((shards) => ways.filter((way) => way !== 'only' || shards <= experts).map((way) => ({ shards, experts: way })));
     for (const { sharded, difference } of await shardedCases(model, decoderFeeds(model, { seq: 7 }), cases)) {
       expect(difference).toBeLessThan(1e-5);
-      expect(sharded.layers.flatMap(({ weights }) => weights).some((weight) => weight.includes('experts.'))).toBe(true);
+      if (sharded.shards <= experts) expect(sharded.layers.flatMap(({ weights }) => weights).some((weight) => weight.includes('experts.'))).toBe(true);
+    }
+    expect(() => shardModel(model, { shards: 8, experts: 'only' })).toThrow(expect.objectContaining({ code: 'E_UNSUPPORTED', message: `${experts} experts cannot be given out to 8 shards` }));
+  });
+
+  test('eleven experts on 2, 3, 4 and 8 shards: nothing else is cut, and one sum a layer', async () => {
+    const model = await convertHuggingFace(await moreExperts(at('tests/fixtures/decoders/mixtral'), 11), { attention: 'gqa' });
+    const cases = [2, 3, 4, 8].flatMap((shards) => ways.map((experts) => ({ shards, experts })));
+    for (const [i, { sharded, difference }] of (await shardedCases(model, decoderFeeds(model, { seq: 13 }), cases)).entries()) {
+      expect(difference).toBeLessThan(1e-5);
+      if (cases[i]!.experts !== 'only') continue;
+      expect(exchanges(sharded, 'reduce')).toHaveLength(2);
+      expect(exchanges(sharded, 'gather')).toEqual([]);
+      const held = sharded.segments.map((segments) => segments.flatMap(({ graph }) => [...graph.initializers.keys()]).filter((name) => /layers\.0.*experts\.\d+\.w1/.test(name)).length);
+      expect([Math.min(...held), Math.max(...held), held.reduce((a, b) => a + b)]).toEqual([Math.floor(11 / sharded.shards), Math.ceil(11 / sharded.shards), 11]);
+      const others = sharded.segments.map((segments) => new Set(segments.flatMap(({ graph }) => [...graph.initializers.keys()]).filter((name) => name.endsWith('.weight') && !name.includes('experts.'))));
+      for (const own of others) expect(own).toEqual(others[0]);
     }
   });
 

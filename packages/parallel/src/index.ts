@@ -1,6 +1,6 @@
 /** @penjing/parallel: plans for data, pipeline, tensor and task parallelism, as plain data. */
 export type { CallerSpeed, Device, EngineSpeed, Ladder, Link, MeasuredSpeed } from './plan/device.js';
-export type { Considered, Forecast, Goal, Layout, Measured, Part, PlacedPart, Plan, PlannedModel, Reduction } from './plan/plan.js';
+export type { Considered, ExpertSharding, Forecast, Goal, Layout, Measured, Part, PlacedPart, Plan, PlannedModel, Reduction } from './plan/plan.js';
 export { type BatchAxes, findBatch } from './split/batch.js';
 export { provenBatch } from './split/follow-rows.js';
 export { rowGrain } from './split/row-grain.js';

@@ -4,6 +4,8 @@ import type { Command } from '../command.js';
 import { common, integer, numberOf, textOf } from '../options.js';
 import { formatTable } from '../table.js';
 
+const expertWays = ['sliced', 'whole', 'only'] as const;
+
 export const split: Command = {
   name: 'split',
   summary: 'cut a model into the stages of a pipeline, into branches or into shards, as files that load by themselves',
@@ -13,7 +15,7 @@ export const split: Command = {
     { flags: '--stages <n>', help: 'stages, balanced by the bytes of their weights', parse: integer(1, 1024) },
     { flags: '--tasks <n>', help: 'branches of the graph that may run at the same time, where there are such', parse: integer(2, 64) },
     { flags: '--tensor <n>', help: 'shards, each with a part of every large matrix', parse: integer(2, 64) },
-    { flags: '--experts <how>', help: 'with --tensor: a part of every expert of a mixture for each shard, or whole experts', choices: ['sliced', 'whole'] },
+    { flags: '--experts <how>', help: 'with --tensor: a part of every expert of a mixture for each shard (sliced), some experts whole, or only that: nothing but experts is shared out', choices: expertWays },
     { flags: '--micro-batches <m>', help: 'pieces in which a batch passes through them; 4 for each stage when absent', parse: integer(1, 4096) },
     common.force,
     common.threads,
@@ -22,7 +24,7 @@ export const split: Command = {
   async run({ arguments: [path = ''], options, signal, onProgress }) {
     const { splitIntoBranches, splitIntoShards, splitModel } = await import('@penjing/recipe');
     const [stages, tasks, shards, microBatches] = ['stages', 'tasks', 'tensor', 'microBatches'].map((name) => numberOf(options, name));
-    const experts = textOf(options, 'experts') as 'sliced' | 'whole' | undefined;
+    const experts = expertWays.find((way) => way === options['experts']);
     if ([stages, tasks, shards].filter((count) => count !== undefined).length !== 1) throw new PenjingError('E_OPTION', 'into stages, branches or shards, and how many?', { hint: 'Give one of --stages N, --tasks N and --tensor N.' });
     if (stages === undefined && microBatches !== undefined) throw new PenjingError('E_OPTION', '--micro-batches is for --stages');
     if (shards === undefined && experts !== undefined) throw new PenjingError('E_OPTION', '--experts is for --tensor');

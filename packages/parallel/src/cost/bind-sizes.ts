@@ -1,5 +1,6 @@
 /** Numbers for the symbols in the shapes of a model's inputs. */
-import { cloneModel, inferShapes, allGraphs, type Dim, type Model, type Value, type ValueType, PenjingError } from '@penjing/core';
+import { cloneModel, inferShapes, allGraphs, type Dim, type Model, type Node, type Value, type ValueType, PenjingError } from '@penjing/core';
+import { routedRows } from './routed-rows.js';
 
 export type Sizes = Readonly<Record<string, number>>;
 
@@ -39,8 +40,14 @@ export function completeSizes(model: Model, given: Sizes = {}): Record<string, n
   return sizes;
 }
 
-/** Types of the values of a model, subgraphs included, at given sizes. */
-export function typesAt(model: Model, sizes: Sizes): (value: Value) => ValueType | undefined {
+export interface TypesAt {
+  readonly typeOf: (value: Value) => ValueType | undefined;
+  /** That a node has anything to do: below 1 for those of an expert that no token may have chosen. */
+  readonly chanceOf: (node: Node) => number;
+}
+
+/** Types of the values of a model, subgraphs included, at given sizes; what experts are given as it is to be expected. */
+export function typesAt(model: Model, sizes: Sizes): TypesAt {
   const copy = cloneModel(model);
   const inputs = new Set<Value>(copy.graph.inputs);
   const values = new Map<Value, Value>();
@@ -58,12 +65,42 @@ export function typesAt(model: Model, sizes: Sizes): (value: Value) => ValueType
     value.type = inputs.has(value) || bound?.kind !== 'tensor' ? bound : { kind: 'tensor', ...(bound.dtype && { dtype: bound.dtype }) };
   }
   inferShapes(copy);
-  return (value) => {
-    const mine = values.get(value);
-    if (!mine) return value.type;
-    const { type } = mine;
-    return type?.kind === 'tensor' && !type.shape ? (declared.get(mine) ?? type) : (type ?? declared.get(mine));
+  const chances = bindRouted(copy);
+  return {
+    typeOf(value) {
+      const mine = values.get(value);
+      if (!mine) return value.type;
+      const { type } = mine;
+      return type?.kind === 'tensor' && !type.shape ? (declared.get(mine) ?? type) : (type ?? declared.get(mine));
+    },
+    chanceOf: (node) => chanceAt(node, (value) => chances.get(values.get(value) ?? value)),
   };
+}
+
+/** Gives numbers to what depends on the tokens of an expert; by value the chance that there are such. */
+function bindRouted(model: Model): ReadonlyMap<Value, number> {
+  const chances = new Map<Value, number>();
+  const routed = routedRows(model);
+  if (routed.size === 0) return chances;
+  const isOpen = ({ type }: Value): boolean => type?.kind !== 'tensor' || !type.shape?.every((dim) => typeof dim === 'number');
+  const open = new Set([...model.graph.nodes()].flatMap(({ outputs }) => outputs).filter(isOpen));
+  for (const [node, { rows, chance }] of routed) {
+    const value = node.output();
+    chances.set(value, chance);
+    const shape = value.type?.kind === 'tensor' ? value.type.shape : undefined;
+    value.type = { kind: 'tensor', dtype: 'int64', shape: [shape?.[0] ?? null, rows] };
+  }
+  inferShapes(model);
+  for (const node of model.graph.nodes()) {
+    const chance = chanceAt(node, (value) => chances.get(value));
+    // What every token has again is there in any case.
+    if (chance < 1) for (const value of node.outputs) if (open.has(value)) chances.set(value, chance);
+  }
+  return chances;
+}
+
+function chanceAt({ inputs }: Node, chanceOf: (value: Value) => number | undefined): number {
+  return Math.min(1, ...inputs.map((value) => (value && chanceOf(value)) ?? 1));
 }
 
 function bindType(type: ValueType | undefined, sizes: Sizes, isInput: boolean): ValueType | undefined {

@@ -64,13 +64,14 @@ function attention(keyRows: (at: SizedNode) => number): FlopRule {
 /** Keys of the present cache when it is given out, else those of the input. */
 const cachedKeys = (at: SizedNode): number => last(at.output(1), 2) || last(at.shape(1), 2) || last(at.shape(0), 2);
 
-/** `k` experts for each token: what they hold, twice. */
+/** `k` experts for each token: what they hold, twice; those that no token chooses are not read. */
 const experts: FlopRule = (at) => {
   const tokens = sizeOf(at.shape(0)) / Math.max(1, last(at.shape(0)));
   const packed = at.node.opType === 'QMoE';
   const perExpert = [2, packed ? 5 : 4, packed ? 8 : 6].map((i) => sizeOf(at.shape(i)?.slice(1))).reduce((a, b) => a + b, 0);
   const values = packed ? 8 / at.node.int('expert_weight_bits', 4) : 1;
-  return { kind: packed ? 'packed' : 'product', flops: 2 * tokens * at.node.int('k', 1) * perExpert * values, rows: tokens };
+  const [k, all] = [at.node.int('k', 1), at.shape(2)?.[0] ?? 1];
+  return { kind: packed ? 'packed' : 'product', flops: 2 * tokens * k * perExpert * values, rows: tokens, read: 1 - (1 - Math.min(1, k / all)) ** tokens };
 };
 
 const packedProduct: FlopRule = (at) => {

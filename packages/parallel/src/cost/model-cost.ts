@@ -26,11 +26,11 @@ export interface ModelCost {
 /** `sizes` are completed as `completeSizes` says. */
 export function modelCost(model: Model, options: { readonly sizes?: Sizes } = {}): ModelCost {
   const sizes = completeSizes(model, options.sizes);
-  const typeOf = typesAt(model, sizes);
+  const { typeOf, chanceOf } = typesAt(model, sizes);
   const bytesOf = (value: Value): number => value.tensor?.byteLength ?? bytesOfType(typeOf(value));
   const weights = weightValues(model);
   const nodes = new Map<Node, NodeCost>();
-  for (const node of model.graph.nodes()) nodes.set(node, costOf(node, { typeOf, bytesOf, weights }));
+  for (const node of model.graph.nodes()) nodes.set(node, expected(costOf(node, { typeOf, bytesOf, weights }), chanceOf(node)));
   const stored = new Set([...model.graph.initializers.values()]);
   return {
     sizes,
@@ -40,6 +40,11 @@ export function modelCost(model: Model, options: { readonly sizes?: Sizes } = {}
     flops: [...nodes.values()].reduce((sum, { flops }) => sum + flops, 0),
     weightBytes: [...stored].reduce((sum, { tensor }) => sum + (tensor?.byteLength ?? 0), 0),
   };
+}
+
+/** Where nothing has to be done nothing is read. */
+function expected(cost: NodeCost, chance: number): NodeCost {
+  return chance === 1 ? cost : { ...cost, flops: chance * cost.flops, weightBytes: chance * cost.weightBytes, activationBytes: chance * cost.activationBytes };
 }
 
 interface Known {
@@ -73,7 +78,7 @@ function costOf(node: Node, known: Known): NodeCost {
     for (const child of graph.nodes()) flops += costOf(child, known).flops;
     return { flops, bytes: [...capturedValues(graph)].reduce((sum, value) => sum + bytesOf(value), 0) };
   });
-  const work = (Object.hasOwn(flopRules, key) ? flopRules[key as keyof typeof flopRules]!(sized) : undefined) ?? { kind: 'elementwise', flops: 0 };
+  const work = (Object.hasOwn(flopRules, key) ? flopRules[key as keyof typeof flopRules]!(sized) : undefined) ?? NOTHING;
   if (freeOperators.has(key) || isHalfOfPair(node)) return { node, kind: 'elementwise', flops: 0, weightBytes: 0, activationBytes: 0 };
   const picks = picking.has(key);
   return {
@@ -82,10 +87,12 @@ function costOf(node: Node, known: Known): NodeCost {
     kind: work.flops > 0 && PAIRED.has(node.opType) && node.inputs.slice(0, 2).every((value) => value?.producer?.opType === 'DequantizeLinear') ? 'integer' : work.kind,
     // Of two branches one runs; loops count one round, for nobody knows how many there will be.
     flops: work.flops + Math.max(0, ...inner.map(({ flops }) => flops)),
-    weightBytes: (picks ? Math.min(weightBytes, written) : weightBytes) + Math.max(0, ...inner.map(({ bytes }) => bytes)),
+    weightBytes: (picks ? Math.min(weightBytes, written) : weightBytes * (work.read ?? 1)) + Math.max(0, ...inner.map(({ bytes }) => bytes)),
     activationBytes: isFused(node, key) ? 0 : picks ? 2 * written : activations + written,
   };
 }
+
+const NOTHING: Work = { kind: 'elementwise', flops: 0 };
 
 /** ONNX Runtime computes these while it writes what the convolution or product before them gives. */
 const FUSED: ReadonlySet<string> = new Set(['Relu', 'Clip', 'LeakyRelu', 'BatchNormalization', 'HardSwish', 'Sigmoid']);

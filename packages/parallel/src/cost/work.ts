@@ -28,4 +28,6 @@ export interface Work {
   readonly flops: number;
   /** What the rate depends on: rows of a product (with few, vector units are not filled), length of the sums of a convolution. */
   readonly rows?: number;
+  /** Share of its weights that it reads; all when absent. */
+  readonly read?: number;
 }

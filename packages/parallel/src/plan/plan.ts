@@ -7,6 +7,13 @@ export type Reduction = 'mean' | 'sum' | 'concat';
 /** What a plan is made for: the time of one request, requests per second, or bytes per device. */
 export type Goal = 'latency' | 'throughput' | 'memory';
 
+/**
+ * What shards have of a mixture of experts: `sliced`, a part of every expert; `whole`, some experts whole, and a part of every other large matrix; `only`, some experts whole, and all of the rest
+ * (expert parallelism as in GShard and Switch).
+ */
+export const expertShardings = ['sliced', 'whole', 'only'] as const;
+export type ExpertSharding = (typeof expertShardings)[number];
+
 /** Part of a graph, by the names of the values at its borders: the nodes between them (`extractModel` of `core/calibrate`). */
 export interface Part {
   readonly inputs: readonly string[];
@@ -28,8 +35,8 @@ export type Layout =
   | { readonly kind: 'data'; readonly reduction: Reduction; readonly replicas: readonly Layout[] }
   /** A chain of parts; a batch passes through it in `microBatches` pieces. */
   | { readonly kind: 'pipeline'; readonly stages: readonly PlacedPart[]; readonly microBatches: number }
-  /** Matrices cut by columns and rows; experts of a mixture cut by number (`expert`). One shard per device. */
-  | { readonly kind: 'tensor'; readonly devices: readonly string[]; readonly experts?: 'sliced' | 'whole' }
+  /** Matrices cut by columns and rows, experts of a mixture as `experts` says. One shard per device. */
+  | { readonly kind: 'tensor'; readonly devices: readonly string[]; readonly experts?: ExpertSharding }
   /** Branches that need nothing of each other run at the same time. Parts are in an order in which each finds its inputs. */
   | { readonly kind: 'tasks'; readonly parts: readonly PlacedPart[] };
 

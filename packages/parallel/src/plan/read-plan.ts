@@ -2,7 +2,7 @@
 import { PenjingError } from '@penjing/core';
 import type { CallerSpeed, Device, EngineSpeed, Ladder, Link, MeasuredSpeed } from './device.js';
 import { checkKeys, fieldsOf, type Fields, list, number, optional, text, texts, wrong } from './json-fields.js';
-import type { Forecast, Goal, Layout, Measured, PlacedPart, Plan, PlannedModel, Reduction } from './plan.js';
+import { expertShardings, type Forecast, type Goal, type Layout, type Measured, type PlacedPart, type Plan, type PlannedModel, type Reduction } from './plan.js';
 
 /** A plan for 1,024 devices with measured speeds takes some 5 MB. */
 export const MAX_PLAN_BYTES = 16 * 2 ** 20;
@@ -237,7 +237,7 @@ class LayoutReader {
         checkKeys(fields, ['kind', 'devices', 'experts'], place);
         const devices = filled(fields['devices'], `${place}.devices`).map((name, i) => this.#device(name, `${place}.devices[${i}]`));
         if (new Set(devices).size < devices.length) throw new PenjingError('E_PLAN', `${place}.devices names a device twice`);
-        return { kind: 'tensor', devices, ...optional(fields, 'experts', (value) => oneOf(value, ['sliced', 'whole'] as const, `${place}.experts`)) };
+        return { kind: 'tensor', devices, ...optional(fields, 'experts', (value) => oneOf(value, expertShardings, `${place}.experts`)) };
       },
       tasks: () => {
         checkKeys(fields, ['kind', 'parts'], place);

@@ -1,5 +1,4 @@
 /** Layouts worth a forecast: one device, replicas, pipelines, shards, branches, and those inside each other. */
-import { isPenjingError, type Model } from '@penjing/core';
 import { findBranches } from '../branches/find-branches.js';
 import type { CostBook } from '../cost/cost-book.js';
 import { secondsOf } from '../cost/roofline.js';
@@ -8,7 +7,8 @@ import type { Forecast, Layout, Measured } from '../plan/plan.js';
 import type { Span } from '../simulate/forecast.js';
 import type { Topology } from '../simulate/topology.js';
 import { cutStages } from '../split/cut-stages.js';
-import { shardModel } from '../tensor/shard-model.js';
+import { reasonOf } from './reason-of.js';
+import { shardings } from './shardings.js';
 
 export interface Candidate {
   /** `pipeline of 4, 16 micro-batches`. */
@@ -52,16 +52,16 @@ export function* candidates(options: CandidateOptions): Generator<Candidate, voi
     const taken = names.slice(0, count);
     yield { name: `data: ${count} replicas`, layout: replicasOf(taken.map(leaf)), complexity: 1 };
     yield* pipelines(options, taken.map((device) => ({ name: device, layout: leaf(device) })), 2, '');
-    yield shards(options, taken);
+    yield* shardings(options, taken);
     yield* branches(options, taken);
   }
   const most = names.length;
   for (const inner of INNER.filter((size) => most % size === 0 && most / size > 1)) {
     const groups = Array.from({ length: most / inner }, (_, i) => names.slice(i * inner, (i + 1) * inner));
-    const tensors = groups.map((group) => shards(options, group));
-    if (tensors.every(({ layout }) => layout)) {
-      yield { name: `data: ${groups.length} replicas of tensor ${inner}`, layout: replicasOf(tensors.map(({ layout }) => layout!)), complexity: 4 };
-      yield* pipelines(options, groups.map((group, i) => ({ name: group[0]!, layout: tensors[i]!.layout! })), 5, ` of tensor ${inner}`, inner);
+    for (const [first, ...rest] of alike(groups.map((group) => [...shardings(options, group)]))) {
+      const layouts = [first!, ...rest].map(({ layout }) => layout!);
+      yield { name: `data: ${groups.length} replicas of ${first!.name}`, layout: replicasOf(layouts), complexity: 4 };
+      yield* pipelines(options, groups.map((group, i) => ({ name: group[0]!, layout: layouts[i]! })), 5, ` of ${first!.name}`, inner);
     }
     for (const microBatches of microBatchCounts(options.book, inner)) {
       const chains = groups.map((group) => pipeline(options, group.map((device) => ({ name: device, layout: leaf(device) })), microBatches, 1));
@@ -72,6 +72,11 @@ export function* candidates(options: CandidateOptions): Generator<Candidate, voi
       if (refused) break;
     }
   }
+}
+
+/** By way of sharding the groups' candidates, of ways that all groups have. */
+function alike(groups: readonly (readonly Candidate[])[]): Candidate[][] {
+  return groups[0]!.map((_, way) => groups.map((ways) => ways[way]!)).filter((same) => same.every(({ layout }) => layout));
 }
 
 /** Devices of one host side by side, the fastest host and device first. */
@@ -129,16 +134,6 @@ function pipeline({ book, place }: CandidateOptions, stops: readonly Stop[], mic
   }
 }
 
-function shards({ place, force, book }: CandidateOptions, devices: readonly string[]): Candidate {
-  const name = `tensor ${devices.length}`;
-  const hosts = new Set(devices.map((device) => place.hostOf(device)));
-  if (hosts.size > 1 && !force) return { name, complexity: 3, refused: `two sums per layer would cross from ${[...hosts].slice(0, 2).join(' to ')}: shards stay inside a host unless forced` };
-  const uneven = new Set(devices.map((device) => place.device(device).flops)).size > 1;
-  if (uneven && !force) return { name, complexity: 3, refused: 'shards wait for each other, and these devices are not equally fast' };
-  const refused = whyWhole(book.model, devices.length);
-  return refused === undefined ? { name, layout: { kind: 'tensor', devices }, complexity: 3 } : { name, complexity: 3, refused };
-}
-
 /** Nothing for a graph without branches that are worth the hops, or with fewer than there are devices. */
 function* branches({ book, place }: CandidateOptions, devices: readonly string[]): Generator<Candidate, void, undefined> {
   const speed = place.speed(devices[0]!);
@@ -166,26 +161,6 @@ function latencyOf(place: Topology, from: string, to: string): number {
   }
 }
 
-/** Why a model is not cut into shards, undefined when it is; for large groups as for the largest that is worth working out. */
-function whyWhole(model: Model, count: number): string | undefined {
-  const shards = Math.min(count, MOST_SHARDS_TRIED);
-  const known = obstacles.get(model) ?? new Map<number, string | undefined>();
-  obstacles.set(model, known);
-  if (!known.has(shards)) known.set(shards, findObstacle(model, shards));
-  return known.get(shards);
-}
-
-function findObstacle(model: Model, shards: number): string | undefined {
-  try {
-    return shardModel(model, { shards }).layers.length > 0 ? undefined : 'no weights are worth a sum over the shards';
-  } catch (error) {
-    return reasonOf(error);
-  }
-}
-
-const MOST_SHARDS_TRIED = 8;
-const obstacles = new WeakMap<Model, Map<number, string | undefined>>();
-
 /** One, then doubling up to four rounds per stage, as far as the batch goes. */
 function microBatchCounts(book: CostBook, stages: number): number[] {
   const most = book.batchSymbol === undefined ? 1 : Math.max(1, Math.floor(book.batch / book.smallestPiece));
@@ -203,9 +178,3 @@ function countsUpTo(most: number): number[] {
 const leaf = (device: string): Layout => ({ kind: 'device', device });
 const replicasOf = (replicas: readonly Layout[]): Layout => ({ kind: 'data', reduction: 'concat', replicas });
 const pieces = (count: number): string => (count === 1 ? 'whole batches' : `${count} micro-batches`);
-
-/** What makes a layout impossible is said beside it; anything else is a fault of ours. */
-export function reasonOf(error: unknown): string {
-  if (isPenjingError(error) && ['E_PLAN', 'E_MEMORY', 'E_GRAPH', 'E_UNSUPPORTED', 'E_DTYPE'].includes(error.code)) return error.message;
-  throw error;
-}

@@ -1,11 +1,12 @@
 /** Why a layout was chosen, in sentences: what it gives, what the next best would, and what stands in the way of more. */
 import type { CostBook } from '../cost/cost-book.js';
-import type { Forecast, Goal, Part } from '../plan/plan.js';
+import type { Forecast, Goal, Layout, Part } from '../plan/plan.js';
 import { coresOf } from '../simulate/forecast.js';
 import { enginesOf } from '../split/share-threads.js';
 import type { Topology } from '../simulate/topology.js';
 import type { Candidate, Planned } from './candidates.js';
 import { meritOf } from './rank.js';
+import { expertsOf } from './shardings.js';
 import { bytesText, countText, secondsText } from './units.js';
 
 export interface ExplainOptions {
@@ -19,7 +20,7 @@ export interface ExplainOptions {
 }
 
 export function explain(options: ExplainOptions): string[] {
-  return [chosen, trials, branches, next, alone, bound, memory, refusals].map((sentence) => sentence(options)).filter((text) => text !== undefined);
+  return [chosen, trials, branches, experts, next, alone, bound, memory, refusals].map((sentence) => sentence(options)).filter((text) => text !== undefined);
 }
 
 const measures: Readonly<Record<Goal, (forecast: Forecast) => string>> = {
@@ -57,6 +58,22 @@ function branches({ best, place }: ExplainOptions): string | undefined {
   const computing = best.timeline.filter(({ kind }) => kind === 'compute').reduce((sum, { from, to }) => sum + to - from, 0);
   const alone = parts.filter((part) => parts.every((other) => part === other || leadsTo(parts, part, other) || leadsTo(parts, other, part))).length;
   return `The graph is in ${parts.length} parts, ${parts.length - alone} of which are branches that need nothing of some others and run at the same time on ${coresOf(best.layout, place)} devices: ${secondsText(computing)} of computing in ${secondsText(best.forecast.latency)}.`;
+}
+
+/** Who holds which experts, and what happens to tokens. */
+function experts({ best, book }: ExplainOptions): string | undefined {
+  const shards = expertShards(best.layout);
+  if (!shards) return undefined;
+  const all = expertsOf(book.model);
+  const [few, many] = [Math.floor(all / shards.devices.length), Math.ceil(all / shards.devices.length)];
+  const rest = shards.experts === 'only' ? 'all of everything else' : 'a part of every other large matrix';
+  return `Of the ${all} experts of a mixture every device holds ${few === many ? few : `${few} or ${many}`} whole, and ${rest}. All devices choose the experts of every token, each computes the tokens that chose one of its own, and a sum over the devices puts them together: it waits for the device with most tokens, which is forecast as if experts were chosen equally often.`;
+}
+
+function expertShards(layout: Layout): (Layout & { kind: 'tensor' }) | undefined {
+  if (layout.kind === 'tensor') return layout.experts === undefined || layout.experts === 'sliced' ? undefined : layout;
+  const inner = layout.kind === 'data' ? layout.replicas : layout.kind === 'pipeline' ? layout.stages.map((stage) => stage.layout) : layout.kind === 'tasks' ? layout.parts.map((part) => part.layout) : [];
+  return inner.map(expertShards).find((found) => found !== undefined);
 }
 
 function leadsTo(parts: readonly Part[], from: Part, to: Part): boolean {

@@ -1,7 +1,8 @@
 import { GraphBuilder, lazy, Model, tensorType, type Value } from '@penjing/core';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Device, Link } from '../plan/device.js';
 import { readPlan } from '../plan/read-plan.js';
+import { mixtureModel } from '../testing/mixture-model.js';
 import { transformerModel } from '../testing/transformer-model.js';
 import { residualModel } from '../testing/residual-model.js';
 import { plan, planInDetail } from './plan.js';
@@ -140,4 +141,32 @@ test('an engine with the cores of several devices is one engine', async () => {
   const made = await plan({ model, devices: devices(2), links: [wide], goal: 'latency', sizes: { batch: 1, sequence: 8 } });
   expect(made.layout).toMatchObject({ kind: 'device', threads: 2 });
   expect(made.reasons[0]).toMatch(/, one engine with the cores of 2 of 2 devices\.$/);
+});
+
+describe('experts', () => {
+  // No matrix of an expert can be cut into eight.
+  const mixture = mixtureModel({ experts: 8, layers: 1, width: 64, hidden: 4 });
+
+  test('for memory whole experts are given out where nothing smaller can be, and the plan says how', async () => {
+    const made = await plan({ model: mixture, devices: boards(8), links: [wide], goal: 'memory', sizes: { tokens: 1 } });
+    expect(made.layout).toEqual({ kind: 'tensor', devices: boards(8).map(({ name }) => name), experts: 'only' });
+    const { forecast } = made.considered!.find(({ name }) => name === 'one device')!;
+    const held = 4 * 64 * 8 + (4 * 2 * 64 * 4 * 8) / 8;
+    expect(Math.max(...Object.values(made.forecast.memory))).toBeLessThan(held + 4 * 64 * 8);
+    expect(Math.max(...Object.values(made.forecast.memory))).toBeLessThan(0.5 * forecast!.memory['d0']!);
+    expect(made.reasons.join(' ')).toMatch(/Of the 8 experts of a mixture every device holds 1 whole, and all of everything else\./);
+    expect(readPlan(JSON.stringify(made))).toEqual(made);
+  });
+
+  test('are looked at alone, with matrices, and inside replicas and pipelines; more devices than experts are refused', async () => {
+    const model = mixtureModel({ experts: 3, layers: 2, width: 64, hidden: 256 });
+    const { plan: made } = await planInDetail({ model, devices: boards(4), links: [wide], goal: 'latency', sizes: { tokens: 64 } });
+    const named = (name: string) => made.considered!.find((each) => each.name === name);
+    for (const name of ['expert 2', 'tensor 2 with whole experts', 'data: 2 replicas of expert 2', 'pipeline of 2 of expert 2, whole batches']) expect([name, named(name)?.forecast?.latency]).toEqual([name, expect.any(Number)]);
+    expect(named('expert 4')!.refused).toBe('3 experts cannot be given out to 4 devices');
+  });
+
+  test('are no candidate of a model without a mixture', async () => {
+    expect((await plan({ model, devices: boards(2), links: [wide], sizes })).considered!.filter(({ name }) => name.includes('expert'))).toEqual([]);
+  });
 });

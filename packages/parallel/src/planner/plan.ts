@@ -8,9 +8,10 @@ import type { Forecast, Goal, Layout, Plan } from '../plan/plan.js';
 import { forecastOf, type Span } from '../simulate/forecast.js';
 import { devicesOf } from '../simulate/layout-tasks.js';
 import { type Topology, topology } from '../simulate/topology.js';
-import { type Candidate, candidates, orderDevices, type Planned, reasonOf } from './candidates.js';
+import { type Candidate, candidates, orderDevices, type Planned } from './candidates.js';
 import { explain } from './explain.js';
 import { rank, type Trial, withTrials, worthTrying } from './rank.js';
+import { reasonOf } from './reason-of.js';
 import { bytesText } from './units.js';
 
 export interface PlanOptions extends Omit<TaskOptions, 'seed'> {

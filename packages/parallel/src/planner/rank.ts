@@ -54,8 +54,11 @@ export function worthTrying(ranked: readonly Planned[], goal: Goal, most: number
   return [...firsts, ...different.filter((each) => !firsts.includes(each))].slice(0, most);
 }
 
-/** One engine with the threads of its device, and one with those of several, are two kinds. */
-const kindOf = (layout: Layout): string => (layout.kind === 'device' ? `device ${layout.threads ?? ''}` : layout.kind);
+/** One engine with the threads of its device, and one with those of several, are two kinds; so are shards of experts and of matrices. */
+function kindOf(layout: Layout): string {
+  if (layout.kind === 'device') return `device ${layout.threads ?? ''}`;
+  return layout.kind === 'tensor' ? `tensor ${layout.experts ?? ''}` : layout.kind;
+}
 
 /** Candidates with what their trials gave, and those of which it turned out that they do not run. */
 export function withTrials(all: readonly Planned[], trials: readonly Trial[]): { readonly fitting: Planned[]; readonly refused: Candidate[] } {

@@ -2,18 +2,19 @@
 import { type Model, modelGraphs, Names, PenjingError } from '@penjing/core';
 import { buildSegments } from './build-segments.js';
 import { chooseCuts } from './choose-cuts.js';
+import type { ExpertSharding } from '../plan/plan.js';
 import { AxisNames } from './components.js';
 import { graphFacts } from './graph-facts.js';
 import { NodePlacer } from './place-nodes.js';
 import { openMixtures } from './open-mixtures.js';
 import { routerNodes } from './routers.js';
 import type { ShardedModel, ShardedPort } from './sharded-model.js';
-import { wholeExperts } from './whole-experts.js';
+import { type WholeExperts, wholeExperts } from './whole-experts.js';
 
 export interface ShardOptions {
   readonly shards: number;
-  /** `whole`: every shard has some of the experts of a mixture; `sliced`: a part of every expert. Sliced when absent. */
-  readonly experts?: 'sliced' | 'whole';
+  /** `sliced` when absent. */
+  readonly experts?: ExpertSharding;
   /** Bytes of weights that a shard must be spared for each value that then crosses between shards; 64 KiB when absent. */
   readonly threshold?: number;
 }
@@ -23,14 +24,17 @@ const THRESHOLD = 2 ** 16;
 
 /**
  * The model in shards. Weights are slices that read nothing until they are saved or loaded; the model is not changed. Operators
- * without a rule run on every shard. Throws `E_UNSUPPORTED` for a model that draws random numbers, and for whole experts of an operator that cannot be taken apart.
+ * without a rule run on every shard. Throws `E_UNSUPPORTED` for a model that draws random numbers, for whole experts of an operator that cannot be taken apart, and for `only` experts where no mixture has
+ * one for each shard.
  */
 export function shardModel(model: Model, { shards, experts = 'sliced', threshold = THRESHOLD }: ShardOptions): ShardedModel {
   if (!Number.isInteger(shards) || shards < 1) throw new PenjingError('E_INPUT', `a model is cut into a whole number of shards, not ${shards}`);
-  const facts = graphFacts(experts === 'whole' && shards > 1 ? openMixtures(model) : model, shards);
+  const apart = experts !== 'sliced' && shards > 1;
+  const facts = graphFacts(apart ? openMixtures(model) : model, shards);
   const axes = new AxisNames();
-  const owners = experts === 'whole' && shards > 1 ? wholeExperts(facts) : { nodes: new Map(), links: new Map(), layers: [] };
-  const chosen = shards > 1 ? chooseCuts(facts, axes, { threshold, taken: new Set([...owners.nodes.keys(), ...owners.links.keys(), ...routerNodes(facts)]) }) : [];
+  const owners = apart ? wholeExperts(facts) : { nodes: new Map(), links: new Map(), layers: [], counts: [] };
+  if (experts === 'only') refuseFewer(owners, shards);
+  const chosen = shards > 1 && experts !== 'only' ? chooseCuts(facts, axes, { threshold, taken: new Set([...owners.nodes.keys(), ...owners.links.keys(), ...routerNodes(facts)]) }) : [];
   const placed = new NodePlacer(facts, new Names(modelGraphs(facts.model)), axes, chosen, owners).place();
   const port = ({ of, value, cut }: (typeof placed.inputs)[number]): ShardedPort => ({ name: of.name, type: of.type ?? { kind: 'tensor' }, value: value.name, ...(cut && { cut }) });
   return {
@@ -43,4 +47,10 @@ export function shardModel(model: Model, { shards, experts = 'sliced', threshold
       ...owners.layers,
     ],
   };
+}
+
+function refuseFewer({ layers, counts }: WholeExperts, shards: number): void {
+  if (layers.length > 0 || shards === 1) return;
+  const most = Math.max(0, ...counts);
+  throw new PenjingError('E_UNSUPPORTED', most === 0 ? 'the model has no mixture of experts' : `${most} experts cannot be given out to ${shards} shards`, { hint: 'Leave `experts` out: matrices are then cut, those of experts too.' });
 }

@@ -1,7 +1,7 @@
 /** Experts of a mixture, shared out by number: sums whose terms are networks of their own, each on one shard. */
-import type { Node, Value } from '@penjing/core';
-import type { GraphFacts } from './graph-facts.js';
-import { nameOf } from './graph-facts.js';
+import type { Model, Node, Value } from '@penjing/core';
+import { type GraphFacts, graphFacts, nameOf } from './graph-facts.js';
+import { openMixtures } from './open-mixtures.js';
 import type { Owners } from './place-nodes.js';
 import type { ShardedLayer } from './sharded-model.js';
 
@@ -20,6 +20,8 @@ interface Expert {
 
 export interface WholeExperts extends Owners {
   readonly layers: readonly ShardedLayer[];
+  /** Experts of every mixture, of those too that have fewer than there are shards. */
+  readonly counts: readonly number[];
 }
 
 /**
@@ -31,10 +33,10 @@ export function wholeExperts(facts: GraphFacts): WholeExperts {
   const nodes = new Map<Node, number>();
   const links = new Map<Node, { shard: number; sum: number }>();
   const layers: ShardedLayer[] = [];
-  for (const chain of chains(facts)) {
-    const experts = chain.map((link) => expertOf(facts, link));
-    const shapes = experts.map((expert) => expert?.nodes.map(nameOf).sort().join());
-    if (experts.length < facts.shards || !experts.every((expert): expert is Expert => expert !== undefined) || new Set(shapes).size !== 1) continue;
+  const counts: number[] = [];
+  for (const experts of chains(facts).flatMap((chain) => alike(chain.map((link) => expertOf(facts, link))))) {
+    counts.push(experts.length);
+    if (experts.length < facts.shards) continue;
     for (const [i, { link, nodes: own }] of experts.entries()) {
       const shard = Math.floor((i * facts.shards) / experts.length);
       for (const node of own) nodes.set(node, shard);
@@ -43,7 +45,24 @@ export function wholeExperts(facts: GraphFacts): WholeExperts {
     const weights = experts.flatMap((expert) => expert.weights);
     layers.push({ weights: weights.map(({ name }) => name), bytes: weights.reduce((sum, { bytes }) => sum + bytes, 0), collectives: 1 });
   }
-  return { nodes, links, layers };
+  return { nodes, links, layers, counts };
+}
+
+/** Runs of terms that are computed by the same operators: other terms of a sum, such as what a layer is added to, are no experts. */
+function alike(terms: readonly (Expert | undefined)[]): Expert[][] {
+  const runs: { readonly shape: string | undefined; readonly experts: Expert[] }[] = [];
+  for (const term of terms) {
+    const shape = term?.nodes.map(nameOf).sort().join();
+    const last = runs.at(-1);
+    if (term && last && last.shape === shape) last.experts.push(term);
+    else runs.push({ shape, experts: term ? [term] : [] });
+  }
+  return runs.map(({ experts }) => experts).filter(({ length }) => length > 1);
+}
+
+/** How many experts each mixture of a model has. Throws `E_UNSUPPORTED` for an operator that cannot be taken apart. */
+export function countExperts(model: Model): readonly number[] {
+  return wholeExperts(graphFacts(openMixtures(model), 2)).counts;
 }
 
 /** Longest runs of links, in order; a sum between two links is read by the next one only. */
