@@ -11,6 +11,7 @@ export { type MeasuredDevices, measureDevices, type MeasureDevicesOptions } from
 export { measureModel, type MeasureModelOptions } from './parallel/measure-model.js';
 export { tryLayouts, type TryLayoutsOptions } from './parallel/try-layouts.js';
 export { foreignCores } from './parallel/undisturbed.js';
+export { joinPlannedStage, type JoinStageOptions } from './parallel/remote-shards.js';
 export { openPlannedStages, type OpenPlannedStagesOptions, servePlannedStage, type ServeStageOptions, type StageNetwork } from './parallel/remote-stages.js';
 export type { LayerError } from './layer-errors.js';
 export { type LoadCheck } from './check-loads.js';

@@ -23,7 +23,7 @@ export const plan: Command = {
     { flags: '--goal <goal>', help: 'what counts: time of one request (default), requests per second, or bytes per device', choices: goals },
     { flags: '--size <symbol=n>', help: 'size of a dimension of the inputs, as batch=8; several are allowed', parse: sizeOf, repeat: true },
     { flags: '--graph <name>', help: 'which graph, of a model with several: encoder_model' },
-    { flags: '--across-hosts', help: 'forecast cutting matrices over hosts too, which is slow on most networks; such a plan is not run' },
+    { flags: '--across-hosts', help: 'cut matrices over hosts too, which is slow on most networks: shards wait for it at every layer' },
     common.report,
     common.force,
   ],

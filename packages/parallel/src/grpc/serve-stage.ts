@@ -7,6 +7,8 @@ import { HEAD_BYTES, keepAlive as defaultKeepAlive, type KeepAlive, stageLimits,
 import { StageLink, type StagePlace } from './stage-link.js';
 import { STAGE_PATH, type StageCancels, type StageFacts, unavailable } from './stage-protocol.js';
 import { StageStream, type StageCall } from './stage-stream.js';
+import { shardPath } from './shards/shard-ask.js';
+import type { ShardHub } from './shards/shard-hub.js';
 import { Turns } from '../jobs/turns.js';
 
 export interface StageOptions extends StageSecurity {
@@ -24,6 +26,8 @@ export interface StageOptions extends StageSecurity {
   readonly results?: readonly string[];
   /** Tells of requests that were given up, at once. */
   readonly cancels?: StageCancels | undefined;
+  /** Where the other shards of the stage find this one; the stage takes requests while all are there. */
+  readonly shards?: ShardHub;
   /** Runs of the executor at a time: more than 1 where it has replicas. */
   readonly parallel?: number;
   readonly limits?: Partial<StageLimits>;
@@ -96,6 +100,7 @@ class RunningStage implements Stage {
       this.#next = new StageLink({ ...security(options), place, limits: this.#limits, keepAlive: this.#keepAlive, backoff: { first: 100, longest: 3000 }, onChange: () => this.#refresh() });
     }
     // Last: nobody would end it if certificates that are none were thrown above.
+    if (options.shards) options.shards.onChange = () => this.#refresh();
     this.#deafen = cancels?.listen((key) => this.#streams.forEach((stream) => stream.cancel(key)));
     this.#refresh();
   }
@@ -134,21 +139,39 @@ class RunningStage implements Stage {
     widenStreams(server);
     const same = (bytes: Buffer): Buffer => bytes;
     const method = (path: string, stream: boolean): object => ({ path, requestStream: stream, responseStream: stream, requestSerialize: same, requestDeserialize: same, responseSerialize: same, responseDeserialize: same });
-    server.addService({ flow: method(STAGE_PATH, true), health: method(HEALTH_PATH, false) } as Parameters<Server['addService']>[0], {
+    const shards = Array.from({ length: (this.#options.shards?.shards ?? 1) - 1 }, (_, i) => i + 1);
+    const paths = Object.fromEntries(shards.map((shard) => [`shard${shard}`, method(shardPath(shard), true)]));
+    server.addService({ flow: method(STAGE_PATH, true), health: method(HEALTH_PATH, false), ...paths } as Parameters<Server['addService']>[0], {
       flow: (call: StageCall) => this.#accept(call),
+      ...Object.fromEntries(shards.map((shard) => [`shard${shard}`, (call: StageCall) => this.#admit(call, shard)])),
       // HealthCheckResponse { status: SERVING = 1 or NOT_SERVING = 2 }.
       health: (_: unknown, answer: (error: null, bytes: Buffer) => void) => answer(null, Buffer.of(8, isPenjingError(this.#state) ? 2 : 1)),
     });
     return server;
   }
 
-  #accept(call: StageCall): void {
+  #isKnown(call: StageCall): boolean {
     try {
       checkToken(call.metadata, this.#options);
+      return true;
     } catch (error) {
       call.emit('error', { code: status.UNAUTHENTICATED, details: (error as PenjingError).message });
-      return;
+      return false;
     }
+  }
+
+  /** Another shard of this stage. */
+  #admit(call: StageCall, shard: number): void {
+    if (!this.#isKnown(call)) return;
+    try {
+      this.#options.shards!.accept(call, shard, { epoch: this.#options.epoch, limits: this.#limits });
+    } catch (error) {
+      call.emit('error', { code: status.UNAVAILABLE, details: (error as PenjingError).message });
+    }
+  }
+
+  #accept(call: StageCall): void {
+    if (!this.#isKnown(call)) return;
     if (this.#streams.size >= this.#limits.streams) {
       call.emit('error', { code: status.RESOURCE_EXHAUSTED, details: `the stage has ${this.#streams.size} streams already` });
       return;
@@ -228,9 +251,10 @@ class RunningStage implements Stage {
   }
 
   #factsOf(executor: Executor): StageFacts | PenjingError {
-    const { results, part } = this.#options;
+    const { results, part, shards } = this.#options;
     const next = this.#next?.state;
     if (next && isPenjingError(next)) return next;
+    if (shards?.missing) return shards.missing;
     const names = (list: readonly ValueInfo[]): Set<string> => new Set(list.map(({ name }) => name));
     const taken = names(next?.inputs ?? []);
     const made = names(executor.outputs);
@@ -249,6 +273,7 @@ class RunningStage implements Stage {
     for (const until = Date.now() + (this.#options.graceMs ?? 5000); this.underWay > 0 && Date.now() < until; ) await new Promise((resolve) => setTimeout(resolve, 20));
     this.#deafen?.();
     for (const stream of [...this.#streams]) stream.end(unavailable('the stage has ended'));
+    this.#options.shards?.end(unavailable('the stage has ended'));
     this.#next?.close();
     await new Promise<void>((resolve) => {
       const cut = setTimeout(() => this.#server.forceShutdown(), 500);

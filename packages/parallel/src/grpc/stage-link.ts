@@ -19,6 +19,8 @@ export interface StagePlace {
 }
 
 export interface LinkOptions extends StageSecurity {
+  /** Of the method; that of stages when absent. */
+  readonly path?: string;
   /** Asked before every try to connect; undefined while nobody knows. `turn` counts the tries. */
   readonly place: (turn: number) => StagePlace | undefined;
   readonly limits: StageLimits;
@@ -186,7 +188,7 @@ export class StageLink {
       'grpc-node.flow_control_window': RECEIVE_WINDOW, 'grpc.max_receive_message_length': limits.frameBytes + HEAD_BYTES, 'grpc.max_send_message_length': -1,
       ...(tls?.serverName !== undefined && { 'grpc.ssl_target_name_override': tls.serverName, 'grpc.default_authority': tls.serverName }),
     });
-    const call = client.makeBidiStreamRequest(STAGE_PATH, same, same, tokenMetadata(this.#options));
+    const call = client.makeBidiStreamRequest(this.#options.path ?? STAGE_PATH, same, same, tokenMetadata(this.#options));
     const connection: Connection = {
       client, call, epoch, address, writer: new FrameWriter(call), reader: new FrameReader(limits.requestBytes), pending: new Map(), turns: undefined,
       heard: performance.now(), timer: undefined,

@@ -4,6 +4,7 @@ import { DenseTensor, elementCount, PenjingError, type Shape } from '@penjing/co
 import { addTerm } from '../tensor/add-terms.js';
 import { elementBytesOf, lengthOf, piecesOf, sizeOf, withSize } from '../tensor/pieces.js';
 import { STRIPED_BYTES } from '../tensor/step-traffic.js';
+import type { Part, ShardExchange } from '../tensor/shard-program.js';
 import type { AxisCut } from '../tensor/sharded-model.js';
 import type { CollectiveGate } from './collective-gate.js';
 
@@ -18,14 +19,7 @@ export interface CollectiveOptions {
   readonly peers: readonly MessagePort[];
 }
 
-/** A part that one shard has of a tensor. */
-export interface Part {
-  readonly tensor: DenseTensor;
-  readonly cut: AxisCut;
-}
-
-/** All shards must call the same methods in the same order, with tensors of the same shapes. */
-export class Collectives {
+export class Collectives implements ShardExchange {
   readonly #options: CollectiveOptions;
   /** Two halves that take turns: who is in one has seen all others leave the other. */
   #memory: SharedArrayBuffer | undefined;
@@ -49,7 +43,7 @@ export class Collectives {
     await gate.meet();
   }
 
-  /** Sums in the order of the shards: everyone gets the same bits, however large the tensors are. */
+  /** The same bits however large the tensors are. */
   async sum(terms: readonly DenseTensor[]): Promise<DenseTensor[]> {
     const { shard, shards, gate } = this.#options;
     const sizes = terms.map(({ byteLength }) => aligned(byteLength));
@@ -74,7 +68,6 @@ export class Collectives {
     });
   }
 
-  /** Whole tensors from everyone's parts; for those shards only that ask for them. */
   async join(parts: readonly Part[], wanted = true): Promise<DenseTensor[]> {
     const { shard, gate } = this.#options;
     const shapes = parts.map(({ tensor, cut }) => wholeShape(tensor.shape, cut, shard));

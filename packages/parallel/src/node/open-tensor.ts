@@ -1,9 +1,9 @@
 /** A tensor-parallel model as one `Executor`: a thread for every shard, which meet in shared memory. */
 import { threadId } from 'node:worker_threads';
 import { DenseTensor, type Executor, type Feeds, type Fetches, fromPlainError, isPenjingError, type JobHost, type Model, PenjingError, type PreparedModel, type RunOptions, StringTensor, type TaskOptions, toPlainError, untilAborted } from '@penjing/core';
-import { checkWhole } from '../tensor/pieces.js';
 import { shardModel, type ShardOptions } from '../tensor/shard-model.js';
 import type { ShardedModel } from '../tensor/sharded-model.js';
+import { checkNames, infosOf } from '../tensor/sharded-ports.js';
 import { CollectiveGate, stops } from './collective-gate.js';
 import { Slots } from './slots.js';
 import { tensorJob } from './tensor-job.js';
@@ -70,10 +70,8 @@ export async function openShards(sharded: ShardedModel, jobs: JobHost & AsyncDis
 function executorOf(sharded: ShardedModel, team: ShardTeam, cleanUp: () => Promise<void>): Executor {
   const turn = new Slots(1);
   let closed: Promise<void> | undefined;
-  const info = ({ name, type }: ShardedModel['inputs'][number]): Executor['inputs'][number] => ({ name, type });
   return {
-    inputs: sharded.inputs.map(info),
-    outputs: sharded.outputs.map(info),
+    ...infosOf(sharded),
     async run(feeds, { outputs = sharded.outputs.map(({ name }) => name), signal }: RunOptions = {}) {
       if (closed) throw new PenjingError('E_DISPOSED', 'the model was disposed of', { hint: 'Open it again.' });
       checkNames(sharded, feeds, outputs);
@@ -89,19 +87,6 @@ function executorOf(sharded: ShardedModel, team: ShardTeam, cleanUp: () => Promi
     },
     [Symbol.asyncDispose]: () => (closed ??= team.close().then(cleanUp)),
   };
-}
-
-function checkNames({ inputs, outputs }: ShardedModel, feeds: Feeds, wanted: readonly string[]): void {
-  const known = new Set(inputs.map(({ name }) => name));
-  const stranger = Object.keys(feeds).find((name) => !known.has(name));
-  if (stranger !== undefined) throw new PenjingError('E_INPUT', `the model has no input ${stranger}`);
-  for (const { name, cut } of inputs) {
-    const tensor = feeds[name];
-    if (!tensor) throw new PenjingError('E_INPUT', `the input ${name} is missing`);
-    if (cut) checkWhole(tensor.shape, cut, name);
-  }
-  const missing = wanted.find((name) => !outputs.some((output) => output.name === name));
-  if (missing !== undefined) throw new PenjingError('E_INPUT', `the model has no output ${missing}`);
 }
 
 interface Member {

@@ -3,6 +3,7 @@ import { DenseTensor, type Engine, type Executor, type Feeds, type Fetches, Penj
 import { addTerm } from './add-terms.js';
 import { joinParts, takePart } from './pieces.js';
 import type { ShardedModel } from './sharded-model.js';
+import { infosOf } from './sharded-ports.js';
 
 type Values = Map<string, DenseTensor | StringTensor>;
 
@@ -21,8 +22,7 @@ export async function openShardsInTurn(model: ShardedModel, engine: Engine): Pro
     await dispose();
     throw error;
   }
-  const infoOf = ({ name, type }: ShardedModel['inputs'][number]): Executor['inputs'][number] => ({ name, type });
-  return { inputs: model.inputs.map(infoOf), outputs: model.outputs.map(infoOf), run: (feeds, options) => runProgram(model, executors, feeds, options), [Symbol.asyncDispose]: dispose };
+  return { ...infosOf(model), run: (feeds, options) => runProgram(model, executors, feeds, options), [Symbol.asyncDispose]: dispose };
 }
 
 async function runProgram(model: ShardedModel, executors: readonly (readonly Executor[])[], feeds: Feeds, { outputs: wanted, signal }: RunOptions = {}): Promise<Fetches> {

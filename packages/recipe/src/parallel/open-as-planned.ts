@@ -92,13 +92,13 @@ async function readSplit(path: string): Promise<SplitFolder | undefined> {
   return readSplitFolder(manifest['split'], join(path, 'penjing.json'));
 }
 
-/** A plan may hold them, forced: what it would cost is worth knowing. Exchanges go through memory that shards share, so nothing runs it. A device that names no host is one by itself, as for the planner. */
+/** A plan may hold them, forced: then each is a process of its own, on its machine. A device that names no host is one by itself, as for the planner. */
 function refuseShardsApart(layout: Plan['layout'], devices: Plan['devices'], planPath: string): void {
   if (layout.kind === 'tensor') {
     const hosts = new Set(layout.devices.map((name) => devices.find((device) => device.name === name)?.host ?? name));
     if (hosts.size <= 1) return;
-    throw new PenjingError('E_UNSUPPORTED', `${planPath} has shards of one model on ${[...hosts].join(' and ')}: they exchange sums through shared memory, several times a layer`, {
-      hint: 'Plan without --across-hosts: shards stay inside of a machine, and stages of a pipeline go from one to the next. Devices of one machine have the same `host`.',
+    throw new PenjingError('E_UNSUPPORTED', `${planPath} has shards of one model on ${[...hosts].join(' and ')}: they exchange sums several times a layer`, {
+      hint: 'Start a worker for each of them (`penjing worker --stage 0 --shard 0 …`) and run with --stages; or plan without --across-hosts. Devices of one machine have the same `host`.',
     });
   }
   const inner = layout.kind === 'data' ? layout.replicas : layout.kind === 'pipeline' ? layout.stages.map((stage) => stage.layout) : layout.kind === 'tasks' ? layout.parts.map((part) => part.layout) : [];

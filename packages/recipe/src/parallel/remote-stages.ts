@@ -1,13 +1,12 @@
 /** A plan over several machines: one of its stages on this one, and all of them as one executor. */
-import { readFile, stat } from 'node:fs/promises';
-import { inferShapes, isPenjingError, PenjingError } from '@penjing/core';
-import { extractModel } from '@penjing/core/calibrate';
-import { type Layout, MAX_PLAN_BYTES, type PlacedPart, type Plan, readPlan } from '@penjing/parallel';
-import type { RemoteStages, Stage, StageFacts, StagesOptions } from '@penjing/parallel/grpc';
+import { isPenjingError, PenjingError } from '@penjing/core';
+import type { Layout, Plan } from '@penjing/parallel';
+import type { RemoteStages, Stage, StageFacts, StageOptions, StagesOptions } from '@penjing/parallel/grpc';
 import { loadRuntime } from '../load-runtime.js';
-import { runnableModel } from '../model-reference.js';
 import type { BrokerOptions } from './join-fleet.js';
+import { checkOneHost, modelOf, type PlannedPart, readPlanFile, shardsOf, stageOf, stagesOf } from './planned-part.js';
 import { type SecurityFiles, securityOf } from './read-security.js';
+import { cutAs, threadsOf } from './remote-shards.js';
 import { checkReachable, joinStageChain, type StageChain } from './stage-chain.js';
 
 /** What a stage and its front prove to each other. */
@@ -18,6 +17,8 @@ export interface ServeStageOptions extends StageNetwork {
   readonly plan: string;
   /** Which stage of its pipeline, from 0. */
   readonly stage: number;
+  /** The stage is in shards that are processes of their own, and this is the first one, which the others look for. */
+  readonly sharded?: boolean | undefined;
   readonly listen: string;
   /** Address of the stage after this one. */
   readonly next?: string | undefined;
@@ -53,34 +54,38 @@ export async function servePlannedStage(path: string, options: ServeStageOptions
 }
 
 /** Throws `E_PLAN`, `E_OPTION`. */
-function partOf(plan: Plan, { plan: file, stage, next, broker }: ServeStageOptions): PlacedPart {
-  const stages = stagesOf(plan, file);
-  const part = stages[stage];
-  if (!part) throw new PenjingError('E_PLAN', `${file} has no stage ${stage}`, { hint: `Its stages are 0 to ${stages.length - 1}.` });
-  const isLast = stage === stages.length - 1;
+function partOf(plan: Plan, { plan: file, stage, next, broker, sharded }: ServeStageOptions): PlannedPart {
+  const part = stageOf(plan, file, stage);
+  const isLast = stage === stagesOf(plan, file).length - 1;
   if (!broker && (next === undefined) !== isLast) throw new PenjingError('E_OPTION', isLast ? `stage ${stage} is the last one` : `stage ${stage} is not told where stage ${stage + 1} is`, { hint: isLast ? 'Leave --next out.' : 'Give --next HOST:PORT, or --join nats://HOST:4222.' });
-  checkOneHost(part.layout, plan, stage);
+  if (sharded) shardsOf(part, stage, 0);
+  else checkOneHost(part, plan, stage);
   return part;
 }
 
-async function servePart(path: string, plan: Plan, part: PlacedPart, options: ServeStageOptions, chain: StageChain | undefined): Promise<Stage> {
+async function servePart(path: string, plan: Plan, part: PlannedPart, options: ServeStageOptions, chain: StageChain | undefined): Promise<Stage> {
   const { stage, listen, window, force, signal, onChange } = options;
-  const [{ ortEngine, ortJobs }, { openLayout }, { planEpoch, serveStage }, security] = await Promise.all([loadRuntime(), import('@penjing/parallel/node'), import('@penjing/parallel/grpc'), securityOf(options)]);
-  const model = await (await runnableModel({ path }, signal)).model();
-  // An engine wants the types of what comes into a part, and files say little of values between nodes.
-  inferShapes(model);
-  const results = model.graph.outputs.map(({ name }) => name).filter((name) => part.outputs.includes(name));
+  const [opening, { planEpoch, serveStage }, security] = await Promise.all([openingOf(path, plan, part, options), import('@penjing/parallel/grpc'), securityOf(options)]);
   const isLast = stage === stagesOf(plan, options.plan).length - 1;
   const next = isLast ? undefined : chain ? () => chain.find(stage + 1) : options.next;
   return serveStage({
-    ...security, listen, results, epoch: planEpoch(plan), parallel: replicasOf(part.layout), force: force ?? false,
-    open: (opening) => openLayout(extractModel(model, part.inputs, part.outputs), part.layout, { engine: ortEngine(), jobs: ortJobs, devices: plan.devices, signal: opening }),
+    ...security, ...opening, listen, epoch: planEpoch(plan), force: force ?? false,
     cancels: chain?.cancels, ...(next !== undefined && { next }), ...(window !== undefined && { limits: { window } }), ...(signal && { signal }),
     onChange: (state) => {
       chain?.tell();
       onChange?.(state);
     },
   });
+}
+
+async function openingOf(path: string, { devices }: Plan, planned: PlannedPart, { stage, sharded, signal }: ServeStageOptions): Promise<Pick<StageOptions, 'open' | 'results' | 'parallel' | 'shards'>> {
+  const [{ ortEngine, ortJobs }, { openLayout }, { openFirstShard, ShardHub }, { part, results }] = await Promise.all([loadRuntime(), import('@penjing/parallel/node'), import('@penjing/parallel/grpc'), modelOf(path, planned, signal)]);
+  const { layout } = planned;
+  if (!sharded) return { results, parallel: replicasOf(layout), open: (opening) => openLayout(part, layout, { engine: ortEngine(), jobs: ortJobs, devices, signal: opening }) };
+  const shards = shardsOf(planned, stage, 0);
+  const model = cutAs(shards, part);
+  const hub = new ShardHub(model);
+  return { results, shards: hub, open: (opening) => openFirstShard({ sharded: model, hub, engine: ortEngine(), ...threadsOf(devices, shards, 0), signal: opening }) };
 }
 
 /** Those who look for a stage are told that it goes before it turns them away. */
@@ -141,37 +146,6 @@ function closingToo(front: RemoteStages, chain: StageChain): RemoteStages {
       await chain[Symbol.asyncDispose]();
     },
   };
-}
-
-async function readPlanFile(path: string): Promise<Plan> {
-  const missing = (cause: unknown): never => {
-    throw new PenjingError('E_NOT_FOUND', `${path} cannot be read`, { cause, hint: 'Make a plan: `penjing plan`.' });
-  };
-  const { size } = await stat(path).catch(missing);
-  if (size > MAX_PLAN_BYTES) throw new PenjingError('E_PLAN', `${path} takes ${size} bytes, a plan takes at most ${MAX_PLAN_BYTES}`);
-  return readPlan(await readFile(path, 'utf8').catch(missing), path);
-}
-
-function stagesOf({ layout }: Plan, path: string): readonly PlacedPart[] {
-  if (layout.kind === 'pipeline') return layout.stages;
-  throw new PenjingError('E_PLAN', `the layout of ${path} is no pipeline at its top, but ${layout.kind}`, { hint: 'Stages on several machines are those of a pipeline; run other layouts on one machine with `penjing run --plan`.' });
-}
-
-/** Shards and replicas of a stage talk through memory. */
-function checkOneHost(layout: Layout, { devices }: Plan, stage: number): void {
-  const hosts = new Set(devicesOf(layout).map((name) => devices.find((device) => device.name === name)?.host ?? name));
-  if (hosts.size <= 1) return;
-  throw new PenjingError('E_PLAN', `stage ${stage} lies on ${[...hosts].join(' and ')}`, { hint: 'A stage runs on one machine: shards would wait for the network at every layer. Plan with a pipeline between the machines.' });
-}
-
-function devicesOf(layout: Layout): readonly string[] {
-  switch (layout.kind) {
-    case 'device': return [layout.device];
-    case 'tensor': return layout.devices;
-    case 'data': return layout.replicas.flatMap(devicesOf);
-    case 'pipeline': return layout.stages.flatMap((part) => devicesOf(part.layout));
-    case 'tasks': return layout.parts.flatMap((part) => devicesOf(part.layout));
-  }
 }
 
 /** Runs that a layout takes at a time. */
