@@ -1,7 +1,8 @@
 /**
  * How far forecasts of layouts are from what is measured, and whether the planner takes the best one: by kinds of work alone (unseen), having run the model on one engine (timed), and the few best layouts besides (tried):
  * `PENJING_TESTDATA=… npx tsx --conditions=@penjing/source bench/parallel-forecast.ts [--devices FILE] [--only NAME] [--seconds 0.2] [--rounds 7] [-o FILE]`
- * Layouts are tried before and apart from the measurement that judges: what was tried is no forecast, and only its choice is told.
+ * The model has its turn on one engine before every round of the layouts, so that both have the same minutes of the machine; the medians count. Of all cases there are as many rounds, at least two, as seem to take half a
+ * minute, and `--rounds` at most. Layouts are tried before and apart from the measurement that judges: what was tried is no forecast, and only its choice is told.
  * With `--measured FILE` what an earlier run measured is forecast again, and nothing runs; with `--more` besides, cases that FILE lacks are measured.
  */
 import { readFile, writeFile } from 'node:fs/promises';
@@ -9,7 +10,7 @@ import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { Model } from '@penjing/core';
 import { type DeviceList, type Goal, type ModelTime, type PlanOptions, planInDetail, type Trial, worthTrying } from '@penjing/parallel';
-import { measureDevices, measureModel, readDevicesFile, tryLayouts } from '@penjing/recipe';
+import { measureDevices, measureModel, readDevicesFile, shareModel, tryLayouts } from '@penjing/recipe';
 import { machine } from '@penjing/runtime';
 import { parallelModels, prepareModels } from './parallel-models.js';
 import { median } from './timed.js';
@@ -50,6 +51,10 @@ const ways = ['unseen', 'timed', 'tried'] as const;
 type Way = (typeof ways)[number];
 /** As many as `penjing plan --try` is given in the docs. */
 const TRIES = 4;
+/** What the rounds of a case may take, by the forecasts. */
+const CASE_SECONDS = 30;
+/** Requests of a turn, and of those that are under way in it. */
+const [RUNS, UNDER_WAY] = [4, 6];
 
 const { values } = parseArgs({ options: { devices: { type: 'string' }, measured: { type: 'string' }, more: { type: 'boolean', default: false }, only: { type: 'string' }, seconds: { type: 'string', default: '0.2' }, rounds: { type: 'string', default: '7' }, output: { type: 'string', short: 'o' } } });
 const [seconds, rounds] = [Number(values.seconds), Number(values.rounds)];
@@ -74,12 +79,17 @@ for (const each of wanted) {
   const sizes = sizesOf(model, each.sizes);
   const plans = async (more: Pick<PlanOptions, 'times' | 'trials'>) => planInDetail({ model, devices, links: list.links, goal: each.goal, sizes, name: each.model, ...more });
   const unseen = await plans({});
-  const running = { goal: each.goal, sizes: unseen.plan.model.sizes, devices };
-  const times = earlier?.times ?? (await measureModel(model, { sizes, devices }));
+  await using shared = earlier ? undefined : await shareModel(model);
+  const lying = shared?.model ?? model;
+  const running = { goal: each.goal, sizes: unseen.plan.model.sizes, devices, file: shared?.file };
+  const measuring = async (): Promise<readonly ModelTime[]> => measureModel(lying, { sizes, devices, file: shared?.file });
+  const first = earlier?.times ?? (await measuring());
+  const trials = earlier?.trials ?? (await tryLayouts(lying, { ...running, candidates: worthTrying((await plans({ times: first })).ranked, each.goal, TRIES) }));
+  const all: (readonly ModelTime[])[] = [];
+  const measured = earlier?.measured ?? numbersOf(each, await tryLayouts(lying, { ...running, candidates: unseen.ranked, rounds: roundsOf(each.goal, (await plans({ times: first })).ranked), seconds, budget: Infinity, beforeRound: async () => void all.push(await measuring()) }));
+  const times = earlier?.times ?? mediansOf(all);
   const timed = await plans({ times });
-  const trials = earlier?.trials ?? (await tryLayouts(model, { ...running, candidates: worthTrying(timed.ranked, each.goal, TRIES) }));
-  const tried = await plans({ times, trials: { most: TRIES, run: () => Promise.resolve(trials) } });
-  const measured = earlier?.measured ?? numbersOf(each, await tryLayouts(model, { ...running, candidates: unseen.ranked, rounds, seconds, budget: Infinity }));
+  const tried = await plans({ times: first, trials: { most: TRIES, run: () => Promise.resolve(trials) } });
   const judged = [unseen, timed, tried].map(({ ranked }) => judge(each, ranked, measured));
   if (!judged.every((forecasts) => forecasts !== undefined)) {
     console.log(`${each.name}: left out, none of its layouts was measured`);
@@ -92,6 +102,24 @@ for (const each of wanted) {
 }
 for (const way of ways) summarize(way);
 console.log(`${((performance.now() - started) / 1000).toFixed(0)} s`);
+
+/** A round of all layouts takes what is asked for, or some runs where those take longer (`tryLayouts`). */
+function roundsOf(goal: Case['goal'], ranked: Ranked): number {
+  const once = ranked.reduce((sum, { forecast }) => sum + Math.max(seconds, goal === 'latency' ? RUNS * forecast.latency : (RUNS * UNDER_WAY) / forecast.throughput), 0);
+  return Math.max(2, Math.min(rounds, Math.floor(CASE_SECONDS / once)));
+}
+
+/** Of what was measured in every round. */
+function mediansOf(all: readonly (readonly ModelTime[])[]): ModelTime[] {
+  const over = (i: number, field: 'seconds' | 'streamed' | 'together'): number | undefined => {
+    const found = all.flatMap((times) => times[i]?.[field] ?? []);
+    return found.length > 0 ? median(found) : undefined;
+  };
+  return all[0]!.map(({ threads, rows }, i) => {
+    const [streamed, together] = [over(i, 'streamed'), over(i, 'together')];
+    return { threads, rows, seconds: over(i, 'seconds')!, ...(streamed !== undefined && { streamed }), ...(together !== undefined && { together }) };
+  });
+}
 
 /** After every case: what takes minutes may be ended before. */
 async function save(): Promise<void> {

@@ -8,9 +8,10 @@ import { saveLayouts } from '@penjing/graph-io/node';
 import { readSplitFolder } from '@penjing/parallel';
 import { splitIntoShards, splitModel } from '@penjing/recipe';
 import { ortEngine } from '@penjing/runtime';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openAsPlanned } from '../packages/recipe/src/parallel/open-as-planned.js';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { relativeDifference } from '../packages/parallel/src/testing/relative-difference.js';
+import { openAsPlanned } from '../packages/recipe/src/parallel/open-as-planned.js';
+import { OrtChain } from '../packages/runtime/src/engine/chain.js';
 
 let folder: string;
 let model: Model;
@@ -46,7 +47,11 @@ const manifest = async (at: string): Promise<{ split: Record<string, unknown> }>
 test('stages of a pipeline give the same bits', async () => {
   const { stages } = await splitModel(join(folder, 'model'), { stages: 2, output: join(folder, 'stages') });
   expect(stages.map(({ file }) => file)).toEqual(['stage-1.onnx', 'stage-2.onnx']);
+  const tied = vi.spyOn(OrtChain, 'open');
   expect(await difference(await openAsPlanned(join(folder, 'stages')))).toBe(0);
+  // Values go from stage to stage, past this thread.
+  expect(tied).toHaveBeenCalledTimes(1);
+  expect(tied.mock.calls[0]![0]).toHaveLength(2);
   await expect(splitModel(join(folder, 'model'), { stages: 2, output: join(folder, 'stages') })).rejects.toMatchObject({ code: 'E_EXISTS' });
 });
 

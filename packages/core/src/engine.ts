@@ -42,6 +42,8 @@ export interface ChainOptions extends Pick<EngineOptions, 'signal'> {
 /** A model of a chain. */
 export interface ChainStage extends Pick<EngineOptions, 'threads'> {
   readonly model: Model;
+  /** Where it lies as it is, for engines that load files. */
+  readonly file?: string;
 }
 
 export interface Engine {

@@ -21,7 +21,10 @@ export function carriedNodes(model: Model, costOf: (node: Node) => number, most:
   const again = new Map<Value, number>([...model.graph.initializers.values(), ...model.graph.inputs].map((value) => [value, 0]));
   const reads = new Map<Value, readonly Value[]>(model.graph.inputs.filter(({ tensor }) => !tensor).map((value) => [value, [value]]));
   const readsOf = (value: Value): readonly Value[] => reads.get(value) ?? [];
+  const needed = neededNodes(model);
   for (const node of model.graph.nodes()) {
+    // Nobody reads what it gives: a part of such nodes alone would give nothing.
+    if (!needed.has(node)) continue;
     const read = readValues(node);
     const cost = node.outputs.every((value) => constants.has(value)) ? 0 : read.reduce((sum, value) => sum + (again.get(value) ?? Infinity), costOf(node));
     const isCheap = cost <= most && !DRAWS.has(node.opType);
@@ -34,4 +37,17 @@ export function carriedNodes(model: Model, costOf: (node: Node) => number, most:
     }
   }
   return { owned, readsOf };
+}
+
+/** Nodes that lead to an output of the graph. */
+function neededNodes({ graph }: Model): ReadonlySet<Node> {
+  const needed = new Set<Node>();
+  const open = [...graph.outputs];
+  for (let value = open.pop(); value; value = open.pop()) {
+    const { producer } = value;
+    if (!producer || needed.has(producer)) continue;
+    needed.add(producer);
+    open.push(...readValues(producer));
+  }
+  return needed;
 }

@@ -92,6 +92,17 @@ test('a light value that all layers of both towers read ties nothing together', 
   expect(parts.flatMap(({ outputs }) => outputs).sort()).toEqual(['l', 'out', 'r']);
 });
 
+test('branches that nobody reads are left out', () => {
+  const net = new Net();
+  const x = net.input('x');
+  const [left, right] = [net.layers(x, 4, 'left'), net.layers(x, 3, 'right')];
+  net.layers(x, 6, 'dead');
+  net.layers(left, 5, 'deader');
+  net.output(net.b.op('Mul', [left, right]), 'out');
+  const parts = found(net.model, 2);
+  expect(parts.map(({ outputs }) => outputs)).toEqual([['left'], ['right'], ['out']]);
+});
+
 test('graphs without branches that pay have none', () => {
   expect(found(residualModel({ hidden: [8, 8, 8] }), 4)).toEqual([]);
   // queries, keys and values are not taken apart

@@ -1,5 +1,6 @@
 /** Layouts worth a forecast: one device, replicas, pipelines, shards, branches, and those inside each other. */
-import { findBranches } from '../branches/find-branches.js';
+import type { Node } from '@penjing/core';
+import { type BranchPart, findBranches } from '../branches/find-branches.js';
 import type { CostBook } from '../cost/cost-book.js';
 import { secondsOf } from '../cost/roofline.js';
 import type { Device } from '../plan/device.js';
@@ -41,6 +42,8 @@ export interface CandidateOptions {
 const ROUNDS = 4;
 /** Stages or shards inside of other layouts, where every combination would be too many. */
 const INNER = [2, 4, 8];
+/** Branches for each device: every one is a session in a thread of its own, which takes seconds to open and 40 MB, whatever it computes. */
+const MOST_SESSIONS = 8;
 
 export function* candidates(options: CandidateOptions): Generator<Candidate, void, undefined> {
   const { place } = options;
@@ -139,14 +142,14 @@ function* branches({ book, place }: CandidateOptions, devices: readonly string[]
   const speed = place.speed(devices[0]!);
   const { callSeconds } = speed.alone;
   const { nodes } = book.at(book.batch);
-  const parts = findBranches(book.model, {
-    devices: devices.length,
-    costOf(node) {
-      return secondsOf([nodes.get(node)!], speed).alone - callSeconds;
-    },
-    // There and back through the thread that calls both.
-    hop: callSeconds + 2 * Math.max(...devices.slice(1).map((device) => latencyOf(place, devices[0]!, device))),
-  });
+  const costOf = (node: Node): number => secondsOf([nodes.get(node)!], speed).alone - callSeconds;
+  const caller = place.caller(devices[0]!)?.speed;
+  // There and back through the thread that calls both, which has its own share of it.
+  let hop = callSeconds + (caller?.stepSeconds ?? caller?.callSeconds ?? 0) + 2 * Math.max(...devices.slice(1).map((device) => latencyOf(place, devices[0]!, device)));
+  const partsAt = (): BranchPart[] => findBranches(book.model, { devices: devices.length, costOf, hop });
+  let parts = partsAt();
+  // Fewer and larger forks, until few enough are left.
+  for (; parts.length > MOST_SESSIONS * devices.length; parts = partsAt()) hop *= 2;
   if (new Set(parts.map(({ device }) => device)).size < devices.length) return;
   yield { name: `tasks: branches on ${devices.length} devices`, layout: { kind: 'tasks', parts: parts.map(({ device, ...part }) => ({ ...part, layout: leaf(devices[device]!) })) }, complexity: 2.5 };
 }

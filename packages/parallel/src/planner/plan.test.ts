@@ -170,3 +170,17 @@ describe('experts', () => {
     expect((await plan({ model, devices: boards(2), links: [wide], sizes })).considered!.filter(({ name }) => name.includes('expert'))).toEqual([]);
   });
 });
+
+test.each([[3, 9], [40, 0]])('%d forks after each other become %d parts: each is a session in a thread of its own', async (forks, parts) => {
+  const made = new Model();
+  made.opsetImports.set('', 21);
+  const b = new GraphBuilder(made.graph);
+  let count = 0;
+  const product = (x: Value): Value => b.op('Tanh', [b.op('MatMul', [x, b.initializer(`w${++count}`, lazy.fill('float32', [256, 256], 0.01))])]);
+  let x = b.input('x', tensorType('float32', ['batch', 256]));
+  for (let i = 0; i < forks; i++) x = b.op('Mul', [product(x), product(x)]);
+  b.output(x, 'y');
+  const { ranked } = await planInDetail({ model: made, devices: devices(2, { flops: 1e9 }), links: [wide], sizes: { batch: 8 } });
+  const tasks = ranked.map(({ layout }) => layout).find(({ kind }) => kind === 'tasks');
+  expect(tasks?.kind === 'tasks' ? tasks.parts.length : 0).toBe(parts);
+});

@@ -106,6 +106,36 @@ test('sums and gathers larger than any that was measured go on in proportion', (
   expect(exchanged(2048)).toBeCloseTo(12e-3, 9);
 });
 
+test('requests to shards follow each other, and to an engine they wait at its door', () => {
+  const model = new Model();
+  model.opsetImports.set('', 21);
+  const b = new GraphBuilder(model.graph);
+  const weight = (name: string, ...shape: number[]): Value => b.initializer(name, lazy.fill('float32', shape, 0));
+  b.output(b.op('MatMul', [b.op('Relu', [b.op('MatMul', [b.input('x', tensorType('float32', ['batch', 512])), weight('up', 512, 2048)])]), weight('down', 2048, 512)]), 'y');
+  const engine = { threads: 1, flops: { product: [[1, 1e12]] }, bandwidth: [[1, 1e15]], nodeSeconds: 0, callSeconds: 0 } as const;
+  const list = devices(2, { host: 'h', measured: { engines: [engine], together: engine, caller: { callSeconds: 0, copy: [[1, 1e15]] }, sums: [[1024, 0]] } });
+  const place = topology(list, [{ from: 'h', to: 'h', latency: 1e-3, bandwidth: Infinity }]);
+  const book = costBook(model, { sizes: { batch: 1 } });
+  const forecast = (layout: Layout) => forecastOf({ layout, book, place }).forecast;
+  // A way in, a way out and hardly anything to compute: in a stream the shards wait for both.
+  const shards = forecast({ kind: 'tensor', devices: names(2) });
+  expect(shards.latency).toBeCloseTo(2e-3, 4);
+  expect(1 / shards.throughput).toBeCloseTo(2e-3, 4);
+  expect(1 / forecast({ kind: 'device', device: 'd0' }).throughput).toBeLessThan(1.1e-3);
+});
+
+test('shards have no request at hand when they begin, though others wait', () => {
+  const model = residualModel({ hidden: [512, 512], width: 512 });
+  const book = costBook(model, { sizes: { batch: 4 } });
+  const place = topology(devices(2, { flops: 1e9 }), FREE);
+  // Where the next request waits an engine takes half as long.
+  const quick = { ...book, correct: (seconds: { alone: number; crowded: number }, _rows: number, _speed: unknown, many: boolean) => (many ? { alone: seconds.alone / 2, crowded: seconds.crowded / 2 } : seconds) };
+  const pace = (of: typeof book, layout: Layout): number => forecastOf({ layout, book: of, place }).forecast.throughput;
+  const [shards, one]: Layout[] = [{ kind: 'tensor', devices: names(2) }, { kind: 'device', device: 'd0' }];
+  expect(pace(quick, shards!)).toBeCloseTo(pace(book, shards!), 6);
+  expect(pace(quick, one!)).toBeCloseTo(2 * pace(book, one!), 6);
+});
+
 test('devices of one host share its memory', () => {
   const model = residualModel({ hidden: [512, 512, 512], width: 512 });
   const layout: Layout = { kind: 'data', reduction: 'concat', replicas: names(2).map((device) => ({ kind: 'device', device })) };

@@ -103,6 +103,8 @@ class Emitter {
   readonly #tied = new Map<number, number>();
   /** Runs of chains that have gone in, and that have come out. */
   readonly #ways = { in: new Set<number>(), out: new Set<number>() };
+  /** By layout of shards the task after which they take the next request. */
+  readonly #turns = new Map<Layout, number>();
   #chains = 0;
 
   constructor(book: CostBook, place: Topology, out: LayoutTasks, many: boolean) {
@@ -128,8 +130,9 @@ class Emitter {
   }
 
   /** Brings what `source` has to a device, or `back` to who asked; the task to wait for. */
-  transfer(source: Source, to: string, bytes: number, label: Scope['label'], { back = false, chained = false, tied }: { readonly back?: boolean } & Partial<Pick<Scope, 'chained' | 'tied'>>): number {
+  transfer(source: Source, to: string, bytes: number, label: Scope['label'], { back = false, chained = false, tied, behind = [] }: { readonly back?: boolean; readonly behind?: readonly number[] } & Partial<Pick<Scope, 'chained' | 'tied'>>): number {
     const place = this.#place;
+    const after = [source.task, ...behind];
     const given = this.#out.labels[source.task]!.kind === 'compute';
     if (source.device === to && !back && this.#out.labels[source.task]!.kind !== 'transfer') return source.task;
     const { latency: once, bandwidth } = place.hop(source.device, to);
@@ -150,10 +153,10 @@ class Emitter {
       const step = speed.stepSeconds ?? speed.callSeconds;
       const chain = back ? from : tied;
       const own = chain !== undefined ? (this.#isFirst(chain, back) ? (speed.chainSeconds ?? 2 * step) / 2 : 0) : ((chained ? step : speed.callSeconds) / 2) * (handedOn ? 2 : 1);
-      return this.add({ uses: [resource], compute: own + copied, delay: Math.max(0, latency - own), after: [source.task] }, { kind: 'transfer', where, ...label });
+      return this.add({ uses: [resource], compute: own + copied, delay: Math.max(0, latency - own), after }, { kind: 'transfer', where, ...label });
     }
     const seconds = bytes / bandwidth;
-    const task: SimTask = way === undefined ? { uses: [], compute: seconds + latency, after: [source.task] } : { uses: [way], compute: seconds, delay: latency, after: [source.task] };
+    const task: SimTask = way === undefined ? { uses: [], compute: seconds + latency, after } : { uses: [way], compute: seconds, delay: latency, after };
     return this.add(task, { kind: 'transfer', where, ...label });
   }
 
@@ -171,8 +174,8 @@ class Emitter {
     return this.add({ ...task, after }, { kind: 'transfer', where: device, ...label });
   }
 
-  /** Tasks after which the inputs of a part lie on a device: one transfer for each place they come from. */
-  #gather({ part, rows, places, chained, tied, label }: Scope, device: string): number[] {
+  /** Tasks after which the inputs of a part lie on a device: one transfer for each place they come from, none of them before the tasks `behind`. */
+  #gather({ part, rows, places, chained, tied, label }: Scope, device: string, behind: readonly number[] = []): number[] {
     const from = new Map<number, { source: Source; bytes: number }>();
     for (const name of part.inputs) {
       for (const source of places.get(name) ?? []) {
@@ -181,7 +184,7 @@ class Emitter {
         from.set(source.task, entry);
       }
     }
-    return [...from.values()].map(({ source, bytes }) => this.transfer(source, device, bytes, label, { chained, ...(tied !== undefined && { tied }) }));
+    return [...from.values()].map(({ source, bytes }) => this.transfer(source, device, bytes, label, { chained, behind, ...(tied !== undefined && { tied }) }));
   }
 
   #call(device: string, threads: number | undefined, scope: Scope): Places {
@@ -222,17 +225,22 @@ class Emitter {
     return stages.length > 1 && hosts.every((host) => host !== undefined && host === hosts[0]);
   }
 
-  /** Between two collectives each device computes its share; nobody goes on before all have what they need. */
+  /**
+   * Between two collectives each device computes its share; nobody goes on before all have what they need. One request at a time: the next one is sent when the calling thread has heard of the end of the
+   * last (`openTensor`), so that none is at hand when shards begin, whether others wait or not.
+   */
   #shards(layout: Layout & { kind: 'tensor' }, scope: Scope): Places {
     const { devices } = layout;
     const place = this.#place;
     const first = devices[0]!;
     const uses = devices.map((device) => place.occupies(device, undefined)[0]!);
-    let before = devices.map((device) => this.#gather(scope, device));
+    const turn = this.#turns.get(layout);
+    const behind = turn === undefined ? [] : [turn];
+    let before = devices.map((device) => [...this.#gather(scope, device, behind), ...behind]);
     let last = -1;
     for (const { secondsOn, reducedBytes, gatheredBytes } of tensorProgram(this.#book, scope.part, layout).segments(scope.rows)) {
       const computed = devices.map((device, i) => {
-        return this.add({ uses: [uses[i]!], ...timesOf(this.#book.correct(secondsOn(place.speed(device)), scope.rows, place.speed(device), this.#many)), after: before[i]! }, { kind: 'compute', where: device, ...scope.label });
+        return this.add({ uses: [uses[i]!], ...timesOf(this.#book.correct(secondsOn(place.speed(device)), scope.rows, place.speed(device), false)), after: before[i]! }, { kind: 'compute', where: device, ...scope.label });
       });
       last = computed[0]!;
       before = computed.map((task) => [task]);
@@ -245,6 +253,7 @@ class Emitter {
       last = this.add({ uses, compute: seconds, after: computed }, { kind: 'collective', where: first, ...scope.label });
       before = devices.map(() => [last]);
     }
+    if (this.#many) this.#turns.set(layout, this.add({ uses: [], compute: place.hop(first, first).latency, after: [last] }, { kind: 'transfer', where: first, ...scope.label }));
     return placed(scope.part.outputs, [{ task: last, device: first, rows: scope.rows }]);
   }
 }

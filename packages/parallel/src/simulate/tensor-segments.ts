@@ -85,14 +85,16 @@ function segmentsOf(book: CostBook, sharded: ShardedModel, shard: number, rows: 
   const note = (name: string, type: ValueType | undefined): void => void (type && named.set(name, type));
   const given = new Map([...book.model.graph.inputs, ...[...book.model.graph.nodes()].flatMap(({ outputs }) => outputs)].map((value) => [value.name, value]));
   for (const { name, value, type, cut } of sharded.inputs) note(value, partOf((given.has(name) ? typeOf(given.get(name)!) : undefined) ?? type, cut, shard));
-  const result: { costs: NodeCost[]; reducedBytes: number; gatheredBytes: number }[] = [];
+  // What is summed or put together leaves the engine too; sums were measured with that.
+  const exchanged = new Set(sharded.program.flatMap((step) => (step.kind === 'run' ? [] : step.values.map(({ from }) => from))));
+  const result: { costs: NodeCost[]; outputBytes: number[]; reducedBytes: number; gatheredBytes: number }[] = [];
   const program = sharded.program.map((step) => {
     if (step.kind === 'run') {
       const segment = cloneModel(sharded.segments[shard]![step.segment]!);
       for (const input of segment.graph.inputs) input.type = named.get(input.name) ?? input.type;
       const cost = modelCost(segment);
       for (const output of segment.graph.outputs) note(output.name, cost.typeOf(output));
-      result.push({ costs: [...cost.nodes.values()], reducedBytes: 0, gatheredBytes: 0 });
+      result.push({ costs: [...cost.nodes.values()], outputBytes: segment.graph.outputs.filter(({ name }) => !exchanged.has(name)).map(cost.bytesOf), reducedBytes: 0, gatheredBytes: 0 });
       return step;
     }
     if (step.kind === 'reduce') {
@@ -110,7 +112,7 @@ function segmentsOf(book: CostBook, sharded: ShardedModel, shard: number, rows: 
     const at = result[Math.max(0, runs[step]!)];
     if (at) at[kind === 'reduce' ? 'reducedBytes' : 'gatheredBytes'] += bytes;
   }
-  return result.map(({ costs, ...bytes }) => ({ ...bytes, secondsOn: remembered((speed) => secondsOf(costs, speed)) }));
+  return result.map(({ costs, outputBytes, ...bytes }) => ({ ...bytes, secondsOn: remembered((speed) => secondsOf(costs, speed, outputBytes)) }));
 }
 
 /** As the program says, or as it follows from what was computed; a size that nothing tells counts as one. */

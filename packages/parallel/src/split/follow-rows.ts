@@ -1,7 +1,8 @@
 /** Follows the rows of a batch through a graph: a batch may be cut where every operator keeps them apart. */
 import { cloneModel, isPenjingError, type Model, modelGraphs, type Node, PenjingError, type Value, type ValueType } from '@penjing/core';
 import { bindDim, completeSizes, symbolsOf } from '../cost/bind-sizes.js';
-import { type GraphFacts, graphFacts, nameOf, random } from '../tensor/graph-facts.js';
+import { DRAWS } from './cut-blocks.js';
+import { type GraphFacts, graphFacts, nameOf } from '../tensor/graph-facts.js';
 import type { Dims, Place as WayPlace } from '../tensor/rule.js';
 import { type BatchAxes, batchSymbols } from './batch.js';
 import { type RowNode, rowWays } from './row-ways.js';
@@ -31,7 +32,7 @@ const sizeInputs: Readonly<Record<string, readonly number[]>> = { Reshape: [1], 
  * tensor parallelism without exchanges: every node must have a way from its inputs, cut along the batch, to its outputs, cut along the batch. All shapes must scale accordingly.
  */
 export function followRows(model: Model, symbol: string): BatchAxes | undefined {
-  if ([...modelGraphs(model)].some((graph) => [...graph.nodes()].some(({ opType }) => random.has(opType)))) return undefined;
+  if ([...modelGraphs(model)].some((graph) => [...graph.nodes()].some(({ opType }) => DRAWS.has(opType)))) return undefined;
   try {
     return new RowWalk(model, symbol, OTHERS[0]).axes() ?? new RowWalk(model, symbol, OTHERS[1]).axes();
   } catch (error) {

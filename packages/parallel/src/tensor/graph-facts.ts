@@ -1,6 +1,7 @@
 /** What sharding must know of a graph: sizes, constants, and what each node allows. */
 import { type Attribute, capturedValues, cloneModel, type DType, GrowingInference, type Graph, type Model, type Node, type OpName, PenjingError, type Tensor, Value } from '@penjing/core';
 import { upgradeOpset } from '@penjing/core/rewrite';
+import { DRAWS } from '../split/cut-blocks.js';
 import { type Dims, places, type ShardingContext, type Way } from './rule.js';
 import { shardingRules } from './rules.js';
 
@@ -113,12 +114,10 @@ function forgetShape(value: Value, graph: Graph): void {
   value.type = value.type.dtype === undefined ? undefined : { kind: 'tensor', dtype: value.type.dtype };
 }
 
-export const random: ReadonlySet<string> = new Set(['Bernoulli', 'Multinomial', 'RandomNormal', 'RandomNormalLike', 'RandomUniform', 'RandomUniformLike']);
-
 function constantValues(graph: Graph, nodes: readonly Node[]): Set<Value> {
   const constant = new Set<Value>([...graph.initializers.values()]);
   for (const node of nodes) {
-    if (random.has(node.opType)) {
+    if (DRAWS.has(node.opType)) {
       throw new PenjingError('E_UNSUPPORTED', `${node.describe()} draws numbers, and every shard would draw others`, { hint: 'Run this model on one device, or give the numbers as an input.' });
     }
     if (node.subgraphs().length > 0 || !node.inputs.every((value) => value === null || value.name === '' || constant.has(value))) continue;

@@ -15,7 +15,8 @@ export interface CallProbing {
 
 /** Bytes that are handed over: within a page or two of what is at hand, and where memory has to be asked for. */
 const MOVED = [16, 256, 4096, 16_384].map((kilobytes) => kilobytes * 1024);
-const SUMMED_ROWS = [1, 32, 512];
+/** Of 2 KB each: sums of a token and of a prompt, and maps of images, whose memory is asked for anew. */
+const SUMMED_ROWS = [1, 32, 512, 4096];
 const PAIRS = [2, 18] as const;
 /** Requests under way while calls are counted. */
 const UNDER_WAY = 8;

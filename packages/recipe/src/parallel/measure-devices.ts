@@ -36,7 +36,7 @@ export async function measureDevices({ signal, onProgress, seconds = PROBE_SECON
   const { ortEngine, ortJobs } = await loadRuntime();
   const engine = ortEngine();
   const counts = threadCounts(cores);
-  const total = (counts.length + (cores > 1 ? 1 : 0)) * (speedProbes.length + 2) + (cores > 1 ? 27 : 9);
+  const total = (counts.length + (cores > 1 ? 1 : 0)) * (speedProbes.length + 2) + (cores > 1 ? 31 : 9);
   let done = 0;
   const step = (item: string): void => {
     signal?.throwIfAborted();

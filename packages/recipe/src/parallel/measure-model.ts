@@ -2,6 +2,7 @@
 import type { Engine, Executor, Model, TaskOptions } from '@penjing/core';
 import type { CostBook, DeviceList, ModelTime, Sizes } from '@penjing/parallel';
 import { loadRuntime } from '../load-runtime.js';
+import { layoutEngine } from './layout-engine.js';
 import { mean, undisturbedTogether } from './undisturbed.js';
 
 export interface MeasureModelOptions extends Omit<TaskOptions, 'seed'> {
@@ -10,6 +11,8 @@ export interface MeasureModelOptions extends Omit<TaskOptions, 'seed'> {
   readonly devices: DeviceList['devices'];
   /** Seconds for each time (0.1). */
   readonly seconds?: number;
+  /** Where the model lies as it is: engines then share its weights. */
+  readonly file?: string | undefined;
   /** ONNX Runtime when absent. */
   readonly engine?: Engine | undefined;
 }
@@ -21,9 +24,10 @@ const PIECES = 4;
  * The model runs on random inputs: on an engine with the cores of a device, on one such engine per device, and on one with the cores of all. As many engines are open at
  * a time as the memory of the devices holds; what does not fit is left out. Throws `E_RUNTIME_MISSING`, and what loading it throws.
  */
-export async function measureModel(model: Model, { sizes, devices, seconds = 0.1, engine, signal, onProgress }: MeasureModelOptions): Promise<ModelTime[]> {
+export async function measureModel(model: Model, { sizes, devices, seconds = 0.1, file, engine, signal, onProgress }: MeasureModelOptions): Promise<ModelTime[]> {
   const { costBook } = await import('@penjing/parallel');
-  const { ortEngine, randomFeeds } = await loadRuntime();
+  const { randomFeeds } = await loadRuntime();
+  const running = engine ?? (await layoutEngine(model, { kind: 'device', device: '' }, { file }));
   const book = costBook(model, sizes ? { sizes } : {});
   const { batch, batchSymbol, sizes: complete } = book;
   const { each, all } = engineThreads(devices, book);
@@ -42,7 +46,7 @@ export async function measureModel(model: Model, { sizes, devices, seconds = 0.1
     // Where devices differ, only those that are like the first one say what it takes beside the others.
     return mean(taken.filter((_, i) => executors.length === 1 || each[i] === threads));
   };
-  const opened = <T>(counts: readonly number[], body: (executors: readonly Executor[]) => Promise<T>): Promise<T> => withEngines(engine ?? ortEngine(), model, counts, signal, body);
+  const opened = <T>(counts: readonly number[], body: (executors: readonly Executor[]) => Promise<T>): Promise<T> => withEngines(running, model, counts, signal, body);
 
   const times: ModelTime[] = [];
   if (threads !== undefined) await opened([threads], async (first) => {

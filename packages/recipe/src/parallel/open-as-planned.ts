@@ -1,9 +1,9 @@
 /** A model as an `Executor`: on one device, on those of a plan, or from the folder that a split of it made. */
 import { open } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type Executor, type Model, PenjingError } from '@penjing/core';
+import { basename, join } from 'node:path';
+import { type Executor, type Model, PenjingError, type ValueInfo } from '@penjing/core';
 import { readManifest } from '@penjing/graph-io/node';
-import type { PipelineFolder, Plan, ShardedFolder, SplitFolder, StageFile, TasksFolder } from '@penjing/parallel';
+import type { PipelineFolder, Plan, ShardedFolder, SplitFolder, TasksFolder } from '@penjing/parallel';
 import type { Device } from '@penjing/runtime';
 import { openOnnx } from '../inputs/onnx.js';
 import { graphPath } from '../inputs/open-input.js';
@@ -45,29 +45,34 @@ async function openPlan(file: string, planPath: string, { device, signal }: Open
   return openLayout(model, layout, { engine, jobs: ortJobs, devices, ...(signal && { signal }) });
 }
 
-/** The stages or branches as they lie in the folder, each in an engine of its own with an equal share of the cores. */
+/** The stages or branches as they lie in the folder, each in an engine of its own with an equal share of the cores; stages hand on their values past this thread. */
 async function openSplit(folder: string, split: PipelineFolder | TasksFolder, { device, signal }: OpenAsPlannedOptions): Promise<Executor> {
   const { findBatch } = await import('@penjing/parallel');
-  const { openPipeline, openRevived, openTasks } = await import('@penjing/parallel/node');
+  const { inMicroBatches, openChain, openPipeline, openRevived, openTasks } = await import('@penjing/parallel/node');
   const { ortEngine } = await loadRuntime();
   const { availableParallelism } = await import('node:os');
-  const files: readonly StageFile[] = split.kind === 'tasks' ? split.parts : split.stages;
+  const files = (split.kind === 'tasks' ? split.parts : split.stages).map(({ file }) => join(folder, file));
   const threads = Math.max(1, Math.floor(availableParallelism() / files.length));
   const engine = ortEngine({ device, threads, ...sharing(files.length) });
-  const opened = await Promise.allSettled(files.map(({ file }) => openRevived(() => engine.loadFile(join(folder, file), { signal }))));
+  const models = await Promise.all(files.map((file) => openOnnx(file, signal)));
+  const infoOf = (side: 'inputs' | 'outputs', name: string): ValueInfo => {
+    const found = models.flatMap(({ graph }) => graph[side]).find((value) => value.name === name && !value.tensor);
+    if (!found) throw new PenjingError('E_PLAN', `no part of ${folder} has ${name}`);
+    return { name, type: found.type ?? { kind: 'tensor' } };
+  };
+  const [inputs, wanted] = [split.inputs.map((name) => infoOf('inputs', name)), split.outputs.map((name) => infoOf('outputs', name))];
+  const { outputs } = split;
+  const pieces = split.kind === 'pipeline' && { microBatches: split.microBatches, batch: split.batch ? findBatch(inputs, wanted, split.batch.symbol) : undefined, ...(split.batch && { grain: split.batch.grain }) };
+  if (pieces) {
+    const chain = await openChain({ engine, stages: models.map((model, i) => ({ model, file: files[i]!, threads })), inputs, outputs, ...(signal && { signal }) });
+    if (chain) return inMicroBatches(chain, pieces);
+  }
+  const opened = await Promise.allSettled(files.map((file) => openRevived(() => engine.loadFile(file, { signal }))));
   const works = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
   try {
     for (const one of opened) if (one.status === 'rejected') throw one.reason;
-    const infoOf = (side: 'inputs' | 'outputs', name: string): Executor['inputs'][number] => {
-      const found = works.flatMap((work) => work[side]).find((info) => info.name === name);
-      if (!found) throw new PenjingError('E_PLAN', `no part of ${folder} has ${name}`);
-      return found;
-    };
-    const [given, wanted] = [split.inputs.map((name) => infoOf('inputs', name)), split.outputs.map((name) => infoOf('outputs', name))];
-    const parts = works.map((work, i) => ({ name: files[i]!.file, work }));
-    if (split.kind === 'tasks') return openTasks({ parts, inputs: given, outputs: split.outputs });
-    const { batch, microBatches, outputs } = split;
-    return openPipeline({ stages: parts, inputs: given, outputs, microBatches, batch: batch ? findBatch(given, wanted, batch.symbol) : undefined, ...(batch && { grain: batch.grain }) });
+    const parts = works.map((work, i) => ({ name: basename(files[i]!), work }));
+    return pieces ? openPipeline({ stages: parts, inputs, outputs, ...pieces }) : openTasks({ parts, inputs, outputs });
   } catch (error) {
     await Promise.all(works.map((work) => work[Symbol.asyncDispose]()));
     throw error;

@@ -10,6 +10,7 @@ import { checkReport, writeReport } from '../report/write-report.js';
 import { planPage } from '../report/plan-page.js';
 import { measureDevices } from './measure-devices.js';
 import { measureModel } from './measure-model.js';
+import { shareModel } from './share-model.js';
 import { tryLayouts } from './try-layouts.js';
 
 export interface PlanInputOptions extends Omit<TaskOptions, 'seed'> {
@@ -36,13 +37,16 @@ export async function planInput(path: string, { devices, goal, sizes, graph, rep
   if (report !== undefined) await checkReport(report);
   const task = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
   const listed = devices === undefined ? undefined : await readDevicesFile(devices);
-  const model = await openGraph(path, graph, signal);
+  const opened = await openGraph(path, graph, signal);
   const list: DeviceList = listed ?? (await measureDevices(task));
-  if (measure || tries > 0) refuseOtherHosts(list, measure ? '--measure' : '--try');
-  const times = measure ? await measureModel(model, { devices: list.devices, sizes, ...task }) : undefined;
+  const runs = measure === true || tries > 0;
+  if (runs) refuseOtherHosts(list, measure ? '--measure' : '--try');
+  await using shared = runs ? await shareModel(opened, { file: await graphFile(path, graph), ...task }) : undefined;
+  const { model, file } = shared ?? { model: opened };
+  const times = measure ? await measureModel(model, { devices: list.devices, sizes, file, ...task }) : undefined;
   const trials = tries > 0 && {
     most: tries,
-    run: async (candidates: readonly Planned[]) => tryLayouts(model, { candidates, goal: goal ?? 'latency', sizes: completeSizes(model, sizes), devices: list.devices, file: await graphFile(path, graph), ...task }),
+    run: async (candidates: readonly Planned[]) => tryLayouts(model, { candidates, goal: goal ?? 'latency', sizes: completeSizes(model, sizes), devices: list.devices, file, ...task }),
   };
   const result = await planInDetail({
     model, devices: list.devices, links: list.links, name: basename(path), ...task,

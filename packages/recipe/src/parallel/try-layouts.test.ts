@@ -46,11 +46,11 @@ const options = { goal: 'latency', sizes: {}, devices, seconds: 0.005, rounds: 3
 test('what each layout gave, and why one did not run', async () => {
   const engine = new SleepingEngine();
   const items: string[] = [];
-  const trials = await tryLayouts(identity(), { ...options, engine, candidates: [candidate('slow', 30), candidate('quick', 2), candidate('broken', 91, 0)], onProgress: ({ item }) => void items.push(item!) });
+  const trials = await tryLayouts(identity(), { ...options, engine, candidates: [candidate('slow', 30), candidate('quick', 2), candidate('broken', 91, 0)], beforeRound: () => Promise.resolve(void items.push('before')), onProgress: ({ item }) => void items.push(item!) });
   expect(trials).toEqual([{ name: 'slow', measured: { latency: expect.any(Number) as number } }, { name: 'quick', measured: { latency: expect.any(Number) as number } }, { name: 'broken', failed: 'too many threads' }]);
   expect(trials[0]!.measured!.latency!).toBeGreaterThan(trials[1]!.measured!.latency!);
   // In turn, and what failed is left alone.
-  expect(items).toEqual(['slow', 'quick', 'broken', 'slow', 'quick', 'slow', 'quick']);
+  expect(items).toEqual(['before', 'slow', 'quick', 'broken', 'before', 'slow', 'quick', 'before', 'slow', 'quick']);
   expect([engine.open, engine.most, engine.loads]).toEqual([0, 2, 2]);
 });
 

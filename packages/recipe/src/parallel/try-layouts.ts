@@ -20,6 +20,8 @@ export interface TryLayoutsOptions extends Omit<TaskOptions, 'seed'> {
   readonly seconds?: number;
   /** No turn begins after so many seconds (60) but the first one; a layout that had none is not told of. */
   readonly budget?: number;
+  /** What else is measured, so that it has the same hours of the machine: it has a turn before every round. */
+  readonly beforeRound?: () => Promise<void>;
   /** Where the model lies as it is: engines then share its weights, as those of a plan that is run. */
   readonly file?: string | undefined;
   /** Bytes that may be open at a time, whatever the devices have; most of what this machine has free when absent. */
@@ -37,7 +39,7 @@ const MEMORY_SHARE = 0.8;
  * Runs layouts on random inputs. All are open at the same time where the memory of the devices and of this machine holds them all, else one after the other, anew in every round. A layout that cannot be opened or run is told as `failed`,
  * with the reason. Throws `E_OPTION` for a goal that running says nothing of, `E_LIMIT`, `E_INPUT` and `E_UNSUPPORTED` for inputs that cannot be made up, `E_RUNTIME_MISSING`, and the reason of a signal; nothing is open then.
  */
-export async function tryLayouts(model: Model, { candidates, goal, sizes, devices, rounds = 5, seconds = 0.2, budget = 60, file, memory = freeMemory(), engine, jobs, signal, onProgress }: TryLayoutsOptions): Promise<Trial[]> {
+export async function tryLayouts(model: Model, { candidates, goal, sizes, devices, rounds = 5, seconds = 0.2, budget = 60, beforeRound, file, memory = freeMemory(), engine, jobs, signal, onProgress }: TryLayoutsOptions): Promise<Trial[]> {
   const gain = gains[goal];
   if (!gain) throw new PenjingError('E_OPTION', `what runs says nothing of ${goal}`, { hint: 'Try layouts for latency or throughput.' });
   const { openLayout } = await import('@penjing/parallel/node');
@@ -58,7 +60,8 @@ export async function tryLayouts(model: Model, { candidates, goal, sizes, device
   const until = performance.now() + 1000 * budget;
   let done = 0;
   try {
-    for (let round = 0; round < rounds; round++) {
+    for (let round = 0; round < rounds && (done === 0 || performance.now() < until); round++) {
+      await beforeRound?.();
       for (const candidate of candidates.filter(({ name }) => !failed.has(name))) {
         signal?.throwIfAborted();
         if (done > 0 && performance.now() >= until) break;

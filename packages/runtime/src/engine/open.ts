@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { type Model, PenjingError, type TaskOptions, type ValueInfo, tensorType } from '@penjing/core';
 import type { SessionHost } from '../session-host.js';
 import type { SessionInfo, SessionSource, SessionValue } from '../worker/wire-types.js';
-import { type CheckedModel, type ExternalFile, checkBytes, checkFile, storeModel, weightFacts } from './model-source.js';
+import { type CheckedModel, type ExternalFile, checkBytes, checkFile, storeInPlace, storeModel, weightFacts, weightFolder } from './model-source.js';
 import { type SessionOptions, type WeightFacts, sessionSettings } from './settings.js';
 
 /** A session in a worker, and what the calling thread knows of it. */
@@ -63,11 +63,16 @@ export async function openBytes(host: SessionHost, bytes: Uint8Array, options: O
   return openSource(host, source, checked, options);
 }
 
-/** Serializes a model: in memory when it is small, else into a temporary folder that lives as long as the session. */
+/** Serializes a model: in memory when it is small or its weights lie in files as they are, which engines then share, else into a temporary folder that lives as long as the session. */
 export async function openModel(host: SessionHost, model: Model, options: OpenOptions): Promise<OpenedModel> {
   refuseForeignTypes(model);
   const facts = weightFacts(model);
   const { memoryLimit = MEMORY_LIMIT, signal, onProgress } = options;
+  const inPlace = facts.bytes > memoryLimit ? await storeInPlace(model, memoryLimit) : undefined;
+  if (inPlace) {
+    const { source, folder } = inPlace;
+    return openSource(host, source, { model, weights: facts, bytes: facts.bytes, weightsInFiles: true }, { ...options, sessionConfig: { ...weightFolder(folder), ...options.sessionConfig } });
+  }
   const stored = await storeModel(model, facts.bytes <= memoryLimit, { ...(signal && { signal }), ...(onProgress && { onProgress }) });
   try {
     return await openSource(host, stored.source, { model, weights: facts, bytes: stored.bytes }, options, stored.cleanup);

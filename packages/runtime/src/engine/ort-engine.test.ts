@@ -3,7 +3,8 @@ import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DenseTensor, GraphBuilder, Model, denseOf, tensorType } from '@penjing/core';
-import { layoutToBytes, serializeOnnx } from '@penjing/graph-io';
+import { layoutToBytes, readOnnx, serializeOnnx } from '@penjing/graph-io';
+import { fileSource, saveFile } from '@penjing/graph-io/node';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { liveSessionHosts } from '../session-host.js';
 import { engineContract } from '../testing/engine-contract.js';
@@ -74,6 +75,14 @@ describe('where a model comes from', () => {
     await filed[Symbol.asyncDispose]();
     await executor[Symbol.asyncDispose]();
     expect(await ours()).toEqual([]);
+    // Weights that lie in files are read there, by all engines.
+    await saveFile(join(folder, 'in-place.onnx'), serializeOnnx(large(), { name: 'in-place.onnx' }));
+    await using source = await fileSource(join(folder, 'in-place.onnx'));
+    const stored = await readOnnx(source);
+    await using there = await ortEngine({ memoryLimit: 0 }).load(stored);
+    expect(await ours()).toEqual([]);
+    await using whole = await engine.load(large());
+    expect(await there.run({ x })).toEqual(await whole.run({ x }));
     vi.unstubAllEnvs();
   });
 

@@ -53,14 +53,18 @@ export function ortEngine(defaults: OrtEngineOptions = {}): OrtEngine {
   }
   const executor = ({ host, opened }: Started): Executor => new OrtExecutor(host, opened);
   const startModel = (model: Model, options: LoadOptions): Promise<Started> => start(options, (host, merged) => openModel(host, model, merged));
+  const startFile = (path: string, options: LoadOptions): Promise<Started> => start(options, (host, merged) => openFile(host, path, merged));
   return {
     name: 'onnxruntime-node',
     load: async (model, options = {}) => executor(await startModel(model, options)),
-    loadFile: async (path, options = {}) => executor(await start(options, (host, merged) => openFile(host, path, merged))),
+    loadFile: async (path, options = {}) => executor(await startFile(path, options)),
     loadBytes: async (bytes, options = {}) => executor(await start(options, (host, merged) => openBytes(host, bytes, { ...options, ...merged }))),
     ...(defaults.thread !== 'calling' && {
       loadChain: (stages, { outputs, signal }) =>
-        OrtChain.open(stages.map(({ model, threads }) => (opening) => startModel(model, { ...(threads !== undefined && { threads }), ...(opening && { signal: opening }) })), outputs, signal),
+        OrtChain.open(stages.map(({ model, file, threads }) => (opening) => {
+          const options = { ...(threads !== undefined && { threads }), ...(opening && { signal: opening }) };
+          return file === undefined ? startModel(model, options) : startFile(file, options);
+        }), outputs, signal),
     }),
   };
 }
