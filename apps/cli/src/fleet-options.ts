@@ -18,7 +18,9 @@ export const fleetOptions: readonly OptionSpec[] = underHeading('Fleet', [
 export function joinOptionsOf({ options, signal, note }: CommandContext): JoinOptions | undefined {
   const servers = textOf(options, 'join');
   if (servers === undefined) {
-    refuseOptions(options, ['root', 'fleet', 'nkey', 'tlsCa', 'tlsCert', 'tlsKey', 'ackWait'], 'without --join');
+    // Who trains together has certificates too.
+    const tls = options['joinTraining'] === undefined ? ['tlsCa', 'tlsCert', 'tlsKey'] : [];
+    refuseOptions(options, ['root', 'fleet', 'nkey', ...tls, 'ackWait'], 'without --join');
     return undefined;
   }
   return {

@@ -1,5 +1,5 @@
 /** What convert, quantize and apply share: run a recipe, then say what came out. */
-import type { RecipeFile, RecipeResult, RunRecipeOptions, Training } from '@penjing/recipe';
+import type { JoinOptions, RecipeFile, RecipeResult, RunRecipeOptions, Training } from '@penjing/recipe';
 import type { CommandContext, CommandResult, OptionSpec } from './command.js';
 import { joinOptionsOf, rootsOf } from './fleet-options.js';
 import { common, numberOf, textOf, underHeading } from './options.js';
@@ -20,41 +20,47 @@ export const saveOptions: readonly OptionSpec[] = underHeading('Output', [
  * file, threads for that start before everything else is loaded.
  */
 export async function runSteps(context: CommandContext, steps: readonly object[], { input = context.arguments[0], streams = false, exchange }: { readonly input?: string | undefined; readonly streams?: boolean; readonly exchange?: RunRecipeOptions['exchange'] } = {}): Promise<CommandResult> {
-  const join = joinOptionsOf(context);
-  if (join) {
-    const { fleetPool, joinFleet, openRoots } = await import('@penjing/recipe');
-    const roots = await openRoots(rootsOf(context.options));
-    await using fleet = await joinFleet(join);
-    await using pool = fleetPool({ queue: fleet.queue, roots, output: textOf(context.options, 'output') ?? '', signal: context.signal });
-    return await runRecipeFile(context, JSON.stringify({ steps }), 'the command line', { input, pool, exchange });
-  }
-  await using pool = streams && input !== undefined ? await (await import('@penjing/recipe/pool')).startPool(input, numberOf(context.options, 'threads')) : undefined;
+  const early = streams && input !== undefined && textOf(context.options, 'join') === undefined;
+  await using pool = early ? await (await import('@penjing/recipe/pool')).startPool(input, numberOf(context.options, 'threads')) : undefined;
   return await runRecipeFile(context, JSON.stringify({ steps }), 'the command line', { input, pool, exchange });
 }
 
 export async function runRecipeFile(context: CommandContext, text: string, name: string, { input, pool, exchange }: { readonly input?: string | undefined; readonly pool?: RunRecipeOptions['pool']; readonly exchange?: RunRecipeOptions['exchange'] } = {}): Promise<CommandResult> {
   const { completeRecipe, parseRecipe, runRecipe } = await import('@penjing/recipe');
   const { options } = context;
+  const join = joinOptionsOf(context);
   const file: RecipeFile = await parseRecipe(text, name);
   const recipe = completeRecipe(file, {
     ...(input === undefined ? {} : { input }),
     ...(textOf(options, 'output') === undefined ? {} : { output: textOf(options, 'output') }),
   });
-  const result = await runRecipe(recipe, {
-    force: options['force'] === true,
-    resume: options['resume'] === true,
-    check: options['check'] !== false,
-    externalData: textOf(options, 'externalData') as 'auto' | undefined,
-    threads: numberOf(options, 'threads'),
-    report: textOf(options, 'report'),
-    signal: context.signal,
-    ...(context.onProgress ? { onProgress: context.onProgress } : {}),
-    ...(context.seed !== undefined && { seed: context.seed }),
-    onNote: context.note,
-    ...(pool && { pool }),
-    ...(exchange && { exchange }),
-  });
-  return { json: { ...result }, text: describe(result) };
+  const run = async (shared: Pick<RunRecipeOptions, 'pool' | 'fleet'>): Promise<CommandResult> => {
+    const result = await runRecipe(recipe, {
+      force: options['force'] === true,
+      resume: options['resume'] === true,
+      check: options['check'] !== false,
+      externalData: textOf(options, 'externalData') as 'auto' | undefined,
+      threads: numberOf(options, 'threads'),
+      report: textOf(options, 'report'),
+      signal: context.signal,
+      ...(context.onProgress ? { onProgress: context.onProgress } : {}),
+      ...(context.seed !== undefined && { seed: context.seed }),
+      onNote: context.note,
+      ...shared,
+      ...(exchange && { exchange }),
+    });
+    return { json: { ...result }, text: describe(result) };
+  };
+  return join ? onFleet(context, join, recipe.output, run) : run({ ...(pool && { pool }) });
+}
+
+/** Workers write the weights, and run the jobs that they know. */
+async function onFleet({ options, signal }: CommandContext, join: JoinOptions, output: string, run: (shared: Pick<RunRecipeOptions, 'pool' | 'fleet'>) => Promise<CommandResult>): Promise<CommandResult> {
+  const { fleetPool, joinFleet, openRoots } = await import('@penjing/recipe');
+  const roots = await openRoots(rootsOf(options));
+  await using fleet = await joinFleet(join);
+  await using pool = fleetPool({ queue: fleet.queue, roots, output, signal });
+  return await run({ pool, fleet: { queue: fleet.queue, roots } });
 }
 
 function describe(result: RecipeResult): string {

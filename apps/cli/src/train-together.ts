@@ -18,10 +18,11 @@ export async function runTogether({ options, signal, note }: CommandContext, run
   const address = textOf(options, 'joinTraining');
   const [rank, world] = [numberOf(options, 'rank'), numberOf(options, 'world')];
   if (address === undefined) {
-    const idle = ['rank', 'world', 'tls-ca', 'tls-cert', 'tls-key'].find((name) => options[name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())] !== undefined);
+    const idle = ['rank', 'world', ...(options['join'] === undefined ? ['tls-ca', 'tls-cert', 'tls-key'] : [])].find((name) => options[name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())] !== undefined);
     if (idle !== undefined) throw new PenjingError('E_OPTION', `--${idle} means nothing without --join-training`, { hint: 'Say where rank 0 is: --join-training HOST:PORT.' });
     return run(undefined);
   }
+  if (options['join'] !== undefined) throw new PenjingError('E_OPTION', '--join and --join-training do not go together', { hint: 'Train together, or have a fleet give the answers of the teacher.' });
   if (rank === undefined || world === undefined) throw new PenjingError('E_OPTION', `--${rank === undefined ? 'rank' : 'world'} is missing beside --join-training`, { hint: 'Every process says which one it is, and how many there are: --rank 0 --world 2.' });
   const { joinTraining } = await import('@penjing/recipe');
   await using exchange = await joinTraining({ address, rank, world, token: process.env['PENJING_TRAINING_TOKEN'], ca: textOf(options, 'tlsCa'), cert: textOf(options, 'tlsCert'), key: textOf(options, 'tlsKey'), signal, onNote: note });

@@ -22,6 +22,7 @@ export { cloneGraph, cloneModel } from './graph/clone.js';
 export { print } from './graph/print.js';
 export { type Block, blocks } from './graph/blocks.js';
 export { GraphBuilder, type NodeOptions, denseOf } from './builder.js';
+export { inLanes } from './in-lanes.js';
 export { untilAborted } from './until-aborted.js';
 export { type ChainOptions, type ChainStage, type Engine, type EngineOptions, type Executor, type Feeds, type Fetches, type RunOptions, type ValueInfo } from './engine.js';
 export { type Job, type JobContext, type JobFunction, type JobHost, type JobOptions, type PreparedModel, type Shelf, type ShelfReference, type TensorReference, inlineJobs, jobModule } from './job.js';

@@ -34,6 +34,7 @@ export type { GradientExchange, Mean, Round, RoundResult, Said } from './trainer
 export type { RunState, Validation } from './trainer/checkpoints.js';
 export { averagedGradients, engineGradients, type GradientSource, type LossAndGradients } from './trainer/gradient-source.js';
 export type { TeacherOutputs } from './trainer/teacher.js';
+export { teacherJob } from './trainer/teacher-job.js';
 export type { Grid, GridLayout } from './recover/grid.js';
 export { type GridConstraint, onGrids } from './recover/on-grids.js';
 export { type GridTools, type OpenedGrids, openGrids } from './recover/open-grids.js';

@@ -51,9 +51,12 @@ export function calibratedWeights<Name extends StatisticName>({ method, statisti
 
       const plans = new Map(plan.planned.flatMap((planned) => (planned.method === method ? [[planned.matrix, planned] as const] : [])));
       const { groups, skipped } = layerGroups(model, [...plans.keys()]);
-      for await (const { group, statistics, problem } of calibrateLayers(model, { ...task, jobs, samples, groups, statistics: wanted })) {
-        const layers = group.layers.map((layer) => plans.get(layer)!);
-        const result = problem ?? (await orProblem(round(layers, statistics, group, { jobs, task })));
+      const plannedOf = ({ layers }: LayerGroup): PlannedWeight[] => layers.map((layer) => plans.get(layer)!);
+      for await (const { group, computed: result } of calibrateLayers(model, {
+        ...task, jobs, samples, groups, statistics: wanted,
+        compute: async ({ group, statistics, problem }) => problem ?? (await orProblem(round(plannedOf(group), statistics, group, { jobs, task }))),
+      })) {
+        const layers = plannedOf(group);
         if (typeof result === 'string') {
           for (const planned of layers) apply(planned, planned.nearest, { note: `rounded to the nearest: ${result}` });
           continue;

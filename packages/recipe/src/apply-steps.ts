@@ -1,6 +1,6 @@
 /** Applies the steps of a recipe to a graph: each calibrated with data of its own, on the model that the steps before it left. */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Engine, type Feeds, type JobHost, type Model, type Pass, type PassContext, type PassResult, pipeline, type TaskOptions } from '@penjing/core';
 import type { GradientExchange } from '@penjing/distill';
@@ -9,6 +9,7 @@ import type { OpenedCalibration } from '@penjing/runtime';
 import { isLeftOut } from './split-samples.js';
 import type { Input } from './inputs/input.js';
 import { loadRuntime } from './load-runtime.js';
+import type { Fleet } from './parallel/fleet-jobs.js';
 import type { Training } from './steps/step.js';
 import { type BoundStep, bindStep, type RecipeStep } from './steps/steps.js';
 
@@ -37,6 +38,8 @@ export interface ApplyOptions extends TaskOptions {
    * finished. Without it statistics are kept in files of steps only.
    */
   readonly run?: { readonly key: string; readonly graph: string } | undefined;
+  /** Workers that run the jobs of the passes, where they know them. */
+  readonly fleet?: Fleet | undefined;
   /** What the result is written as. */
   readonly format: string;
   /** Other processes that train the same. */
@@ -48,7 +51,7 @@ export interface ApplyOptions extends TaskOptions {
 
 /** Calibrated passes run the model, and others compute, in a thread that ends with them. */
 export async function applySteps(steps: readonly OpenedStep[], model: Model, options: ApplyOptions): Promise<PassResult> {
-  const { threads, work, jobs: given, run, format, exchange, onNote = () => {}, onTrained = () => {}, ...task } = options;
+  const { threads: _threads, work, jobs: given, fleet: _fleet, run, format, exchange, onNote = () => {}, onTrained = () => {}, ...task } = options;
   const passes = pipeline(steps.flatMap(({ step, data, input }, index) => {
     const folder = work === undefined ? undefined : join(work, 'training', `${run?.graph ?? ''}-${index}`);
     const pass = step.pass?.({ format, run: { input, folder, exchange, onNote, onTrained } });
@@ -57,9 +60,17 @@ export async function applySteps(steps: readonly OpenedStep[], model: Model, opt
   const context: PassContext = { ...task, ...(await engineFor(steps)) };
   if (steps.every(({ step, data }) => !data && !step.runsJobs)) return passes.run(model, context);
   if (given) return passes.run(model, { ...context, jobs: given });
-  const { ortJobs } = await loadRuntime();
-  await using jobs = ortJobs({ ...(threads !== undefined && { threads }), ...(work !== undefined && { work }) });
+  await using jobs = await openJobs(options);
   return await passes.run(model, { ...context, jobs });
+}
+
+/** In a thread of this machine, and on a fleet what its workers know. */
+async function openJobs({ threads = availableParallelism(), work, fleet, signal }: ApplyOptions): Promise<JobHost & AsyncDisposable> {
+  const { ortJobs } = await loadRuntime();
+  const local = ortJobs({ threads, ...(work !== undefined && { work }) });
+  if (!fleet || work === undefined) return local;
+  const { fleetJobs } = await import('./parallel/fleet-jobs.js');
+  return fleetJobs({ ...fleet, local, work, threads, signal });
 }
 
 /** The pass, with samples for the model as it finds it. Random ones are named in every record: what was chosen by them means little. */

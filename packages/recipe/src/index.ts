@@ -37,6 +37,7 @@ export { runTask, type RunTaskOptions, type TaskOutput, type TaskRun } from './t
 export { runModel, type RunModelOptions, type RunModelResult, type RunOutput } from './run-model.js';
 export { batchFile, type BatchFileOptions, type BatchFileResult } from './parallel/batch-file.js';
 export { batchTasks } from './parallel/batch-job.js';
+export type { Fleet } from './parallel/fleet-jobs.js';
 export { fleetPool, type FleetPoolOptions } from './parallel/fleet-pool.js';
 export { type BrokerOptions, type JoinedFleet, joinFleet, type JoinOptions } from './parallel/join-fleet.js';
 export { runWorker, type RunWorkerOptions, type WorkerSummary } from './parallel/run-worker.js';

@@ -15,6 +15,7 @@ import { withGraphs } from './manifest.js';
 import type { WrittenGraph } from './layouts/folder-layout.js';
 import { besideGraphs, planVariant, type Variant } from './model-layout.js';
 import { outputFormat } from './outputs/formats.js';
+import type { Fleet } from './parallel/fleet-jobs.js';
 import type { GraphOutput, WeightsOutput, WeightsOutputOptions } from './outputs/output-format.js';
 import type { Recipe } from './recipe-schema.js';
 import { checkReport, writeReport } from './report/write-report.js';
@@ -37,6 +38,8 @@ export interface RunRecipeOptions extends TaskOptions {
   readonly applied?: PassResult | undefined;
   /** Threads that wait for work already; whoever started them stops them. */
   readonly pool?: Pool | undefined;
+  /** Workers that run the heavy jobs of calibrated and training steps. */
+  readonly fleet?: Fleet | undefined;
   /** Processes that run the same recipe on other machines, and train together: `joinTraining` opens it. */
   readonly exchange?: GradientExchange | undefined;
   /** What the manifest of a folder shall remember besides. */
@@ -210,7 +213,7 @@ async function graphFiles({ input, models, variant, format, recipe, options, tas
   for (const [stem, built] of models) {
     const before = new Set(check(built).map(issueKey));
     const original = samples > 0 ? cloneModel(built) : undefined;
-    const result = options.applied ?? await applySteps(steps, built, { ...task, threads: options.threads, work, run: { key: planKeyOf(recipe, steps), graph: stem }, format: format.name, exchange: options.exchange, onNote: options.onNote, onTrained });
+    const result = options.applied ?? await applySteps(steps, built, { ...task, threads: options.threads, work, run: { key: planKeyOf(recipe, steps), graph: stem }, format: format.name, exchange: options.exchange, fleet: options.fleet, onNote: options.onNote, onTrained });
     assertNoNewIssues(result.model, before);
     const name = variant.graph(stem);
     const layouts = await format.layouts(result.model, { name, externalData: options.externalData ?? 'auto', write: convert, signal: options.signal, pool });

@@ -1,6 +1,7 @@
 /** `penjing apply`: runs a recipe file. */
 import { readFile } from 'node:fs/promises';
 import type { Command } from '../command.js';
+import { fleetOptions } from '../fleet-options.js';
 import { common } from '../options.js';
 import { runRecipeFile, saveOptions } from '../run-steps.js';
 
@@ -11,7 +12,7 @@ export const apply: Command = {
     { name: '<recipe>', help: 'a .yaml file with steps' },
     { name: '[input]', help: 'the model, when the recipe does not name one' },
   ],
-  options: [{ ...common.output, required: false }, ...saveOptions, common.threads],
+  options: [{ ...common.output, required: false }, ...saveOptions, ...fleetOptions, common.threads],
   examples: ['penjing apply examples/int4.yaml', 'penjing apply examples/int4.yaml models/sapling -o out/sapling'],
   async run(context) {
     const [file = '', input] = context.arguments;

@@ -1,5 +1,6 @@
 /** `penjing cluster`: weights as places in a small codebook, straight from a checkpoint or from an ONNX model. */
 import type { Command } from '../command.js';
+import { fleetOptions } from '../fleet-options.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
 import { cacheWords, calibrationWords, excludeWord, stepOptions } from '../step-options.js';
@@ -19,7 +20,7 @@ export const cluster: Command = {
   name: 'cluster',
   summary: 'make the file smaller by a codebook per weight, expanded when the model is loaded',
   arguments: [{ name: '<input>', help: 'a folder or file that convert takes' }],
-  options: [common.output, ...fields.specs, ...saveOptions, common.threads],
+  options: [common.output, ...fields.specs, ...saveOptions, ...fleetOptions, common.threads],
   examples: [
     'penjing cluster models/sapling -o out/sapling-c4 --bits 4',
     'penjing cluster models/sapling -o out/sapling-c3 --bits 3 --outputs 16 --method sensitivity --data train.txt',

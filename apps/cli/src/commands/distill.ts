@@ -1,5 +1,6 @@
 /** `penjing distill`: trains a small model on what a large one says. */
 import type { Command } from '../command.js';
+import { fleetOptions } from '../fleet-options.js';
 import { common, filled, textOf } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
 import { inGroup, stepOptions } from '../step-options.js';
@@ -30,6 +31,7 @@ export const distill: Command = {
     ...fields.specs,
     common.seed,
     ...togetherOptions,
+    ...fleetOptions.filter(({ flags }) => !togetherOptions.some((option) => option.flags === flags)),
     ...saveOptions,
     common.threads,
   ],
@@ -37,6 +39,7 @@ export const distill: Command = {
     'penjing distill models/sapling --student layers:half -o out/sapling-half --data train.txt --minutes 15 --preset states --rate 1e-3 --batch 4',
     'penjing distill models/sapling --student width:0.5 -o out/sapling-narrow --data train.txt --minutes 15 --preset minitron',
     'penjing distill teacher.onnx --student small.onnx -o taught.onnx --data train-images-idx3-ubyte.gz --epochs 10',
+    'penjing distill teacher.onnx --student small.onnx -o taught.onnx --data train.txt --epochs 3 --cache-teacher --join nats://127.0.0.1:4222 --root /mnt/models   (penjing worker asks the teacher)',
   ],
   async run(context) {
     const { arguments: teachers, options } = context;

@@ -1,5 +1,6 @@
 /** `penjing lowrank`: weight matrices as products of two thin ones. */
 import type { Command } from '../command.js';
+import { fleetOptions } from '../fleet-options.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
 import { cacheWords, calibrationWords, excludeWord, stepOptions } from '../step-options.js';
@@ -20,7 +21,7 @@ export const lowrank: Command = {
   name: 'lowrank',
   summary: 'replace weight matrices by products of two thin ones: smaller, and faster in the same proportion',
   arguments: [{ name: '<input>', help: 'a folder or file that convert takes' }],
-  options: [common.output, ...factors.specs, ...saveOptions, common.threads],
+  options: [common.output, ...factors.specs, ...saveOptions, ...fleetOptions, common.threads],
   examples: [
     'penjing lowrank models/sapling -o out/sapling-half --rank-ratio 0.5 --method svd-llm --data train.txt',
     'penjing lowrank model.onnx -o small.onnx --energy 0.95',

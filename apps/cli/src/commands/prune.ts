@@ -1,6 +1,7 @@
 /** `penjing prune`: zeros among the weights, or whole structures gone, straight from a checkpoint or from an ONNX model. */
 import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
+import { fleetOptions } from '../fleet-options.js';
 import { common } from '../options.js';
 import { runSteps, saveOptions } from '../run-steps.js';
 import { cacheWords, calibrationWords, excludeWord, inGroup, readChosen, stepOptions } from '../step-options.js';
@@ -45,7 +46,7 @@ export const prune: Command = {
   name: 'prune',
   summary: 'set weights to 0, or take out heads, features, channels or layers',
   arguments: [{ name: '<input>', help: 'a folder or file that convert takes' }],
-  options: [common.output, ...options, ...added, ...saveOptions, common.threads],
+  options: [common.output, ...options, ...added, ...saveOptions, ...fleetOptions, common.threads],
   examples: [
     'penjing prune models/sapling -o out/sapling-half --sparsity 0.5',
     'penjing prune models/sapling -o out/sapling-2of4 --pattern 2:4 --method sparsegpt --data train.txt',

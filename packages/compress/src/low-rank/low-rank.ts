@@ -60,9 +60,10 @@ export function lowRank({ method = 'svd', alpha = 0.5, damping = 1e-4, exclude =
       if (method !== 'svd') {
         if (!samples) throw new PenjingError('E_DATA', `${method} needs samples of what the model will read`, { hint: 'Give --data FILE, or choose --method svd.' });
         const statistic = method === 'asvd' ? 'norms' : 'hessian';
-        for await (const { group, statistics, problem } of calibrateLayers(model, { ...task, jobs, samples, groups, statistics: [statistic] })) {
-          const metric = metricOf(statistics, alpha, damping);
-          const found = problem ?? (await orProblem(decompose(group.layers, metric, { rule, jobs, task })));
+        for await (const { group, computed: found } of calibrateLayers(model, {
+          ...task, jobs, samples, groups, statistics: [statistic],
+          compute: async ({ group, statistics, problem }) => problem ?? (await orProblem(decompose(group.layers, metricOf(statistics, alpha, damping), { rule, jobs, task }))),
+        })) {
           if (typeof found === 'string') for (const layer of group.layers) await plainly(layer, `by plain SVD: ${found}`);
           else await place(group.layers.map((layer, i) => ({ layer, spectrum: found.spectra[i]!, method, note: noteOf(found, damping) })));
         }

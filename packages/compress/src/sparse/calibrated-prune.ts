@@ -58,11 +58,17 @@ function calibratedPrune<Name extends 'norms' | 'hessian'>(name: 'wanda' | 'spar
       };
       const across = matrices.filter((layer) => sparsityFor(layer)!.kind === 'pattern' && hasPlaces(layer));
       const { groups, skipped } = layerGroups(model, matrices.filter((layer) => !across.includes(layer)));
-      for await (const { group, statistics, problem } of calibrateLayers(model, { ...task, jobs, samples, groups, statistics: [statistic] })) {
-        const parts = bySparsity(group.layers, (layer) => sparsityFor(layer)!);
-        const metric = metricOf(statistics[statistic]);
-        for (const { sparsity, layers } of parts) {
-          const result = problem ?? (await pruneGroup({ ...group, layers }, metric, { sparsity, jobs, task }));
+      const partsOf = (group: LayerGroup): Part[] => bySparsity(group.layers, (layer) => sparsityFor(layer)!);
+      for await (const { group, computed } of calibrateLayers(model, {
+        ...task, jobs, samples, groups, statistics: [statistic],
+        async compute({ group, statistics, problem }) {
+          const results: (PruneOutput | string)[] = [];
+          for (const { sparsity, layers } of partsOf(group)) results.push(problem ?? (await pruneGroup({ ...group, layers }, metricOf(statistics[statistic]), { sparsity, jobs, task })));
+          return results;
+        },
+      })) {
+        for (const [p, { sparsity, layers }] of partsOf(group).entries()) {
+          const result = computed[p]!;
           for (const [i, layer] of layers.entries()) {
             const pruned = typeof result === 'string' ? result : result.matrices[i]!;
             if (typeof pruned === 'string' || typeof result === 'string') {

@@ -1,24 +1,33 @@
-/** Runs one block of a model over all samples: activations come from the shelf and go back to it, statistics are gathered on the way. */
+/** Runs one block of a model over samples: activations come from the shelf and go back to it, statistics are gathered on the way. */
+import type { Executor } from '../engine.js';
 import type { Kernels } from '@penjing/kernels';
-import { type Job, type JobContext, type PreparedModel, type ShelfReference, type TensorReference, jobModule } from '../job.js';
-import { matrixProducts } from '../linalg/products.js';
+import { type Job, type JobContext, type PreparedModel, type ShelfReference, jobModule } from '../job.js';
+import { matrixProducts, type Products } from '../linalg/products.js';
 import type { DenseTensor } from '../tensor.js';
 import { type StatisticName, type Statistics, collectors } from './collectors/index.js';
+import { finishGathered, type Gathered, gatheredAs, mergeGathered } from './merge-parts.js';
 import type { Patches } from './patches.js';
 
 export interface BlockJobInput {
   /** Computes the values that are no inputs; absent when there are none. */
   readonly model: PreparedModel | undefined;
   readonly shelf: ShelfReference;
-  readonly samples: number;
+  /** Statistics of parts are merged in this order. */
+  readonly parts: readonly SampleRange[];
   /** Values that are taken from the shelf, and those that are put there, by name. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  /** Values that nothing needs afterwards. */
+  /** Values that nothing needs afterwards; a job that drops some cannot be run twice. */
   readonly drop: readonly string[];
   readonly collect: readonly NamedRequest[];
   /** Where large statistics go. */
   readonly large: ShelfReference;
+}
+
+/** From the first sample to the one behind the last. */
+export interface SampleRange {
+  readonly start: number;
+  readonly end: number;
 }
 
 /** What to gather of a value. */
@@ -49,24 +58,31 @@ export function shelfName(sample: number, value: string): string {
   return `${sample}/${value}`;
 }
 
-async function runBlock({ model, shelf: reference, samples, inputs, outputs, drop, collect, large: largeReference }: BlockJobInput, context: JobContext): Promise<readonly Collected[]> {
-  const { engine, kernels, signal, onProgress } = context;
-  await using products = matrixProducts(engine);
-  await using executor = model && (await context.load(model));
-  const shelf = context.shelf(reference);
-  const large = context.shelf(largeReference);
+async function runBlock(input: BlockJobInput, context: JobContext): Promise<readonly Collected[]> {
+  await using products = matrixProducts(context.engine);
+  await using executor = input.model && (await context.load(input.model));
+  let merged: readonly Gathered[] | undefined;
+  for (const part of input.parts) {
+    const gathered = await runPart(part, input, { ...context, executor, products });
+    merged = merged ? merged.map((before, i) => mergeGathered(before, gathered[i]!)) : gathered;
+  }
+  return finishGathered(merged ?? [], input.collect, context.shelf(input.large));
+}
+
+interface PartTools extends JobContext {
+  readonly executor: Executor | undefined;
+  readonly products: Products;
+}
+
+async function runPart({ start, end }: SampleRange, { shelf: reference, parts, inputs, outputs, drop, collect }: BlockJobInput, { executor, products, kernels, signal, onProgress, shelf: openShelf }: PartTools): Promise<readonly Gathered[]> {
+  const shelf = openShelf(reference);
   const broken = new Map<string, number>();
-  const gathering = collect.map(({ value, statistic, name, identity }) => {
-    const put = async (tensor: DenseTensor): Promise<TensorReference> => {
-      await large.put(name, tensor);
-      return { ...(await large.refer(name)), ...(identity !== undefined && { identity }) };
-    };
-    return { value, statistic, collector: collectors[statistic](value, { kernels, products, put }) };
-  });
+  const gathering = collect.map(({ value, statistic }) => ({ value, statistic: gatheredAs(statistic), collector: collectors[gatheredAs(statistic)](value, { kernels, products }) }));
   const wanted = [...new Set([...outputs, ...collect.map(({ value }) => value)])].filter((name) => !inputs.includes(name));
-  for (let sample = 0; sample < samples; sample++) {
+  const total = parts.at(-1)!.end;
+  for (let sample = start; sample < end; sample++) {
     signal?.throwIfAborted();
-    onProgress?.({ phase: 'calibrate', done: sample, total: samples, unit: 'samples' });
+    onProgress?.({ phase: 'calibrate', done: sample, total, unit: 'samples' });
     const feeds: Record<string, DenseTensor> = {};
     for (const name of inputs) feeds[name] = await shelf.get(shelfName(sample, name));
     const fetched = executor ? await executor.run(feeds, { outputs: wanted, ...(signal && { signal }) }) : {};
@@ -78,9 +94,9 @@ async function runBlock({ model, shelf: reference, samples, inputs, outputs, dro
     for (const name of outputs) await shelf.put(shelfName(sample, name), valueOf(name));
     for (const name of drop) await shelf.delete(shelfName(sample, name));
   }
-  const collected: Collected[] = [];
-  for (const { value, statistic, collector } of gathering) collected.push({ value, statistic, result: await collector.result(), broken: broken.get(value) });
-  return collected;
+  const gathered: Gathered[] = [];
+  for (const { value, statistic, collector } of gathering) gathered.push({ value, statistic, result: await collector.result(), broken: broken.get(value) });
+  return gathered;
 }
 
 function isFinite({ dtype, data }: DenseTensor, kernels: Kernels): boolean {

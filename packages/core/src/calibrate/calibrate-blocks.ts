@@ -5,14 +5,15 @@ import { PenjingError } from '../errors.js';
 import { type Block, blocks } from '../graph/blocks.js';
 import type { Model } from '../graph/model.js';
 import { inferShapes } from '../infer/infer-shapes.js';
-import type { JobHost, ShelfReference } from '../job.js';
+import type { JobHost } from '../job.js';
 import type { TaskOptions } from '../task.js';
-import { type BlockJobInput, blockJob, type Collected, type NamedRequest, type StatisticRequest } from './block-job.js';
+import type { Collected, NamedRequest, StatisticRequest } from './block-job.js';
 import type { CalibrationStore } from './calibration-store.js';
 import { COLLECTORS_VERSION, statisticFields, type StatisticName, type Statistics } from './collectors/index.js';
 import { extractModel } from './extract-model.js';
 import { addPatches } from './patches.js';
 import { shelveSamples } from './shelve-samples.js';
+import { type BlockSweep, sweepBlock } from './sweep-block.js';
 
 export interface CalibrationOptions extends TaskOptions {
   readonly jobs: JobHost;
@@ -60,13 +61,12 @@ export async function* calibrateBlocks(model: Model, options: CalibrateOptions):
   await using shelf = await jobs.openShelf();
   const { count, hash } = await shelveSamples(model, shelf, { samples, ...task, hashed: store !== undefined });
   const results = new Set(model.graph.outputs.map(({ name }) => name));
-  const reference = ({ kind, reference }: ShelfReference): ShelfReference => ({ kind, reference });
   let sweeps = 0;
 
-  const run = async (part: Model | undefined, step: Pick<BlockJobInput, 'collect' | 'inputs' | 'outputs' | 'drop'>): Promise<readonly Collected[]> => {
+  const run = async (part: Model | undefined, step: Pick<BlockSweep, 'collect' | 'inputs' | 'outputs' | 'drop'>): Promise<readonly Collected[]> => {
     await using prepared = part && (await jobs.prepare(part, task));
-    const input: BlockJobInput = { model: prepared && { kind: prepared.kind, reference: prepared.reference }, shelf: reference(shelf), large: reference(store?.shelf ?? shelf), samples: count, ...step };
-    return jobs.run(blockJob, input, task);
+    // Waited for: the model is there until then.
+    return await sweepBlock(jobs, { model: prepared, shelf, large: store?.shelf ?? shelf, samples: count, ...step }, task);
   };
   /** Blocks whose activations nothing has asked for yet. */
   const waiting: (() => Promise<unknown>)[] = [];

@@ -2,11 +2,12 @@
 import { PenjingError } from '../errors.js';
 import type { Model } from '../graph/model.js';
 import type { Node } from '../graph/node.js';
-import { calibrateBlocks, type CalibrationOptions } from './calibrate-blocks.js';
+import { inLanes } from '../in-lanes.js';
+import { calibrateBlocks, type CalibrationOptions, type GatheredStatistics } from './calibrate-blocks.js';
 import { statisticBytes, statisticChannels, type StatisticName, type Statistics } from './collectors/index.js';
 import type { LayerGroup } from './layer-groups.js';
 
-export interface CalibrateLayersOptions<Name extends StatisticName> extends CalibrationOptions {
+export interface CalibrateLayersOptions<Name extends StatisticName, Computed = undefined> extends CalibrationOptions {
   /** From `layerGroups`. */
   readonly groups: readonly LayerGroup[];
   /** What to gather of every activation. */
@@ -16,10 +17,19 @@ export interface CalibrateLayersOptions<Name extends StatisticName> extends Cali
    * another sweep over the samples; a single one may be larger. The result is the same, since every sweep runs the block as it was.
    */
   readonly memory?: number;
+  /**
+   * What to compute of each group before it is given: of the groups of a sweep as many at the same time as the host runs jobs. It edits nothing, and sees its layers as they were
+   * before any other of the sweep was edited.
+   */
+  readonly compute?: (layers: LayerStatistics<Name>) => Promise<Computed>;
 }
 
 /** A group with its statistics, to be edited now. */
-export interface CalibratedLayers<Name extends StatisticName> {
+export interface CalibratedLayers<Name extends StatisticName, Computed = undefined> extends LayerStatistics<Name> {
+  readonly computed: Computed;
+}
+
+export interface LayerStatistics<Name extends StatisticName> {
   readonly group: LayerGroup;
   /** Of the activation. Their buffers are the caller's: to give them to a job, name them in `transfer`. */
   readonly statistics: Readonly<Pick<Statistics, Name>>;
@@ -47,24 +57,25 @@ const SWEEP_BYTES = 256 * 2 ** 20;
  *
  * Throws what `calibrateBlocks` throws.
  */
-export async function* calibrateLayers<Name extends StatisticName>(model: Model, { groups, statistics, memory = SWEEP_BYTES, ...options }: CalibrateLayersOptions<Name>): AsyncGenerator<CalibratedLayers<Name>, void, undefined> {
+export async function* calibrateLayers<Name extends StatisticName, Computed = undefined>(
+  model: Model, { groups, statistics, memory = SWEEP_BYTES, compute = async () => undefined as Computed, ...options }: CalibrateLayersOptions<Name, Computed>,
+): AsyncGenerator<CalibratedLayers<Name, Computed>, void, undefined> {
   for await (const { block, gather } of calibrateBlocks(model, options)) {
     const nodes = new Set<Node>(block.nodes);
     for (const sweep of sweeps(groups.filter(({ node }) => nodes.has(node)), statistics, memory)) {
       const gathered = await gather(sweep.flatMap(({ activation, patches }) => statistics.map((statistic) => ({ value: activation, statistic, patches }))));
-      for (const group of sweep) {
-        const { activation } = group;
-        const broken = gathered.broken(activation);
-        const found = Object.fromEntries(statistics.map((name) => [name, gathered.statistic(activation, name)])) as unknown as Pick<Statistics, Name>;
-        for (const name of statistics) assertChannels(group, name, found[name]);
-        yield {
-          group,
-          statistics: found,
-          problem: broken === undefined ? undefined : `the activation ${activation} is not finite in sample ${broken}`,
-        };
-      }
+      const layers = sweep.map((group) => statisticsFor(group, statistics, gathered));
+      yield* await inLanes(layers, options.jobs.parallel, async (given) => ({ ...given, computed: await compute(given) }));
     }
   }
+}
+
+function statisticsFor<Name extends StatisticName>(group: LayerGroup, statistics: readonly Name[], gathered: GatheredStatistics): LayerStatistics<Name> {
+  const { activation } = group;
+  const broken = gathered.broken(activation);
+  const found = Object.fromEntries(statistics.map((name) => [name, gathered.statistic(activation, name)])) as unknown as Pick<Statistics, Name>;
+  for (const name of statistics) assertChannels(group, name, found[name]);
+  return { group, statistics: found, problem: broken === undefined ? undefined : `the activation ${activation} is not finite in sample ${broken}` };
 }
 
 /** A store may give anything. Throws `E_DATA`. */

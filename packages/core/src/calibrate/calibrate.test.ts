@@ -5,7 +5,7 @@ import { denseOf, GraphBuilder } from '../builder.js';
 import type { Feeds } from '../engine.js';
 import { Model } from '../graph/model.js';
 import { tensorType } from '../graph/value-type.js';
-import { inlineJobs } from '../job.js';
+import { inlineJobs, type JobHost } from '../job.js';
 import { referenceEngine } from '../reference/index.js';
 import { createRng } from '../rng.js';
 import type { DenseTensor } from '../tensor.js';
@@ -78,6 +78,32 @@ describe('calibrateBlocks', () => {
       expect(() => statistic('elsewhere', 'gram')).toThrow(/not gathered/);
     }
     expect(seen).toEqual(['x', 'h0', 'h1']);
+  });
+
+  test('gathers the same bits in one job as in many', async () => {
+    const kinds = ['range', 'histogram', 'channelRange', 'norms', 'magnitudes', 'gram', 'hessian'] as const;
+    const gathered = async (host: JobHost): Promise<unknown[]> => {
+      const found: unknown[] = [];
+      for await (const { block, statistic, broken } of calibrateBlocks(chain(3), { jobs: host, samples: samples(20), collect: (block) => kinds.map((kind) => ({ value: inputOf(block), statistic: kind })) })) {
+        const value = inputOf(block);
+        const { sums, ...hessian } = statistic(value, 'hessian');
+        found.push([kinds.slice(0, -1).map((kind) => statistic(value, kind)), hessian, (sums.reference as DenseTensor).data, broken(value)]);
+      }
+      return found;
+    };
+    let most = 0;
+    let running = 0;
+    const many: JobHost = { ...jobs, parallel: 3, run: async (...args) => {
+      most = Math.max(most, ++running);
+      try {
+        return await jobs.run(...args);
+      } finally {
+        running--;
+      }
+    } };
+    expect(await gathered(many)).toEqual(await gathered(jobs));
+    // Twenty samples are three parts.
+    expect(most).toBe(3);
   });
 
   test('later blocks see what an edited one computes', async () => {

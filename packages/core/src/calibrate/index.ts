@@ -1,7 +1,7 @@
 /** @penjing/core/calibrate: weight matrices, and statistics of the activations that reach them, gathered block by block. */
 export { type CalibrateOptions, type CalibratedBlock, type CalibrationOptions, calibrateBlocks, type GatheredStatistics } from './calibrate-blocks.js';
 export { type CalibrateLayersOptions, type CalibratedLayers, calibrateLayers } from './calibrate-layers.js';
-export type { Collected, StatisticRequest } from './block-job.js';
+export { blockJob, type Collected, type StatisticRequest } from './block-job.js';
 export type { CalibrationStore } from './calibration-store.js';
 export { type StatisticField, statisticFields, type StatisticName, type Statistics } from './collectors/index.js';
 export type { HistogramStatistic } from './collectors/histogram.js';

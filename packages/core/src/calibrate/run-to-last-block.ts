@@ -5,10 +5,10 @@ import { capturedValues } from '../graph/traverse.js';
 import type { Value } from '../graph/value.js';
 import { inferShapes } from '../infer/infer-shapes.js';
 import type { ShelfReference } from '../job.js';
-import { blockJob } from './block-job.js';
 import type { CalibrationOptions } from './calibrate-blocks.js';
 import { extractModel } from './extract-model.js';
 import { shelveSamples } from './shelve-samples.js';
+import { sweepBlock } from './sweep-block.js';
 
 export interface LastBlockOptions extends Omit<CalibrationOptions, 'calibration'> {
   /** The results wanted; all outputs when absent. What only others need is not computed. */
@@ -59,7 +59,7 @@ export async function runToLastBlock(model: Model, { jobs, samples, outputs = mo
       const passed = made.filter((name) => needed.has(name));
       const drop = inputs.filter((name) => !needed.has(name));
       await using prepared = await jobs.prepare(extractModel(wanted, inputs, passed), task);
-      await jobs.run(blockJob, { model: { kind: prepared.kind, reference: prepared.reference }, shelf: reference, large: reference, samples: count, inputs, outputs: passed, drop, collect: [] }, task);
+      await sweepBlock(jobs, { model: prepared, shelf, large: shelf, samples: count, inputs, outputs: passed, drop, collect: [] }, task);
     }
     const early = chain.slice(0, -1).flatMap((block) => block.outputs);
     const inputs = [...new Set([...chain.at(-1)!.inputs, ...outputs.filter((name) => early.includes(name))])];

@@ -32,18 +32,35 @@ const CHUNK_BYTES = 2 ** 20;
 /** Chunks in memory. */
 const MEMORY_BYTES = 256 * 2 ** 20;
 
+export interface KeepOptions {
+  /** Samples of the data. */
+  readonly size: number;
+  readonly batch: number;
+  readonly shelf: Shelf;
+  /** From a multiple of the batch to another, or to the end; all samples when absent. */
+  readonly range?: { readonly start: number; readonly end: number };
+  readonly onChunk?: (done: number, total: number) => void;
+}
+
+/** What lies on the shelf: of each name the answers to so many samples together. */
+interface KeptAnswers {
+  readonly first: Readonly<Record<string, DenseTensor>>;
+  readonly rows: number;
+}
+
+const keyOf = (name: string, chunk: number): string => `teacher/${name}/${chunk}`;
+
 /**
- * Asks once for each sample and keeps the answers on a shelf, on disk where the host has one. What an earlier run left there is taken: the caller sees to it that it is of the same
+ * Asks once for each sample and keeps the answers on a shelf, on disk where the host has one. What is there already is taken: the caller sees to it that it is of the same
  * teacher and data. Answers are those to samples in the order of the data, `batch` at a time, whoever asks.
  */
-export async function cachedTeacher(teacher: Teacher, { size, batch, shelf, onChunk }: { readonly size: number; readonly batch: number; readonly shelf: Shelf; readonly onChunk?: (done: number, total: number) => void }): Promise<Teacher> {
+export async function keepAnswers(teacher: Teacher, { size, batch, shelf, range: { start: from, end } = { start: 0, end: size }, onChunk }: KeepOptions): Promise<KeptAnswers> {
   const ask = (start: number): Promise<Feeds> => teacher(Array.from({ length: Math.min(batch, size - start) }, (_, i) => start + i));
-  const first = (await ask(0)) as Readonly<Record<string, DenseTensor>>;
+  const first = (await ask(from)) as Readonly<Record<string, DenseTensor>>;
   const names = Object.keys(first);
   const bytes = Math.max(...Object.values(first).map(({ byteLength, shape }) => byteLength / shape[0]!));
   // whole batches, or single rows of a batch
   const rows = bytes * batch > CHUNK_BYTES ? 1 : batch;
-  const keyOf = (name: string, chunk: number): string => `teacher/${name}/${chunk}`;
   const isThere = async (start: number): Promise<boolean> => {
     const last = Math.floor((Math.min(start + batch, size) - 1) / rows);
     return shelf.refer(keyOf(names.at(-1)!, last)).then(() => true, (error: unknown) => {
@@ -51,9 +68,9 @@ export async function cachedTeacher(teacher: Teacher, { size, batch, shelf, onCh
       throw error;
     });
   };
-  for (let start = 0; start < size; start += batch) {
+  for (let start = from; start < end; start += batch) {
     if (!(await isThere(start))) {
-      const said = (start === 0 ? first : await ask(start)) as Readonly<Record<string, DenseTensor>>;
+      const said = (start === from ? first : await ask(start)) as Readonly<Record<string, DenseTensor>>;
       const count = Math.min(batch, size - start);
       for (let row = 0; row < count; row += rows) {
         for (const name of names) await shelf.put(keyOf(name, (start + row) / rows), rowsOf(said[name]!, row, Math.min(row + rows, count)));
@@ -61,7 +78,14 @@ export async function cachedTeacher(teacher: Teacher, { size, batch, shelf, onCh
     }
     onChunk?.(Math.min(start + batch, size), size);
   }
+  return { first, rows };
+}
 
+/** Answers from the shelf, after all are there. */
+export async function cachedTeacher(teacher: Teacher, options: Omit<KeepOptions, 'range'>): Promise<Teacher> {
+  const { shelf } = options;
+  const { first, rows } = await keepAnswers(teacher, options);
+  const names = Object.keys(first);
   const memory = new Map<string, DenseTensor>();
   let held = 0;
   const chunkOf = async (name: string, chunk: number): Promise<DenseTensor> => {

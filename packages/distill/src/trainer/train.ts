@@ -10,6 +10,7 @@ import type { GradientExchange } from './gradient-exchange.js';
 import { serveExchange } from './exchange-port.js';
 import type { OptimizerPlan } from './optimizer-plan.js';
 import type { TeacherOutputs } from './teacher.js';
+import { askTogether } from './teacher-job.js';
 import { type PairMetrics, trainJob } from './train-job.js';
 import { evaluationGraph, trainingGraph } from './training-graph.js';
 import type { StopReason } from './training-loop.js';
@@ -132,6 +133,9 @@ async function trainHere(model: Model, options: TrainOptions): Promise<Omit<Trai
     const references = await Promise.all([...graph.weights].map(async ([name, tensor]) => [name, await jobs.refer(tensor)] as const));
     const plain = ({ kind, reference }: { readonly kind: 'model'; readonly reference: unknown }): { kind: 'model'; reference: unknown } => ({ kind, reference });
     const shelf = options.checkpoints ?? own!;
+    const teacher = options.teacher && { models: teachers.map(plain), outputs: options.teacher.outputs, cache: options.teacher.cache && { kind: 'shelf' as const, reference: options.teacher.cache.reference } };
+    // The training finds them there.
+    if (teacher?.cache && jobs.parallel > 1) await askTogether(jobs, { ...teacher, cache: teacher.cache, data, batch, size }, options);
     const output = await jobs.run(trainJob, {
       plan: {
         optimizer: options.optimizer, accumulate, steps, seconds, patience: options.patience, checkpointEvery: options.checkpointEvery,
@@ -144,7 +148,7 @@ async function trainHere(model: Model, options: TrainOptions): Promise<Omit<Trai
       dropout: dropout === undefined ? undefined : { rate: dropout, masks: graph.masks },
       matrices: options.optimizer.name === 'muon' ? hiddenMatrices(model).filter(({ name }) => graph.weights.has(name)) : [],
       scratch: options.scratch && initialWeights(model, graph.weights, options.scratch), data, validation,
-      teacher: options.teacher && { models: teachers.map(plain), outputs: options.teacher.outputs, cache: options.teacher.cache && { kind: 'shelf', reference: options.teacher.cache.reference } },
+      teacher,
       checkpoints: { kind: 'shelf', reference: shelf.reference },
       key: options.key ?? '', resume: options.resume ?? false,
       unit: options.unit ?? { name: 'samples', perSample: 1 },

@@ -1,5 +1,6 @@
 /** Every handler a worker may have: what is not in this table is not run. */
 import { batchHandler } from './batch-handler.js';
+import { computeHandler } from './compute-handler.js';
 import type { Handler } from './handler.js';
 import { saveHandler } from './save-handler.js';
 
@@ -10,6 +11,7 @@ export interface HandlerSize {
 
 const table: Readonly<Record<string, (size: HandlerSize) => Handler>> = {
   batch: () => batchHandler(),
+  compute: ({ slots }) => computeHandler(slots),
   save: ({ slots }) => saveHandler(slots),
 };
 

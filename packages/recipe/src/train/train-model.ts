@@ -43,6 +43,7 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   if (!parts.validation && leaveOut !== 0) run.onNote(`of ${data.size} samples no ${leaveOut}th is left out: nothing is measured, and the result is the weights of the last step`);
   if (data.task === 'pairs') readPairs(student, data.logits);
   const lesson = await lessonOf(student, data, jobs);
+  if (jobs.parallel > 1 && lesson.teacher && !lesson.teacher.cache) run.onNote('the teacher is asked on this machine, batch by batch: with cacheTeacher (--cache-teacher) workers ask it for all of the data');
   const select = selection(fields, lora?.select);
   checkNames(model, student, select);
   for (const rule of unmatched(fields, student)) run.onNote(`no weight is called ${rule}`);

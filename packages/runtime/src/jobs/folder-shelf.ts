@@ -1,6 +1,6 @@
 /** Tensors of jobs in a private folder: both sides read and write them by name. */
-import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, mkdtemp, open, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DenseTensor, type DType, PenjingError, type Shape, type Shelf, type ShelfReference } from '@penjing/core';
 import { ioError } from '@penjing/graph-io/node';
@@ -54,9 +54,15 @@ export function folderShelf(folder: string): Shelf {
       const head = Buffer.from(JSON.stringify({ dtype, shape }));
       const length = Buffer.alloc(LENGTH);
       length.writeUInt32LE(head.length);
-      await writeFile(pathOf(name), [bytes, head, length]).catch((cause: unknown) => {
+      // A job that is run twice on machines of a fleet may write what another one reads by then.
+      const draft = `${pathOf(name)}.${randomUUID()}`;
+      try {
+        await writeFile(draft, [bytes, head, length]);
+        await rename(draft, pathOf(name));
+      } catch (cause) {
+        await rm(draft, { force: true });
         throw ioError(cause, pathOf(name));
-      });
+      }
     },
     async get(name) {
       const { dtype, shape, bytes } = await find(name, true);

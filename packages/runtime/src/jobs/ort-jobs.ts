@@ -2,15 +2,14 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Transferable } from 'node:worker_threads';
-import type { Job, JobHost, JobOptions, Progress, Tensor } from '@penjing/core';
-import { SessionHost } from '../session-host.js';
+import type { Job, JobHost, JobOptions, Tensor } from '@penjing/core';
 import { storeForJobs } from '../worker/local-engine.js';
 import { blockedConvolutions, hasFedConvolutions } from '../engine/blocked-convolutions.js';
 import { blockedLayoutJob } from './blocked-layout-job.js';
 import { digestJob } from './digest-job.js';
 import { digestModel, tensorsToHash } from './digest-model.js';
 import { openFolderShelf } from './folder-shelf.js';
+import { openJobThreads } from './job-threads.js';
 import { referTensor, spilledTensor } from './stored-tensor.js';
 
 export interface OrtJobsOptions {
@@ -27,56 +26,13 @@ export interface OrtJobsOptions {
 
 /** Threads are started when jobs need them and end with the host. */
 export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availableParallelism() / parallel)), work }: OrtJobsOptions = {}): JobHost & AsyncDisposable {
-  const idle: SessionHost[] = [];
-  const all = new Set<SessionHost>();
-  let closed = false;
-  const waiting: ((host: SessionHost) => void)[] = [];
+  const workers = openJobThreads(parallel);
   const folder = lazily(() => (work === undefined ? mkdtemp(join(tmpdir(), 'penjing-jobs-')) : emptied(join(work, 'jobs'))));
   const spills = async (): Promise<string> => join(work ?? (await folder()), 'spills');
 
-  function start(): SessionHost {
-    const started = new SessionHost();
-    all.add(started);
-    return started;
-  }
-
-  async function take(): Promise<SessionHost> {
-    for (let host = idle.pop(); host; host = idle.pop()) {
-      if (!host.failed || closed) return host;
-      await drop(host);
-    }
-    if (all.size < parallel) return start();
-    return new Promise((resolve) => waiting.push(resolve));
-  }
-
-  async function give(host: SessionHost): Promise<void> {
-    if (host.failed && !closed) return drop(host);
-    const next = waiting.shift();
-    if (next) next(host);
-    else idle.push(host);
-  }
-
-  /** A thread that died leaves its place to a new one. */
-  async function drop(host: SessionHost): Promise<void> {
-    all.delete(host);
-    waiting.shift()?.(start());
-    await host[Symbol.asyncDispose]();
-  }
-
-  async function run<Input, Output>({ module, name }: Job<Input, Output>, input: Input, { signal, stop, onProgress, seed, transfer }: JobOptions = {}): Promise<Output> {
-    signal?.throwIfAborted();
-    const host = await take();
-    try {
-      const output = await host.call('job', { module, name, input, seed, threads, spills: await spills(), results: work && join(work, 'results') }, {
-        ...(signal && { signal }),
-        ...(stop && { stop }),
-        ...(transfer && { transfer: transfer as readonly Transferable[] }),
-        ...(onProgress && { onEvent: (event: Progress) => onProgress(event) }),
-      });
-      return output as Output;
-    } finally {
-      await give(host);
-    }
+  async function run<Input, Output>({ module, name }: Job<Input, Output>, input: Input, options?: JobOptions): Promise<Output> {
+    options?.signal?.throwIfAborted();
+    return (await workers.run({ module, name, input, threads, spills: await spills(), results: work && join(work, 'results') }, options)) as Output;
   }
 
   let channels: Promise<number> | undefined;
@@ -108,8 +64,7 @@ export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availab
     },
     run,
     async [Symbol.asyncDispose]() {
-      closed = true;
-      await Promise.all([...all].map((host) => host[Symbol.asyncDispose]()));
+      await workers[Symbol.asyncDispose]();
       if (folder.made()) await rm(await folder(), { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
     },
   };

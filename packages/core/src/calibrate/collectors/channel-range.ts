@@ -8,6 +8,15 @@ export interface ChannelRangeStatistic {
   rows: number;
 }
 
+/** Into the first one. */
+export function mergeChannelRanges(a: ChannelRangeStatistic, b: ChannelRangeStatistic): ChannelRangeStatistic {
+  for (let c = 0; c < a.min.length; c++) {
+    if (b.min[c]! < a.min[c]!) a.min[c] = b.min[c]!;
+    if (b.max[c]! > a.max[c]!) a.max[c] = b.max[c]!;
+  }
+  return { ...a, rows: a.rows + b.rows };
+}
+
 export const channelRange: CollectorFactory<ChannelRangeStatistic> = (value) => {
   let min: Float32Array | undefined;
   let max = new Float32Array(0);

@@ -1,15 +1,12 @@
 /** What a collector of one statistic is, and how it reads the tensors it is given. */
 import type { Kernels } from '@penjing/kernels';
 import { PenjingError } from '../../errors.js';
-import type { TensorReference } from '../../job.js';
 import type { Products } from '../../linalg/products.js';
 import type { DenseTensor } from '../../tensor.js';
 
 export interface CollectorTools {
   readonly kernels: Kernels;
   readonly products: Products;
-  /** Puts a result that is large out of memory. */
-  readonly put: (tensor: DenseTensor) => Promise<TensorReference>;
 }
 
 /** Memory does not grow with the number of tensors added. */

@@ -70,6 +70,12 @@ export const gram: CollectorFactory<GramStatistic> = (value, { products }) => {
   };
 };
 
+/** Into the first one: there are never more than two in memory. */
+export function mergeGrams(a: GramStatistic, b: GramStatistic): GramStatistic {
+  for (let i = 0; i < a.sums.length; i++) a.sums[i]! += b.sums[i]!;
+  return { ...a, rows: a.rows + b.rows };
+}
+
 /** Rows and columns of a square that is copied at once: both ends then stay in the cache. */
 const SQUARE = 32;
 

@@ -1,8 +1,7 @@
 /** XᵀX on disk: what is large need not be in memory before a job reads it. */
-import type { TensorReference } from '../../job.js';
+import type { JobContext, TensorReference } from '../../job.js';
 import { DenseTensor } from '../../tensor.js';
-import type { CollectorFactory } from './collector.js';
-import { gram } from './gram.js';
+import type { GramStatistic } from './gram.js';
 
 export interface HessianStatistic {
   /** (channels, channels), for `readHessian` in a job. */
@@ -12,13 +11,11 @@ export interface HessianStatistic {
   readonly rows: number;
 }
 
-export const hessian: CollectorFactory<HessianStatistic> = (value, tools) => {
-  const sums = gram(value, tools);
-  return {
-    add: (tensor) => sums.add(tensor),
-    async result() {
-      const { sums: matrix, channels, rows } = await sums.result();
-      return { sums: await tools.put(DenseTensor.of('float32', [channels, channels], matrix)), channels, rows };
-    },
-  };
-};
+/** `put` takes it out of memory. */
+export async function storeGram({ sums, channels, rows }: GramStatistic, put: (tensor: DenseTensor) => Promise<TensorReference>): Promise<HessianStatistic> {
+  return { sums: await put(DenseTensor.of('float32', [channels, channels], sums)), channels, rows };
+}
+
+export async function readGram({ sums, channels, rows }: HessianStatistic, read: JobContext['read']): Promise<GramStatistic> {
+  return { sums: (await read(sums)).data as Float32Array, channels, rows };
+}

@@ -37,6 +37,15 @@ export function emptyHistogram(): HistogramStatistic {
   return { width: FINEST, first: 0, counts: new Float64Array(0), min: Infinity, max: -Infinity, nonFinite: 0 };
 }
 
+export function mergeHistograms(a: HistogramStatistic, b: HistogramStatistic): HistogramStatistic {
+  const nonFinite = a.nonFinite + b.nonFinite;
+  if (a.min > a.max) return { ...b, nonFinite };
+  if (b.min > b.max) return { ...a, nonFinite };
+  const covered = { min: Math.min(a.min, b.min), max: Math.max(a.max, b.max) };
+  const [ours, theirs] = [grown(a, covered), grown(b, covered)];
+  return { ...ours, ...covered, counts: ours.counts.map((count, bin) => count + theirs.counts[bin]!), nonFinite };
+}
+
 /** `min` and `max` are those of the data; they are looked for again when they are no numbers. */
 export function addTo(seen: HistogramStatistic, data: Float32Array, min: number, max: number): HistogramStatistic {
   const [lowest, highest] = Number.isFinite(min) && Number.isFinite(max) ? [min, max] : finiteRange(data);

@@ -1,12 +1,12 @@
 /** What calibration gathers of an activation, in memory that does not grow with the number of samples: one row per statistic. */
-import { channelRange, type ChannelRangeStatistic } from './channel-range.js';
+import { channelRange, type ChannelRangeStatistic, mergeChannelRanges } from './channel-range.js';
 import type { CollectorFactory } from './collector.js';
-import { gram, type GramStatistic } from './gram.js';
-import { hessian, type HessianStatistic } from './hessian.js';
-import { histogram, type HistogramStatistic } from './histogram.js';
-import { magnitudes, type MagnitudesStatistic } from './magnitudes.js';
-import { norms, type NormsStatistic } from './norms.js';
-import { range, type RangeStatistic } from './range.js';
+import { gram, type GramStatistic, mergeGrams } from './gram.js';
+import type { HessianStatistic } from './hessian.js';
+import { histogram, type HistogramStatistic, mergeHistograms } from './histogram.js';
+import { magnitudes, type MagnitudesStatistic, mergeMagnitudes } from './magnitudes.js';
+import { mergeNorms, norms, type NormsStatistic } from './norms.js';
+import { mergeRanges, range, type RangeStatistic } from './range.js';
 
 /** Kinds of statistics, each of float32 tensors whose last dimension is the channels. */
 export interface Statistics {
@@ -21,7 +21,18 @@ export interface Statistics {
 
 export type StatisticName = keyof Statistics;
 
-export const collectors: { readonly [Name in StatisticName]: CollectorFactory<Statistics[Name]> } = { range, histogram, channelRange, norms, magnitudes, gram, hessian };
+/** What is gathered in memory; a Hessian is a Gram that is then put on disk. */
+export type GatheredName = Exclude<StatisticName, 'hessian'>;
+
+export const collectors: { readonly [Name in GatheredName]: CollectorFactory<Statistics[Name]> } = { range, histogram, channelRange, norms, magnitudes, gram };
+
+/**
+ * The statistic of two parts of the samples together; the first one may be overwritten. Sums of floats depend on their order: parts are always the same
+ * and merged one after the other, whoever gathered them.
+ */
+export const merges: { readonly [Name in GatheredName]: (a: Statistics[Name], b: Statistics[Name]) => Statistics[Name] } = {
+  range: mergeRanges, histogram: mergeHistograms, channelRange: mergeChannelRanges, norms: mergeNorms, magnitudes: mergeMagnitudes, gram: mergeGrams,
+};
 
 /** Bytes that the statistic of an activation with so many channels takes, for those where it matters. */
 export const statisticBytes: { readonly [Name in StatisticName]?: (channels: number) => number } = {
@@ -52,4 +63,4 @@ export const statisticFields: { readonly [Name in Exclude<StatisticName, 'gram'>
 };
 
 /** Raised when a collector gives something else than before: what was stored is gathered anew. */
-export const COLLECTORS_VERSION = 1;
+export const COLLECTORS_VERSION = 2;

@@ -7,6 +7,12 @@ export interface MagnitudesStatistic {
   rows: number;
 }
 
+/** Means weigh as many rows as they are of. */
+export function mergeMagnitudes(a: MagnitudesStatistic, b: MagnitudesStatistic): MagnitudesStatistic {
+  const rows = a.rows + b.rows;
+  return { means: a.means.map((mean, c) => (mean * a.rows + b.means[c]! * b.rows) / Math.max(1, rows)), rows };
+}
+
 export const magnitudes: CollectorFactory<MagnitudesStatistic> = (value) => {
   let sums: Float64Array | undefined;
   let rows = 0;

@@ -7,6 +7,12 @@ export interface NormsStatistic {
   rows: number;
 }
 
+/** Into the first one. */
+export function mergeNorms(a: NormsStatistic, b: NormsStatistic): NormsStatistic {
+  for (let c = 0; c < a.squares.length; c++) a.squares[c]! += b.squares[c]!;
+  return { ...a, rows: a.rows + b.rows };
+}
+
 export const norms: CollectorFactory<NormsStatistic> = (value) => {
   let squares: Float64Array | undefined;
   let rows = 0;

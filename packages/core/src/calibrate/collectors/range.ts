@@ -7,6 +7,10 @@ export interface RangeStatistic {
   count: number;
 }
 
+export function mergeRanges(a: RangeStatistic, b: RangeStatistic): RangeStatistic {
+  return { min: Math.min(a.min, b.min), max: Math.max(a.max, b.max), count: a.count + b.count };
+}
+
 export const range: CollectorFactory<RangeStatistic> = (value, { kernels }) => {
   const seen = { min: Infinity, max: -Infinity, count: 0 };
   return {

@@ -1,0 +1,36 @@
+/** The worker's side of calibration, rounding and teaching: runs jobs of core in threads of its own, their data in files that all machines see. */
+import { isPenjingError, PenjingError } from '@penjing/core';
+import type { Json } from '@penjing/parallel';
+import type { JobThreads } from '@penjing/runtime';
+import { join } from 'node:path';
+import { loadRuntime } from '../load-runtime.js';
+import { type ComputeJobResult, readComputeJob } from './compute-job.js';
+import type { Handler } from './handler.js';
+import { jobTable } from './job-table.js';
+import { readParcel, writeParcel } from './parcel.js';
+
+/** Of errors that follow from the input: passes know some of them and do without. */
+const ANSWERS: ReadonlySet<string> = new Set(['E_DATA', 'E_DTYPE', 'E_GRAPH', 'E_OPTION', 'E_SHAPE', 'E_UNSUPPORTED']);
+
+export function computeHandler(slots: number): Handler {
+  let opened: Promise<JobThreads> | undefined;
+  const threadsOf = (): Promise<JobThreads> => (opened ??= loadRuntime().then(({ openJobThreads }) => openJobThreads(slots)));
+  return {
+    async run(spec, { roots, signal }) {
+      const { job: name, input, threads, seed, work: shared, folder } = readComputeJob(spec);
+      const job = (await jobTable()).get(name);
+      if (!job) throw new PenjingError('E_NOT_FOUND', `this worker knows no job ${JSON.stringify(name)}`);
+      const work = await roots.find(shared);
+      const params = { ...job, input: await readParcel(input, roots), threads, spills: join(work, 'spills'), results: join(work, 'results') };
+      const result = await (await threadsOf()).run(params, { signal, ...(seed !== null && { seed }) }).then(
+        async (output): Promise<ComputeJobResult> => ({ output: await writeParcel(output, { folder: await roots.find(folder), roots }) }),
+        (error: unknown): ComputeJobResult => {
+          if (!isPenjingError(error) || !ANSWERS.has(error.code)) throw error;
+          return { error: { code: error.code, message: error.message, hint: error.hint ?? null } };
+        },
+      );
+      return result as unknown as Json;
+    },
+    [Symbol.asyncDispose]: async () => void (await (await opened)?.[Symbol.asyncDispose]()),
+  };
+}

@@ -1,0 +1,51 @@
+/** Calibrated and taught models are the same bytes from the workers of a fleet as from one machine; workers run what they know. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Json } from '@penjing/parallel';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { computeHandler } from './compute-handler.js';
+import { computeJob, readComputeJob } from './compute-job.js';
+import { jobTable } from './job-table.js';
+import { openRoots } from './shared-roots.js';
+import { startFleet, type TestFleet, writeFleetFiles } from './testing/fleet-recipes.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'penjing-fleet-jobs-'));
+let fleet: TestFleet;
+beforeAll(async () => {
+  await writeFleetFiles(folder);
+  fleet = await startFleet(folder);
+});
+afterAll(async () => {
+  expect(await fleet.end()).toBe(0);
+  rmSync(folder, { recursive: true, force: true });
+});
+const data = join(folder, 'data.jsonl');
+
+it('calibrates in parts, rounds, and writes the same bytes', async () => {
+  const { alone, together, jobs } = await fleet.run('gptq', { quantize: { bits: 4, method: 'gptq', data, samples: 20 } });
+  expect(Buffer.compare(together, alone)).toBe(0);
+  // Three layers and the head are rounded; three parts of the samples go through each of the blocks.
+  expect(jobs.filter((name) => name === 'gptqJob')).toHaveLength(4);
+  expect(jobs.filter((name) => name === 'blockJob').length % 3).toBe(0);
+  expect(jobs.filter((name) => name === 'blockJob').length).toBeGreaterThanOrEqual(3);
+});
+
+it('asks teachers in parts, and trains to the same bytes', async () => {
+  const { alone, together, jobs } = await fleet.run('distill', { distill: { teachers: [join(folder, 'teacher.onnx')], data, steps: 6, batch: 6, cacheTeacher: true } });
+  expect(Buffer.compare(together, alone)).toBe(0);
+  // Of 40 samples two are left out to measure on: seven batches.
+  expect(jobs).toEqual(Array.from({ length: 7 }, () => 'teacherJob'));
+});
+
+it('runs no job that is not in the table', async () => {
+  // No two have the same name.
+  expect((await jobTable()).size).toBe(8);
+  const roots = await openRoots([folder]);
+  await using handler = computeHandler(1);
+  const context = { roots, threads: 1, signal: new AbortController().signal };
+  const spec = { input: { root: 'shared', path: 'x', sha256: '' }, threads: 1, seed: null, work: { root: 'shared', path: '' }, folder: { root: 'shared', path: '' } };
+  for (const job of ['process.exit', 'toString', 'trainJob']) await expect(handler.run(computeJob({ job, ...spec }), context)).rejects.toThrow(/knows no job/);
+  expect(() => readComputeJob({ ...(computeJob({ job: 'blockJob', ...spec }) as { [name: string]: Json }), version: 1 })).toThrow(/is of version 1/);
+  expect(() => readComputeJob(computeJob({ job: 'blockJob', ...spec, threads: 1e9 }))).toThrow(/asks for 1000000000 threads/);
+});
