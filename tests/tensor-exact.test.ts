@@ -8,7 +8,7 @@ import { shardModel } from '@penjing/parallel';
 import { quantizeWeights } from '@penjing/quantize';
 import { describe, expect, test } from 'vitest';
 import { decoderFeeds } from './support/decoder-feeds.js';
-import { moreExperts } from './support/more-experts.js';
+import { randomMixtral } from './support/random-mixtral.js';
 import { exchanges, largestShare, shardedCases } from './support/sharded-case.js';
 
 const at = (...parts: string[]): string => fileURLToPath(new URL(join('..', ...parts), import.meta.url));
@@ -55,7 +55,7 @@ describe('mixtures of experts', () => {
   });
 
   test('eleven experts on 2, 3, 4 and 8 shards: nothing else is cut, and one sum a layer', async () => {
-    const model = await convertHuggingFace(await moreExperts(at('tests/fixtures/decoders/mixtral'), 11), { attention: 'gqa' });
+    const model = await convertHuggingFace(await randomMixtral({ experts: 11 }), { attention: 'gqa' });
     const cases = [2, 3, 4, 8].flatMap((shards) => ways.map((experts) => ({ shards, experts })));
     for (const [i, { sharded, difference }] of (await shardedCases(model, decoderFeeds(model, { seq: 13 }), cases)).entries()) {
       expect(difference).toBeLessThan(1e-5);

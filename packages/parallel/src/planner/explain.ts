@@ -112,16 +112,20 @@ function bound({ best, book, place }: ExplainOptions): string {
   if (moving > computing / 4) return `Its limit is the links: ${secondsText(moving)} of transfers beside ${secondsText(computing)} of computing.`;
   const cost = book.at(book.batch);
   const device = place.devices[0]!;
-  const reading = cost.weightBytes / device.memoryBandwidth;
+  // Of a mixture only the experts that are chosen.
+  const read = Math.min(cost.weightBytes, [...cost.nodes.values()].reduce((sum, { weightBytes }) => sum + weightBytes, 0));
+  const reading = read / device.memoryBandwidth;
   const multiplying = cost.flops / device.flops;
   return reading > multiplying
-    ? `Its limit is memory: ${bytesText(cost.weightBytes)} of weights are read for ${(cost.flops / 1e9).toPrecision(2)} GFLOP; larger batches or fewer bits per weight would help.`
+    ? `Its limit is memory: ${bytesText(read)} of weights are read for ${(cost.flops / 1e9).toPrecision(2)} GFLOP; larger batches or fewer bits per weight would help.`
     : `Its limit is arithmetic: ${(cost.flops / 1e9).toPrecision(3)} GFLOP per request.`;
 }
 
 function memory({ best, place }: ExplainOptions): string {
   const [name, bytes] = Object.entries(best.forecast.memory).sort(([, a], [, b]) => b - a)[0]!;
-  return `The fullest device, ${name}, holds ${bytesText(bytes)} of ${bytesText(place.device(name).memoryBytes)}.`;
+  const taken = place.occupies(name, best.layout.kind === 'device' ? best.layout.threads : undefined);
+  const room = bytesText(taken.reduce((sum, index) => sum + place.devices[index]!.memoryBytes, 0));
+  return taken.length > 1 ? `Its engine holds ${bytesText(bytes)} of the ${room} of ${taken.length} devices.` : `The fullest device, ${name}, holds ${bytesText(bytes)} of ${room}.`;
 }
 
 /** Those that failed stand with the trials. */

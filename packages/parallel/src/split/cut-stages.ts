@@ -2,6 +2,7 @@
 import { type Model, PenjingError, type Value } from '@penjing/core';
 import type { Part } from '../plan/plan.js';
 import { type CutBlock, cutBlocks, joinBlocks } from './cut-blocks.js';
+import { bytesText } from '../planner/units.js';
 
 export interface CutStagesOptions {
   readonly stages: number;
@@ -109,7 +110,7 @@ function shortOfMemory(blocks: readonly CutBlock[], memoryBytes: readonly number
   const needed = bytesOfWeights(blocks.flatMap(({ weights }) => weights));
   const room = memoryBytes.slice(0, stages).reduce((sum, bytes) => sum + bytes, 0);
   const largest = Math.max(...blocks.map(({ weights }) => bytesOfWeights(weights)));
-  return new PenjingError('E_MEMORY', `the weights (${needed} bytes, ${largest} in one block) do not fit into ${stages} stages with room for ${room} bytes`, {
+  return new PenjingError('E_MEMORY', `the weights (${bytesText(needed)}, ${bytesText(largest)} in one block) do not fit into ${stages} stages with room for ${bytesText(room)}`, {
     hint: 'Use more or larger devices, or quantize the model.',
     details: { needed, room, short: Math.max(needed - room, largest - Math.max(0, ...memoryBytes.slice(0, stages))) },
   });

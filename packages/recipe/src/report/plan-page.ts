@@ -11,6 +11,7 @@ export function planPage({ plan, timeline, ranked }: PlanResult, date = new Date
   const { forecast, goal, model, considered = [], devices } = plan;
   const [best] = ranked;
   const tried = ranked.filter((each) => each.measured);
+  const refused = considered.filter((each) => !each.forecast);
   const measure = measures[goal];
   const sizes = Object.entries(model.sizes).map(([symbol, size]) => `${symbol}=${size}`).join(', ');
   return renderPage({
@@ -34,8 +35,9 @@ export function planPage({ plan, timeline, ranked }: PlanResult, date = new Date
       {
         title: 'What was considered',
         header: ['layout', ...(tried.length > 0 ? ['measured'] : []), 'one request', 'requests/s', 'most memory', 'bubble'],
-        rows: considered.map(({ name, forecast: each, measured, refused }) => (each ? [name, ...(tried.length > 0 ? [measured ? figure(goal, measured) : '—'] : []), milliseconds(each.latency), format(each.throughput), megabytes(Math.max(...Object.values(each.memory))), `${(100 * each.bubble).toFixed(0)} %`] : [`${name}: ${refused ?? 'refused'}`, ...(tried.length > 0 ? ['—'] : []), '—', '—', '—', '—'])),
+        rows: considered.flatMap(({ name, forecast: each, measured }) => (each ? [[name, ...(tried.length > 0 ? [measured ? figure(goal, measured) : '—'] : []), milliseconds(each.latency), format(each.throughput), megabytes(Math.max(...Object.values(each.memory))), `${(100 * each.bubble).toFixed(0)} %`]] : [])),
       },
+      ...(refused.length > 0 ? [{ title: 'What was refused', header: ['layout', 'why'], rows: refused.map((each) => [each.name, each.refused ?? '']) }] : []),
       { title: 'Devices', header: ['device', 'host', 'GFLOP/s', 'GB/s', 'memory'], rows: devices.slice(0, 64).map((device) => [device.name, device.host ?? device.name, format(device.flops / 1e9), format(device.memoryBandwidth / 1e9), megabytes(device.memoryBytes)]) },
     ],
     colophon: `Penjing, ${date.toISOString().slice(0, 16).replace('T', ' ')} UTC. A forecast, simulated; ${tried.length === 0 ? 'nothing of the plan has run' : `what is called measured ran on the machine that planned (${tried.length} layouts), nothing else has`}.`,
@@ -51,6 +53,10 @@ const measures: Readonly<Record<PlanResult['plan']['goal'], { readonly axis: str
 const figure = (goal: PlanResult['plan']['goal'], { latency, throughput }: Measured): string => (goal === 'throughput' ? `${format(throughput ?? NaN)} /s` : milliseconds(latency ?? NaN));
 
 /** A label of a bar has room for some 20 letters. */
-const short = (name: string): string => name.replace('pipeline of ', 'pipeline ').replace(' micro-batches', ' pieces').replace('whole batches', 'whole');
+function short(name: string): string {
+  return name.replace(/^data: (\d+) replicas of (a )?/, '$1 × ').replace(/pipeline of (\d+) of /, 'pipeline $1 × ').replace('pipeline of ', 'pipeline ').replace(/^tasks: (branches on \d+) devices$/, '$1')
+    .replace(' with whole experts', ' + experts').replace(' micro-batches', ' pieces').replace(/, whole batches$/, '');
+}
+
 const milliseconds = (seconds: number): string => `${format(1e3 * seconds)} ms`;
 const megabytes = (bytes: number): string => `${format(bytes / 1e6)} MB`;

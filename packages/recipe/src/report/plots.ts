@@ -25,7 +25,7 @@ export function barPlot(frame: PlotFrame, bars: readonly { readonly label: strin
     const rows = bars.map(({ label, value, text }, i) => {
       const y = MARGIN.top + i * 34;
       return (
-        `<text x="${left - 10}" y="${y + 18}" text-anchor="end">${escapeHtml(shorten(label, Math.floor(left / 7.2)))}<title>${escapeHtml(label)}</title></text>` +
+        `<text x="${left - 10}" y="${y + 18}" text-anchor="end">${escapeHtml(shorten(label, Math.floor(left / 7.8)))}<title>${escapeHtml(label)}</title></text>` +
         `<rect class="mark m${frame.oneColour ? 0 : (i % (frame.group ?? 4)) % 4}" x="${left}" y="${y + 4}" width="${Math.max(1, x(length(value)) - left).toFixed(1)}" height="20" rx="2"/>` +
         `<text x="${(x(length(value)) + 8).toFixed(1)}" y="${y + 18}">${escapeHtml(text)}</text>`
       );
