@@ -40,13 +40,15 @@ export function openTasks({ inputs, outputs, parts, inFlight = 2 * parts.length 
   const works = parts.map(({ work }) => work);
   const pure = works.every(isExecutor);
   const slots = new Slots(Math.max(1, inFlight));
+  const usual = neededSteps(graph, outputs);
   return {
     inputs: graph.inputs,
     outputs: graph.outputs,
     async run(feeds, options = {}) {
       checkNames(graph, feeds, options.outputs);
       const free = await slots.take(options.signal);
-      const once = (): Promise<Fetches> => runFlow(graph, works, feeds, options);
+      const needed = options.outputs ? neededSteps(graph, options.outputs) : usual;
+      const once = (): Promise<Fetches> => runFlow(graph, needed, works, feeds, options);
       try {
         // Buffers that were given to this flow may be gone: then who gave them begins again.
         return await (pure && (options.transfer ?? []).length === 0 ? rerunOnce(once, options.signal) : once());
@@ -72,57 +74,67 @@ export function checkNames(graph: Pick<FlowGraph, 'inputs' | 'outputs'>, feeds: 
   if (odd !== undefined) throw new PenjingError('E_INPUT', `there is no output ${odd}`, { hint: `The outputs are ${graph.outputs.map(({ name }) => name).join(', ')}.` });
 }
 
-/** A value of one run: when it is there, who has still to read it, and whether its buffer may be given away to the last of them. */
-interface Cell {
-  readonly ready: Promise<AnyTensor>;
-  set(tensor: AnyTensor, ours: boolean): void;
-  readers: number;
-  ours: boolean;
+/** A value of one run, and whether its buffer may be given away to the last who reads it. */
+interface Value {
+  readonly tensor: AnyTensor;
+  readonly ours: boolean;
 }
 
-async function runFlow(graph: FlowGraph, works: readonly (Executor | TaskFunction)[], feeds: Feeds, { outputs, signal: given, transfer = [] }: RunOptions): Promise<Fetches> {
-  const wanted = outputs ?? graph.outputs.map(({ name }) => name);
-  const needed = neededSteps(graph, wanted);
-  const cells = new Map<string, Cell>();
-  for (const name of graph.inputs.map((input) => input.name)) cells.set(name, newCell());
-  for (const { gives } of needed) for (const { value } of gives) cells.set(value, newCell());
-  for (const { step } of needed) for (const { value } of step.inputs) cells.get(value)!.readers++;
+async function runFlow({ inputs, outputs: all }: FlowGraph, needed: ReturnType<typeof neededSteps>, works: readonly (Executor | TaskFunction)[], feeds: Feeds, { outputs, signal: given, transfer = [] }: RunOptions): Promise<Fetches> {
+  const wanted = outputs ?? all.map(({ name }) => name);
+  const values = new Map<string, Value>();
+  const readers = new Map<string, number>();
+  const read = (name: string, more: number): number => {
+    const count = (readers.get(name) ?? 0) + more;
+    readers.set(name, count);
+    return count;
+  };
+  for (const { step } of needed) for (const { value } of step.inputs) read(value, 1);
   // What goes back to the caller has a reader that never takes it.
-  for (const name of wanted) cells.get(name)!.readers++;
-  for (const [name, tensor] of Object.entries(feeds)) cells.get(name)!.set(tensor, transfer.includes(name));
+  for (const name of wanted) read(name, 1);
+  for (const { name } of inputs) values.set(name, { tensor: feeds[name]!, ours: transfer.includes(name) });
 
   const { signal, end } = linkedAbort(given);
+  const waiting = new Set(needed);
+  let left = needed.length;
+
+  async function take({ step, gives }: (typeof needed)[number]): Promise<void> {
+    const work = works[step.index]!;
+    const model = isExecutor(work);
+    const taken: [string, AnyTensor][] = [];
+    const mine: string[] = [];
+    for (const { own, value } of step.inputs) {
+      const { tensor, ours } = values.get(value)!;
+      taken.push([own, tensor]);
+      if (model && ours && readers.get(value) === 1) mine.push(own);
+    }
+    const fetched = await work.run(Object.fromEntries(taken), { signal, outputs: gives.map(({ own }) => own), ...(mine.length > 0 && { transfer: mine }) });
+    for (const { value } of step.inputs) if (read(value, -1) === 0) values.delete(value);
+    for (const { own, value, type } of gives) values.set(value, { tensor: checked(step.name, own, fetched[own], type), ours: model });
+    left--;
+  }
+
   try {
-    await Promise.all(needed.map(async ({ step, gives }) => {
-      const work = works[step.index]!;
-      const read = await Promise.all(step.inputs.map(async ({ own, value }) => [own, await untilAborted(cells.get(value)!.ready, signal)] as const));
-      const mine = step.inputs.filter(({ value }) => cells.get(value)!.readers === 1 && cells.get(value)!.ours).map(({ own }) => own);
-      const options: RunOptions = { signal, outputs: gives.map(({ own }) => own), ...(isExecutor(work) && mine.length > 0 && { transfer: mine }) };
-      const fetched = await untilAborted(work.run(Object.fromEntries(read), options), signal);
-      for (const { value } of step.inputs) if (--cells.get(value)!.readers === 0) cells.delete(value);
-      for (const { own, value, type } of gives) cells.get(value)!.set(checked(step.name, own, fetched[own], type), isExecutor(work));
-    }));
-    return Object.fromEntries(await Promise.all(wanted.map(async (name) => [name, own(await cells.get(name)!.ready, feeds[name])] as const)));
+    // One promise and one listener for all steps: each of their own is what a request of two steps costs the calling thread most, which takes that time from one of the engines.
+    await untilAborted(new Promise<void>((resolve, reject) => {
+      function go(): void {
+        if (signal.aborted) return;
+        if (left === 0) return resolve();
+        for (const one of waiting) {
+          if (one.step.inputs.some(({ value }) => !values.has(value))) continue;
+          waiting.delete(one);
+          take(one).then(go, reject);
+        }
+      }
+      go();
+    }), signal);
+    return Object.fromEntries(wanted.map((name) => [name, own(values.get(name)!.tensor, feeds[name])]));
   } catch (error) {
     end('another step of this run');
     // Which of two steps died first says nothing: a lost worker is told before what it brought down.
     if (!isLost(error)) given?.throwIfAborted();
     throw error;
   }
-}
-
-function newCell(): Cell {
-  let resolve: (tensor: AnyTensor) => void = () => {};
-  const cell: Cell = {
-    ready: new Promise((done) => (resolve = done)),
-    set(tensor, ours) {
-      cell.ours = ours;
-      resolve(tensor);
-    },
-    readers: 0,
-    ours: false,
-  };
-  return cell;
 }
 
 /** Who runs a flow may give away what it gets: a value that passes through is not to be the caller's own. */
