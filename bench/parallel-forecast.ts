@@ -80,13 +80,12 @@ for (const each of wanted) {
   const plans = async (more: Pick<PlanOptions, 'times' | 'trials'>) => planInDetail({ model, devices, links: list.links, goal: each.goal, sizes, name: each.model, ...more });
   const unseen = await plans({});
   await using shared = earlier ? undefined : await shareModel(model);
-  const lying = shared?.model ?? model;
   const running = { goal: each.goal, sizes: unseen.plan.model.sizes, devices, file: shared?.file };
-  const measuring = async (): Promise<readonly ModelTime[]> => measureModel(lying, { sizes, devices, file: shared?.file });
+  const measuring = async (): Promise<readonly ModelTime[]> => measureModel(model, { sizes, devices, file: shared?.file });
   const first = earlier?.times ?? (await measuring());
-  const trials = earlier?.trials ?? (await tryLayouts(lying, { ...running, candidates: worthTrying((await plans({ times: first })).ranked, each.goal, TRIES) }));
+  const trials = earlier?.trials ?? (await tryLayouts(model, { ...running, candidates: worthTrying((await plans({ times: first })).ranked, each.goal, TRIES) }));
   const all: (readonly ModelTime[])[] = [];
-  const measured = earlier?.measured ?? numbersOf(each, await tryLayouts(lying, { ...running, candidates: unseen.ranked, rounds: roundsOf(each.goal, (await plans({ times: first })).ranked), seconds, budget: Infinity, beforeRound: async () => void all.push(await measuring()) }));
+  const measured = earlier?.measured ?? numbersOf(each, await tryLayouts(model, { ...running, candidates: unseen.ranked, rounds: roundsOf(each.goal, (await plans({ times: first })).ranked), seconds, budget: Infinity, beforeRound: async () => void all.push(await measuring()) }));
   const times = earlier?.times ?? mediansOf(all);
   const timed = await plans({ times });
   const tried = await plans({ times: first, trials: { most: TRIES, run: () => Promise.resolve(trials) } });

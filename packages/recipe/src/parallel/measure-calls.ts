@@ -15,9 +15,8 @@ export interface CallProbing {
 
 /** Bytes that are handed over: within a page or two of what is at hand, and where memory has to be asked for. */
 const MOVED = [16, 256, 4096, 16_384].map((kilobytes) => kilobytes * 1024);
-/** Of 2 KB each: sums of a token and of a prompt, and maps of images, whose memory is asked for anew. */
-const SUMMED_ROWS = [1, 32, 512, 4096];
-const PAIRS = [2, 18] as const;
+/** Rows of 2 KB: sums of a token and of a prompt, and of maps of images, whose memory is asked for anew. What a large sum costs shows after few. */
+const SUMMED = [{ sizes: [1, 32, 512], pairs: [2, 18] }, { sizes: [4096], pairs: [1, 3] }] as const;
 /** Requests under way while calls are counted. */
 const UNDER_WAY = 8;
 
@@ -118,13 +117,16 @@ async function meanOf(executors: readonly Executor[], run: (executor: Executor) 
 async function measureSums(probing: CallProbing): Promise<Ladder> {
   const { engine, cores, seconds, signal, step } = probing;
   const devices = Array.from({ length: cores }, (_, i) => `core${i}`);
-  const each = (executors: readonly Executor[]): Promise<number[]> => inTurn(SUMMED_ROWS, (rows) => {
-    step(`sums over ${cores} shards, ${rows} rows`);
-    const { feeds } = rowsOf(rows);
-    return meanOf(executors, (executor) => executor.run(feeds), { seconds, signal });
+  const ladders = await inTurn(SUMMED, async ({ sizes, pairs: counts }) => {
+    const each = (executors: readonly Executor[]): Promise<number[]> => inTurn(sizes, (rows) => {
+      step(`sums over ${cores} shards, ${rows} rows`);
+      const { feeds } = rowsOf(rows);
+      return meanOf(executors, (executor) => executor.run(feeds), { seconds, signal });
+    });
+    const [few, many] = await inTurn(counts, (pairs) => inLayout(probing, pairsProbe(pairs, 1), { kind: 'tensor', devices }, (executor) => each([executor])));
+    const [fewComputed, manyComputed] = await inTurn(counts, (pairs) => withEngines(engine, pairsProbe(pairs, cores), cores, signal, each));
+    const perPair = (i: number): number => (many![i]! - few![i]! - (manyComputed![i]! - fewComputed![i]!)) / (counts[1] - counts[0]);
+    return sizes.map((rows, i) => [rowsOf(rows).bytes, Math.max(1e-7, perPair(i))] as const);
   });
-  const [few, many] = await inTurn(PAIRS, (pairs) => inLayout(probing, pairsProbe(pairs, 1), { kind: 'tensor', devices }, (executor) => each([executor])));
-  const [fewComputed, manyComputed] = await inTurn(PAIRS, (pairs) => withEngines(engine, pairsProbe(pairs, cores), cores, signal, each));
-  const perPair = (i: number): number => (many![i]! - few![i]! - (manyComputed![i]! - fewComputed![i]!)) / (PAIRS[1] - PAIRS[0]);
-  return SUMMED_ROWS.map((rows, i) => [rowsOf(rows).bytes, Math.max(1e-7, perPair(i))] as const);
+  return ladders.flat();
 }

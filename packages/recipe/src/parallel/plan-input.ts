@@ -37,12 +37,12 @@ export async function planInput(path: string, { devices, goal, sizes, graph, rep
   if (report !== undefined) await checkReport(report);
   const task = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
   const listed = devices === undefined ? undefined : await readDevicesFile(devices);
-  const opened = await openGraph(path, graph, signal);
+  const model = await openGraph(path, graph, signal);
   const list: DeviceList = listed ?? (await measureDevices(task));
   const runs = measure === true || tries > 0;
   if (runs) refuseOtherHosts(list, measure ? '--measure' : '--try');
-  await using shared = runs ? await shareModel(opened, { file: await graphFile(path, graph), ...task }) : undefined;
-  const { model, file } = shared ?? { model: opened };
+  await using shared = runs ? await shareModel(model, { file: await graphFile(path, graph), ...task }) : undefined;
+  const file = shared?.file;
   const times = measure ? await measureModel(model, { devices: list.devices, sizes, file, ...task }) : undefined;
   const trials = tries > 0 && {
     most: tries,
