@@ -81,12 +81,12 @@ export function testData() {
   return existsSync(beside) ? beside : undefined;
 }
 
-/** Runs vitest and writes its counts to out/<name>.json. */
+/** Runs vitest, on what was built where tests start the command line, and writes its counts to out/<name>.json. */
 export function vitest(name, args, env = {}) {
   mkdirSync(join(root, 'out'), { recursive: true });
   const data = testData();
   return run('npx', ['vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=out/${name}.json`, ...args], {
     allowFailure: true,
-    env: { ...(data ? { PENJING_TESTDATA: data } : {}), ...env },
+    env: { ...(data ? { PENJING_TESTDATA: data } : {}), PENJING_BUILT: '1', ...env },
   });
 }

@@ -9,8 +9,8 @@ import { createRng, denseOf, GraphBuilder, Model, tensorType } from '@penjing/co
 import { serializeOnnx } from '@penjing/graph-io';
 import { saveFile } from '@penjing/graph-io/node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { command } from './support/penjing-process.js';
 
-const MAIN = join(import.meta.dirname, '../apps/cli/src/main.ts');
 /** Rows and columns of a sample: 1 MiB. */
 const SIDE = 512;
 const MOST_SAMPLES = 500;
@@ -39,7 +39,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 /** Largest resident set of the process, its threads included, in MiB. */
 async function peak(samples: number): Promise<number> {
   const output = join(folder, `${samples}.onnx`);
-  const child = spawn(process.execPath, ['--import', 'tsx', '--conditions=@penjing/source', MAIN, 'quantize', join(folder, 'model.onnx'), '-o', output, '--static', '--data', join(folder, 'samples.npy'), '--samples', String(samples), '--quiet'], { stdio: ['ignore', 'ignore', 'pipe'], cwd: join(import.meta.dirname, '..') });
+  const child = spawn(process.execPath, [...command, 'quantize', join(folder, 'model.onnx'), '-o', output, '--static', '--data', join(folder, 'samples.npy'), '--samples', String(samples), '--quiet'], { stdio: ['ignore', 'ignore', 'pipe'], cwd: join(import.meta.dirname, '..') });
   let errors = '';
   child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
   let most = 0;
