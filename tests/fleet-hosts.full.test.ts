@@ -93,16 +93,13 @@ describe.skipIf(missing !== undefined)(`a fleet on four hosts${missing ? ` (${mi
     workers[0]!.process.kill('SIGKILL');
     workers[1]!.process.kill('SIGSTOP');
     await runs.goOn();
-    const replaced = worker(HOSTS[0]);
-    // It is awaited below, unless something else fails before.
-    replaced.catch(() => {});
     await server.kill();
     await sleep(300);
     await server.start();
     await runs.goOn();
     // It wakes with jobs that others have done meanwhile; one that comes anew takes part.
     workers[1]!.process.kill('SIGCONT');
-    await replaced;
+    await worker(HOSTS[0]);
     await runs.goOn();
     hosts.link(HOSTS[1], 'down');
     await runs.goOn();
