@@ -23,12 +23,16 @@ const { values } = parseArgs({
 });
 const [rounds, layers, width, rows, microRows] = [values.rounds, values.layers, values.width, values.rows, values.microRows].map(Number) as [number, number, number, number, number];
 const MICRO_BATCHES = [8, 32];
-/** Of so many rows each, a piece for every stage. */
-const WARM_RUNS = 60;
+/** Of so many rows each, a piece for every stage. After as many V8 has compiled what it will: compiling takes a core of both, and a server does it once. */
+const WARM_RUNS = 300;
 const SMALL_ROWS = 4 * Math.max(...MICRO_BATCHES);
 /** Rounds in which others had more cores are kept in the file and count for nothing: what they take from two workers they do not take from one. */
 const CALM = 0.06;
 const MOST_TRIES = 3;
+/** Runs in a timing. What a stream of requests begins and ends with, one engine alone at work, is of some runs less than a hundredth of them. */
+const RUNS = 24;
+/** Batches in a timing of a pipeline, by their micro-batches: one client, so that every batch fills and drains the stages, as its bound says. */
+const batchesOf = (microBatches: number): number => 2 * (microBatches > 8 ? 1 : 3);
 /** The model is timed for forecasts before the first of so many rounds. */
 const ROUNDS_PER_TIMING = 4;
 
@@ -88,16 +92,21 @@ try {
   while (calm().length < rounds && results.length < MOST_TRIES * rounds) {
     if (results.length % ROUNDS_PER_TIMING === 0) await forecaster?.measure();
     const othersTook = foreignCores();
-    const times: Record<string, number> = {
-      one: await raw(prepared, 1, wide.x, 8),
-      two: await raw(prepared, 2, half.x, 8),
-      data: await perRun(data, wide, 8),
-      tasks: await perRun(tasks, half, 8),
-      ort: await perRun(twoThreads, wide, 8),
-      micro: await raw(prepared, 1, micro, 16),
-    };
-    // One client: the bound is that of one batch, which fills and drains the stages.
-    for (const [microBatches, pipeline] of pipelines) times[`pipeline${microBatches}`] = await perRun(pipeline, batches.get(microBatches)!, microBatches > 8 ? 1 : 3, 1);
+    const timings: [string, () => Promise<number>][] = [
+      ['one', () => raw(prepared, 1, wide.x, RUNS / 2)],
+      ['data', () => perRun(data, wide, RUNS)],
+      ['two', () => raw(prepared, 2, half.x, RUNS)],
+      ['tasks', () => perRun(tasks, half, RUNS)],
+      ['micro', () => raw(prepared, 1, micro, RUNS)],
+      ...[...pipelines].map(([microBatches, pipeline]) => [`pipeline${microBatches}`, () => perRun(pipeline, batches.get(microBatches)!, batchesOf(microBatches), 1)] as [string, () => Promise<number>]),
+      ['ort', () => perRun(twoThreads, wide, RUNS / 2)],
+    ];
+    // The host gives more and less from second to second: each has every place in turn.
+    const times: Record<string, number> = {};
+    for (let i = 0; i < timings.length; i++) {
+      const [name, measure] = timings[(i + results.length) % timings.length]!;
+      times[name] = await measure();
+    }
     const others = othersTook();
     results.push({ times, others, calm: others <= CALM });
     console.log(`round ${results.length} (others ${others.toFixed(2)} cores): ${Object.entries(gains(times)).map(([name, value]) => `${name} ${value.toFixed(3)}`).join('  ')}`);
