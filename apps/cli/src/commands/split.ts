@@ -2,6 +2,7 @@
 import { PenjingError } from '@penjing/core';
 import type { Command } from '../command.js';
 import { common, integer, numberOf, textOf } from '../options.js';
+import { formatBytes } from '../progress.js';
 import { formatTable } from '../table.js';
 
 const expertWays = ['sliced', 'whole', 'only'] as const;
@@ -32,19 +33,20 @@ export const split: Command = {
     if (shards !== undefined) {
       const result = await splitIntoShards(path, { shards, ...(experts && { experts }), ...to });
       const sums = result.program.filter(({ kind }) => kind === 'reduce').length;
-      return { json: { ...result }, text: `${shards} shards of ${result.files[0]!.length} segments each, with ${sums} sums and ${result.program.filter(({ kind }) => kind === 'gather').length} gathers between them` };
+      const largest = Math.max(...result.files.map((own) => own.reduce((sum, file) => sum + result.sizes[file]!, 0)));
+      return { json: { ...result }, text: `${shards} shards of ${result.files[0]!.length} segments and at most ${formatBytes(largest)} each, with ${sums} sums and ${result.program.filter(({ kind }) => kind === 'gather').length} gathers between them` };
     }
     if (tasks !== undefined) {
       const result = await splitIntoBranches(path, { tasks, ...to });
-      return { json: { ...result }, text: tableOf('part', result.parts) };
+      return { json: { ...result }, text: tableOf('part', result.parts, result.sizes) };
     }
     const result = await splitModel(path, { stages: stages!, microBatches, ...to });
-    return { json: { ...result }, text: tableOf('stage', result.stages) };
+    return { json: { ...result }, text: tableOf('stage', result.stages, result.sizes) };
   },
 };
 
-function tableOf(kind: string, files: readonly { readonly file: string; readonly inputs: readonly string[]; readonly outputs: readonly string[] }[]): string {
-  return formatTable([kind, 'reads', 'gives'], files.map(({ file, inputs, outputs }) => [file, few(inputs), few(outputs)]));
+function tableOf(kind: string, files: readonly { readonly file: string; readonly inputs: readonly string[]; readonly outputs: readonly string[] }[], sizes: Readonly<Record<string, number>>): string {
+  return formatTable([kind, 'size', 'reads', 'gives'], files.map(({ file, inputs, outputs }) => [file, formatBytes(sizes[file]!), few(inputs), few(outputs)]));
 }
 
 /** Caches of all layers would fill the screen. */

@@ -29,6 +29,8 @@ export interface ShardFilesOptions extends SplitOptions, Pick<ShardOptions, 'sha
 interface Saved {
   readonly output: string;
   readonly bytes: number;
+  /** Of each file, with what lies beside it. */
+  readonly sizes: Readonly<Record<string, number>>;
   readonly seconds: number;
 }
 
@@ -111,14 +113,15 @@ export async function splitIntoShards(path: string, { shards, experts, signal, .
 }
 
 async function save<T extends object>(split: T, files: readonly (readonly [file: string, part: Model])[], { output, force = false, threads, signal, onProgress }: SplitOptions): Promise<T & Saved> {
-  const { bytes, seconds } = await saveLayouts(output, files.flatMap(([file, part]) => serializeOnnx(part, { name: file })), {
+  const layouts = files.map(([file, part]) => [file, serializeOnnx(part, { name: file })] as const);
+  const { bytes, seconds } = await saveLayouts(output, layouts.flatMap(([, own]) => own), {
     force,
     manifest: { split },
     ...(threads !== undefined && { threads }),
     ...(signal && { signal }),
     ...(onProgress && { onProgress }),
   });
-  return { ...split, output, bytes, seconds };
+  return { ...split, output, bytes, sizes: Object.fromEntries(layouts.map(([file, own]) => [file, own.reduce((sum, { size }) => sum + size, 0)])), seconds };
 }
 
 function bordersOf({ graph }: Model): { readonly inputs: ValueInfo[]; readonly outputs: ValueInfo[] } {
