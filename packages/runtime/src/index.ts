@@ -1,5 +1,6 @@
 /** @penjing/runtime: models on ONNX Runtime in worker threads, tokenizers, generation, comparison and benchmarks. */
 export { type LoadBytesOptions, type LoadOptions, type OrtEngine, type OrtEngineOptions, ortEngine } from './engine/ort-engine.js';
+export { checkPrepared, preparedModels } from './jobs/check-stored.js';
 export { type JobThreads, openJobThreads } from './jobs/job-threads.js';
 export { type OrtJobsOptions, ortJobs } from './jobs/ort-jobs.js';
 export { openShelfAt } from './jobs/folder-shelf.js';

@@ -13,16 +13,19 @@ import { readParcel, writeParcel } from './parcel.js';
 const ANSWERS: ReadonlySet<string> = new Set(['E_DATA', 'E_DTYPE', 'E_GRAPH', 'E_OPTION', 'E_SHAPE', 'E_UNSUPPORTED']);
 
 export function computeHandler(slots: number): Handler {
-  let opened: Promise<JobThreads> | undefined;
-  const threadsOf = (): Promise<JobThreads> => (opened ??= loadRuntime().then(({ openJobThreads }) => openJobThreads(slots)));
+  let opened: JobThreads | undefined;
   return {
     async run(spec, { roots, signal }) {
       const { job: name, input, threads, seed, work: shared, folder } = readComputeJob(spec);
       const job = (await jobTable()).get(name);
       if (!job) throw new PenjingError('E_NOT_FOUND', `this worker knows no job ${JSON.stringify(name)}`);
       const work = await roots.find(shared);
-      const params = { ...job, input: await readParcel(input, roots), threads, spills: join(work, 'spills'), results: join(work, 'results') };
-      const result = await (await threadsOf()).run(params, { signal, ...(seed !== null && { seed }) }).then(
+      const { checkPrepared, openJobThreads, preparedModels } = await loadRuntime();
+      const given = await readParcel(input, roots);
+      for (const model of preparedModels(given)) await checkPrepared(model);
+      opened ??= openJobThreads(slots);
+      const params = { ...job, input: given, threads, spills: join(work, 'spills'), results: join(work, 'results') };
+      const result = await opened.run(params, { signal, ...(seed !== null && { seed }) }).then(
         async (output): Promise<ComputeJobResult> => ({ output: await writeParcel(output, { folder: await roots.find(folder), roots }) }),
         (error: unknown): ComputeJobResult => {
           if (!isPenjingError(error) || !ANSWERS.has(error.code)) throw error;
@@ -31,6 +34,6 @@ export function computeHandler(slots: number): Handler {
       );
       return result as unknown as Json;
     },
-    [Symbol.asyncDispose]: async () => void (await (await opened)?.[Symbol.asyncDispose]()),
+    [Symbol.asyncDispose]: async () => opened?.[Symbol.asyncDispose](),
   };
 }

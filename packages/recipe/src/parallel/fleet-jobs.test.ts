@@ -2,13 +2,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { layoutToBytes, serializeOnnx } from '@penjing/graph-io';
 import type { Json } from '@penjing/parallel';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { computeHandler } from './compute-handler.js';
 import { computeJob, readComputeJob } from './compute-job.js';
 import { jobTable } from './job-table.js';
+import { writeParcel } from './parcel.js';
 import { openRoots } from './shared-roots.js';
-import { startFleet, type TestFleet, writeFleetFiles } from './testing/fleet-recipes.js';
+import { network, startFleet, type TestFleet, writeFleetFiles } from './testing/fleet-recipes.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'penjing-fleet-jobs-'));
 let fleet: TestFleet;
@@ -36,6 +38,21 @@ it('asks teachers in parts, and trains to the same bytes', async () => {
   expect(Buffer.compare(together, alone)).toBe(0);
   // Of 40 samples two are left out to measure on: seven batches.
   expect(jobs).toEqual(Array.from({ length: 7 }, () => 'teacherJob'));
+});
+
+it('loads no model that reaches for files elsewhere', async () => {
+  const roots = await openRoots([folder]);
+  await using handler = computeHandler(1);
+  // As prepared from files of a folder: bytes that point at weights beside them.
+  const [layout] = serializeOnnx(network(1, 1), { externalData: 'always', name: 'evil.onnx' });
+  const bytes = Buffer.from(await layoutToBytes(layout!));
+  const location = Buffer.from('evil.onnx_data');
+  expect(bytes.includes(location)).toBe(true);
+  for (let at = bytes.indexOf(location); at !== -1; at = bytes.indexOf(location, at + 1)) bytes.write('../evil.secret', at);
+  const model = { kind: 'model', reference: { source: { kind: 'memory', bytes: new Uint8Array(bytes).buffer, externalData: [] }, weights: { bytes: 0, quantized: false }, folder } };
+  const input = await writeParcel({ model, parts: [{ start: 0, end: 1 }], inputs: ['x'], outputs: ['logits'], drop: [], collect: [], shelf: { kind: 'shelf', reference: folder }, large: { kind: 'shelf', reference: folder } }, { folder, roots });
+  const place = { root: 'shared', path: '' };
+  await expect(handler.run(computeJob({ job: 'blockJob', input, threads: 1, seed: null, work: place, folder: place }), { roots, threads: 1, signal: new AbortController().signal })).rejects.toMatchObject({ code: 'E_EXTERNAL_DATA' });
 });
 
 it('runs no job that is not in the table', async () => {

@@ -14,7 +14,7 @@ import { openRoots } from '../shared-roots.js';
 const WIDTH = 32;
 const CLASSES = 4;
 
-function network(layers: number, seed: number): Model {
+export function network(layers: number, seed: number): Model {
   const rng = createRng(seed);
   const normal = (count: number): number[] => Array.from({ length: count }, () => rng.normal() / 6);
   const model = new Model();
