@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type ByteSource, type LazyTensor, type Model, PenjingError, type TaskOptions, type Tensor, memorySource, modelGraphs, storedTensors } from '@penjing/core';
+import { type ByteSource, cloneModel, type LazyTensor, type Model, PenjingError, type TaskOptions, type Tensor, memorySource, modelGraphs, storedTensors } from '@penjing/core';
 import { layoutToBytes, readOnnx, serializeOnnx } from '@penjing/graph-io';
 import { fileSource, openExternalFile, saveLayouts } from '@penjing/graph-io/node';
 import type { SessionSource } from '../worker/wire-types.js';
@@ -131,6 +131,25 @@ export function placesIn(folder: string): (uri: string) => string | undefined {
 export function weightFolder(folder: string): Readonly<Record<string, string>> {
   return { 'session.model_external_initializers_file_folder_path': folder };
 }
+
+/**
+ * The model with its weights taken off the list of its inputs, where it has them there, as exporters of IR version 3 had to: from version 4 on a weight on that list may be replaced by a caller, so
+ * ONNX Runtime folds and fuses nothing that touches it. An executor never replaces one.
+ */
+export function withFixedWeights(model: Model): Model {
+  if (!hasLooseWeights(model)) return model;
+  const fixed = cloneModel(model);
+  const { inputs } = fixed.graph;
+  inputs.splice(0, inputs.length, ...inputs.filter(({ tensor }) => !tensor));
+  return fixed;
+}
+
+export function hasLooseWeights({ graph, irVersion }: Model): boolean {
+  return irVersion >= FIRST_WITH_DEFAULTS && graph.inputs.some(({ tensor }) => tensor !== undefined);
+}
+
+/** The IR version from which on a weight among the inputs is a default of that input. */
+const FIRST_WITH_DEFAULTS = 4;
 
 /** Nodes that read weights of fewer bits; their kernels need ONNX Runtime's packed form. */
 const quantizedOps = /NBits|BlockQuantized|DequantizeLinear|QLinear|Integer|^QGemm$/;

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { type Model, PenjingError, type TaskOptions, type ValueInfo, tensorType } from '@penjing/core';
 import type { SessionHost } from '../session-host.js';
 import type { SessionInfo, SessionSource, SessionValue } from '../worker/wire-types.js';
-import { type CheckedModel, type ExternalFile, checkBytes, checkFile, storeInPlace, storeModel, weightFacts, weightFolder } from './model-source.js';
+import { type CheckedModel, type ExternalFile, checkBytes, hasLooseWeights, storeInPlace, storeModel, weightFacts, weightFolder, withCheckedFile, withFixedWeights } from './model-source.js';
 import { type SessionOptions, type WeightFacts, sessionSettings } from './settings.js';
 
 /** A session in a worker, and what the calling thread knows of it. */
@@ -47,13 +47,13 @@ const MEMORY_LIMIT = 64 * 2 ** 20;
 
 export async function openFile(host: SessionHost, path: string, options: OpenOptions): Promise<OpenedModel> {
   const absolute = resolve(path);
-  const checked = await checkFile(absolute, options.signal);
-  return openSource(host, { kind: 'file', path: absolute }, checked, options);
+  return withCheckedFile(absolute, options.signal, (checked) => (hasLooseWeights(checked.model) ? openModel(host, checked.model, options) : openSource(host, { kind: 'file', path: absolute }, checked, options)));
 }
 
 export async function openBytes(host: SessionHost, bytes: Uint8Array, options: OpenOptions): Promise<OpenedModel> {
   const external = options.externalData ?? [];
   const checked = await checkBytes(bytes, external);
+  if (hasLooseWeights(checked.model)) return openModel(host, checked.model, options);
   const give = (array: Uint8Array): ArrayBuffer => ownBuffer(array, options.transfer ?? false);
   const source: SessionSource = {
     kind: 'memory',
@@ -64,7 +64,8 @@ export async function openBytes(host: SessionHost, bytes: Uint8Array, options: O
 }
 
 /** Serializes a model: in memory when it is small or its weights lie in files as they are, which engines then share, else into a temporary folder that lives as long as the session. */
-export async function openModel(host: SessionHost, model: Model, options: OpenOptions): Promise<OpenedModel> {
+export async function openModel(host: SessionHost, given: Model, options: OpenOptions): Promise<OpenedModel> {
+  const model = withFixedWeights(given);
   refuseForeignTypes(model);
   const facts = weightFacts(model);
   const { memoryLimit = MEMORY_LIMIT, signal, onProgress } = options;

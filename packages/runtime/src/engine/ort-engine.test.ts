@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DenseTensor, GraphBuilder, Model, denseOf, tensorType } from '@penjing/core';
+import { DenseTensor, type Executor, GraphBuilder, Model, type Value, denseOf, tensorType } from '@penjing/core';
 import { layoutToBytes, readOnnx, serializeOnnx } from '@penjing/graph-io';
 import { fileSource, saveFile } from '@penjing/graph-io/node';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -31,6 +31,21 @@ function large(): Model {
   return model;
 }
 
+/** A convolution and a batch normalization, whose weights stand among the inputs too where they are `loose`. */
+function normalized(loose: boolean): Model {
+  const model = new Model();
+  model.opsetImports.set('', 17);
+  model.irVersion = 8;
+  const b = new GraphBuilder(model.graph);
+  const weight = (name: string, ...shape: number[]): Value => b.initializer(name, DenseTensor.of('float32', shape, Float32Array.from({ length: shape.reduce((all, size) => all * size, 1) }, (_, i) => 0.5 + Math.sin(i * 1.7) / 3)));
+  const weights = [weight('w', 4, 3, 3, 3), weight('scale', 4), weight('bias', 4), weight('mean', 4), weight('variance', 4)] as const;
+  const [w, ...rest] = weights;
+  const h = b.op('Conv', [b.input('x', tensorType('float32', ['n', 3, 8, 8])), w]);
+  b.output(b.op('BatchNormalization', [h, ...rest]), 'y', tensorType('float32', ['n', 4, 6, 6]));
+  if (loose) model.graph.inputs.push(...weights);
+  return model;
+}
+
 describe('where a model comes from', () => {
   test('memory, file, file with external data, and memory with external data give the same', async () => {
     const [file, data] = serializeOnnx(large(), { externalData: 'always', name: 'large.onnx' });
@@ -54,6 +69,23 @@ describe('where a model comes from', () => {
     }
     expect(new Set(results).size).toBe(1);
     expect(inline.byteLength).toBeGreaterThan(0);
+  });
+
+  test('weights among the inputs are as fixed as others: ONNX Runtime fuses what touches them', async () => {
+    const path = join(folder, 'loose.onnx');
+    const loose = await modelBytes(normalized(true));
+    await writeFile(path, loose);
+    const picture = { x: denseOf('float32', [1, 3, 8, 8], Array.from({ length: 192 }, (_, i) => Math.sin(i))) };
+    const bitsOf = async (loading: Promise<Executor>): Promise<string> => {
+      await using executor = await loading;
+      expect(executor.inputs.map(({ name }) => name)).toEqual(['x']);
+      const { y } = await executor.run(picture);
+      return Buffer.from((y as DenseTensor).bytes).toString('hex');
+    };
+    const fused = await bitsOf(engine.load(normalized(false)));
+    // A convolution and its normalization round otherwise as two operators.
+    expect(await bitsOf(engine.load(normalized(false), { optimization: 'none' }))).not.toBe(fused);
+    for (const loading of [engine.load(normalized(true)), engine.loadFile(path), engine.loadBytes(loose)]) expect(await bitsOf(loading)).toBe(fused);
   });
 
   test('transfer gives the buffers away', async () => {

@@ -1,6 +1,6 @@
 /** The `Engine` of core inside a session worker: for jobs, whose tensors are used where they lie. */
 import type { Engine, EngineOptions, Executor, Model, TaskOptions } from '@penjing/core';
-import { storeInPlace, storeModel, weightFacts, weightFolder } from '../engine/model-source.js';
+import { storeInPlace, storeModel, weightFacts, weightFolder, withFixedWeights } from '../engine/model-source.js';
 import { type SessionOptions, type WeightFacts, sessionSettings } from '../engine/settings.js';
 import type { SessionTable } from './session-table.js';
 import { openExecutor } from './local-executor.js';
@@ -33,7 +33,8 @@ export interface StoredForJobs {
 }
 
 /** Serializes a model, in memory when it is small or its weights lie in files as they are, else into a folder inside `parent`. */
-export async function storeForJobs(model: Model, options: Pick<TaskOptions, 'signal'>, parent?: string): Promise<{ model: StoredForJobs; cleanup: () => Promise<void> }> {
+export async function storeForJobs(given: Model, options: Pick<TaskOptions, 'signal'>, parent?: string): Promise<{ model: StoredForJobs; cleanup: () => Promise<void> }> {
+  const model = withFixedWeights(given);
   const weights = weightFacts(model);
   const inPlace = weights.bytes > MEMORY_LIMIT ? await storeInPlace(model, MEMORY_LIMIT) : undefined;
   if (inPlace) return { model: { ...inPlace, weights }, cleanup: async () => {} };
