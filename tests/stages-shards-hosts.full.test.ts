@@ -62,8 +62,6 @@ function sameEachTime(): (got: Fetches) => void {
   };
 }
 
-
-
 describe.skipIf(noNamespaces !== undefined)(`three hosts${noNamespaces ? ` (${noNamespaces})` : ''}`, () => {
   let hosts: Namespaces;
   beforeAll(() => void (hosts = makeNamespaces(SHARDS + 1)));

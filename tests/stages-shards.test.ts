@@ -11,14 +11,15 @@ const WIDTH = 16;
 const token = 'a-token-of-the-shards-of-this-test';
 const keepAlive = { intervalMs: 200, timeoutMs: 400 };
 
-/** Feed-forward layers with a residual, a cut output beside the whole one, and names that messages use themselves. */
-function network(seed = 3): Model {
+/** Feed-forward layers with a residual, a cut output beside the whole one, and names that messages use themselves. The input may have fewer columns than what shards add up. */
+function network(seed = 3, columns = WIDTH): Model {
   const rng = createRng(seed);
   const model = new Model();
   model.opsetImports.set('', 21);
   const b = new GraphBuilder(model.graph);
   const weight = (name: string, rows: number, cols: number): Value => b.initializer(name, denseOf('float32', [rows, cols], Array.from({ length: rows * cols }, () => rng.normal() / 4)));
-  let x: Value = b.input('run', tensorType('float32', ['n', WIDTH]));
+  let x: Value = b.input('run', tensorType('float32', ['n', columns]));
+  if (columns !== WIDTH) x = b.op('MatMul', [x, weight('widen', columns, WIDTH)]);
   let hidden = x;
   for (let i = 0; i < 3; i++) {
     hidden = b.op('Relu', [b.op('MatMul', [x, weight(`up${i}`, WIDTH, 24)])]);
@@ -30,7 +31,7 @@ function network(seed = 3): Model {
 }
 
 const cut = (shards: number, seed?: number): ShardedModel => shardModel(network(seed), { shards, threshold: 0 });
-const feeds = (rows: number): { readonly run: DenseTensor } => ({ run: denseOf('float32', [rows, WIDTH], Array.from({ length: rows * WIDTH }, (_, i) => Math.sin(i))) });
+const feeds = (rows: number, columns = WIDTH): { readonly run: DenseTensor } => ({ run: denseOf('float32', [rows, columns], Array.from({ length: rows * columns }, (_, i) => Math.sin(i))) });
 const bytesOf = (values: Awaited<ReturnType<Executor['run']>>): [string, string][] => Object.entries(values).map(([name, tensor]): [string, string] => [name, Buffer.from((tensor as DenseTensor).bytes).toString('hex')]).sort();
 const codeOf = (run: Promise<unknown>): Promise<string> => run.then(() => 'done', (error: PenjingError) => error.code);
 
@@ -208,6 +209,56 @@ describe('shards over gRPC', () => {
     proxy.reset();
     await again();
   }, 60_000);
+
+  test('a message that is damaged or too large ends its run with the reason, and the next one works', async () => {
+    const sharded = shardModel(network(3, 4), { shards: 2, threshold: 0 });
+    const hub = new ShardHub(sharded);
+    // Greetings are rare: nothing but the message itself says that it was damaged.
+    const patient = { epoch: 1, token, keepAlive: { intervalMs: 30_000, timeoutMs: 30_000 } };
+    await using stage = await serveStage({ ...patient, open: () => openFirstShard({ sharded, hub, engine: referenceEngine() }), shards: hub, listen: '127.0.0.1:0', graceMs: 0, limits: { requestBytes: 50_000 } });
+    await using proxy = await startFaultProxy(stage.address);
+    await using _member = await joinShards({ ...patient, sharded, shard: 1, engine: referenceEngine(), first: proxy.address });
+    await using front = await openStages({ ...patient, address: stage.address });
+    const expected = bytesOf(await front.run(feeds(400, 4)));
+    // 19 KB go into the stage, and 77 KB would go from shard to shard.
+    await expect(front.run(feeds(1200, 4))).rejects.toMatchObject({ code: 'E_LIMIT', message: expect.stringContaining('shard 1: ') as string });
+    expect(bytesOf(await front.run(feeds(400, 4)))).toEqual(expected);
+    for (let seen = 0, tries = 0; seen === 0 && tries < 20; tries++) {
+      proxy.faults.flipEvery = 20_000 + 997 * tries;
+      const answer = await front.run(feeds(400, 4)).then(bytesOf, (error: PenjingError) => error.code);
+      proxy.faults.flipEvery = 0;
+      if (typeof answer === 'string') seen++;
+      else expect(answer).toEqual(expected);
+      await until(() => !('code' in front.state), 'the shard to be there');
+    }
+    expect(proxy.flipped).toBeGreaterThan(0);
+    expect(bytesOf(await front.run(feeds(400, 4)))).toEqual(expected);
+  }, 60_000);
+
+  test('what another shard lost is no reason to open the first one anew', async () => {
+    let loads = 0;
+    let dies = false;
+    const counted: Engine = { name: 'counted', load: (model, options) => (loads++, referenceEngine().load(model, options)) };
+    const dying = watched(() => {
+      if (dies) throw new PenjingError('E_WORKER', 'killed');
+    });
+    await using apart = await group(2, { engine: counted, members: { 1: { engine: dying } } });
+    const expected = bytesOf(await apart.front.run(feeds(2)));
+    const before = loads;
+    dies = true;
+    expect(await codeOf(apart.front.run(feeds(2)))).toBe('E_UNAVAILABLE');
+    dies = false;
+    expect(bytesOf(await apart.front.run(feeds(2)))).toEqual(expected);
+    expect(loads).toBe(before);
+  });
+
+  test('a first shard that was closed says so, twice too', async () => {
+    const sharded = cut(2);
+    const executor = await openFirstShard({ sharded, hub: new ShardHub(sharded), engine: referenceEngine() });
+    await executor[Symbol.asyncDispose]();
+    await executor[Symbol.asyncDispose]();
+    expect(await codeOf(executor.run(feeds(1)))).toBe('E_DISPOSED');
+  });
 
   test('who has no token, another plan, another cut or a number that is taken does not take part', async () => {
     await using apart = await group(3);

@@ -46,12 +46,11 @@ export function stageBrokerOf({ options, signal, note }: CommandContext): Broker
 
 /** Until it is told to end. Throws `E_OPTION` for half of what is needed. */
 export async function runStage(context: CommandContext): Promise<CommandResult> {
-  const { arguments: [path], options, note } = context;
+  const { arguments: [path], options } = context;
   const [stage, shard, plan] = [numberOf(options, 'stage')!, numberOf(options, 'shard'), textOf(options, 'plan')];
   if (path === undefined || plan === undefined) throw new PenjingError('E_OPTION', 'a stage needs the model and --plan', { hint: HINT });
   const broker = stageBrokerOf(context);
   const address = await ((shard ?? 0) > 0 ? takePart(context, { path, plan, stage, broker }, shard!) : serve(context, { path, plan, stage, broker }));
-  note('ending: what is under way goes on to its end');
   return { json: { stage, ...(shard !== undefined && { shard }), ...(address !== undefined && { address }) }, text: '' };
 }
 
@@ -67,7 +66,7 @@ interface Place {
 async function serve({ options, signal, note }: CommandContext, { path, plan, stage, broker }: Place): Promise<string> {
   const listen = textOf(options, 'listen');
   if (listen === undefined) throw new PenjingError('E_OPTION', 'a stage needs --listen', { hint: HINT });
-  refuseOptions(options, ['first'], 'without --shard: it is for the other shards');
+  refuseOptions(options, ['first'], 'here: it is for --shard 1 and up');
   if (broker) refuseOptions(options, ['next'], 'with --join: the server knows where the next stage is');
   const { servePlannedStage } = await import('@penjing/recipe');
   const say = changes(note);
@@ -77,6 +76,7 @@ async function serve({ options, signal, note }: CommandContext, { path, plan, st
   });
   note(`stage ${stage} listens on ${served.address}`);
   await untilTold(signal);
+  note('ending: what is under way goes on to its end');
   return served.address;
 }
 
@@ -92,6 +92,7 @@ async function takePart({ options, signal, note }: CommandContext, { path, plan,
     onChange: (state) => say(state === 'ready' ? `ready: shard ${shard} of stage ${stage}` : `waiting: ${state.message}`),
   });
   await untilTold(signal);
+  note('ending: what is under way fails, and is asked again when the shard is back');
   return undefined;
 }
 

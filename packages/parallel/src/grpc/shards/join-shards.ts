@@ -110,7 +110,7 @@ class Member implements JoinedShard {
     }
   }
 
-  /** What fails here is told to the first shard; a run that others gave up is left. */
+  /** What fails here, and a message that was too large or damaged, is told to the first shard; a run that others gave up is left. */
   async #run({ run, feeds, wanted }: ShardFeeds): Promise<void> {
     const { sharded: { program, inputs, outputs }, shard } = this.#options;
     const { signal } = this.#stop;
@@ -120,8 +120,7 @@ class Member implements JoinedShard {
       await runShard({ shard, program, outputs, executors: this.#executors, exchange, check: () => signal.throwIfAborted() }, values, wanted);
     } catch (error) {
       if (exchange.isOver || signal.aborted) return;
-      const { code, message } = toPlainError(error, 'E_ENGINE');
-      await this.#link.request({}, wantedOf({ kind: 'failed', run, error: { code: code === 'E_WORKER' ? 'E_UNAVAILABLE' : code, message } }), signal);
+      await this.#link.request({}, wantedOf({ kind: 'failed', run, error: toPlainError(error, 'E_ENGINE') }), signal);
     }
   }
 }
@@ -132,7 +131,7 @@ class MemberExchange implements ShardExchange {
   readonly #run: number;
   readonly #signal: AbortSignal;
   #step = 0;
-  /** The first shard has left the run, or is lost. */
+  /** The first shard has left the run, or is lost: nobody is to be told. */
   isOver = false;
 
   constructor(link: StageLink, run: number, signal: AbortSignal) {
@@ -154,7 +153,7 @@ class MemberExchange implements ShardExchange {
       const values = await this.#link.request(numbered(tensors), wantedOf({ kind, run: this.#run, step: this.#step++ }), this.#signal);
       return denseOnes(unnumbered(values, kind === 'give' ? 0 : tensors.length));
     } catch (error) {
-      this.isOver = true;
+      this.isOver = isPenjingError(error) && (error.code === 'E_PEER' || error.code === 'E_UNAVAILABLE');
       throw error;
     }
   }

@@ -1,8 +1,8 @@
 /** A model in shards on several machines as one `Executor`, in the process of its first shard. */
-import { type Engine, type Executor, PenjingError, type RunOptions } from '@penjing/core';
+import { type DenseTensor, type Engine, type Executor, type Feeds, type Fetches, PenjingError, type RunOptions, type StringTensor } from '@penjing/core';
 import { partOf } from '../../tensor/pieces.js';
 import { runShard } from '../../tensor/shard-program.js';
-import type { ShardedModel } from '../../tensor/sharded-model.js';
+import type { ShardedModel, ShardedPort } from '../../tensor/sharded-model.js';
 import { checkNames, infosOf } from '../../tensor/sharded-ports.js';
 import { Turns } from '../../jobs/turns.js';
 import { closeSegments, openSegments } from './segments.js';
@@ -25,40 +25,51 @@ export async function openFirstShard({ sharded, hub, engine, threads, signal }: 
   const executors = await openSegments(sharded.segments[0]!, engine, { ...(threads !== undefined && { threads }), ...(signal && { signal }) });
   const { program, inputs, outputs } = sharded;
   const turns = new Turns(1);
-  let closed = false;
+  let closed: Promise<void> | undefined;
+  const checkOpen = (): void => {
+    if (closed) throw new PenjingError('E_DISPOSED', 'the model was disposed of', { hint: 'Open it again.' });
+  };
+  const feedOf = (feeds: Feeds, { name, cut }: ShardedPort, shard: number): DenseTensor | StringTensor => {
+    const tensor = feeds[name]!;
+    return cut && tensor.kind === 'dense' ? partOf(tensor, cut, shard) : tensor;
+  };
+
+  async function runOnce(feeds: Feeds, wanted: readonly string[], signal: AbortSignal | undefined): Promise<Fetches> {
+    const others = Array.from({ length: sharded.shards - 1 }, (_, i) => inputs.map((port) => feedOf(feeds, port, i + 1)));
+    const run = hub.begin(others, wanted);
+    const leave = (): void => run.fail(signal?.reason);
+    signal?.addEventListener('abort', leave, { once: true });
+    try {
+      const own = Object.fromEntries(inputs.map((port) => [port.value, feedOf(feeds, port, 0)]));
+      return await runShard({ shard: 0, program, outputs, executors, exchange: run, check: () => run.check() }, own, wanted);
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', leave);
+      hub.leave(run);
+    }
+  }
+
+  async function close(): Promise<void> {
+    await turns.take();
+    await closeSegments(executors);
+    turns.give();
+  }
+
   return {
     ...infosOf(sharded),
     async run(feeds, { outputs: wanted = outputs.map(({ name }) => name), signal: given }: RunOptions = {}) {
+      checkOpen();
       checkNames(sharded, feeds, wanted);
       await turns.take(given);
       try {
-        if (closed) throw new PenjingError('E_DISPOSED', 'the model was disposed of', { hint: 'Open it again.' });
-        const feedOf = (shard: number) => ({ name, cut }: (typeof inputs)[number]) => {
-          const tensor = feeds[name]!;
-          return cut && tensor.kind === 'dense' ? partOf(tensor, cut, shard) : tensor;
-        };
-        const others = Array.from({ length: sharded.shards - 1 }, (_, i) => inputs.map(feedOf(i + 1)));
-        const run = hub.begin(others, wanted);
-        const leave = (): void => run.fail(given?.reason);
-        given?.addEventListener('abort', leave, { once: true });
-        try {
-          const own = Object.fromEntries(inputs.map((port) => [port.value, feedOf(0)(port)]));
-          return await runShard({ shard: 0, program, outputs, executors, exchange: run, check: () => run.check() }, own, wanted);
-        } catch (error) {
-          run.fail(error);
-          given?.throwIfAborted();
-          throw error;
-        } finally {
-          given?.removeEventListener('abort', leave);
-        }
+        checkOpen();
+        return await runOnce(feeds, wanted, given);
       } finally {
         turns.give();
       }
     },
-    async [Symbol.asyncDispose]() {
-      closed = true;
-      await turns.take();
-      await closeSegments(executors);
-    },
+    [Symbol.asyncDispose]: () => (closed ??= close()),
   };
 }

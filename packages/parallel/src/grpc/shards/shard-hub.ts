@@ -1,6 +1,6 @@
 /** Where the shards of a model on several machines meet: the first shard, which the others ask for their inputs, and for what becomes of everyone's tensors. */
 import { createHash } from 'node:crypto';
-import { DenseTensor, type Feeds, type Fetches, fromPlainError, isPenjingError, PenjingError, type StringTensor } from '@penjing/core';
+import { DenseTensor, type Feeds, type Fetches, fromPlainError, isPenjingError, PenjingError, type PlainError, type StringTensor } from '@penjing/core';
 import { addTerm } from '../../tensor/add-terms.js';
 import { joinParts, lengthOf } from '../../tensor/pieces.js';
 import type { Part, ShardExchange } from '../../tensor/shard-program.js';
@@ -95,6 +95,12 @@ export class ShardHub {
     return run;
   }
 
+  /** The run is over on the first shard; what others still ask of it is refused. */
+  leave(run: HubRun): void {
+    run.fail(givenUp());
+    if (this.#run === run) this.#run = undefined;
+  }
+
   end(error: PenjingError): void {
     this.#run?.fail(error);
     for (const { stream } of this.#seats) stream?.end(error);
@@ -110,15 +116,18 @@ export class ShardHub {
     }
     const run = this.#run;
     if (ask.kind === 'failed') {
-      if (run?.number === ask.run) run.fail(fromPlainError({ ...ask.error, message: `shard ${shard}: ${ask.error.message}` }));
+      if (run?.number === ask.run) run.fail(failureOf(shard, ask.error));
       return {};
     }
     return await new Promise<Fetches>((resolve, reject) => {
       const question: Question = { answer: resolve, refuse: reject };
       signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
       if (ask.kind !== 'feeds') return run?.number === ask.run ? run.offer(shard, { step: ask.step, values, question, gives: ask.kind === 'give' }) : reject(givenUp());
+      seat.idle?.refuse(broken('a shard asks for two runs'));
       seat.idle = question;
-      if (run) this.#hand(run, shard, seat);
+      if (!run) return;
+      this.#hand(run, shard, seat);
+      if (seat.idle) run.left(shard);
     });
   }
 
@@ -129,6 +138,12 @@ export class ShardHub {
     seat.idle?.answer(feeds);
     seat.idle = undefined;
   }
+}
+
+/** What another shard lost is not lost here: nothing is to be opened anew. */
+function failureOf(shard: number, { code, message }: PlainError): PenjingError {
+  const text = `shard ${shard}: ${message}`;
+  return code === 'E_WORKER' || code === 'E_DISPOSED' ? unavailable(text) : fromPlainError({ code, message: text });
 }
 
 function givenUp(): PenjingError {
@@ -149,6 +164,7 @@ export class HubRun implements ShardExchange {
   /** By shard, without the first one. */
   readonly #feeds: (Fetches | undefined)[];
   readonly #offers: (Offer | undefined)[];
+  readonly #left = new Set<number>();
   #step = 0;
   #failure: PenjingError | undefined;
   #wake = (): void => {};
@@ -159,6 +175,12 @@ export class HubRun implements ShardExchange {
     this.#offers = Array.from({ length: shards - 1 }, () => undefined);
   }
 
+  /** A shard that has begun wants no more of this run: it is done with it, or has lost a message. */
+  left(shard: number): void {
+    this.#left.add(shard);
+    this.#wake();
+  }
+
   /** What a shard begins with, once. */
   take(shard: number): Fetches | undefined {
     const feeds = this.#failure ? undefined : this.#feeds[shard - 1];
@@ -167,7 +189,8 @@ export class HubRun implements ShardExchange {
   }
 
   offer(shard: number, offer: Offer): void {
-    if (this.#failure) return offer.question.refuse(givenUp());
+    if (this.#failure || this.#left.has(shard)) return offer.question.refuse(givenUp());
+    if (this.#offers[shard - 1]) return offer.question.refuse(broken('a shard offers twice'));
     this.#offers[shard - 1] = offer;
     this.#wake();
   }
@@ -208,8 +231,14 @@ export class HubRun implements ShardExchange {
   /** `combine` gets what the others have, in the order of shards. */
   async #exchange(count: number, combine: (others: readonly (readonly DenseTensor[])[]) => DenseTensor[]): Promise<DenseTensor[]> {
     const step = this.#step++;
-    while (!this.#failure && this.#offers.some((offer) => offer === undefined)) await new Promise<void>((resolve) => (this.#wake = resolve));
-    this.check();
+    for (;;) {
+      this.check();
+      const away = this.#offers.flatMap((offer, i) => (offer ? [] : [i + 1]));
+      if (away.length === 0) break;
+      const gone = away.find((shard) => this.#left.has(shard));
+      if (gone !== undefined) throw unavailable(`shard ${gone} has left the run: a message was lost or damaged`);
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
     const offers = this.#offers.splice(0, this.#offers.length, ...this.#offers.map(() => undefined)) as Offer[];
     try {
       const stray = offers.find((offer) => offer.step !== step);
