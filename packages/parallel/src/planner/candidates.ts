@@ -44,6 +44,8 @@ const ROUNDS = 4;
 const INNER = [2, 4, 8];
 /** Branches for each device: every one is a session in a thread of its own, which takes seconds to open and 40 MB, whatever it computes. */
 const MOST_SESSIONS = 8;
+/** Seconds of a hop from which doubling begins: links and calls may be listed as taking none. */
+const LEAST_HOP = 1e-6;
 
 export function* candidates(options: CandidateOptions): Generator<Candidate, void, undefined> {
   const { place } = options;
@@ -149,7 +151,7 @@ function* branches({ book, place }: CandidateOptions, devices: readonly string[]
   const partsAt = (): BranchPart[] => findBranches(book.model, { devices: devices.length, costOf, hop });
   let parts = partsAt();
   // Fewer and larger forks, until few enough are left.
-  for (; parts.length > MOST_SESSIONS * devices.length; parts = partsAt()) hop *= 2;
+  for (; parts.length > MOST_SESSIONS * devices.length; parts = partsAt()) hop = Math.max(2 * hop, LEAST_HOP);
   if (new Set(parts.map(({ device }) => device)).size < devices.length) return;
   yield { name: `tasks: branches on ${devices.length} devices`, layout: { kind: 'tasks', parts: parts.map(({ device, ...part }) => ({ ...part, layout: leaf(devices[device]!) })) }, complexity: 2.5 };
 }

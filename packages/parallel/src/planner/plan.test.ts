@@ -1,6 +1,6 @@
 import { GraphBuilder, lazy, Model, tensorType, type Value } from '@penjing/core';
 import { describe, expect, test } from 'vitest';
-import type { Device, Link } from '../plan/device.js';
+import type { Device, EngineSpeed, Link } from '../plan/device.js';
 import { readPlan } from '../plan/read-plan.js';
 import { mixtureModel } from '../testing/mixture-model.js';
 import { transformerModel } from '../testing/transformer-model.js';
@@ -171,7 +171,7 @@ describe('experts', () => {
   });
 });
 
-test.each([[3, 9], [40, 0]])('%d forks after each other become %d parts: each is a session in a thread of its own', async (forks, parts) => {
+function forked(forks: number): Model {
   const made = new Model();
   made.opsetImports.set('', 21);
   const b = new GraphBuilder(made.graph);
@@ -180,7 +180,19 @@ test.each([[3, 9], [40, 0]])('%d forks after each other become %d parts: each is
   let x = b.input('x', tensorType('float32', ['batch', 256]));
   for (let i = 0; i < forks; i++) x = b.op('Mul', [product(x), product(x)]);
   b.output(x, 'y');
-  const { ranked } = await planInDetail({ model: made, devices: devices(2, { flops: 1e9 }), links: [wide], sizes: { batch: 8 } });
+  return made;
+}
+
+test.each([[3, 9], [40, 0]])('%d forks after each other become %d parts: each is a session in a thread of its own', async (forks, parts) => {
+  const { ranked } = await planInDetail({ model: forked(forks), devices: devices(2, { flops: 1e9 }), links: [wide], sizes: { batch: 8 } });
   const tasks = ranked.map(({ layout }) => layout).find(({ kind }) => kind === 'tasks');
   expect(tasks?.kind === 'tasks' ? tasks.parts.length : 0).toBe(parts);
+});
+
+test('many forks are planned where links and calls are listed as taking no time', async () => {
+  const engine: EngineSpeed = { threads: 1, flops: { product: [[1, 1e9]] }, bandwidth: [[1, 1e10]], nodeSeconds: 0, callSeconds: 0 };
+  const free = devices(2, { flops: 1e9, measured: { engines: [engine], together: engine } });
+  const { ranked } = await planInDetail({ model: forked(12), devices: free, links: [{ ...wide, latency: 0 }], sizes: { batch: 8 } });
+  expect(ranked.map(({ name }) => name)).toContain('one device');
+  for (const { layout } of ranked) if (layout.kind === 'tasks') expect(layout.parts.length).toBeLessThanOrEqual(16);
 });
