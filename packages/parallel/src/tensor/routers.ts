@@ -21,3 +21,21 @@ export function routerNodes(facts: GraphFacts): Set<Node> {
   }
   return found;
 }
+
+/**
+ * What is chosen, and what follows from it up to a product with weights: which rows an expert computes, and what its output counts. Ends at `sums`:
+ * what adds up a mixture hands on values that all depend on what was chosen, and what reads those chooses nothing.
+ */
+export function routedValues(facts: GraphFacts, sums: ReadonlySet<Node>): Set<Value> {
+  const found = new Set<Value>();
+  for (const node of facts.nodes) {
+    if (sums.has(node) || readsMatrix(facts, node)) continue;
+    if (Object.hasOwn(choosers, nameOf(node)) || node.inputs.some((value) => value && found.has(value))) for (const value of node.outputs) found.add(value);
+  }
+  return found;
+}
+
+/** Whatever the number of shards: `ways` tells products only where they can be cut. */
+export function readsMatrix(facts: GraphFacts, node: Node): boolean {
+  return node.inputs.some((value) => value && facts.constant.has(value) && (facts.shape(value) ?? value.tensor?.shape ?? []).filter((size) => size !== 1).length > 1);
+}

@@ -3,6 +3,7 @@ import type { Model, Node, Value } from '@penjing/core';
 import { type GraphFacts, graphFacts, nameOf } from './graph-facts.js';
 import { openMixtures } from './open-mixtures.js';
 import type { Owners } from './place-nodes.js';
+import { readsMatrix, routedValues } from './routers.js';
 import type { ShardedLayer } from './sharded-model.js';
 
 /** A node that adds a term to a sum: the inputs that are the sum so far, and the term. */
@@ -25,8 +26,8 @@ export interface WholeExperts extends Owners {
 }
 
 /**
- * Chains of at least as many terms as there are shards, where every term reads weights that nothing else reads and is computed by
- * the same operators. Terms follow each other in order; every shard has as many, give or take one. What the terms are
+ * Chains of at least as many terms as there are shards, where every term reads weights that nothing else reads, is computed by
+ * the same operators, and is added to chosen rows alone or weighed by a router: other sums, of embeddings or of parallel layers, are no mixtures. Terms follow each other in order; every shard has as many, give or take one. What the terms are
  * computed from, the routing among it, stays as it was on every shard.
  */
 export function wholeExperts(facts: GraphFacts): WholeExperts {
@@ -34,7 +35,9 @@ export function wholeExperts(facts: GraphFacts): WholeExperts {
   const links = new Map<Node, { shard: number; sum: number }>();
   const layers: ShardedLayer[] = [];
   const counts: number[] = [];
-  for (const experts of chains(facts).flatMap((chain) => alike(chain.map((link) => expertOf(facts, link))))) {
+  const sums = chains(facts);
+  const routed = routedValues(facts, new Set(sums.flatMap((chain) => chain.map(({ node }) => node))));
+  for (const experts of sums.flatMap((chain) => alike(chain.map((link) => expertOf(facts, link, routed))))) {
     counts.push(experts.length);
     if (experts.length < facts.shards) continue;
     for (const [i, { link, nodes: own }] of experts.entries()) {
@@ -92,8 +95,8 @@ function linkOf(node: Node, sum = 0): Link | undefined {
   return node.opType === 'Add' ? { node, sum, term: 1 - sum } : undefined;
 }
 
-/** What only this term is computed by; undefined when no weights are among it. */
-function expertOf(facts: GraphFacts, link: Link): Expert | undefined {
+/** What only this term is computed by; undefined when no weights are among it, or no router chooses it. */
+function expertOf(facts: GraphFacts, link: Link, routed: ReadonlySet<Value>): Expert | undefined {
   const inside = new Set<Node>([link.node]);
   const weights = new Map<Value, number>();
   const list: Node[] = [];
@@ -118,5 +121,8 @@ function expertOf(facts: GraphFacts, link: Link): Expert | undefined {
   }
   const heavy = [...weights].map(([{ name }, bytes]) => ({ name, bytes }));
   if (heavy.length === 0) return undefined;
+  // A product with weights that reads what was chosen is a layer after it, not an expert that was chosen.
+  const chosen = link.node.opType === 'ScatterND' || [link.node, ...list].some((node) => !readsMatrix(facts, node) && node.inputs.some((value) => value && routed.has(value)));
+  if (!chosen) return undefined;
   return { link, nodes: list.filter((node) => !node.outputs.every((value) => facts.constant.has(value))), weights: heavy };
 }
