@@ -6,6 +6,7 @@ import { shardModel } from '../tensor/shard-model.js';
 import { stepTraffic } from '../tensor/step-traffic.js';
 import { memoryOf } from './forecast.js';
 import { tensorProgram } from './tensor-segments.js';
+import { mixtureModel } from '../testing/mixture-model.js';
 import { transformerModel } from '../testing/transformer-model.js';
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `d${i}`);
@@ -60,6 +61,19 @@ test('more shards than are worked out have memory each, whoever asked first', ()
   const memory = memoryOf(layout(32), book);
   expect(Object.keys(memory)).toEqual(names(32));
   for (const bytes of Object.values(memory)) expect(bytes).toBeGreaterThan(least);
+});
+
+test.each([
+  ['whole experts', mixtureModel({ experts: 40, width: 64, hidden: 64 }), 32, 'only'],
+  ['whole experts and matrices', mixtureModel({ experts: 30, width: 64, hidden: 64 }), 20, 'whole'],
+  ['matrices', transformerModel({ hidden: 320, layers: 1, heads: 40, vocabulary: 640, dtype: 'float32' }), 32, 'sliced'],
+] as const)('%s on more shards than are worked out: each is forecast to hold what it holds', (_, made, shards, experts) => {
+  const book = costBook(made);
+  const program = tensorProgram(book, book.whole, { ...layout(shards), experts });
+  const truth = shardModel(made, { shards, experts }).segments.map((segments) => segments.flatMap(({ graph }) => [...graph.initializers.values()]).reduce((sum, { tensor }) => sum + tensor!.byteLength, 0));
+  // The last shards hold less than the first ones.
+  expect(Math.max(...truth)).toBeGreaterThan(1.02 * Math.min(...truth));
+  for (const [shard, bytes] of truth.entries()) expect(Math.abs(program.weightBytes(shard) / bytes - 1), `shard ${shard}`).toBeLessThan(0.02);
 });
 
 test('a ladder that begins at nothing has a value everywhere', () => {

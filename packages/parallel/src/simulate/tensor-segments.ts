@@ -7,7 +7,7 @@ import { modelCost, type NodeCost } from '../cost/model-cost.js';
 import { type DeviceSpeed, type Seconds, secondsOf } from '../cost/roofline.js';
 import type { Layout, Part } from '../plan/plan.js';
 import type { AxisCut, ShardedModel, Traffic } from '../tensor/sharded-model.js';
-import { shardModel } from '../tensor/shard-model.js';
+import { shardModel, type ShardOptions, sparedBytes } from '../tensor/shard-model.js';
 import { stepTraffic } from '../tensor/step-traffic.js';
 import { lengthOf } from '../tensor/pieces.js';
 
@@ -27,22 +27,37 @@ export interface TensorProgram {
 
 type TensorLayout = Layout & { kind: 'tensor' };
 
-/** More shards are reckoned as this many, which take no less time: no model has so many heads that a program for each would say more. */
+/** The time of more shards is reckoned as that of this many, which take no less, with the memory of each as it is: no model has so many heads that a program for each would say more. */
 const MOST_SHARDS_PRICED = 16;
 const programs = new WeakMap<CostBook, Map<string, TensorProgram>>();
 /** Of each book one copy of its model with the types of all values, from which parts are taken. */
 const typedModels = new WeakMap<CostBook, Model>();
 
 /** As `openLayout` cuts the part; every number of shards, and each size of a batch, is worked out once. Throws what `shardModel` throws. */
-export function tensorProgram(book: CostBook, part: Part, { devices, experts }: TensorLayout): TensorProgram {
+export function tensorProgram(book: CostBook, part: Part, layout: TensorLayout): TensorProgram {
+  const { devices, experts } = layout;
   const known = programs.get(book) ?? new Map<string, TensorProgram>();
   programs.set(book, known);
-  const shards = Math.min(devices.length, MOST_SHARDS_PRICED);
-  const key = `${shards} ${experts ?? ''}\n${part.inputs.join('\n')}\n\n${part.outputs.join('\n')}`;
-  const found = known.get(key) ?? programOf(book, shardModel(modelOf(book, part), { shards, ...(experts && { experts }) }));
+  const key = `${devices.length} ${experts ?? ''}\n${part.inputs.join('\n')}\n\n${part.outputs.join('\n')}`;
+  const found = known.get(key) ?? (devices.length > MOST_SHARDS_PRICED ? ofMoreShards(book, part, layout) : ofShards(book, part, layout));
   known.set(key, found);
   return found;
 }
+
+const ofShards = (book: CostBook, part: Part, layout: TensorLayout): TensorProgram => programOf(book, shardModel(modelOf(book, part), optionsOf(layout)));
+
+/** Times of the most shards that are worked out, and the bytes of each shard: of those, with what a shard is spared more. */
+function ofMoreShards(book: CostBook, part: Part, layout: TensorLayout): TensorProgram {
+  const fewer: TensorLayout = { ...layout, devices: layout.devices.slice(0, MOST_SHARDS_PRICED) };
+  const priced = tensorProgram(book, part, fewer);
+  const [before, after] = [fewer, layout].map((each) => sparedBytes(modelOf(book, part), optionsOf(each))) as [number[], number[]];
+  return {
+    segments: (rows) => priced.segments(rows),
+    weightBytes: (shard) => priced.weightBytes(shard % MOST_SHARDS_PRICED) + before[shard % MOST_SHARDS_PRICED]! - after[shard]!,
+  };
+}
+
+const optionsOf = ({ devices, experts }: TensorLayout): ShardOptions => ({ shards: devices.length, ...(experts && { experts }) });
 
 function modelOf(book: CostBook, part: Part): Model {
   if (part === book.whole) return book.model;
@@ -63,8 +78,7 @@ function programOf(book: CostBook, sharded: ShardedModel): TensorProgram {
   const heaviest = weights.indexOf(Math.max(...weights));
   const known = new Map<number, readonly TensorSegment[]>();
   return {
-    // Those beyond the shards that were worked out hold as much as they do.
-    weightBytes: (shard) => weights[shard % weights.length]!,
+    weightBytes: (shard) => weights[shard]!,
     segments(rows) {
       const found = known.get(rows) ?? segmentsOf(book, sharded, heaviest, rows);
       known.set(rows, found);

@@ -21,6 +21,8 @@ interface Expert {
 
 export interface WholeExperts extends Owners {
   readonly layers: readonly ShardedLayer[];
+  /** By shard: bytes of its own experts. */
+  readonly held: readonly number[];
   /** Experts of every mixture, of those too that have fewer than there are shards. */
   readonly counts: readonly number[];
 }
@@ -35,20 +37,22 @@ export function wholeExperts(facts: GraphFacts): WholeExperts {
   const links = new Map<Node, { shard: number; sum: number }>();
   const layers: ShardedLayer[] = [];
   const counts: number[] = [];
+  const held = new Array<number>(facts.shards).fill(0);
   const sums = chains(facts);
   const routed = routedValues(facts, new Set(sums.flatMap((chain) => chain.map(({ node }) => node))));
   for (const experts of sums.flatMap((chain) => alike(chain.map((link) => expertOf(facts, link, routed))))) {
     counts.push(experts.length);
     if (experts.length < facts.shards) continue;
-    for (const [i, { link, nodes: own }] of experts.entries()) {
+    for (const [i, { link, nodes: own, weights }] of experts.entries()) {
       const shard = Math.floor((i * facts.shards) / experts.length);
+      held[shard]! += weights.reduce((sum, { bytes }) => sum + bytes, 0);
       for (const node of own) nodes.set(node, shard);
       links.set(link.node, { shard, sum: link.sum });
     }
     const weights = experts.flatMap((expert) => expert.weights);
     layers.push({ weights: weights.map(({ name }) => name), bytes: weights.reduce((sum, { bytes }) => sum + bytes, 0), collectives: 1 });
   }
-  return { nodes, links, layers, counts };
+  return { nodes, links, layers, held, counts };
 }
 
 /** Runs of terms that are computed by the same operators: other terms of a sum, such as what a layer is added to, are no experts. */
