@@ -10,6 +10,7 @@ export { type Manifest, type ManifestFile, MANIFEST_NAME, readManifest } from '.
 export { type WorkFolder, openWorkFolder } from './work-folder.js';
 export { openFolder } from './folder.js';
 export { TextOutput } from './text-output.js';
-export { writeSpill } from './spill.js';
+export { placeFile } from './place-file.js';
+export { makeInside, writeSpill } from './spill.js';
 export { type TensorData, hashTensorData, readTensorData, tensorData } from './tensor-data.js';
 export { ioError } from './io-error.js';

@@ -1,9 +1,9 @@
 /** Tensors of jobs in a private folder: both sides read and write them by name. */
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, open, rename, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DenseTensor, type DType, PenjingError, type Shape, type Shelf, type ShelfReference } from '@penjing/core';
-import { ioError } from '@penjing/graph-io/node';
+import { ioError, placeFile } from '@penjing/graph-io/node';
 import type { StoredTensor } from './stored-tensor.js';
 
 /** A shelf in a new folder inside `parent`. */
@@ -55,14 +55,7 @@ export function folderShelf(folder: string): Shelf {
       const length = Buffer.alloc(LENGTH);
       length.writeUInt32LE(head.length);
       // A job that is run twice on machines of a fleet may write what another one reads by then.
-      const draft = `${pathOf(name)}.${randomUUID()}`;
-      try {
-        await writeFile(draft, [bytes, head, length]);
-        await rename(draft, pathOf(name));
-      } catch (cause) {
-        await rm(draft, { force: true });
-        throw ioError(cause, pathOf(name));
-      }
+      await placeFile(pathOf(name), [bytes, head, length]);
     },
     async get(name) {
       const { dtype, shape, bytes } = await find(name, true);

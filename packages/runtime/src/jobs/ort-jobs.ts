@@ -28,7 +28,9 @@ export interface OrtJobsOptions {
 export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availableParallelism() / parallel)), work }: OrtJobsOptions = {}): JobHost & AsyncDisposable {
   const workers = openJobThreads(parallel);
   const folder = lazily(() => (work === undefined ? mkdtemp(join(tmpdir(), 'penjing-jobs-')) : emptied(join(work, 'jobs'))));
-  const spills = async (): Promise<string> => join(work ?? (await folder()), 'spills');
+  /** What jobs keep goes into a folder that is there: they make none, since those of a fleet may outlive their run. */
+  const base = lazily(async () => (work === undefined ? folder() : made(work)));
+  const spills = async (): Promise<string> => join(await base(), 'spills');
 
   async function run<Input, Output>({ module, name }: Job<Input, Output>, input: Input, options?: JobOptions): Promise<Output> {
     options?.signal?.throwIfAborted();
@@ -73,6 +75,10 @@ export function ortJobs({ parallel = 1, threads = Math.max(1, Math.floor(availab
 /** What a run that was killed left there is of no use. */
 async function emptied(path: string): Promise<string> {
   await rm(path, { recursive: true, force: true });
+  return made(path);
+}
+
+async function made(path: string): Promise<string> {
   await mkdir(path, { recursive: true, mode: 0o700 });
   return path;
 }

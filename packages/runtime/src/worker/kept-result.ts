@@ -1,14 +1,16 @@
 /** Outputs of jobs in the work folder of a run, each under a hash of its job and input: a run that goes on takes them from there. */
-import { createHash, type Hash, randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { createHash, type Hash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
 import { byteSize, elementCount, type TensorReference } from '@penjing/core';
+import { makeInside, placeFile } from '@penjing/graph-io/node';
 import type { StoredTensor } from '../jobs/stored-tensor.js';
 
 export interface KeptResult {
   /** Undefined when there is none, or what it needs is no longer there. */
   read(): Promise<unknown>;
+  /** Throws `E_NOT_FOUND` when the folder of the run is gone. */
   write(output: unknown): Promise<void>;
 }
 
@@ -30,10 +32,9 @@ export function keptResult(folder: string, job: readonly unknown[], input: unkno
     },
     async write(output) {
       const content = serialize(output);
-      await mkdir(folder, { recursive: true, mode: 0o700 });
-      const draft = `${path}.${randomUUID()}`;
-      await writeFile(draft, [hashOf(content), content]);
-      await rename(draft, path);
+      // Inside of a work folder that is there: a worker that is late must not bring it back.
+      await makeInside(folder);
+      await placeFile(path, [hashOf(content), content]);
     },
   };
 }

@@ -1,0 +1,52 @@
+/** Spills are there once, whole, and stay what their readers know. */
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { fileSource } from './file-source.js';
+import { placeFile } from './place-file.js';
+import { writeSpill } from './spill.js';
+
+let folder = '';
+beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'penjing-spill-'))));
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+test('the same bytes from several at once are one file, which the first that is done may read', async () => {
+  const spills = join(folder, 'spills');
+  // Large enough that the others are still writing.
+  const bytes = new Uint8Array(24 * 2 ** 20).map((_, i) => i * 31);
+  const all = [1, 2, 3, 4].map(() => writeSpill(spills, bytes));
+  await using source = await fileSource(await Promise.race(all));
+  expect(new Set(await Promise.all(all)).size).toBe(1);
+  expect(await source.read(7, 4)).toEqual(bytes.subarray(7, 11));
+  expect(await readdir(spills)).toHaveLength(1);
+});
+
+test('a file that holds the same keeps its time, any other is replaced', async () => {
+  const path = join(folder, 'placed');
+  await placeFile(path, [Uint8Array.of(1, 2), Uint8Array.of(3)]);
+  const before = await stat(path, { bigint: true });
+  await placeFile(path, [Uint8Array.of(1), Uint8Array.of(2, 3)]);
+  const after = await stat(path, { bigint: true });
+  expect([after.ino, after.mtimeNs]).toEqual([before.ino, before.mtimeNs]);
+  for (const other of [Uint8Array.of(1, 2, 4), Uint8Array.of(1, 2), Uint8Array.of()]) {
+    await placeFile(path, [other]);
+    await using source = await fileSource(path);
+    expect(await source.read(0, source.size)).toEqual(other);
+  }
+  expect((await readdir(folder)).filter((name) => name.startsWith('placed'))).toEqual(['placed']);
+});
+
+test('what a crash left half written is replaced', async () => {
+  const bytes = Uint8Array.of(5, 6, 7);
+  const path = await writeSpill(join(folder, 'halves'), bytes);
+  await writeFile(path, bytes.subarray(0, 2));
+  expect(await writeSpill(join(folder, 'halves'), bytes)).toBe(path);
+  expect((await stat(path)).size).toBe(3);
+});
+
+test('a work folder that is gone does not come back', async () => {
+  await expect(writeSpill(join(folder, 'gone', 'spills'), Uint8Array.of(1))).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
+  expect(existsSync(join(folder, 'gone'))).toBe(false);
+});
