@@ -43,8 +43,8 @@ export async function askTogether(jobs: JobHost, { size, ...input }: Omit<Teache
   const length = Math.ceil(batches / MOST_PARTS) * input.batch;
   const ranges = Array.from({ length: Math.ceil(size / length) }, (_, i) => ({ start: i * length, end: Math.min(size, (i + 1) * length) }));
   let done = 0;
-  await inLanes(ranges, jobs.parallel, async (range) => {
-    await jobs.run(teacherJob, { ...input, range }, signal ? { signal } : {});
+  await inLanes(ranges, jobs.parallel, async (range, _, until) => {
+    await jobs.run(teacherJob, { ...input, range }, { signal: until });
     onProgress?.({ phase: 'teacher', done: (done += range.end - range.start), total: size, unit: 'samples' });
-  });
+  }, signal);
 }

@@ -1,4 +1,5 @@
 /** Trains a model that is made to be deployed: in a form that has gradients, on columns of data, with the weights put back by name. */
+import { join } from 'node:path';
 import { cloneModel, type JobHost, type Model, type PassContext, type PassResult, PenjingError, sameShape, sha256, type ShelfReference } from '@penjing/core';
 import { accuracy, crossEntropy, type GridTools, hasGrids, type Loss, makeTrainable, openGrids, type OpenedGrids, type OptimizerPlan, prunedWeights, readPairs, train, type TrainResult } from '@penjing/distill';
 import { loadRuntime } from '../load-runtime.js';
@@ -64,7 +65,7 @@ export async function trainModel(step: string, given: Model, fields: TrainingFie
   if (opened && opened.activations.length > 0) run.onNote(`${opened.activations.length} scales of rounded activations are trained`);
   const plan = { batch, accumulate: fields.accumulate, seed };
   const key = await sha256(JSON.stringify([step, jobs.digest ? await jobs.digest(adapted, signal ? { signal } : {}) : '', data.hash, parts.measuredHash, parts.size, plan, fields.trainable, fields.exclude, zeros, fields.scratch, fields.statistics, fields.dropout, optimizer.name, optimizer.average === undefined, lesson.key]));
-  const shelves = await openShelves(run.folder, lesson.teacher?.cache === true, jobs);
+  const shelves = await openShelves(run.folder, lesson.teacher?.cache === true ? key : undefined, jobs);
   try {
     const result = await train(student, {
       jobs, data: { columns: parts.train, ...classes }, ...(parts.validation && { validation: { columns: parts.validation, ...classes } }),
@@ -173,14 +174,17 @@ function optimizerOf(fields: TrainingFields, stepsPerEpoch: number, { zeros = []
   };
 }
 
-/** Checkpoints, and answers of the teacher if they are kept. */
-async function openShelves(folder: string | undefined, cached: boolean, jobs: JobHost): Promise<{ readonly checkpoints: ShelfReference; readonly teacher: ShelfReference | undefined; dispose(): Promise<void> }> {
+/**
+ * Checkpoints, and answers of the teacher if they are kept: under the key of the training, since a worker that still asks the teacher of another one, which was killed here, may put its answers
+ * down at any time.
+ */
+async function openShelves(folder: string | undefined, answers: string | undefined, jobs: JobHost): Promise<{ readonly checkpoints: ShelfReference; readonly teacher: ShelfReference | undefined; dispose(): Promise<void> }> {
   if (folder === undefined) {
-    const shelves = await Promise.all([jobs.openShelf(), ...(cached ? [jobs.openShelf()] : [])]);
+    const shelves = await Promise.all([jobs.openShelf(), ...(answers === undefined ? [] : [jobs.openShelf()])]);
     return { checkpoints: shelves[0], teacher: shelves[1], dispose: async () => void (await Promise.all(shelves.map((shelf) => shelf[Symbol.asyncDispose]()))) };
   }
   const { openShelfAt } = await loadRuntime();
-  return { checkpoints: await openShelfAt(folder), teacher: cached ? await openShelfAt(`${folder}-teacher`) : undefined, dispose: async () => {} };
+  return { checkpoints: await openShelfAt(folder), teacher: answers === undefined ? undefined : await openShelfAt(join(`${folder}-teacher`, answers)), dispose: async () => {} };
 }
 
 function putBack(step: string, model: Model, student: Model, { records, state }: TrainResult, warnings: readonly string[]): PassResult {
