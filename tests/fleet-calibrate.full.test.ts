@@ -95,5 +95,6 @@ describe.skipIf(noNats !== undefined)(`a fleet that calibrates${noNats ? ` (${no
     workers[1]?.process.kill('SIGCONT');
     workers[1]?.process.kill('SIGTERM');
     expect(await workers[1]?.ended).toMatchObject({ code: 0 });
+    expect((await readdir(folder)).filter((name) => name.endsWith('.penjing'))).toEqual([]);
   });
 });

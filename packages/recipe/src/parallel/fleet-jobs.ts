@@ -1,8 +1,9 @@
 /** A host of jobs whose threads are the workers of a fleet: passes ask it as they ask the one of this machine, and get the same. */
 import { createHash, randomUUID } from 'node:crypto';
-import { rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Job, type JobHost, type JobOptions, type PreparedModel, PenjingError, untilAborted } from '@penjing/core';
+import { ioError } from '@penjing/graph-io/node';
 import { type Json, type Outcome, runJobs, type WorkQueue } from '@penjing/parallel';
 import { computeJob, type ComputeJobResult } from './compute-job.js';
 import { jobTable } from './job-table.js';
@@ -28,10 +29,14 @@ export interface FleetJobsOptions extends Fleet {
 
 /** Jobs that are on their way at a time, whatever the number of workers. */
 const PARALLEL = 64;
+/** For a broker that is away when a run is given up. */
+const FORGET_MS = 2_000;
 
 interface Call {
   readonly handler: 'compute';
   readonly spec: Json;
+  /** Fires when nobody waits for it any more: its input may be gone, and what becomes of it means nothing. */
+  readonly signal: AbortSignal | undefined;
   resolve(result: ComputeJobResult): void;
   reject(error: Error): void;
 }
@@ -39,16 +44,26 @@ interface Call {
 /** Needs the `compute` handler on workers, and a root that holds the work folder and the model. A worker that is lost is replaced by another; the jobs that it had are done again. */
 export async function fleetJobs({ queue, roots, local, work, threads, signal }: FleetJobsOptions): Promise<JobHost & AsyncDisposable> {
   const known = await jobTable();
-  const folder = join(work, 'fleet');
-  const buffers = sharedBuffers({ folder, roots });
   const run = `compute-${createHash('sha256').update(work).update(randomUUID()).digest('hex').slice(0, 24)}`;
+  const folders = join(work, 'fleet-jobs');
+  await giveUp(folders, queue);
+  // Of this run alone: workers run no job whose folder is gone.
+  const folder = join(folders, run);
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
+    throw ioError(cause, folder);
+  });
+  const buffers = sharedBuffers({ folder, roots });
   const calls = pushList<Call>();
   const open = new Set<Call>();
   let running: Promise<void> | undefined;
   let failure: Error | undefined;
+  const ending = new AbortController();
+  const until = signal ? AbortSignal.any([signal, ending.signal]) : ending.signal;
 
   const fail = (error: unknown): void => {
     failure ??= error instanceof Error ? error : new Error(String(error));
+    // What is on its way is of no use to anybody: the run is cancelled, and workers stop.
+    if (open.size > 0) ending.abort(failure);
     for (const call of open) call.reject(failure);
     open.clear();
   };
@@ -57,23 +72,26 @@ export async function fleetJobs({ queue, roots, local, work, threads, signal }: 
     open.delete(call);
     if (outcome.state === 'done') return call.resolve(outcome.result as unknown as ComputeJobResult);
     const { code, message, hint } = outcome.failure;
-    call.reject(new PenjingError(code.startsWith('E_') ? (code as `E_${string}`) : 'E_WORKER', `workers could not run ${(call.spec as { job: string }).job}: ${message}`, { ...(hint !== undefined && { hint }) }));
+    const error = new PenjingError(code.startsWith('E_') ? (code as `E_${string}`) : 'E_WORKER', `workers could not run ${(call.spec as { job: string }).job}: ${message}`, { ...(hint !== undefined && { hint }) });
+    call.reject(error);
+    // No answer, which a pass might do without.
+    if (!call.signal?.aborted) fail(error);
   }
 
-  function ask(spec: Json): Promise<ComputeJobResult> {
+  function ask(spec: Json, own: AbortSignal | undefined): Promise<ComputeJobResult> {
     if (failure) return Promise.reject(failure);
     return new Promise((resolve, reject) => {
-      const call: Call = { handler: 'compute', spec, resolve, reject };
+      const call: Call = { handler: 'compute', spec, signal: own, resolve, reject };
       open.add(call);
       calls.push(call);
-      running ??= runJobs(queue, run, calls, hear, { window: 2 * PARALLEL, ...(signal && { signal }) }).catch(fail);
+      running ??= runJobs(queue, run, calls, hear, { window: 2 * PARALLEL, signal: until }).catch(fail);
     });
   }
 
   async function remote<Input, Output>({ name }: Job<Input, Output>, input: Input, { seed, signal: own }: JobOptions): Promise<Output> {
     const written = await writeParcel(input, { folder, roots, buffers });
     try {
-      const asked = ask(computeJob({ job: name, input: written, threads, seed: seed ?? null, work: await roots.share(work), folder: await roots.share(folder) }));
+      const asked = ask(computeJob({ job: name, input: written, threads, seed: seed ?? null, work: await roots.share(work), folder: await roots.share(folder) }), own);
       const result = await (own ? untilAborted(asked, own) : asked);
       if ('error' in result) {
         const { code, message, hint } = result.error;
@@ -103,11 +121,24 @@ export async function fleetJobs({ queue, roots, local, work, threads, signal }: 
       fail(new PenjingError('E_DISPOSED', 'the host of jobs was disposed'));
       calls.end();
       await running;
-      if (running) await queue.forget(run).catch(() => {});
+      if (running) await forget(run, queue);
       await local[Symbol.asyncDispose]();
-      await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+      await rm(folders, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
     },
   };
+}
+
+/** Runs whose command was killed here leave their folders, which have their names. */
+async function giveUp(folders: string, queue: WorkQueue): Promise<void> {
+  for (const run of await readdir(folders).catch(() => [])) {
+    await queue.cancel(run, { signal: AbortSignal.timeout(FORGET_MS) }).catch(() => {});
+    await forget(run, queue);
+  }
+  await rm(folders, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+}
+
+async function forget(run: string, queue: WorkQueue): Promise<void> {
+  await queue.forget(run, { signal: AbortSignal.timeout(FORGET_MS) }).catch(() => {});
 }
 
 /** Small models are handed over as bytes, which have a file as long as the model is there. */
