@@ -79,7 +79,7 @@ for (const each of wanted) {
   const sizes = sizesOf(model, each.sizes);
   const plans = async (more: Pick<PlanOptions, 'times' | 'trials'>) => planInDetail({ model, devices, links: list.links, goal: each.goal, sizes, name: each.model, ...more });
   const unseen = await plans({});
-  await using shared = earlier ? undefined : await shareModel(model);
+  await using shared = earlier ? undefined : shareModel(model);
   const running = { goal: each.goal, sizes: unseen.plan.model.sizes, devices, file: shared?.file };
   const measuring = async (): Promise<readonly ModelTime[]> => measureModel(model, { sizes, devices, file: shared?.file });
   const first = earlier?.times ?? (await measuring());

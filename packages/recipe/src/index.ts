@@ -9,6 +9,7 @@ export { joinTraining, type JoinTrainingFiles } from './parallel/join-training.j
 export { openGraph, planInput, type PlanInputOptions, readDevicesFile } from './parallel/plan-input.js';
 export { type MeasuredDevices, measureDevices, type MeasureDevicesOptions } from './parallel/measure-devices.js';
 export { measureModel, type MeasureModelOptions } from './parallel/measure-model.js';
+export type { ModelFile } from './parallel/layout-engine.js';
 export { type SharedModel, shareModel, type ShareModelOptions } from './parallel/share-model.js';
 export { tryLayouts, type TryLayoutsOptions } from './parallel/try-layouts.js';
 export { foreignCores } from './parallel/undisturbed.js';

@@ -4,9 +4,11 @@ import type { Layout } from '@penjing/parallel';
 import type { Device } from '@penjing/runtime';
 import { loadRuntime } from '../load-runtime.js';
 
+/** Where a model lies as it is; what is a function is asked when the model is loaded whole, and may find that it lies nowhere. */
+export type ModelFile = string | (() => Promise<string | undefined>) | undefined;
+
 export interface LayoutEngineOptions {
-  /** Where the model lies as it is. */
-  readonly file?: string | undefined;
+  readonly file?: ModelFile;
   /** As `SessionOptions.device`, for every engine. */
   readonly device?: Device | undefined;
 }
@@ -17,7 +19,11 @@ export async function layoutEngine(model: Model, layout: Layout, { file, device 
   const { ortEngine } = await loadRuntime();
   const ort = ortEngine({ device, ...sharing(enginesOf(layout).length) });
   if (file === undefined) return ort;
-  return { name: ort.name, load: (part, options) => (part === model ? ort.loadFile(file, options) : ort.load(part, options)), ...(ort.loadChain && { loadChain: ort.loadChain }) };
+  const load: Engine['load'] = async (part, options) => {
+    const path = part !== model ? undefined : typeof file === 'string' ? file : await file();
+    return path === undefined ? ort.load(part, options) : ort.loadFile(path, options);
+  };
+  return { name: ort.name, load, ...(ort.loadChain && { loadChain: ort.loadChain }) };
 }
 
 /** Idle threads of one engine that spin take the core of another. */

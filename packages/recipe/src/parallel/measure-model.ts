@@ -2,7 +2,7 @@
 import type { Engine, Executor, Model, TaskOptions } from '@penjing/core';
 import type { CostBook, DeviceList, ModelTime, Sizes } from '@penjing/parallel';
 import { loadRuntime } from '../load-runtime.js';
-import { layoutEngine } from './layout-engine.js';
+import { layoutEngine, type ModelFile } from './layout-engine.js';
 import { mean, undisturbedTogether } from './undisturbed.js';
 
 export interface MeasureModelOptions extends Omit<TaskOptions, 'seed'> {
@@ -12,7 +12,7 @@ export interface MeasureModelOptions extends Omit<TaskOptions, 'seed'> {
   /** Seconds for each time (0.1). */
   readonly seconds?: number;
   /** Where the model lies as it is: engines then share its weights. */
-  readonly file?: string | undefined;
+  readonly file?: ModelFile;
   /** ONNX Runtime when absent. */
   readonly engine?: Engine | undefined;
 }

@@ -41,7 +41,7 @@ export async function planInput(path: string, { devices, goal, sizes, graph, rep
   const list: DeviceList = listed ?? (await measureDevices(task));
   const runs = measure === true || tries > 0;
   if (runs) refuseOtherHosts(list, measure ? '--measure' : '--try');
-  await using shared = runs ? await shareModel(model, { file: await graphFile(path, graph), ...task }) : undefined;
+  await using shared = runs ? shareModel(model, { file: await graphFile(path, graph), ...task }) : undefined;
   const file = shared?.file;
   const times = measure ? await measureModel(model, { devices: list.devices, sizes, file, ...task }) : undefined;
   const trials = tries > 0 && {

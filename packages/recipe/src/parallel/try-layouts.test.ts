@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Engine, GraphBuilder, Model, PenjingError, tensorType } from '@penjing/core';
 import type { Planned } from '@penjing/parallel';
-import { expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { tryLayouts } from './try-layouts.js';
 
 function identity(): Model {
@@ -52,6 +52,44 @@ test('what each layout gave, and why one did not run', async () => {
   // In turn, and what failed is left alone.
   expect(items).toEqual(['before', 'slow', 'quick', 'broken', 'before', 'slow', 'quick', 'before', 'slow', 'quick']);
   expect([engine.open, engine.most, engine.loads]).toEqual([0, 2, 2]);
+});
+
+describe('a file that is written for all engines', () => {
+  /** Stages, none of which is the whole model. */
+  const stages: Planned = { ...candidate('stages', 1), layout: { kind: 'pipeline', microBatches: 1, stages: [{ inputs: ['x'], outputs: ['h'], layout: { kind: 'device', device: 'a' } }, { inputs: ['h'], outputs: ['y'], layout: { kind: 'device', device: 'a' } }] } };
+  const two = (): Model => {
+    const model = new Model();
+    model.opsetImports.set('', 17);
+    model.irVersion = 9;
+    const b = new GraphBuilder(model.graph);
+    const h = b.op('Neg', [b.input('x', tensorType('float32', [1]))]);
+    Object.assign(h, { name: 'h', type: tensorType('float32', [1]) });
+    b.output(b.op('Exp', [h]), 'y', tensorType('float32', [1]));
+    return model;
+  };
+
+  test('and cannot be is a failure of those alone that run the model whole', async () => {
+    const trials = await tryLayouts(two(), { ...options, rounds: 1, candidates: [candidate('whole', 1), stages], file: () => Promise.reject(new PenjingError('E_DISK_FULL', 'no room')) });
+    expect(trials).toEqual([{ name: 'whole', failed: 'no room' }, { name: 'stages', measured: { latency: expect.any(Number) as number } }]);
+  });
+
+  test('takes none of the time of the trials', async () => {
+    const now = performance.now.bind(performance);
+    let later = 0;
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + later);
+    let asked = 0;
+    try {
+      const file = (): Promise<undefined> => {
+        asked++;
+        later += 1e6;
+        return Promise.resolve(undefined);
+      };
+      const trials = await tryLayouts(two(), { ...options, rounds: 1, budget: 900, candidates: [candidate('whole', 1), candidate('again', 1)], file });
+      expect([trials.map(({ measured }) => measured !== undefined), asked]).toEqual([[true, true], 1]);
+    } finally {
+      clock.mockRestore();
+    }
+  });
 });
 
 test('layouts that the devices do not hold together are open one after the other', async () => {
