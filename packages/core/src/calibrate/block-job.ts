@@ -2,10 +2,10 @@
 import type { Executor } from '../engine.js';
 import type { Kernels } from '@penjing/kernels';
 import { type Job, type JobContext, type PreparedModel, type ShelfReference, jobModule } from '../job.js';
-import { matrixProducts, type Products } from '../linalg/products.js';
+import { matrixProducts } from '../linalg/products.js';
 import type { DenseTensor } from '../tensor.js';
-import { type StatisticName, type Statistics, collectors } from './collectors/index.js';
-import { finishGathered, type Gathered, gatheredAs, mergeGathered } from './merge-parts.js';
+import type { StatisticName, Statistics } from './collectors/index.js';
+import { type CollectedPart, type Gatherer, gatherer } from './gatherer.js';
 import type { Patches } from './patches.js';
 
 export interface BlockJobInput {
@@ -14,6 +14,8 @@ export interface BlockJobInput {
   readonly shelf: ShelfReference;
   /** Statistics of parts are merged in this order. */
   readonly parts: readonly SampleRange[];
+  /** For one part of many: the result is a part, and what of it is large is put on the shelf under names with this suffix. */
+  readonly suffix: string | undefined;
   /** Values that are taken from the shelf, and those that are put there, by name. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -51,34 +53,36 @@ export interface Collected extends Omit<StatisticRequest, 'patches'> {
   readonly broken: number | undefined;
 }
 
-export const blockJob: Job<BlockJobInput, readonly Collected[]> = { module: jobModule(import.meta.url, './block-job'), name: 'blockJob', run: runBlock };
+export const blockJob: Job<BlockJobInput, readonly (Collected | CollectedPart)[]> = { module: jobModule(import.meta.url, './block-job'), name: 'blockJob', run: runBlock };
 
 /** Name on the shelf of a value of one sample. */
 export function shelfName(sample: number, value: string): string {
   return `${sample}/${value}`;
 }
 
-async function runBlock(input: BlockJobInput, context: JobContext): Promise<readonly Collected[]> {
+async function runBlock(input: BlockJobInput, context: JobContext): Promise<readonly (Collected | CollectedPart)[]> {
   await using products = matrixProducts(context.engine);
   await using executor = input.model && (await context.load(input.model));
-  let merged: readonly Gathered[] | undefined;
+  const gathering = input.collect.map((request) => gatherer(request, { kernels: context.kernels, products }));
   for (const part of input.parts) {
-    const gathered = await runPart(part, input, { ...context, executor, products });
-    merged = merged ? merged.map((before, i) => mergeGathered(before, gathered[i]!)) : gathered;
+    await runPart(part, input, { ...context, executor, gathering });
+    for (const gathered of gathering) await gathered.endPart();
   }
-  return finishGathered(merged ?? [], input.collect, context.shelf(input.large));
+  const found: (Collected | CollectedPart)[] = [];
+  // One after the other: each of them is on disk before the next one is made.
+  for (const gathered of gathering) found.push(input.suffix === undefined ? await gathered.finish(context.shelf(input.large)) : await gathered.pause(context.shelf(input.shelf), input.suffix));
+  return found;
 }
 
 interface PartTools extends JobContext {
   readonly executor: Executor | undefined;
-  readonly products: Products;
+  readonly gathering: readonly Gatherer[];
 }
 
-async function runPart({ start, end }: SampleRange, { shelf: reference, parts, inputs, outputs, drop, collect }: BlockJobInput, { executor, products, kernels, signal, onProgress, shelf: openShelf }: PartTools): Promise<readonly Gathered[]> {
+async function runPart({ start, end }: SampleRange, { shelf: reference, parts, inputs, outputs, drop, collect }: BlockJobInput, { executor, gathering, kernels, signal, onProgress, shelf: openShelf }: PartTools): Promise<void> {
   const shelf = openShelf(reference);
-  const broken = new Map<string, number>();
-  const gathering = collect.map(({ value, statistic }) => ({ value, statistic: gatheredAs(statistic), collector: collectors[gatheredAs(statistic)](value, { kernels, products }) }));
-  const wanted = [...new Set([...outputs, ...collect.map(({ value }) => value)])].filter((name) => !inputs.includes(name));
+  const values = [...new Set(collect.map(({ value }) => value))];
+  const wanted = [...new Set([...outputs, ...values])].filter((name) => !inputs.includes(name));
   const total = parts.at(-1)!.end;
   for (let sample = start; sample < end; sample++) {
     signal?.throwIfAborted();
@@ -87,16 +91,11 @@ async function runPart({ start, end }: SampleRange, { shelf: reference, parts, i
     for (const name of inputs) feeds[name] = await shelf.get(shelfName(sample, name));
     const fetched = executor ? await executor.run(feeds, { outputs: wanted, ...(signal && { signal }) }) : {};
     const valueOf = (name: string): DenseTensor => (feeds[name] ?? fetched[name]) as DenseTensor;
-    for (const value of new Set(gathering.map((item) => item.value))) {
-      if (!broken.has(value) && !isFinite(valueOf(value), kernels)) broken.set(value, sample);
-    }
-    for (const { value, collector } of gathering) await collector.add(valueOf(value));
+    const broken = new Set(values.filter((value) => !isFinite(valueOf(value), kernels)));
+    for (const gathered of gathering) await gathered.add(valueOf(gathered.value), broken.has(gathered.value) ? sample : undefined);
     for (const name of outputs) await shelf.put(shelfName(sample, name), valueOf(name));
     for (const name of drop) await shelf.delete(shelfName(sample, name));
   }
-  const gathered: Gathered[] = [];
-  for (const { value, statistic, collector } of gathering) gathered.push({ value, statistic, result: await collector.result(), broken: broken.get(value) });
-  return gathered;
 }
 
 function isFinite({ dtype, data }: DenseTensor, kernels: Kernels): boolean {

@@ -5,7 +5,7 @@ import { denseOf, GraphBuilder } from '../builder.js';
 import type { Feeds } from '../engine.js';
 import { Model } from '../graph/model.js';
 import { tensorType } from '../graph/value-type.js';
-import { inlineJobs, type JobHost } from '../job.js';
+import { inlineJobs, type JobHost, type Shelf } from '../job.js';
 import { referenceEngine } from '../reference/index.js';
 import { createRng } from '../rng.js';
 import type { DenseTensor } from '../tensor.js';
@@ -82,9 +82,11 @@ describe('calibrateBlocks', () => {
 
   test('gathers the same bits in one job as in many', async () => {
     const kinds = ['range', 'histogram', 'channelRange', 'norms', 'magnitudes', 'gram', 'hessian'] as const;
+    // Eight parts: those in the middle have sums of their own, of the others rows wait.
+    const feeds = samples(60);
     const gathered = async (host: JobHost): Promise<unknown[]> => {
       const found: unknown[] = [];
-      for await (const { block, statistic, broken } of calibrateBlocks(chain(3), { jobs: host, samples: samples(20), collect: (block) => kinds.map((kind) => ({ value: inputOf(block), statistic: kind })) })) {
+      for await (const { block, statistic, broken } of calibrateBlocks(chain(3), { jobs: host, samples: feeds, collect: (block) => kinds.map((kind) => ({ value: inputOf(block), statistic: kind })) })) {
         const value = inputOf(block);
         const { sums, ...hessian } = statistic(value, 'hessian');
         found.push([kinds.slice(0, -1).map((kind) => statistic(value, kind)), hessian, (sums.reference as DenseTensor).data, broken(value)]);
@@ -93,7 +95,8 @@ describe('calibrateBlocks', () => {
     };
     let most = 0;
     let running = 0;
-    const many: JobHost = { ...jobs, parallel: 3, run: async (...args) => {
+    const kept = countedShelf();
+    const many: JobHost = { ...jobs, parallel: 3, openShelf: kept.openShelf, run: async (...args) => {
       most = Math.max(most, ++running);
       try {
         return await jobs.run(...args);
@@ -102,8 +105,11 @@ describe('calibrateBlocks', () => {
       }
     } };
     expect(await gathered(many)).toEqual(await gathered(jobs));
-    // Twenty samples are three parts.
     expect(most).toBe(3);
+    // Of the Gram and the Hessian: three parts, what was merged before them, and what they become.
+    expect(kept.most()).toBeGreaterThan(2);
+    expect(kept.most()).toBeLessThanOrEqual(2 * (3 + 2));
+    expect(kept.left()).toEqual([]);
   });
 
   test('later blocks see what an edited one computes', async () => {
@@ -130,6 +136,33 @@ describe('calibrateBlocks', () => {
     expect(() => extractModel(chain(1), ['x'], ['nothing'])).toThrow(/no value nothing/);
   });
 });
+
+/** A shelf that counts the sums of parts on it. */
+function countedShelf(): { openShelf: JobHost['openShelf']; most: () => number; left: () => string[] } {
+  const sums = new Set<string>();
+  let most = 0;
+  return {
+    most: () => most,
+    left: () => [...sums],
+    async openShelf() {
+      const inner = await jobs.openShelf();
+      const shelf: Shelf = {
+        get: (name) => inner.get(name),
+        refer: (name) => inner.refer(name),
+        async put(name, tensor) {
+          if (name.endsWith(' sums')) sums.add(name);
+          most = Math.max(most, sums.size);
+          await inner.put(name, tensor);
+        },
+        async delete(name) {
+          sums.delete(name);
+          await inner.delete(name);
+        },
+      };
+      return { ...shelf, kind: 'shelf', reference: shelf, [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose]() };
+    },
+  };
+}
 
 function rowsIn(tensor: DenseTensor): number[][] {
   const data = [...(tensor.data as Float32Array)];

@@ -1,35 +1,39 @@
-/** Merges what jobs have gathered of parts of the samples: one matrix of a part is in memory at a time. */
+/** Merges what jobs have gathered of parts of the samples: one matrix of a part, and the sum, are in memory at a time. */
 import { type Job, type JobContext, jobModule, type ShelfReference } from '../job.js';
+import { matrixProducts } from '../linalg/products.js';
 import type { Collected, NamedRequest } from './block-job.js';
-import { finishGathered, type Gathered, mergeGathered, readFinished } from './merge-parts.js';
+import { type CollectedPart, forgetPart, gatherer } from './gatherer.js';
 
 export interface MergeJobInput {
-  /** Of each part, in the order of the samples: what `partRequest` made of the requests. */
-  readonly parts: readonly (readonly Collected[])[];
+  /** In the order of the samples: what has been gathered of each request, and the suffix of what of that is on the shelf, which is deleted. */
+  readonly parts: readonly NamedParts[];
   readonly collect: readonly NamedRequest[];
-  /** Where large statistics are, and go. */
-  readonly large: ShelfReference;
+  readonly shelf: ShelfReference;
+  /** Where large statistics go; absent when parts are still missing, so that the result is a part too. */
+  readonly large: ShelfReference | undefined;
+  /** Of the result, when it is a part. */
+  readonly suffix: string;
 }
 
-export const mergeJob: Job<MergeJobInput, readonly Collected[]> = { module: jobModule(import.meta.url, './merge-job'), name: 'mergeJob', run: mergeParts };
-
-/** What a job that has one part of the samples gathers: large statistics go to disk under a name of their own. */
-export function partRequest({ value, statistic, name }: NamedRequest, part: number): NamedRequest {
-  return { value, statistic: statistic === 'gram' ? 'hessian' : statistic, name: `${name} part ${part}`, identity: undefined };
+export interface NamedParts {
+  readonly found: readonly CollectedPart[];
+  readonly suffix: string;
 }
 
-async function mergeParts({ parts, collect, large: reference }: MergeJobInput, { read, shelf, signal }: JobContext): Promise<readonly Collected[]> {
-  const large = shelf(reference);
-  const merged: Collected[] = [];
+export const mergeJob: Job<MergeJobInput, readonly (Collected | CollectedPart)[]> = { module: jobModule(import.meta.url, './merge-job'), name: 'mergeJob', run: mergeParts };
+
+async function mergeParts({ parts, collect, shelf: reference, large, suffix }: MergeJobInput, { engine, kernels, read, shelf: openShelf, signal }: JobContext): Promise<readonly (Collected | CollectedPart)[]> {
+  await using products = matrixProducts(engine);
+  const shelf = openShelf(reference);
+  const merged: (Collected | CollectedPart)[] = [];
   for (const [i, request] of collect.entries()) {
-    let sum: Gathered | undefined;
-    for (const part of parts) {
+    const gathered = gatherer(request, { kernels, products });
+    for (const { found } of parts) {
       signal?.throwIfAborted();
-      const next = await readFinished(part[i]!, read);
-      sum = sum ? mergeGathered(sum, next) : next;
+      await gathered.resume(found[i]!, read);
     }
-    if (sum) merged.push(...(await finishGathered([sum], [request], large)));
-    for (const part of parts.keys()) await large.delete(partRequest(request, part).name);
+    merged.push(large ? await gathered.finish(openShelf(large)) : await gathered.pause(shelf, suffix));
+    for (const part of parts) await forgetPart(request, shelf, part.suffix);
   }
   return merged;
 }

@@ -3,9 +3,10 @@ import { inLanes } from '../in-lanes.js';
 import type { JobHost, PreparedModel, Shelf, ShelfReference } from '../job.js';
 import type { TaskOptions } from '../task.js';
 import { type BlockJobInput, blockJob, type Collected, type SampleRange, shelfName } from './block-job.js';
-import { mergeJob, partRequest } from './merge-job.js';
+import type { CollectedPart } from './gatherer.js';
+import { mergeJob, type NamedParts } from './merge-job.js';
 
-export interface BlockSweep extends Omit<BlockJobInput, 'model' | 'shelf' | 'large' | 'parts'> {
+export interface BlockSweep extends Omit<BlockJobInput, 'model' | 'shelf' | 'large' | 'parts' | 'suffix'> {
   readonly model: PreparedModel | undefined;
   /** What the inputs are taken from and the outputs put on. */
   readonly shelf: Shelf & ShelfReference;
@@ -21,14 +22,29 @@ export interface BlockSweep extends Omit<BlockJobInput, 'model' | 'shelf' | 'lar
  */
 const PART = 8;
 
-export async function sweepBlock(jobs: JobHost, { model, shelf, large, samples, collect, drop, ...values }: BlockSweep, task: Pick<TaskOptions, 'signal'>): Promise<readonly Collected[]> {
-  const common = { ...values, model: model && { kind: model.kind, reference: model.reference }, shelf: plain(shelf), large: plain(large) };
+export async function sweepBlock(jobs: JobHost, sweep: BlockSweep, task: Pick<TaskOptions, 'signal'>): Promise<readonly Collected[]> {
+  const { model, shelf, large, samples, drop, collect, ...values } = sweep;
+  const common = { ...values, collect, model: model && { kind: model.kind, reference: model.reference }, shelf: plain(shelf), large: plain(large) };
   const parts = partsOf(samples);
-  if (jobs.parallel === 1) return jobs.run(blockJob, { ...common, parts, collect, drop }, task);
-  const found = await inLanes(parts, jobs.parallel, (part, i) => jobs.run(blockJob, { ...common, parts: [part], collect: collect.map((request) => partRequest(request, i)), drop: [] }, task));
+  if (jobs.parallel === 1) return (await jobs.run(blockJob, { ...common, parts, drop, suffix: undefined }, task)) as readonly Collected[];
+  let merged: NamedParts[] = [];
+  let finished: readonly Collected[] = [];
+  // As many at a time as jobs run: matrices of parts wait on disk, which must not grow with the samples.
+  for (let start = 0; start < parts.length; start += jobs.parallel) {
+    const found = await inLanes(parts.slice(start, start + jobs.parallel), jobs.parallel, async (part, i): Promise<NamedParts> => {
+      const suffix = ` part ${start + i}`;
+      return { suffix, found: (await jobs.run(blockJob, { ...common, parts: [part], drop: [], suffix }, task)) as readonly CollectedPart[] };
+    });
+    if (collect.length === 0) continue;
+    const last = start + jobs.parallel >= parts.length;
+    const suffix = ` before part ${start + jobs.parallel}`;
+    const result = await jobs.run(mergeJob, { parts: [...merged, ...found], collect, shelf: common.shelf, large: last ? common.large : undefined, suffix }, task);
+    if (last) finished = result as readonly Collected[];
+    else merged = [{ suffix, found: result as readonly CollectedPart[] }];
+  }
   // Not before all are done: a job may be run again elsewhere.
   for (let sample = 0; sample < samples; sample++) for (const name of drop) await shelf.delete(shelfName(sample, name));
-  return collect.length === 0 ? [] : jobs.run(mergeJob, { parts: found, collect, large: common.large }, task);
+  return finished;
 }
 
 function partsOf(samples: number): SampleRange[] {

@@ -15,6 +15,19 @@ export interface Collector<Result> {
   result(): Result | Promise<Result>;
 }
 
+/**
+ * A collector of samples in parts, for the same bits from one as from many: sums of floats depend on their order, so that each part has its own, and these are added in the order of the
+ * parts, whoever made them.
+ */
+export interface PartCollector<Result, State = Result> extends Collector<Result> {
+  /** What was added since the last part ended is a part. */
+  endPart(): Promise<void>;
+  /** Gives away all that was added. */
+  pause(): Promise<State>;
+  /** Adds what another one gave away: one part or, before anything else, many. It may be overwritten. */
+  resume(state: State): Promise<void>;
+}
+
 /** Makes a collector for the value of a name, which errors mention. */
 export type CollectorFactory<Result> = (value: string, tools: CollectorTools) => Collector<Result>;
 
@@ -26,7 +39,11 @@ export function floatsOf(value: string, tensor: DenseTensor): Float32Array {
 
 /** The last dimension, the same every time. Throws `E_SHAPE`. */
 export function channelsOf(value: string, { shape }: DenseTensor, before: number | undefined): number {
-  const channels = shape.at(-1) ?? 1;
+  return sameChannels(value, shape.at(-1) ?? 1, before);
+}
+
+/** Throws `E_SHAPE`. */
+export function sameChannels(value: string, channels: number, before: number | undefined): number {
   if (before !== undefined && before !== channels) throw new PenjingError('E_SHAPE', `${value} had ${before} channels, now ${channels}`);
   return channels;
 }

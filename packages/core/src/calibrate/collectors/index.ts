@@ -1,9 +1,10 @@
 /** What calibration gathers of an activation, in memory that does not grow with the number of samples: one row per statistic. */
 import { channelRange, type ChannelRangeStatistic, mergeChannelRanges } from './channel-range.js';
-import type { CollectorFactory } from './collector.js';
-import { gram, type GramStatistic, mergeGrams } from './gram.js';
+import type { CollectorTools, PartCollector } from './collector.js';
+import { gram, type GramState, type GramStatistic } from './gram.js';
 import type { HessianStatistic } from './hessian.js';
 import { histogram, type HistogramStatistic, mergeHistograms } from './histogram.js';
+import { inParts } from './in-parts.js';
 import { magnitudes, type MagnitudesStatistic, mergeMagnitudes } from './magnitudes.js';
 import { mergeNorms, norms, type NormsStatistic } from './norms.js';
 import { mergeRanges, range, type RangeStatistic } from './range.js';
@@ -24,21 +25,8 @@ export type StatisticName = keyof Statistics;
 /** What is gathered in memory; a Hessian is a Gram that is then put on disk. */
 export type GatheredName = Exclude<StatisticName, 'hessian'>;
 
-export const collectors: { readonly [Name in GatheredName]: CollectorFactory<Statistics[Name]> } = { range, histogram, channelRange, norms, magnitudes, gram };
-
-/**
- * The statistic of two parts of the samples together; the first one may be overwritten. Sums of floats depend on their order: parts are always the same
- * and merged one after the other, whoever gathered them.
- */
-export const merges: { readonly [Name in GatheredName]: (a: Statistics[Name], b: Statistics[Name]) => Statistics[Name] } = {
-  range: mergeRanges, histogram: mergeHistograms, channelRange: mergeChannelRanges, norms: mergeNorms, magnitudes: mergeMagnitudes, gram: mergeGrams,
-};
-
-/** Bytes that the statistic of an activation with so many channels takes, for those where it matters. */
-export const statisticBytes: { readonly [Name in StatisticName]?: (channels: number) => number } = {
-  gram: (channels) => 4 * channels ** 2,
-  hessian: (channels) => 4 * channels ** 2,
-};
+/** What is kept of a statistic under way. */
+export type StatisticState<Name extends GatheredName> = Name extends 'gram' ? GramState : Statistics[Name];
 
 /** Channels of the activation, by those statistics that tell. */
 export const statisticChannels: { readonly [Name in StatisticName]?: (statistic: Statistics[Name]) => number } = {
@@ -47,6 +35,21 @@ export const statisticChannels: { readonly [Name in StatisticName]?: (statistic:
   magnitudes: ({ means }) => means.length,
   gram: ({ channels }) => channels,
   hessian: ({ channels }) => channels,
+};
+
+export const collectors: { readonly [Name in GatheredName]: (value: string, tools: CollectorTools) => PartCollector<Statistics[Name], StatisticState<Name>> } = {
+  range: inParts(range, { merge: mergeRanges }),
+  histogram: inParts(histogram, { merge: mergeHistograms }),
+  channelRange: inParts(channelRange, { merge: mergeChannelRanges, channels: statisticChannels.channelRange }),
+  norms: inParts(norms, { merge: mergeNorms, channels: statisticChannels.norms }),
+  magnitudes: inParts(magnitudes, { merge: mergeMagnitudes, channels: statisticChannels.magnitudes }),
+  gram,
+};
+
+/** Bytes that the statistic of an activation with so many channels takes, for those where it matters. */
+export const statisticBytes: { readonly [Name in StatisticName]?: (channels: number) => number } = {
+  gram: (channels) => 4 * channels ** 2,
+  hessian: (channels) => 4 * channels ** 2,
 };
 
 /** What a field of a statistic holds: a number, an array, or a square matrix that may lie on disk. */
@@ -63,4 +66,4 @@ export const statisticFields: { readonly [Name in Exclude<StatisticName, 'gram'>
 };
 
 /** Raised when a collector gives something else than before: what was stored is gathered anew. */
-export const COLLECTORS_VERSION = 2;
+export const COLLECTORS_VERSION = 3;
