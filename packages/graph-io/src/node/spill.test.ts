@@ -1,6 +1,7 @@
 /** Spills are there once, whole, and stay what their readers know. */
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import fs, { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -12,14 +13,43 @@ let folder = '';
 beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'penjing-spill-'))));
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-test('the same bytes from several at once are one file, which the first that is done may read', async () => {
+/** Has the next file written after this. */
+function delayWrite(wait: () => Promise<void>): void {
+  const real = fs.writeFile;
+  const put = (write: typeof real): void => {
+    fs.writeFile = write;
+    syncBuiltinESMExports();
+  };
+  put(async (...args) => {
+    put(real);
+    await wait();
+    return real(...args);
+  });
+}
+
+test('the same bytes from another that was late leave the file to those who read it by then', async () => {
   const spills = join(folder, 'spills');
-  // Large enough that the others are still writing.
-  const bytes = new Uint8Array(24 * 2 ** 20).map((_, i) => i * 31);
-  const all = [1, 2, 3, 4].map(() => writeSpill(spills, bytes));
-  await using source = await fileSource(await Promise.race(all));
-  expect(new Set(await Promise.all(all)).size).toBe(1);
-  expect(await source.read(7, 4)).toEqual(bytes.subarray(7, 11));
+  const bytes = Uint8Array.of(1, 2, 3);
+  let release = (): void => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  // It has looked, and found no file.
+  const reached = new Promise<void>((resolve) => {
+    delayWrite(async () => {
+      resolve();
+      await released;
+    });
+  });
+  const late = writeSpill(spills, bytes);
+  await reached;
+  const path = await writeSpill(spills, bytes);
+  await using source = await fileSource(path);
+  // clocks of files are coarse
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  release();
+  expect(await late).toBe(path);
+  expect(await source.read(1, 2)).toEqual(bytes.subarray(1));
   expect(await readdir(spills)).toHaveLength(1);
 });
 
