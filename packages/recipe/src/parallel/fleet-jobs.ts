@@ -89,7 +89,8 @@ export async function fleetJobs({ queue, roots, local, work, threads, signal }: 
   }
 
   async function remote<Input, Output>({ name }: Job<Input, Output>, input: Input, { seed, signal: own }: JobOptions): Promise<Output> {
-    const written = await writeParcel(input, { folder, roots, buffers });
+    await using laid = buffers.ofJob();
+    const written = await writeParcel(input, { folder, roots, buffers: laid });
     try {
       const asked = ask(computeJob({ job: name, input: written, threads, seed: seed ?? null, work: await roots.share(work), folder: await roots.share(folder) }), own);
       const result = await (own ? untilAborted(asked, own) : asked);

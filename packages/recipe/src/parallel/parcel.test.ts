@@ -68,3 +68,26 @@ it('refuses paths that are not shared, and damage', async () => {
   writeFileSync(join(here, parcel.path), 'something else');
   await expect(readParcel(parcel, roots)).rejects.toMatchObject({ code: 'E_CHECKSUM' });
 });
+
+it('keeps a tensor in memory on disk for as long as a job has it', async () => {
+  const roots = await openRoots([here]);
+  const options = { folder: join(here, 'tensors'), roots };
+  const buffers = sharedBuffers(options);
+  const tensor = new SharedArrayBuffer(40_000);
+  const model = new ArrayBuffer(40_000);
+  const first = buffers.ofJob();
+  const second = buffers.ofJob();
+  const parcel = await writeParcel({ tensor, again: tensor, model }, { ...options, buffers: first });
+  await writeParcel({ tensor, model }, { ...options, buffers: second });
+  expect(readdirSync(options.folder)).toHaveLength(4);
+  await first[Symbol.asyncDispose]();
+  expect(readdirSync(options.folder)).toHaveLength(4);
+  expect(await readParcel(parcel, roots)).toMatchObject({ tensor: expect.any(SharedArrayBuffer) as object });
+  await second[Symbol.asyncDispose]();
+  // The model stays until it is forgotten.
+  expect(readdirSync(options.folder)).toHaveLength(3);
+  await expect(readParcel(parcel, roots)).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
+  // Another job has it written again.
+  await using third = buffers.ofJob();
+  expect(await readParcel(await writeParcel({ tensor }, { ...options, buffers: third }), roots)).toMatchObject({ tensor: expect.any(SharedArrayBuffer) as object });
+});

@@ -19,7 +19,7 @@ export interface ParcelOptions {
   readonly folder: string;
   readonly roots: SharedRoots;
   /** Lays large buffers down once, for every parcel that has them. */
-  readonly buffers?: SharedBuffers;
+  readonly buffers?: Pick<SharedBuffers, 'file'>;
 }
 
 /** What `JobHost` and its jobs call a path, wherever it stands in their references: anything else is data. */
@@ -161,20 +161,50 @@ export interface SharedBuffers {
   file(buffer: ArrayBufferLike): Promise<SharedFile>;
   /** Deletes the file. */
   forget(buffer: ArrayBufferLike): Promise<void>;
+  /** For the parcel of one job. References to tensors in memory are made anew for each, so their files go with the last job that has them. */
+  ofJob(): Pick<SharedBuffers, 'file'> & AsyncDisposable;
 }
 
 export function sharedBuffers(options: Omit<ParcelOptions, 'buffers'>): SharedBuffers {
   const files = new Map<ArrayBufferLike, Promise<SharedFile>>();
+  const users = new Map<ArrayBufferLike, number>();
+
+  function file(buffer: ArrayBufferLike): Promise<SharedFile> {
+    const written = files.get(buffer) ?? writeShared(new Uint8Array(buffer), options);
+    files.set(buffer, written);
+    return written;
+  }
+
+  async function forget(buffer: ArrayBufferLike): Promise<void> {
+    const writing = files.get(buffer);
+    files.delete(buffer);
+    // What could not be written left nothing, and who asked for it knows.
+    const written = await writing?.catch(() => undefined);
+    if (written) await rm(await options.roots.find(written), { force: true });
+  }
+
+  return { file, forget, ofJob: () => buffersOfJob({ file, forget }, users) };
+}
+
+function buffersOfJob({ file, forget }: Pick<SharedBuffers, 'file' | 'forget'>, users: Map<ArrayBufferLike, number>): Pick<SharedBuffers, 'file'> & AsyncDisposable {
+  const own = new Set<ArrayBufferLike>();
   return {
     file(buffer) {
-      const file = files.get(buffer) ?? writeShared(new Uint8Array(buffer), options);
-      files.set(buffer, file);
-      return file;
+      if (isShared(buffer) && !own.has(buffer)) {
+        own.add(buffer);
+        users.set(buffer, (users.get(buffer) ?? 0) + 1);
+      }
+      return file(buffer);
     },
-    async forget(buffer) {
-      const file = files.get(buffer);
-      files.delete(buffer);
-      if (file) await rm(await options.roots.find(await file), { force: true });
+    async [Symbol.asyncDispose]() {
+      for (const buffer of own) {
+        const left = users.get(buffer)! - 1;
+        if (left > 0) users.set(buffer, left);
+        else {
+          users.delete(buffer);
+          await forget(buffer);
+        }
+      }
     },
   };
 }
