@@ -13,4 +13,5 @@ export { TextOutput } from './text-output.js';
 export { placeFile } from './place-file.js';
 export { makeInside, writeSpill } from './spill.js';
 export { type TensorData, hashTensorData, readTensorData, tensorData } from './tensor-data.js';
+export { packageOf, packageVersions } from './package-versions.js';
 export { ioError } from './io-error.js';

@@ -65,4 +65,14 @@ it('runs no job that is not in the table', async () => {
   for (const job of ['process.exit', 'toString', 'trainJob']) await expect(handler.run(computeJob({ job, ...spec }), context)).rejects.toThrow(/knows no job/);
   expect(() => readComputeJob({ ...(computeJob({ job: 'blockJob', ...spec }) as { [name: string]: Json }), version: 1 })).toThrow(/is of version 1/);
   expect(() => readComputeJob(computeJob({ job: 'blockJob', ...spec, threads: 1e9 }))).toThrow(/asks for 1000000000 threads/);
+  // Another ONNX Runtime, or another Penjing, would give other bits.
+  const sent = computeJob({ job: 'blockJob', ...spec }) as { [name: string]: Json };
+  const packages = sent['packages'] as string[];
+  for (const name of ['onnxruntime-node', '@penjing/kernels', '@penjing/core', '@penjing/quantize']) {
+    const at = packages.findIndex((text) => text.startsWith(`${name} `));
+    expect(packages[at]).toMatch(/ \d+\.\d+\.\d+/);
+    expect(() => readComputeJob({ ...sent, packages: packages.with(at, `${name} 0.0.7`) })).toThrow(`the job wants ${name} 0.0.7`);
+  }
+  expect(() => readComputeJob({ ...sent, packages: packages.slice(0, -1) })).toThrow(/the job wants undefined/);
+  expect(readComputeJob(sent)).toMatchObject({ job: 'blockJob' });
 });

@@ -29,6 +29,6 @@ test('what is put down once more can be read by who opened it before; another is
 test('the folder of a run that is over does not come back', async () => {
   const gone = join(folder, 'gone');
   await expect(folderShelf(gone).put('x', denseOf('float32', [1], [1]))).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
-  await expect(keptResult(join(gone, 'results'), ['job'], 1)!.write('output')).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
+  await expect(keptResult(join(gone, 'results'), { name: 'job', seed: undefined, threads: 1, versions: [] }, 1)!.write('output')).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
   expect(existsSync(gone)).toBe(false);
 });

@@ -16,9 +16,19 @@ export interface KeptResult {
 
 const HASH_BYTES = 32;
 
+/** What an output follows from besides the input of its job: with other threads or versions its last bits may differ. */
+export interface KeptJob {
+  readonly name: string;
+  readonly seed: number | undefined;
+  /** Of ONNX Runtime. */
+  readonly threads: number | undefined;
+  /** Of all that computes. */
+  readonly versions: readonly string[];
+}
+
 /** Undefined for an input that does not say all that the output follows from. */
-export function keptResult(folder: string, job: readonly unknown[], input: unknown): KeptResult | undefined {
-  const hash = contentHash([...job, input]);
+export function keptResult(folder: string, { name, seed, threads, versions }: KeptJob, input: unknown): KeptResult | undefined {
+  const hash = contentHash([name, seed, threads, versions, input]);
   if (hash === undefined) return undefined;
   const path = join(folder, hash);
   return {

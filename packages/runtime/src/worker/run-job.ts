@@ -1,6 +1,8 @@
 /** Runs a job of core in this worker: imports its module, gives it an engine and kernels of this thread. */
 import { type Job, PenjingError, type Progress } from '@penjing/core';
+import { packageOf } from '@penjing/graph-io/node';
 import { type Kernels, wasmKernels } from '@penjing/kernels';
+import { engineVersions } from '../engine-versions.js';
 import { folderShelf } from '../jobs/folder-shelf.js';
 import { readReference, spillTensor, type StoredTensor } from '../jobs/stored-tensor.js';
 import { type StoredForJobs, loadStored, localEngine } from './local-engine.js';
@@ -31,7 +33,7 @@ export async function runJob(sessions: SessionTable, { module, name, input, seed
   kernels ??= wasmKernels();
   // Jobs run blocks and gradients, whose intermediate values are large and short-lived.
   const options = { ...(threads !== undefined && { threads }), memoryPattern: false };
-  const kept = job.repeatable && results !== undefined ? keptResult(results, [name, seed], input) : undefined;
+  const kept = job.repeatable && results !== undefined ? keptResult(results, { name, seed, threads, versions: [packageOf(module) ?? module, ...engineVersions()] }, input) : undefined;
   const known = await kept?.read();
   if (known !== undefined) return known;
   const output = await job.run(input, {
