@@ -144,6 +144,17 @@ test('what a run throws that is no failure of a layout leaves nothing open', asy
   expect([engine.open, engine.loads]).toEqual([0, 1]);
 });
 
+test('a disk without room is a failure of the layout that needs it', async () => {
+  const engine = new SleepingEngine();
+  engine.onRun = () => {
+    engine.onRun = () => {};
+    throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC', syscall: 'write', path: 'spills' });
+  };
+  const trials = await tryLayouts(identity(), { ...options, rounds: 1, engine, candidates: [candidate('a', 1), candidate('b', 1)] });
+  expect(trials).toEqual([{ name: 'a', failed: 'spills: the disk is full' }, { name: 'b', measured: { latency: expect.any(Number) as number } }]);
+  expect([engine.open, engine.loads]).toEqual([0, 2]);
+});
+
 test('a signal ends it and leaves nothing open', async () => {
   const engine = new SleepingEngine();
   const ended = new AbortController();

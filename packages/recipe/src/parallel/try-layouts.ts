@@ -1,6 +1,7 @@
 /** Layouts of a plan that run: each in turn, round by round, as long as time is left. */
-import { freemem } from 'node:os';
+import { freemem, tmpdir } from 'node:os';
 import { type Engine, type Executor, isPenjingError, type JobHost, type Model, PenjingError, type TaskOptions } from '@penjing/core';
+import { ioError } from '@penjing/graph-io/node';
 import type { DeviceList, Goal, Measured, Planned, Sizes, Trial } from '@penjing/parallel';
 import { loadRuntime } from '../load-runtime.js';
 import { layoutEngine, type ModelFile } from './layout-engine.js';
@@ -80,8 +81,9 @@ export async function tryLayouts(model: Model, { candidates, goal, sizes, device
           await turn(candidate);
         } catch (error) {
           signal?.throwIfAborted();
-          if (!isPenjingError(error)) throw error;
-          failed.set(candidate.name, error.message);
+          const told = ofDisk(error);
+          if (!isPenjingError(told)) throw error;
+          failed.set(candidate.name, told.message);
           await close(opened, candidate.name);
         }
       }
@@ -94,6 +96,12 @@ export async function tryLayouts(model: Model, { candidates, goal, sizes, device
     if (reason !== undefined) return [{ name, failed: reason }];
     return turns.length > 0 ? [{ name, measured: asMeasured(goal, median(turns)) }] : [];
   });
+}
+
+/** Engines and shards keep weights in temporary files of their own: a disk without room for them is a failure of the layout that needs them. */
+function ofDisk(error: unknown): unknown {
+  const path = error instanceof Error ? (error as NodeJS.ErrnoException).path : undefined;
+  return ioError(error, path ?? tmpdir());
 }
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {
