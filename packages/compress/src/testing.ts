@@ -55,3 +55,25 @@ export async function weightsOf(model: Model, name: string): Promise<number[]> {
   const bytes = await model.graph.initializers.get(name)!.tensor!.load();
   return [...new Float32Array(new Uint8Array(bytes).buffer)];
 }
+
+/** A host that says it runs so many jobs at a time, and the most of a name that did. */
+export function countJobs(jobs: JobHost, parallel: number): { readonly jobs: JobHost; readonly most: (name: string) => number } {
+  const running = new Map<string, number>();
+  const most = new Map<string, number>();
+  const step = (name: string, by: number): void => {
+    const now = (running.get(name) ?? 0) + by;
+    running.set(name, now);
+    most.set(name, Math.max(most.get(name) ?? 0, now));
+  };
+  return {
+    most: (name) => most.get(name) ?? 0,
+    jobs: { ...jobs, parallel, async run(job, ...given) {
+      step(job.name, 1);
+      try {
+        return await jobs.run(job, ...given);
+      } finally {
+        step(job.name, -1);
+      }
+    } },
+  };
+}

@@ -3,6 +3,7 @@ import { assertSound, attribute, cloneModel, createRng, DenseTensor, denseOf, ty
 import { referenceEngine } from '@penjing/core/reference';
 import { wasmKernels } from '@penjing/kernels';
 import { describe, expect, test } from 'vitest';
+import { countJobs } from '../testing.js';
 import { lowRank, type LowRankOptions } from './low-rank.js';
 
 const engine = referenceEngine();
@@ -85,6 +86,15 @@ async function outputError(model: Model, name: string, squares: (i: number) => n
   for (let i = 0; i < a.rows; i++) for (let j = 0; j < a.cols; j++) sum += squares(i) * (a.data[i * a.cols + j]! - b.data[i * a.cols + j]!) ** 2;
   return sum / 2;
 }
+
+test.each([{ rank: 4 }, { ratio: 0.5, scope: 'global' }] as const)('plain factors are found at the same time where jobs run so: %o', async (ranks) => {
+  const counted = countJobs(jobs, 3);
+  const [alone, together] = await Promise.all([jobs, counted.jobs].map((host) => lowRank(ranks).run(network(), { jobs: host })));
+  expect(together!.records).toEqual(alone!.records);
+  expect(await error(together!.model)).toBe(await error(alone!.model));
+  expect(counted.most('spectrumJob')).toBe(3);
+  expect(counted.most('factorsJob')).toBe(3);
+});
 
 describe('lowRank', () => {
   test.each<LowRankOptions>([

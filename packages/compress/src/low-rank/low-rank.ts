@@ -1,5 +1,5 @@
 /** Replaces weight matrices by products of two thin ones: SVD, ASVD and SVD-LLM as one pass. */
-import { type JobHost, lazy, type Model, modelGraphs, Names, type Pass, PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
+import { inLanes, type JobHost, lazy, type Model, modelGraphs, Names, type Pass, PenjingError, type TaskOptions, type WeightRecord } from '@penjing/core';
 import { calibrateLayers, type HessianSums, layerGroups, type WeightMatrix, weightMatrices, orProblem } from '@penjing/core/calibrate';
 import { removeDead } from '@penjing/core/rewrite';
 import { type FactorMetric, factorsJob, type Spectrum, type SpectrumOutput, spectrumJob } from './factor-job.js';
@@ -50,10 +50,14 @@ export function lowRank({ method = 'svd', alpha = 0.5, damping = 1e-4, exclude =
         if (rule.global) later.push(...found);
         else records.push(...(await replace(found, { rule, jobs, names, task })));
       };
-      const plainly = async (layer: WeightMatrix, note: string | undefined): Promise<void> => {
-        const found = await orProblem(decompose([layer], { kind: 'identity' }, { rule, jobs, task }));
-        if (typeof found === 'string') records.push(kept(layer.weight.name, layer.weight.tensor, found));
-        else await place([{ layer, spectrum: found.spectra[0]!, method: 'svd', note }]);
+      const plainly = async (asked: readonly { readonly layer: WeightMatrix; readonly note: string | undefined }[]): Promise<void> => {
+        const found = await inLanes(asked, jobs.parallel, ({ layer }, _, signal) => orProblem(decompose([layer], { kind: 'identity' }, { rule, jobs, task: { signal } })), task.signal);
+        const spectra = asked.flatMap(({ layer, note }, i): Decomposed[] => {
+          const output = found[i]!;
+          if (typeof output === 'string') records.push(kept(layer.weight.name, layer.weight.tensor, output));
+          return typeof output === 'string' ? [] : [{ layer, spectrum: output.spectra[0]!, method: 'svd', note }];
+        });
+        await place(spectra);
       };
 
       const { groups, skipped } = method === 'svd' ? { groups: [], skipped: [] } : layerGroups(model, layers);
@@ -64,14 +68,12 @@ export function lowRank({ method = 'svd', alpha = 0.5, damping = 1e-4, exclude =
           ...task, jobs, samples, groups, statistics: [statistic],
           compute: async ({ group, statistics, problem }) => problem ?? (await orProblem(decompose(group.layers, metricOf(statistics, alpha, damping), { rule, jobs, task }))),
         })) {
-          if (typeof found === 'string') for (const layer of group.layers) await plainly(layer, `by plain SVD: ${found}`);
+          if (typeof found === 'string') await plainly(group.layers.map((layer) => ({ layer, note: `by plain SVD: ${found}` })));
           else await place(group.layers.map((layer, i) => ({ layer, spectrum: found.spectra[i]!, method, note: noteOf(found, damping) })));
         }
       }
       const reasons = new Map(skipped.map(({ weight, reason }) => [weight, `by plain SVD: ${reason}`]));
-      for (const layer of layers) {
-        if (method === 'svd' || reasons.has(layer.weight)) await plainly(layer, reasons.get(layer.weight));
-      }
+      await plainly(layers.filter(({ weight }) => method === 'svd' || reasons.has(weight)).map((layer) => ({ layer, note: reasons.get(layer.weight) })));
       if (rule.global) records.push(...(await replace(later, { rule, jobs, names, task })));
       removeDead(model);
       const modified = records.some((record) => record.method !== 'none');
@@ -138,17 +140,22 @@ function noteOf({ damping, dead }: SpectrumOutput, asked: number): string | unde
 async function replace(found: readonly Decomposed[], { rule, jobs, names, task: { signal } }: Tools & { readonly names: Names }): Promise<WeightRecord[]> {
   const shapes = found.map(({ layer, spectrum }) => ({ rows: layer.matrix.shape[0]!, cols: layer.matrix.shape[1]!, spectrum }));
   const ranks = rule.choose(shapes);
+  const factors = await inLanes(found, jobs.parallel, async ({ layer: { matrix }, spectrum: { directions } }, i, own) => {
+    const rank = ranks[i];
+    return rank === undefined ? undefined : jobs.run(factorsJob, { matrix: await jobs.refer(lazy.cast(matrix, 'float32')), directions, rank }, { signal: own });
+  }, signal);
   const records: WeightRecord[] = [];
   for (const [i, { layer, spectrum, method, note }] of found.entries()) {
     const { weight, matrix } = layer;
     const rank = ranks[i];
-    if (rank === undefined) {
+    const made = factors[i];
+    if (rank === undefined || !made) {
       records.push(kept(weight.name, weight.tensor, 'its factors would store no less'));
       continue;
     }
     const bytesBefore = matrix.byteLength;
     const elements = matrix.shape[0]! * matrix.shape[1]!;
-    const { down, up, snrDb, maxError } = await jobs.run(factorsJob, { matrix: await jobs.refer(lazy.cast(matrix, 'float32')), directions: spectrum.directions, rank }, { ...(signal && { signal }) });
+    const { down, up, snrDb, maxError } = made;
     replaceProducts(layer, { down: await jobs.tensor(down), up: await jobs.tensor(up) }, names);
     const objective = Math.max(0, spectrum.energies.subarray(0, rank).reduce((left, value) => left - value, spectrum.energy)) / 2;
     records.push({

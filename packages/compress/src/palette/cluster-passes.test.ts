@@ -3,7 +3,7 @@ import { attribute, check, createRng, DenseTensor, denseOf, Graph, GraphBuilder,
 import { referenceEngine } from '@penjing/core/reference';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { network, samples, testTools, tokens, weightsOf, WIDTH } from '../testing.js';
+import { countJobs, network, samples, testTools, tokens, weightsOf, WIDTH } from '../testing.js';
 import { clusterBySensitivity, clusterWeights } from './cluster-weights.js';
 import { paletteJob } from './palette-job.js';
 
@@ -52,6 +52,14 @@ describe('palettes', () => {
     expect(await lossOf(model)).toBeGreaterThan(0);
     const table = await clusterBySensitivity({ bits: 2 }).run(network(), { jobs, samples });
     expect(table.records.find(({ name }) => name === 'table')).toMatchObject({ method: 'kmeans 4 entries', note: expect.stringContaining('looked up') as string });
+  });
+
+  test.each([clusterWeights, clusterBySensitivity])('are found at the same time where jobs run so, and are the same: %o', async (pass) => {
+    const counted = countJobs(jobs, 3);
+    const [alone, together] = await Promise.all([jobs, counted.jobs].map((host) => pass({ bits: 2 }).run(network(), { jobs: host, samples })));
+    expect(together!.records).toEqual(alone!.records);
+    expect(counted.most('paletteJob')).toBeGreaterThan(1);
+    expect(counted.most('paletteJob')).toBeLessThanOrEqual(3);
   });
 
   test('weigh errors by the factors', async () => {

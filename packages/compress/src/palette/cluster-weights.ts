@@ -1,9 +1,9 @@
 /** Palettes: every weight becomes an entry of a small codebook, and the file holds places instead of floats. */
-import { DenseTensor, type JobHost, lazy, type Model, modelGraphs, Names, type Pass, PenjingError, type TaskOptions, type Tensor, type WeightRecord, bytesOf } from '@penjing/core';
+import { DenseTensor, inLanes, type JobHost, lazy, type Model, modelGraphs, Names, type Pass, PenjingError, type Tensor, type WeightRecord, bytesOf } from '@penjing/core';
 import { calibrateLayers, layerGroups, type WeightMatrix } from '@penjing/core/calibrate';
 import { firstRule, type LayerMatch } from '../layer-rules.js';
 import { noJobs, prunable, recordOf } from '../sparse/prunable.js';
-import { paletteJob } from './palette-job.js';
+import { paletteJob, type PaletteOutput } from './palette-job.js';
 import { planesOf, storePalette } from './palette-form.js';
 
 export interface ClusterOptions {
@@ -33,13 +33,13 @@ export function clusterWeights(options: ClusterOptions = {}): Pass {
     name: `cluster ${settings.described}`,
     async run(model, { jobs, ...task }) {
       if (!jobs) throw noJobs('clustering');
-      const { matrices, leftAlone, apply, finish } = begin(model, settings, { jobs, task });
-      const records: WeightRecord[] = [...leftAlone];
-      for (const [done, layer] of matrices.entries()) {
-        task.onProgress?.({ phase: 'cluster', done, total: matrices.length, unit: 'weights' });
-        records.push(await apply(layer, 'kmeans'));
-      }
-      return finish(records);
+      const { matrices, leftAlone, find, apply, finish } = begin(model, settings, { jobs });
+      let done = 0;
+      const found = await inLanes(matrices, jobs.parallel, (layer, _, signal) => {
+        task.onProgress?.({ phase: 'cluster', done: done++, total: matrices.length, unit: 'weights' });
+        return find(layer, {}, signal);
+      }, task.signal);
+      return finish([...leftAlone, ...matrices.map((layer, i) => apply(layer, 'kmeans', found[i]!))]);
     },
   };
 }
@@ -56,15 +56,19 @@ export function clusterBySensitivity(options: ClusterOptions = {}): Pass {
     async run(model, { samples, jobs, ...task }) {
       if (!samples) throw new PenjingError('E_DATA', 'clustering by sensitivity needs samples of what the model will read', { hint: 'Give --data FILE, or choose --method kmeans.' });
       if (!jobs) throw noJobs('clustering');
-      const { matrices, leftAlone, apply, finish } = begin(model, settings, { jobs, task });
+      const { matrices, leftAlone, find, apply, finish } = begin(model, settings, { jobs });
+      const findAll = (layers: readonly WeightMatrix[], factors?: Float64Array): Promise<readonly Palette[]> => inLanes(layers, jobs.parallel, (layer, _, signal) => find(layer, { factors }, signal), task.signal);
       const records: WeightRecord[] = [...leftAlone];
       const { groups, skipped } = layerGroups(model, matrices);
-      for await (const { group, statistics, problem } of calibrateLayers(model, { ...task, jobs, samples, groups, statistics: ['norms'] })) {
-        for (const layer of group.layers) {
-          records.push(problem === undefined ? await apply(layer, 'sensitivity', { factors: statistics.norms.squares }) : await apply(layer, 'kmeans', { note: problem }));
-        }
+      for await (const { group, problem, computed } of calibrateLayers(model, {
+        ...task, jobs, samples, groups, statistics: ['norms'],
+        compute: ({ group, statistics, problem }) => findAll(group.layers, problem === undefined ? statistics.norms.squares : undefined),
+      })) {
+        for (const [i, layer] of group.layers.entries()) records.push(apply(layer, problem === undefined ? 'sensitivity' : 'kmeans', computed[i]!, problem));
       }
-      for (const { weight, reason } of skipped) records.push(await apply(matrices.find((layer) => layer.weight === weight)!, 'kmeans', { note: `every weight counts the same: ${reason}` }));
+      const rest = skipped.map(({ weight }) => matrices.find((layer) => layer.weight === weight)!);
+      const found = await findAll(rest);
+      for (const [i, layer] of rest.entries()) records.push(apply(layer, 'kmeans', found[i]!, `every weight counts the same: ${skipped[i]!.reason}`));
       return finish(records);
     },
   };
@@ -98,54 +102,80 @@ function describeEntries(bits: number, outputs: number | undefined): string {
 /** Measured: `bench/RESULTS.md`, "Palettes". */
 const NO_SPEED_UP = 'palettes make the file smaller, not the model in memory and not its computation: ONNX Runtime makes floats of them when it loads the model, which takes longer';
 
-interface Detail {
-  readonly factors?: Float64Array;
-  readonly note?: string;
+/** How a weight can be stored. */
+interface Form {
+  /** Of a place; undefined when the weight is excluded. */
+  readonly bits: number | undefined;
+  readonly groups: number;
+  /** Whose places are stored. */
+  readonly rows: Tensor | undefined;
+  readonly bytesAfter: number;
+  /** Why not. */
+  readonly refused: string | undefined;
+}
+
+interface Palette {
+  readonly form: Form;
+  /** Undefined when the form is refused. */
+  readonly found: PaletteOutput | undefined;
 }
 
 interface Clustering {
   readonly matrices: readonly WeightMatrix[];
   readonly leftAlone: readonly WeightRecord[];
-  readonly apply: (layer: WeightMatrix, method: 'kmeans' | 'sensitivity', detail?: Detail) => Promise<WeightRecord>;
+  /** Edits nothing. */
+  readonly find: (layer: WeightMatrix, weighed: { readonly factors?: Float64Array | undefined }, signal: AbortSignal) => Promise<Palette>;
+  readonly apply: (layer: WeightMatrix, method: 'kmeans' | 'sensitivity', palette: Palette, note?: string) => WeightRecord;
   readonly finish: (records: readonly WeightRecord[]) => Awaited<ReturnType<Pass['run']>>;
 }
 
-function begin(model: Model, { bitsOf, outputs, embeddings, exclude }: Settings, { jobs, task: { signal } }: { readonly jobs: JobHost; readonly task: TaskOptions }): Clustering {
+function begin(model: Model, { bitsOf, outputs, embeddings, exclude }: Settings, { jobs }: { readonly jobs: JobHost }): Clustering {
   const { matrices, leftAlone } = prunable(model, { embeddings, exclude });
   const names = new Names(modelGraphs(model));
 
-  async function apply(layer: WeightMatrix, method: 'kmeans' | 'sensitivity', { factors, note }: Detail = {}): Promise<WeightRecord> {
+  function formOf(layer: WeightMatrix): Form {
     const { weight, owner, opsets } = layer;
     const bits = bitsOf(weight.name);
-    if (bits === undefined) return { ...recordOf(layer, 'none'), note: 'excluded' };
-    const planes = planesOf(bits);
-    const before = recordOf(layer, `${method} ${describeEntries(bits, outputs)}`);
     const groups = outputs === undefined ? 1 : layer.matrix.shape[0]! / outputs;
     const rows = groups === 1 ? rowsOf(weight.tensor!) : layer.matrix;
-    const bytesAfter = Math.ceil((before.elements * bits) / 8) + (groups * 2 ** bits * before.bytesBefore) / Math.max(1, before.elements);
+    const { elements, bytesBefore } = recordOf(layer, 'none');
+    const bytesAfter = bits === undefined ? bytesBefore : Math.ceil((elements * bits) / 8) + (groups * 2 ** bits * bytesBefore) / Math.max(1, elements);
     const refused =
-      (opsets.get('') ?? 1) < 11 ? 'its graph is older than opset 11, which has no BitShift'
+      bits === undefined ? 'excluded'
+      : (opsets.get('') ?? 1) < 11 ? 'its graph is older than opset 11, which has no BitShift'
       : !Number.isInteger(groups) ? `its ${layer.matrix.shape[0]} outputs are no multiple of ${outputs}`
-      : rows === undefined || planes.some((plane) => (rows.shape[1]! * plane.bits) % 8 !== 0) ? 'its places fill no whole bytes'
-      : bytesAfter >= before.bytesBefore ? 'as a palette it would be larger'
+      : rows === undefined || planesOf(bits).some((plane) => (rows.shape[1]! * plane.bits) % 8 !== 0) ? 'its places fill no whole bytes'
+      : bytesAfter >= bytesBefore ? 'as a palette it would be larger'
       : owner.outputs.includes(weight) ? 'it is an output of the graph'
       : undefined;
-    if (refused !== undefined || !rows) return { ...before, method: 'none', note: refused ?? '' };
-    const { codebook, nonFinite, ...measured } = await jobs.run(paletteJob, { matrix: await jobs.refer(layer.matrix), groups, entries: 2 ** bits, factors }, { ...(signal && { signal }) });
+    return { bits, groups, rows, bytesAfter, refused };
+  }
+
+  async function find(layer: WeightMatrix, { factors }: { readonly factors?: Float64Array | undefined }, signal: AbortSignal): Promise<Palette> {
+    const form = formOf(layer);
+    if (form.refused !== undefined) return { form, found: undefined };
+    return { form, found: await jobs.run(paletteJob, { matrix: await jobs.refer(layer.matrix), groups: form.groups, entries: 2 ** form.bits!, factors }, { signal }) };
+  }
+
+  function apply(layer: WeightMatrix, method: 'kmeans' | 'sensitivity', { form: { bits, groups, rows, bytesAfter, refused }, found }: Palette, note?: string): WeightRecord {
+    const { weight, owner } = layer;
+    if (bits === undefined || !rows || !found) return { ...recordOf(layer, 'none'), note: refused ?? '' };
+    const before = recordOf(layer, `${method} ${describeEntries(bits, outputs)}`);
+    const { codebook, nonFinite, ...measured } = found;
     const books = new DenseTensor('float32', [groups, 2 ** bits], bytesOf(codebook));
     // what is not finite counts as 0, in the job and here
     const finite = nonFinite > 0 ? lazy.sparsify(rows, { kind: 'threshold', least: 0 }) : rows;
     storePalette(owner, weight, {
-      planes: planes.map((plane) => ({ bits: plane.bits, tensor: lazy.assign(finite, books, plane) })),
+      planes: planesOf(bits).map((plane) => ({ bits: plane.bits, tensor: lazy.assign(finite, books, plane) })),
       codebook: lazy.cast(books, weight.tensor!.dtype),
-      ...(groups === 1 ? { shape: weight.tensor!.shape, turned: false } : formOf(layer)),
+      ...(groups === 1 ? { shape: weight.tensor!.shape, turned: false } : storedForm(layer)),
     }, names);
     const notes = [...(note === undefined ? [] : [note]), ...(nonFinite > 0 ? [`${nonFinite} values were not finite and count as 0`] : [])];
     return { ...before, bytesAfter, paletteBits: bits, ...measured, ...(notes.length > 0 && { note: notes.join('; ') }) };
   }
 
   return {
-    matrices, leftAlone, apply,
+    matrices, leftAlone, find, apply,
     finish(records) {
       model.origin = undefined;
       if (records.every(({ method }) => method === 'none')) throw new PenjingError('E_NOTHING_TO_DO', `no weight of this model can become a palette: ${[...new Set(records.map((record) => record.note))].join('; ')}`);
@@ -166,7 +196,7 @@ function rowsOf(tensor: Tensor): Tensor | undefined {
 }
 
 /** The weight as (outputs, …), and whether it is stored the other way round. */
-function formOf({ weight, turned }: WeightMatrix): { shape: readonly number[]; turned: boolean } {
+function storedForm({ weight, turned }: WeightMatrix): { shape: readonly number[]; turned: boolean } {
   const { shape } = weight.tensor!;
   return { shape: turned ? [...shape].reverse() : shape, turned };
 }

@@ -31,10 +31,10 @@ export async function sweepBlock(jobs: JobHost, sweep: BlockSweep, task: Pick<Ta
   let finished: readonly Collected[] = [];
   // As many at a time as jobs run: matrices of parts wait on disk, which must not grow with the samples.
   for (let start = 0; start < parts.length; start += jobs.parallel) {
-    const found = await inLanes(parts.slice(start, start + jobs.parallel), jobs.parallel, async (part, i): Promise<NamedParts> => {
+    const found = await inLanes(parts.slice(start, start + jobs.parallel), jobs.parallel, async (part, i, signal): Promise<NamedParts> => {
       const suffix = ` part ${start + i}`;
-      return { suffix, found: (await jobs.run(blockJob, { ...common, parts: [part], drop: [], suffix }, task)) as readonly CollectedPart[] };
-    });
+      return { suffix, found: (await jobs.run(blockJob, { ...common, parts: [part], drop: [], suffix }, { signal })) as readonly CollectedPart[] };
+    }, task.signal);
     if (collect.length === 0) continue;
     const last = start + jobs.parallel >= parts.length;
     const suffix = ` before part ${start + jobs.parallel}`;
