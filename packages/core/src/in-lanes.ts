@@ -1,8 +1,8 @@
 /** Many things to do, a few at a time. */
 
 /**
- * Results in the order of the items. After a failure nothing new begins, the signal that `work` gets fires, and the failure is thrown when nothing runs any more: what the work needs may be
- * disposed of then.
+ * Results in the order of the items. After a failure nothing new begins, the signal that `work` gets fires, and the failure is thrown when all of it has ended: what the work needs may be
+ * disposed of then, unless it leaves behind what others run for it.
  */
 export async function inLanes<Item, Result>(items: readonly Item[], lanes: number, work: (item: Item, index: number, signal: AbortSignal) => Promise<Result>, signal?: AbortSignal): Promise<Result[]> {
   const results: Result[] = [];

@@ -1,6 +1,7 @@
 /** Puts a file in its place whole or not at all, beside others that may be putting the same one there, or reading it. */
 import { randomUUID } from 'node:crypto';
-import { link, open, rename, rm, writeFile } from 'node:fs/promises';
+import { link, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { ioError } from './io-error.js';
 
 /** Compared at a time. */
@@ -15,7 +16,8 @@ export async function placeFile(path: string, pieces: readonly Uint8Array[]): Pr
   try {
     await writeFile(draft, pieces);
     if (await linked(draft, path)) return;
-    if (!(await holds(path, pieces))) await rename(draft, path);
+    if (await holds(path, pieces)) await forgetDrafts(path);
+    else await rename(draft, path);
   } catch (cause) {
     throw ioError(cause, path);
   } finally {
@@ -26,6 +28,18 @@ export async function placeFile(path: string, pieces: readonly Uint8Array[]): Pr
 /** False where there is a file, or the file system knows no hard links. */
 async function linked(draft: string, path: string): Promise<boolean> {
   return link(draft, path).then(() => true, () => false);
+}
+
+/** Who was killed between the link and the end of its draft leaves a file of two names, which readers of weights refuse. */
+async function forgetDrafts(path: string): Promise<void> {
+  const placed = await stat(path).catch(() => undefined);
+  if (!placed || placed.nlink === 1) return;
+  const folder = dirname(path);
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(`${basename(path)}.`)) continue;
+    const other = join(folder, name);
+    if ((await stat(other).catch(() => undefined))?.ino === placed.ino) await rm(other, { force: true });
+  }
 }
 
 export async function holds(path: string, pieces: readonly Uint8Array[]): Promise<boolean> {

@@ -1,6 +1,6 @@
 /** Spills are there once, whole, and stay what their readers know. */
 import { existsSync } from 'node:fs';
-import fs, { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import fs, { link, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -79,4 +79,14 @@ test('what a crash left half written is replaced', async () => {
 test('a work folder that is gone does not come back', async () => {
   await expect(writeSpill(join(folder, 'gone', 'spills'), Uint8Array.of(1))).rejects.toMatchObject({ code: 'E_NOT_FOUND' });
   expect(existsSync(join(folder, 'gone'))).toBe(false);
+});
+
+test('a draft that was left behind by who was killed is no second name of the file for ever', async () => {
+  const path = join(folder, 'killed');
+  await placeFile(path, [Uint8Array.of(7)]);
+  await link(path, `${path}.a-draft`);
+  await writeFile(`${path}.another`, Uint8Array.of(8));
+  await placeFile(path, [Uint8Array.of(7)]);
+  expect((await stat(path)).nlink).toBe(1);
+  expect(existsSync(`${path}.another`)).toBe(true);
 });

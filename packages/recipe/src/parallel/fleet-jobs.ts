@@ -102,7 +102,8 @@ export async function fleetJobs({ queue, roots, local, work, threads, signal }: 
       await rm(await roots.find(result.output), { force: true });
       return output;
     } finally {
-      await rm(await roots.find(written), { force: true });
+      // What was thrown counts, and the folder goes with the host.
+      await roots.find(written).then((path) => rm(path, { force: true })).catch(() => {});
     }
   }
 

@@ -17,6 +17,7 @@ mkdirSync(join(here, 'work'), { recursive: true });
 it('keeps data as it is, and paths inside of the root', async () => {
   const roots = await openRoots([here]);
   const options = { folder: join(here, 'fleet'), roots };
+  mkdirSync(options.folder);
   const buffers = sharedBuffers(options);
   const large = Uint8Array.from({ length: 40_000 }, (_, i) => i % 251).buffer;
   const shared = new Uint8Array(new SharedArrayBuffer(8)).fill(7).buffer;
@@ -72,6 +73,7 @@ it('refuses paths that are not shared, and damage', async () => {
 it('keeps a tensor in memory on disk for as long as a job has it', async () => {
   const roots = await openRoots([here]);
   const options = { folder: join(here, 'tensors'), roots };
+  mkdirSync(options.folder);
   const buffers = sharedBuffers(options);
   const tensor = new SharedArrayBuffer(40_000);
   const model = new ArrayBuffer(40_000);

@@ -1,7 +1,7 @@
 /** Inputs and outputs of jobs as files that all machines of a fleet see: plain data and typed arrays, paths inside of shared roots. */
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open as openFile, rename, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, open as openFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
 import { PenjingError, sha256 } from '@penjing/core';
@@ -170,8 +170,12 @@ export function sharedBuffers(options: Omit<ParcelOptions, 'buffers'>): SharedBu
   const users = new Map<ArrayBufferLike, number>();
 
   function file(buffer: ArrayBufferLike): Promise<SharedFile> {
-    const written = files.get(buffer) ?? writeShared(new Uint8Array(buffer), options);
+    const known = files.get(buffer);
+    if (known) return known;
+    const written = writeShared(new Uint8Array(buffer), options);
     files.set(buffer, written);
+    // There may be room the next time.
+    written.catch(() => files.get(buffer) === written && files.delete(buffer));
     return written;
   }
 
@@ -212,7 +216,7 @@ function buffersOfJob({ file, forget }: Pick<SharedBuffers, 'file' | 'forget'>, 
 async function writeShared(bytes: Uint8Array, { folder, roots }: Pick<ParcelOptions, 'folder' | 'roots'>): Promise<SharedFile> {
   const path = join(folder, randomUUID());
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    // The folder is there: one that is gone belonged to a run that is over.
     await writeFile(`${path}.draft`, bytes);
     await rename(`${path}.draft`, path);
   } catch (cause) {

@@ -1,4 +1,5 @@
 /** Opens a session on a model, a file or bytes: checks first, then configures, then hands over. */
+import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Model, PenjingError, type TaskOptions, type ValueInfo, tensorType } from '@penjing/core';
 import type { SessionHost } from '../session-host.js';
@@ -47,13 +48,23 @@ const MEMORY_LIMIT = 64 * 2 ** 20;
 
 export async function openFile(host: SessionHost, path: string, options: OpenOptions): Promise<OpenedModel> {
   const absolute = resolve(path);
-  return withCheckedFile(absolute, options.signal, (checked) => (hasLooseWeights(checked.model) ? openModel(host, checked.model, options) : openSource(host, { kind: 'file', path: absolute }, checked, options)));
+  return withCheckedFile(absolute, options.signal, async (checked) => {
+    if (await canFixWeights(checked.model, absolute, options)) return openModel(host, checked.model, options);
+    return openSource(host, { kind: 'file', path: absolute }, checked, options);
+  });
+}
+
+/** Whether a file with weights among its inputs can be opened as a model without a copy of them on disk. ONNX Runtime takes no weights through a link that leads out of the folder. */
+async function canFixWeights(model: Model, path: string, { memoryLimit = MEMORY_LIMIT }: OpenOptions): Promise<boolean> {
+  if (!hasLooseWeights(model)) return false;
+  if (weightFacts(model).bytes <= memoryLimit) return true;
+  return (await realpath(path)) === path && (await storeInPlace(withFixedWeights(model), memoryLimit)) !== undefined;
 }
 
 export async function openBytes(host: SessionHost, bytes: Uint8Array, options: OpenOptions): Promise<OpenedModel> {
   const external = options.externalData ?? [];
   const checked = await checkBytes(bytes, external);
-  if (hasLooseWeights(checked.model)) return openModel(host, checked.model, options);
+  if (hasLooseWeights(checked.model) && checked.weights.bytes <= (options.memoryLimit ?? MEMORY_LIMIT)) return openModel(host, checked.model, options);
   const give = (array: Uint8Array): ArrayBuffer => ownBuffer(array, options.transfer ?? false);
   const source: SessionSource = {
     kind: 'memory',

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DenseTensor, type Executor, GraphBuilder, Model, type Value, denseOf, tensorType } from '@penjing/core';
@@ -86,6 +86,20 @@ describe('where a model comes from', () => {
     // A convolution and its normalization round otherwise as two operators.
     expect(await bitsOf(engine.load(normalized(false), { optimization: 'none' }))).not.toBe(fused);
     for (const loading of [engine.load(normalized(true)), engine.loadFile(path), engine.loadBytes(loose)]) expect(await bitsOf(loading)).toBe(fused);
+  });
+
+  test('weights among the inputs of a file that is a link, as in a cache of hubs, are found however large they are', async () => {
+    const blobs = await mkdtemp(join(folder, 'blobs-'));
+    await writeFile(join(blobs, 'a1b2'), await modelBytes(normalized(true)));
+    await symlink(join(blobs, 'a1b2'), join(folder, 'linked.onnx'));
+    const picture = { x: denseOf('float32', [1, 3, 8, 8], Array.from({ length: 192 }, (_, i) => Math.sin(i))) };
+    for (const memoryLimit of [0, undefined]) {
+      const limited = ortEngine({ threads: 1, ...(memoryLimit !== undefined && { memoryLimit }) });
+      for (const path of [join(folder, 'linked.onnx'), join(blobs, 'a1b2')]) {
+        await using executor = await limited.loadFile(path);
+        expect(await executor.run(picture)).toHaveProperty('y');
+      }
+    }
   });
 
   test('transfer gives the buffers away', async () => {
