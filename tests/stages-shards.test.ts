@@ -285,5 +285,6 @@ describe('shards over gRPC', () => {
     expect(bytesOf(await apart.front.run(feeds(2)))).toEqual(expected);
     await expect(joinShards({ ...base, shard: 0 })).rejects.toMatchObject({ code: 'E_OPTION' });
     await expect(joinShards({ ...base, shard: 3 })).rejects.toMatchObject({ code: 'E_OPTION' });
+    await expect(joinShards({ ...base, first: 'nonsense' })).rejects.toMatchObject({ code: 'E_OPTION', message: expect.stringContaining('no address') as string });
   });
 });

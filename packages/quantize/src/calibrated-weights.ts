@@ -54,7 +54,7 @@ export function calibratedWeights<Name extends StatisticName>({ method, statisti
       const plannedOf = ({ layers }: LayerGroup): PlannedWeight[] => layers.map((layer) => plans.get(layer)!);
       for await (const { group, computed: result } of calibrateLayers(model, {
         ...task, jobs, samples, groups, statistics: wanted,
-        compute: async ({ group, statistics, problem }) => problem ?? (await orProblem(round(plannedOf(group), statistics, group, { jobs, task }))),
+        compute: async ({ group, statistics, problem }, signal) => problem ?? (await orProblem(round(plannedOf(group), statistics, group, { jobs, task: { ...task, signal } }))),
       })) {
         const layers = plannedOf(group);
         if (typeof result === 'string') {

@@ -66,7 +66,7 @@ export function lowRank({ method = 'svd', alpha = 0.5, damping = 1e-4, exclude =
         const statistic = method === 'asvd' ? 'norms' : 'hessian';
         for await (const { group, computed: found } of calibrateLayers(model, {
           ...task, jobs, samples, groups, statistics: [statistic],
-          compute: async ({ group, statistics, problem }) => problem ?? (await orProblem(decompose(group.layers, metricOf(statistics, alpha, damping), { rule, jobs, task }))),
+          compute: async ({ group, statistics, problem }, signal) => problem ?? (await orProblem(decompose(group.layers, metricOf(statistics, alpha, damping), { rule, jobs, task: { ...task, signal } }))),
         })) {
           if (typeof found === 'string') await plainly(group.layers.map((layer) => ({ layer, note: `by plain SVD: ${found}` })));
           else await place(group.layers.map((layer, i) => ({ layer, spectrum: found.spectra[i]!, method, note: noteOf(found, damping) })));

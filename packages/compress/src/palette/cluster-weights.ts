@@ -57,17 +57,17 @@ export function clusterBySensitivity(options: ClusterOptions = {}): Pass {
       if (!samples) throw new PenjingError('E_DATA', 'clustering by sensitivity needs samples of what the model will read', { hint: 'Give --data FILE, or choose --method kmeans.' });
       if (!jobs) throw noJobs('clustering');
       const { matrices, leftAlone, find, apply, finish } = begin(model, settings, { jobs });
-      const findAll = (layers: readonly WeightMatrix[], factors?: Float64Array): Promise<readonly Palette[]> => inLanes(layers, jobs.parallel, (layer, _, signal) => find(layer, { factors }, signal), task.signal);
+      const findAll = (layers: readonly WeightMatrix[], factors: Float64Array | undefined, until: AbortSignal | undefined): Promise<readonly Palette[]> => inLanes(layers, jobs.parallel, (layer, _, signal) => find(layer, { factors }, signal), until);
       const records: WeightRecord[] = [...leftAlone];
       const { groups, skipped } = layerGroups(model, matrices);
       for await (const { group, problem, computed } of calibrateLayers(model, {
         ...task, jobs, samples, groups, statistics: ['norms'],
-        compute: ({ group, statistics, problem }) => findAll(group.layers, problem === undefined ? statistics.norms.squares : undefined),
+        compute: ({ group, statistics, problem }, signal) => findAll(group.layers, problem === undefined ? statistics.norms.squares : undefined, signal),
       })) {
         for (const [i, layer] of group.layers.entries()) records.push(apply(layer, problem === undefined ? 'sensitivity' : 'kmeans', computed[i]!, problem));
       }
       const rest = skipped.map(({ weight }) => matrices.find((layer) => layer.weight === weight)!);
-      const found = await findAll(rest);
+      const found = await findAll(rest, undefined, task.signal);
       for (const [i, layer] of rest.entries()) records.push(apply(layer, 'kmeans', found[i]!, `every weight counts the same: ${skipped[i]!.reason}`));
       return finish(records);
     },

@@ -61,9 +61,9 @@ function calibratedPrune<Name extends 'norms' | 'hessian'>(name: 'wanda' | 'spar
       const partsOf = (group: LayerGroup): Part[] => bySparsity(group.layers, (layer) => sparsityFor(layer)!);
       for await (const { group, computed } of calibrateLayers(model, {
         ...task, jobs, samples, groups, statistics: [statistic],
-        async compute({ group, statistics, problem }) {
+        async compute({ group, statistics, problem }, signal) {
           const results: (PruneOutput | string)[] = [];
-          for (const { sparsity, layers } of partsOf(group)) results.push(problem ?? (await pruneGroup({ ...group, layers }, metricOf(statistics[statistic]), { sparsity, jobs, task })));
+          for (const { sparsity, layers } of partsOf(group)) results.push(problem ?? (await pruneGroup({ ...group, layers }, metricOf(statistics[statistic]), { sparsity, jobs, task: { ...task, signal } })));
           return results;
         },
       })) {

@@ -19,9 +19,9 @@ export interface CalibrateLayersOptions<Name extends StatisticName, Computed = u
   readonly memory?: number;
   /**
    * What to compute of each group before it is given: of the groups of a sweep as many at the same time as the host runs jobs. It edits nothing, and sees its layers as they were
-   * before any other of the sweep was edited.
+   * before any other of the sweep was edited. The signal fires when another fails: nobody waits for the result then.
    */
-  readonly compute?: (layers: LayerStatistics<Name>) => Promise<Computed>;
+  readonly compute?: (layers: LayerStatistics<Name>, signal: AbortSignal) => Promise<Computed>;
 }
 
 /** A group with its statistics, to be edited now. */
@@ -65,7 +65,7 @@ export async function* calibrateLayers<Name extends StatisticName, Computed = un
     for (const sweep of sweeps(groups.filter(({ node }) => nodes.has(node)), statistics, memory)) {
       const gathered = await gather(sweep.flatMap(({ activation, patches }) => statistics.map((statistic) => ({ value: activation, statistic, patches }))));
       const layers = sweep.map((group) => statisticsFor(group, statistics, gathered));
-      yield* await inLanes(layers, options.jobs.parallel, async (given) => ({ ...given, computed: await compute(given) }));
+      yield* await inLanes(layers, options.jobs.parallel, async (given, _, signal) => ({ ...given, computed: await compute(given, signal) }), options.signal);
     }
   }
 }

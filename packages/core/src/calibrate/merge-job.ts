@@ -2,21 +2,16 @@
 import { type Job, type JobContext, jobModule, type ShelfReference } from '../job.js';
 import { matrixProducts } from '../linalg/products.js';
 import type { Collected, NamedRequest } from './block-job.js';
-import { type CollectedPart, forgetPart, gatherer } from './gatherer.js';
+import { type CollectedPart, gatherer } from './gatherer.js';
 
 export interface MergeJobInput {
-  /** In the order of the samples: what has been gathered of each request, and the suffix of what of that is on the shelf, which is deleted. */
-  readonly parts: readonly NamedParts[];
+  /** In the order of the samples: what has been gathered of each request. It stays on the shelf, since a job may be run again. */
+  readonly parts: readonly (readonly CollectedPart[])[];
   readonly collect: readonly NamedRequest[];
   readonly shelf: ShelfReference;
   /** Where large statistics go; absent when parts are still missing, so that the result is a part too. */
   readonly large: ShelfReference | undefined;
   /** Of the result, when it is a part. */
-  readonly suffix: string;
-}
-
-export interface NamedParts {
-  readonly found: readonly CollectedPart[];
   readonly suffix: string;
 }
 
@@ -28,12 +23,11 @@ async function mergeParts({ parts, collect, shelf: reference, large, suffix }: M
   const merged: (Collected | CollectedPart)[] = [];
   for (const [i, request] of collect.entries()) {
     const gathered = gatherer(request, { kernels, products });
-    for (const { found } of parts) {
+    for (const found of parts) {
       signal?.throwIfAborted();
       await gathered.resume(found[i]!, read);
     }
     merged.push(large ? await gathered.finish(openShelf(large)) : await gathered.pause(shelf, suffix));
-    for (const part of parts) await forgetPart(request, shelf, part.suffix);
   }
   return merged;
 }

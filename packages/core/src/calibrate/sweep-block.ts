@@ -3,8 +3,8 @@ import { inLanes } from '../in-lanes.js';
 import type { JobHost, PreparedModel, Shelf, ShelfReference } from '../job.js';
 import type { TaskOptions } from '../task.js';
 import { type BlockJobInput, blockJob, type Collected, type SampleRange, shelfName } from './block-job.js';
-import type { CollectedPart } from './gatherer.js';
-import { mergeJob, type NamedParts } from './merge-job.js';
+import { type CollectedPart, forgetPart } from './gatherer.js';
+import { mergeJob } from './merge-job.js';
 
 export interface BlockSweep extends Omit<BlockJobInput, 'model' | 'shelf' | 'large' | 'parts' | 'suffix'> {
   readonly model: PreparedModel | undefined;
@@ -14,6 +14,12 @@ export interface BlockSweep extends Omit<BlockJobInput, 'model' | 'shelf' | 'lar
   readonly large: ShelfReference;
   /** How many there are. */
   readonly samples: number;
+}
+
+/** What has been gathered of each request, and the suffix of what of that is on the shelf. */
+interface NamedParts {
+  readonly found: readonly CollectedPart[];
+  readonly suffix: string;
 }
 
 /**
@@ -38,7 +44,9 @@ export async function sweepBlock(jobs: JobHost, sweep: BlockSweep, task: Pick<Ta
     if (collect.length === 0) continue;
     const last = start + jobs.parallel >= parts.length;
     const suffix = ` before part ${start + jobs.parallel}`;
-    const result = await jobs.run(mergeJob, { parts: [...merged, ...found], collect, shelf: common.shelf, large: last ? common.large : undefined, suffix }, task);
+    const all = [...merged, ...found];
+    const result = await jobs.run(mergeJob, { parts: all.map((part) => part.found), collect, shelf: common.shelf, large: last ? common.large : undefined, suffix }, task);
+    for (const part of all) for (const request of collect) await forgetPart(request, shelf, part.suffix);
     if (last) finished = result as readonly Collected[];
     else merged = [{ suffix, found: result as readonly CollectedPart[] }];
   }

@@ -1,21 +1,10 @@
 /** Every method whose jobs workers know gives the same bytes from a fleet as from one machine. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { RecipeStep } from '../steps/steps.js';
-import { startFleet, type TestFleet, writeFleetFiles } from './testing/fleet-recipes.js';
+import { fleetOfFile } from './testing/fleet-recipes.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'penjing-fleet-methods-'));
-let fleet: TestFleet;
-beforeAll(async () => {
-  await writeFleetFiles(folder);
-  fleet = await startFleet(folder);
-});
-afterAll(async () => {
-  expect(await fleet.end()).toBe(0);
-  rmSync(folder, { recursive: true, force: true });
-});
+const { folder, run } = fleetOfFile();
 
 const calibration = { data: join(folder, 'data.jsonl'), samples: 20 };
 const steps: Readonly<Record<string, { readonly step: RecipeStep; readonly jobs: readonly string[] }>> = {
@@ -29,7 +18,7 @@ const steps: Readonly<Record<string, { readonly step: RecipeStep; readonly jobs:
 
 for (const [name, { step, jobs }] of Object.entries(steps)) {
   it(name, async () => {
-    const found = await fleet.run(name, step);
+    const found = await run(name, step);
     expect(Buffer.compare(found.together, found.alone)).toBe(0);
     expect([...new Set(found.jobs)].sort()).toEqual(jobs);
   });

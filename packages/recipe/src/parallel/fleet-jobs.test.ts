@@ -1,31 +1,20 @@
 /** Calibrated and taught models are the same bytes from the workers of a fleet as from one machine; workers run what they know. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { layoutToBytes, serializeOnnx } from '@penjing/graph-io';
 import type { Json } from '@penjing/parallel';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { computeHandler } from './compute-handler.js';
 import { computeJob, readComputeJob } from './compute-job.js';
 import { jobTable } from './job-table.js';
 import { writeParcel } from './parcel.js';
 import { openRoots } from './shared-roots.js';
-import { network, startFleet, type TestFleet, writeFleetFiles } from './testing/fleet-recipes.js';
+import { fleetOfFile, network } from './testing/fleet-recipes.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'penjing-fleet-jobs-'));
-let fleet: TestFleet;
-beforeAll(async () => {
-  await writeFleetFiles(folder);
-  fleet = await startFleet(folder);
-});
-afterAll(async () => {
-  expect(await fleet.end()).toBe(0);
-  rmSync(folder, { recursive: true, force: true });
-});
+const { folder, run } = fleetOfFile();
 const data = join(folder, 'data.jsonl');
 
 it('calibrates in parts, rounds, and writes the same bytes', async () => {
-  const { alone, together, jobs } = await fleet.run('gptq', { quantize: { bits: 4, method: 'gptq', data, samples: 20 } });
+  const { alone, together, jobs } = await run('gptq', { quantize: { bits: 4, method: 'gptq', data, samples: 20 } });
   expect(Buffer.compare(together, alone)).toBe(0);
   // Three layers and the head are rounded; three parts of the samples go through each of the blocks.
   expect(jobs.filter((name) => name === 'gptqJob')).toHaveLength(4);
@@ -34,7 +23,7 @@ it('calibrates in parts, rounds, and writes the same bytes', async () => {
 });
 
 it('asks teachers in parts, and trains to the same bytes', async () => {
-  const { alone, together, jobs } = await fleet.run('distill', { distill: { teachers: [join(folder, 'teacher.onnx')], data, steps: 6, batch: 6, cacheTeacher: true } });
+  const { alone, together, jobs } = await run('distill', { distill: { teachers: [join(folder, 'teacher.onnx')], data, steps: 6, batch: 6, cacheTeacher: true } });
   expect(Buffer.compare(together, alone)).toBe(0);
   // Of 40 samples two are left out to measure on: seven batches.
   expect(jobs).toEqual(Array.from({ length: 7 }, () => 'teacherJob'));

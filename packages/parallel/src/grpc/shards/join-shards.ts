@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type DenseTensor, type Engine, type Executor, isPenjingError, PenjingError, toPlainError } from '@penjing/core';
 import { type Part, runShard, type ShardExchange } from '../../tensor/shard-program.js';
 import type { ShardedModel } from '../../tensor/sharded-model.js';
-import type { StageSecurity } from '../security.js';
+import { parseAddress, type StageSecurity } from '../security.js';
 import { keepAlive as defaultKeepAlive, type KeepAlive, stageLimits, type StageLimits } from '../stage-limits.js';
 import { StageLink, type StagePlace } from '../stage-link.js';
 import { unavailable } from '../stage-protocol.js';
@@ -38,10 +38,11 @@ export interface JoinedShard extends AsyncDisposable {
 /** What waiting may not mend (another plan, another token) is tried again after so long. */
 const RETRY_MS = 2000;
 
-/** Loads the segments of the shard, then looks for the first one until it is disposed of. Throws `E_OPTION` for a shard that the model does not have, and what loading throws. */
+/** Loads the segments of the shard, then looks for the first one until it is disposed of. Throws `E_OPTION` for a shard that the model does not have and an address that is none, and what loading throws. */
 export async function joinShards(options: JoinShardsOptions): Promise<JoinedShard> {
-  const { sharded, shard, engine, threads, signal } = options;
+  const { sharded, shard, engine, threads, signal, first } = options;
   if (!Number.isInteger(shard) || shard < 1 || shard >= sharded.shards) throw new PenjingError('E_OPTION', `shard ${shard} of ${sharded.shards}`, { hint: `Shards beside the first one are 1 to ${sharded.shards - 1}.` });
+  if (typeof first === 'string') parseAddress(first);
   const executors = await openSegments(sharded.segments[shard]!, engine, { ...(threads !== undefined && { threads }), ...(signal && { signal }) });
   try {
     return new Member(options, executors);

@@ -1,6 +1,8 @@
 /** Recipes of one step, run by this machine and by two workers of a fleet in this process. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { createRng, denseOf, GraphBuilder, Model, tensorType } from '@penjing/core';
 import { serializeOnnx } from '@penjing/graph-io';
 import { saveFile } from '@penjing/graph-io/node';
@@ -49,7 +51,22 @@ export interface TestFleet {
   end(): Promise<number>;
 }
 
-export async function startFleet(folder: string): Promise<TestFleet> {
+/** A fleet for the tests of a file, over a folder that has what `writeFleetFiles` writes; no job may fail. */
+export function fleetOfFile(): { readonly folder: string; readonly run: TestFleet['run'] } {
+  const folder = mkdtempSync(join(tmpdir(), 'penjing-fleet-'));
+  let fleet: TestFleet;
+  beforeAll(async () => {
+    await writeFleetFiles(folder);
+    fleet = await startFleet(folder);
+  });
+  afterAll(async () => {
+    expect(await fleet.end()).toBe(0);
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return { folder, run: (name, step) => fleet.run(name, step) };
+}
+
+async function startFleet(folder: string): Promise<TestFleet> {
   const queue = memoryQueue();
   const roots = await openRoots([folder]);
   const stop = new AbortController();
